@@ -1,0 +1,78 @@
+"""The face chip: the one function that cuts it, for training, enrolment and probing alike."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import InputError
+from edge.contract.spec import ChipSpec
+
+
+class FaceBox(NamedTuple):
+    """A detector's box in whole pixels of the frame; `x`, `y` is its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+def to_grey(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A frame, uint8 [h, w, 3] BGR or [h, w] grey, as uint8 [h, w] grey. Near-infrared frames pass unchanged.
+
+    Raises:
+        InputError: the frame has another dtype or shape.
+    """
+    if frame.dtype != np.uint8 or 0 in frame.shape:
+        raise InputError(f"frame of dtype {frame.dtype} and shape {frame.shape}: expected uint8 pixels")
+    if frame.ndim == 2:
+        return frame
+    if frame.ndim == 3 and frame.shape[2] == 1:
+        return frame[:, :, 0]
+    if frame.ndim == 3 and frame.shape[2] == 3:
+        return cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY).astype(np.uint8, copy=False)
+    raise InputError(f"frame of shape {frame.shape}: expected [height, width, 3] BGR or [height, width] grey")
+
+
+def cut_chip(grey: NDArray[np.uint8], box: FaceBox, spec: ChipSpec) -> NDArray[np.uint8]:
+    """Cuts the face chip, uint8 [side, side] grey, of `box` from a grey frame, uint8 [h, w].
+
+    1. The window is a square of `round(scale * width)` pixels round the box's centre, moved down by `shift_down * height`;
+       halves round up. Corners are whole pixels, so a translated frame gives a translated chip.
+    2. Pixels outside the frame repeat the nearest one inside.
+    3. A window of at least twice the chip's side is first shrunk by the largest whole factor that keeps it as large as
+       the chip, as means of blocks in integer arithmetic (halves up): bilinear sampling alone would skip pixels and alias.
+    4. The rest is `cv2.INTER_LINEAR_EXACT`, the interpolation that OpenCV documents as bit exact.
+
+    Raises:
+        InputError: the frame is not grey uint8, or the box is empty.
+    """
+    if grey.dtype != np.uint8 or grey.ndim != 2 or 0 in grey.shape:
+        raise InputError(f"frame of dtype {grey.dtype} and shape {grey.shape}: expected grey uint8 [height, width]")
+    if box.width < 1 or box.height < 1:
+        raise InputError(f"face box {tuple(box)}: width and height must be at least 1 px")
+    window_px = max(1, _round_half_up(spec.scale * box.width))
+    factor = max(1, window_px // spec.side_px)
+    window_px = factor * math.ceil(window_px / factor)
+    left = _round_half_up(box.x + box.width / 2 - window_px / 2)
+    top = _round_half_up(box.y + box.height * (0.5 + spec.shift_down) - window_px / 2)
+
+    height, width = grey.shape
+    rows = np.clip(np.arange(top, top + window_px), 0, height - 1)
+    columns = np.clip(np.arange(left, left + window_px), 0, width - 1)
+    window = grey[np.ix_(rows, columns)]
+    if factor > 1:
+        small = window_px // factor
+        sums = window.reshape(small, factor, small, factor).sum(axis=(1, 3), dtype=np.uint32)
+        window = ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    chip = cv2.resize(window, (spec.side_px, spec.side_px), interpolation=cv2.INTER_LINEAR_EXACT)
+    return chip.astype(np.uint8, copy=False)
+
+
+def _round_half_up(value: float) -> int:
+    return math.floor(value + 0.5)

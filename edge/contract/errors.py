@@ -1,0 +1,140 @@
+"""Every error of the project, its stable code and its exit status. Raises nothing and prints nothing.
+
+    FacelatchError
+    ├── InputError (ValueError)            a picture, folder, run or argument that cannot be used
+    │   └── NameRejected                   a subject name outside the allowed pattern
+    ├── SettingsError (ValueError)         a key of a configuration file
+    ├── ModelError (ValueError)            a model file that cannot be used
+    │   ├── ModelDamaged                   its bytes are not what was written
+    │   ├── ModelUnsupported               its schema or chip contract is of another version
+    │   └── ModelUnproven                  its measurements do not support what is asked of it
+    ├── GateMissed (ValueError)            an export whose own check failed
+    ├── GalleryError (ValueError)          a store of templates that cannot be used
+    │   └── TemplateMismatch               templates made by another model
+    ├── CameraError (OSError)              a source of frames that gives none
+    ├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or a face enrolled under another name
+    ├── StorageError (OSError)             a disk that is full, read-only or unreadable
+    └── PackageMissing (ImportError)       an optional package that the command needs
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit status of every command."""
+
+    OK = 0
+    DENIED = 1
+    USAGE = 2
+    INPUT = 3
+    SETTINGS = 4
+    MODEL = 5
+    GALLERY = 6
+    CAMERA = 7
+    ENROLMENT = 8
+    STORAGE = 9
+    PACKAGE = 10
+    INTERNAL = 70
+    INTERRUPTED = 130
+
+
+class FacelatchError(Exception):
+    """Something is broken or unusable; the text says what, with which value, and what to do."""
+
+    code = "error"
+    exit_code = ExitCode.INTERNAL
+
+
+class InputError(FacelatchError, ValueError):
+    """A picture, folder, run or argument cannot be used."""
+
+    code = "input"
+    exit_code = ExitCode.INPUT
+
+
+class NameRejected(InputError):
+    """A subject name does not match the allowed pattern."""
+
+    code = "name"
+
+
+class SettingsError(FacelatchError, ValueError):
+    """A configuration key is unknown, of the wrong type or out of range."""
+
+    code = "settings"
+    exit_code = ExitCode.SETTINGS
+
+
+class ModelError(FacelatchError, ValueError):
+    """A model file cannot be used."""
+
+    code = "model"
+    exit_code = ExitCode.MODEL
+
+
+class ModelDamaged(ModelError):
+    """The bytes of a model file are not the bytes that were written."""
+
+    code = "model-damaged"
+
+
+class ModelUnsupported(ModelError):
+    """A model file follows a schema or chip contract that this version does not know."""
+
+    code = "model-unsupported"
+
+
+class ModelUnproven(ModelError):
+    """A model's measurements do not support the operating point that is asked for."""
+
+    code = "model-unproven"
+
+
+class GateMissed(FacelatchError, ValueError):
+    """An export does not agree with the model it was made from."""
+
+    code = "gate"
+    exit_code = ExitCode.MODEL
+
+
+class GalleryError(FacelatchError, ValueError):
+    """The store of templates cannot be used."""
+
+    code = "gallery"
+    exit_code = ExitCode.GALLERY
+
+
+class TemplateMismatch(GalleryError):
+    """Templates were made by another model."""
+
+    code = "template-mismatch"
+
+
+class CameraError(FacelatchError, OSError):
+    """A source of frames gives none."""
+
+    code = "camera"
+    exit_code = ExitCode.CAMERA
+
+
+class EnrolmentFailed(FacelatchError, ValueError):
+    """A subject could not be enrolled (FTE)."""
+
+    code = "enrolment"
+    exit_code = ExitCode.ENROLMENT
+
+
+class StorageError(FacelatchError, OSError):
+    """A disk is full, read-only or unreadable."""
+
+    code = "storage"
+    exit_code = ExitCode.STORAGE
+
+
+class PackageMissing(FacelatchError, ImportError):
+    """A command needs an optional package that is not installed."""
+
+    code = "package"
+    exit_code = ExitCode.PACKAGE

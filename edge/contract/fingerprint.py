@@ -1,0 +1,46 @@
+"""The fingerprint: one digest that tells whether two machines cut the same chips from the same frames."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.chip import FaceBox, cut_chip, to_grey
+from edge.contract.spec import ChipSpec
+
+# Sizes below, at and far above a chip's side; boxes inside, over each edge and larger than the frame.
+_CASES = (
+    (240, 320, FaceBox(101, 57, 113, 113)),
+    (240, 320, FaceBox(-20, -31, 90, 90)),
+    (97, 131, FaceBox(80, 40, 77, 77)),
+    (480, 640, FaceBox(211, 33, 333, 333)),
+    (60, 80, FaceBox(-10, -15, 120, 121)),
+    (48, 48, FaceBox(9, 9, 31, 31)),
+)
+
+
+def chip_fingerprint(spec: ChipSpec) -> str:
+    """SHA-256, as hex, of the chips of a fixed set of generated colour and grey frames under `spec`."""
+    digest = hashlib.sha256()
+    for number, (height, width, box) in enumerate(_CASES):
+        colour = generated_frame(height, width, number)
+        for frame in (colour, colour[:, :, number % 3]):
+            digest.update(cut_chip(to_grey(np.ascontiguousarray(frame)), box, spec).tobytes())
+    return digest.hexdigest()
+
+
+def generated_frame(height: int, width: int, number: int) -> NDArray[np.uint8]:
+    """Frame `number`, uint8 [height, width, 3]: ramps, edges and noise from integer arithmetic alone.
+
+    NumPy does not promise its random streams across versions, so the noise is a 32-bit integer hash of the position.
+    """
+    y, x, channel = np.indices((height, width, 3), dtype=np.uint32)
+    ramp = x * np.uint32(3 + number) + y * np.uint32(5 + channel.max()) + channel * np.uint32(41)
+    edge = ((x // np.uint32(7 + number)) ^ (y // np.uint32(11))) & np.uint32(1)
+    noise = (x * np.uint32(374761393) + y * np.uint32(668265263) + channel * np.uint32(69069)) ^ np.uint32(number)
+    noise = (noise ^ (noise >> np.uint32(13))) * np.uint32(1274126177)
+    noise = noise ^ (noise >> np.uint32(16))
+    mixed = (ramp >> np.uint32(2)) + edge * np.uint32(90) + (noise & np.uint32(31))
+    return (mixed & np.uint32(255)).astype(np.uint8)

@@ -1,0 +1,249 @@
+"""The model file: a TFLite flatbuffer with its metadata appended as a zip. Verifies every byte before anything is used.
+
+    flatbuffer | zip: facelatch.json, arrays/*.npy | zip comment: "facelatch-seal:" + SHA-256 of all bytes before the comment
+
+Any interpreter loads the file, `python -m zipfile -l` lists it, and a flipped, cut or grafted byte breaks the seal. The
+seal finds damage; it is no signature, and whoever can write the file can write the seal.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import ModelDamaged, ModelError, ModelUnproven, ModelUnsupported
+from edge.contract.fingerprint import chip_fingerprint
+from edge.contract.score import Head
+from edge.contract.spec import ChipSpec
+
+SCHEMA_VERSION = 1
+METADATA_NAME = "facelatch.json"
+SEAL_PREFIX = b"facelatch-seal:"
+SEAL_SIZE = len(SEAL_PREFIX) + 64
+MAX_FILE_BYTES = 64 << 20
+MAX_MEMBER_BYTES = 16 << 20
+MAX_EMBEDDING = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """One tensor at the edge of the network. For float32 `scale` is 0 and `zero_point` 0, as TFLite has it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperatingPoint:
+    """A threshold and the rates measured at it on the model file itself, with counts and 95 % intervals."""
+
+    name: str
+    target_fmr: float
+    threshold: float
+    fmr: float
+    fmr_interval: tuple[float, float]
+    false_matches: int
+    impostor_trials: int
+    fnmr: float
+    fnmr_interval: tuple[float, float]
+    false_non_matches: int
+    genuine_trials: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A verified model: `flatbuffer` for the interpreter, and everything that is known about it.
+
+    `cohort` is float32 [n, D], n may be 0. `record` is the whole of facelatch.json, for showing.
+    """
+
+    path: Path
+    flatbuffer: bytes
+    model_id: str
+    name: str
+    chip: ChipSpec
+    input: TensorSpec
+    output: TensorSpec
+    head: Head
+    operating_points: tuple[OperatingPoint, ...]
+    cohort: NDArray[np.float32]
+    record: dict[str, Any]
+
+    def operating_point(self, target_fmr: float) -> OperatingPoint:
+        """The measured operating point for `target_fmr`, never a looser one.
+
+        Raises:
+            ModelUnproven: the model carries no measurement for it.
+        """
+        for point in self.operating_points:
+            if abs(point.target_fmr - target_fmr) <= 1e-9 * target_fmr:
+                return point
+        have = ", ".join(f"{point.target_fmr:g}" for point in self.operating_points) or "none"
+        raise ModelUnproven(
+            f"{self.path}: no operating point measured for FMR {target_fmr:g}; it has: {have}. "
+            "Set policy.target_fmr to one of these, or export with more held-out identities"
+        )
+
+
+def read_model(path: Path) -> ModelFile:
+    """Reads and verifies a model file.
+
+    Raises:
+        ModelError: the file cannot be read, or is no facelatch model.
+        ModelDamaged: a digest or a size does not fit.
+        ModelUnsupported: schema, chip contract or this machine's chips are not those the model was made with.
+    """
+    try:
+        size = path.stat().st_size
+        data = path.read_bytes() if size <= MAX_FILE_BYTES else b""
+    except OSError as error:
+        raise ModelError(f"{path}: cannot read the model: {error.strerror}") from error
+    if size > MAX_FILE_BYTES:
+        raise ModelError(f"{path}: {size} bytes; a model has at most {MAX_FILE_BYTES}")
+    return parse_model(data, path)
+
+
+def parse_model(data: bytes, path: Path) -> ModelFile:
+    """`read_model` for bytes already read; `path` is for messages only."""
+    members, start = _open_sealed(data, path)
+    try:
+        record = json.loads(members[METADATA_NAME])
+        schema = record["schema"]
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
+        raise ModelDamaged(f"{path}: {METADATA_NAME} is missing or unreadable ({error}); copy the model again") from error
+    if schema != SCHEMA_VERSION:
+        raise ModelUnsupported(
+            f"{path}: model schema {schema}; this facelatch reads schema {SCHEMA_VERSION}. "
+            f"It was written by facelatch {record.get('written_by', 'of unknown version')}: use that release, or export again"
+        )
+    flatbuffer = data[:start]
+    try:
+        return _build(path, flatbuffer, record, members)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelDamaged(f"{path}: {METADATA_NAME}: {type(error).__name__}: {error}; export the model again") from error
+
+
+def seal(data: bytes) -> bytes:
+    """The comment for a zip whose bytes up to the comment are `data`, comment length already written."""
+    return SEAL_PREFIX + hashlib.sha256(data).hexdigest().encode()
+
+
+def _open_sealed(data: bytes, path: Path) -> tuple[dict[str, bytes], int]:
+    comment = data[-SEAL_SIZE:]
+    if not comment.startswith(SEAL_PREFIX):
+        kind = "a plain TFLite file" if data[4:8] == b"TFL3" else "no TFLite file"
+        raise ModelError(
+            f"{path}: {kind if data else 'empty'}: no facelatch seal at its end. Make a model with "
+            "`python -m export tflite --quantize RUN`, or copy it again if it was cut off"
+        )
+    if comment != seal(data[:-SEAL_SIZE]):
+        raise ModelDamaged(f"{path}: the seal does not fit the bytes: the file is damaged or was changed; copy it again")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+            names = [entry.filename for entry in entries]
+            if len(set(names)) != len(names) or len(names) > 16:
+                raise ModelDamaged(f"{path}: the appended zip names a file twice or too many files")
+            for entry in entries:
+                if entry.compress_type != zipfile.ZIP_STORED or entry.file_size > MAX_MEMBER_BYTES:
+                    raise ModelDamaged(f"{path}: {entry.filename!r} in the appended zip is compressed or too large")
+            start = min((entry.header_offset for entry in entries), default=0)
+            return {entry.filename: archive.read(entry) for entry in entries}, start
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+        raise ModelDamaged(f"{path}: the appended zip is unreadable ({error}); copy the model again") from error
+
+
+def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[str, bytes]) -> ModelFile:
+    model_id = hashlib.sha256(flatbuffer).hexdigest()
+    if record["model_id"] != model_id:
+        raise ModelDamaged(f"{path}: the network's SHA-256 {model_id} is not the recorded {record['model_id']}")
+    if flatbuffer[4:8] != b"TFL3":
+        raise ModelDamaged(f"{path}: the network is no TFLite flatbuffer")
+    chip = ChipSpec.from_json(record["chip"])
+    tensors = {key: _tensor(record["tensors"][key]) for key in ("input", "output")}
+    size = _whole(record["embedding_size"], 1, MAX_EMBEDDING)
+    if tensors["input"].shape != (1, chip.side_px, chip.side_px, 1) or tensors["output"].shape != (1, size):
+        raise ModelDamaged(f"{path}: tensor shapes {tensors} do not fit chip side {chip.side_px} and embedding {size}")
+    if tensors["input"].dtype == "int8" and (tensors["input"].scale, tensors["input"].zero_point) != (1.0, -128):
+        raise ModelUnsupported(f"{path}: int8 input must be pixel - 128 (scale 1, zero point -128): {tensors['input']}")
+    if tensors["output"].dtype == "int8" and not tensors["output"].scale > 0:
+        raise ModelDamaged(f"{path}: int8 output without a scale: {tensors['output']}")
+    head = Head(_array(path, record["head"]["weights"], members, (size,)), float(record["head"]["bias"]))
+    cohort = _array(path, record["cohort"], members, (None, size))
+    points = tuple(_point(point) for point in record["operating_points"])
+    fingerprint = chip_fingerprint(chip)
+    if record["fingerprint"] != fingerprint:
+        raise ModelUnsupported(
+            f"{path}: chips cut on this machine differ from those the model was made with (fingerprint {fingerprint[:12]}, "
+            f"model {str(record['fingerprint'])[:12]}): another OpenCV or facelatch is installed; install the locked versions"
+        )
+    return ModelFile(
+        path=path,
+        flatbuffer=flatbuffer,
+        model_id=model_id,
+        name=str(record["name"]),
+        chip=chip,
+        input=tensors["input"],
+        output=tensors["output"],
+        head=head,
+        operating_points=points,
+        cohort=cohort,
+        record=record,
+    )
+
+
+def _array(path: Path, entry: dict[str, Any], members: dict[str, bytes], shape: tuple[int | None, ...]) -> NDArray[np.float32]:
+    raw = members[entry["file"]]
+    if hashlib.sha256(raw).hexdigest() != entry["sha256"]:
+        raise ModelDamaged(f"{path}: {entry['file']} does not have its recorded SHA-256")
+    array = np.load(io.BytesIO(raw), allow_pickle=False)
+    fits = len(array.shape) == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
+    if array.dtype != np.float32 or not fits or not np.isfinite(array).all():
+        raise ModelDamaged(f"{path}: {entry['file']} is {array.dtype} {array.shape}, expected finite float32 {shape}")
+    return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def _tensor(entry: dict[str, Any]) -> TensorSpec:
+    shape = tuple(_whole(value, 1, 1 << 20) for value in entry["shape"])
+    if entry["dtype"] not in ("int8", "float32"):
+        raise ValueError(f"tensor dtype {entry['dtype']!r}: int8 and float32 are known")
+    return TensorSpec(shape, entry["dtype"], float(entry["scale"]), _whole(entry["zero_point"], -128, 127))
+
+
+def _point(entry: dict[str, Any]) -> OperatingPoint:
+    point = OperatingPoint(
+        name=str(entry["name"]),
+        target_fmr=float(entry["target_fmr"]),
+        threshold=float(entry["threshold"]),
+        fmr=float(entry["fmr"]),
+        fmr_interval=(float(entry["fmr_interval"][0]), float(entry["fmr_interval"][1])),
+        false_matches=_whole(entry["false_matches"], 0, 1 << 50),
+        impostor_trials=_whole(entry["impostor_trials"], 1, 1 << 50),
+        fnmr=float(entry["fnmr"]),
+        fnmr_interval=(float(entry["fnmr_interval"][0]), float(entry["fnmr_interval"][1])),
+        false_non_matches=_whole(entry["false_non_matches"], 0, 1 << 50),
+        genuine_trials=_whole(entry["genuine_trials"], 1, 1 << 50),
+    )
+    if not 0 < point.target_fmr < 1 or not 0 <= point.threshold <= 1 or point.fmr > point.target_fmr * (1 + 1e-9):
+        raise ValueError(f"operating point {point.name!r}: target {point.target_fmr}, threshold {point.threshold}, FMR {point.fmr}")
+    if point.impostor_trials * point.target_fmr < 3 - 1e-9:
+        raise ValueError(f"operating point {point.name!r}: {point.impostor_trials} impostor trials cannot show {point.target_fmr}")
+    return point
+
+
+def _whole(value: object, low: int, high: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise ValueError(f"{value!r}: expected a whole number from {low} to {high}")
+    return value

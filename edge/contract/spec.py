@@ -1,0 +1,69 @@
+"""The chip specification: where in a detector box the face chip lies and how large it is. No pixels here."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from edge.contract.errors import ModelUnsupported
+
+CHIP_VERSION = 1
+"""Raised whenever `cut_chip` would give other bytes for the same frame, box and specification."""
+
+DEFAULT_SIDE_PX = 64
+MIN_SIDE_PX, MAX_SIDE_PX = 32, 256
+
+
+@dataclass(frozen=True, slots=True)
+class ChipSpec:
+    """Everything that decides the bytes of a face chip, given a frame and a detector box.
+
+    `scale` is the side of the square that is cut, as a multiple of the box's width; `shift_down` moves its centre down by a
+    share of the box's height. Both were chosen on a frontal Haar box: eyebrows to chin, with little hair, which changes.
+    """
+
+    version: int = CHIP_VERSION
+    detector: str = "haar-alt2"
+    scale: float = 1.0
+    shift_down: float = 0.09
+    side_px: int = DEFAULT_SIDE_PX
+    interpolation: str = "linear-exact"
+
+    def __post_init__(self) -> None:
+        if self.version != CHIP_VERSION:
+            raise ModelUnsupported(
+                f"chip contract version {self.version}: this facelatch cuts version {CHIP_VERSION}; "
+                "use the release the model was made with, or export the model again"
+            )
+        if self.interpolation != "linear-exact":
+            raise ModelUnsupported(f"chip interpolation {self.interpolation!r}: only 'linear-exact' is known")
+        if not MIN_SIDE_PX <= self.side_px <= MAX_SIDE_PX:
+            raise ModelUnsupported(f"chip side {self.side_px} px: must be {MIN_SIDE_PX} to {MAX_SIDE_PX}")
+        if not 0.5 <= self.scale <= 3.0 or not -0.5 <= self.shift_down <= 0.5:
+            raise ModelUnsupported(
+                f"chip scale {self.scale}, shift {self.shift_down}: must be 0.5 to 3.0 and -0.5 to 0.5"
+            )
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: object) -> ChipSpec:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ModelUnsupported: a key is missing, unknown or of the wrong type, or the version is another one.
+        """
+        if not isinstance(record, dict):
+            raise ModelUnsupported(f"chip specification: expected a table, found {type(record).__name__}")
+        known = {field.name for field in fields(cls)}
+        if set(record) != known:
+            raise ModelUnsupported(f"chip specification: keys differ from this version's: {sorted(set(record) ^ known)}")
+        default = cls()
+        for key, value in record.items():
+            expected = type(getattr(default, key))
+            accepted: tuple[type, ...] = (int, float) if expected is float else (expected,)
+            if isinstance(value, bool) or not isinstance(value, accepted):
+                raise ModelUnsupported(f"chip specification: {key} = {value!r} is not of type {expected.__name__}")
+        return cls(**record)

@@ -1,0 +1,1 @@
+"""A trained run in, one verified TFLite file out."""

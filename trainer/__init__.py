@@ -1,0 +1,1 @@
+"""The workstation: pictures, prepared chips, Siamese training, evaluation and reports."""
