@@ -16,7 +16,7 @@ from edge.contract.chip import FaceBox
 from edge.contract.errors import ModelUnsupported, PackageMissing, StorageError
 
 HAAR_ALT2_FILE = "haarcascade_frontalface_alt2.xml"
-HAAR_ALT2_SHA256 = "@SHA@"
+HAAR_ALT2_SHA256 = "7b0c967d9abbdfbde025eb9c786947d151b6426040d07a8f9562ed8fd90724b4"
 
 # What every side searches with. 1.1 gives steadier boxes than the faster 1.2, and the chip's place matters most.
 SCALE_FACTOR = 1.1

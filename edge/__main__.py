@@ -1,0 +1,5 @@
+"""python -m edge"""
+
+from facelatch import edge_main
+
+edge_main()

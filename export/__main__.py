@@ -1,0 +1,5 @@
+"""python -m export"""
+
+from facelatch import export_main
+
+export_main()

@@ -1,0 +1,5 @@
+"""python -m trainer"""
+
+from facelatch import trainer_main
+
+trainer_main()

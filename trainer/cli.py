@@ -1,0 +1,144 @@
+"""The `trainer` command: reads arguments, calls one function, prints what it did."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from edge.contract.errors import InputError
+from edge.contract.spec import DEFAULT_SIDE_PX, ChipSpec
+from trainer.importer import import_people
+from trainer.layout import Layout, check_identity, layout_of
+from trainer.prepare import Several, reasons
+from trainer.prepare import prepare as prepare_pictures
+
+app = typer.Typer(help="Data sets, training and evaluation of the face verifier.", no_args_is_help=True, pretty_exceptions_enable=False)
+importers = typer.Typer(help="Take in pictures from elsewhere.", no_args_is_help=True)
+app.add_typer(importers, name="import")
+console = Console(soft_wrap=True)
+
+Data = Annotated[Path, typer.Option("--data", help="The data set's folder.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+LayoutOption = Annotated[Layout, typer.Option("--layout", help="Folders of a new data set.")]
+
+
+@importers.command("lfw", epilog="example: trainer import lfw lfw.tgz --data data")
+def import_lfw(
+    source: Annotated[Path, typer.Argument(help="LFW as downloaded, or any folder or .tgz of person folders.")],
+    data: Data = Path("data"),
+    layout: LayoutOption = Layout.IDENTITIES,
+    as_json: AsJson = False,
+) -> None:
+    """Takes a folder or archive of person folders as the negatives of a data set."""
+    done = import_people(source, data, layout)
+    if as_json:
+        print(json.dumps({"people": done.people, "written": done.pictures, "present": done.present, "left_out": done.left_out}))
+        return
+    console.print(f"{data}: {done.people} people, {done.pictures} pictures written, {done.present} already there")
+    for name, why in done.left_out:
+        console.print(f"left out {name}: {why}")
+
+
+@app.command(epilog="example: trainer capture ada --camera /dev/video0 --data data")
+def capture(
+    name: Annotated[str, typer.Argument(help="The person in front of the camera.")],
+    camera: Annotated[str, typer.Option(help="A V4L2 device, its number, a video file or an image folder.")] = "0",
+    data: Data = Path("data"),
+    anchors: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    positives: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    every: Annotated[int, typer.Option(min=1, help="Take one picture in so many frames.")] = 10,
+    layout: LayoutOption = Layout.SIX_FOLDERS,
+) -> None:
+    """Takes anchor and positive pictures of a person from a camera or a clip."""
+    from trainer.capture import capture_pictures
+
+    counts = capture_pictures(check_identity(name), camera, data, layout, {"anchor": anchors, "positive": positives}, every)
+    console.print(f"{data}: " + ", ".join(f"{count} {role} pictures" for role, count in counts.items()) + f" of {name}")
+
+
+@app.command(epilog="example: trainer prepare data --side 64")
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="A data set filled by `trainer capture` or `trainer import lfw`.")],
+    side: Annotated[int, typer.Option(min=32, max=256, help="Side of the chip in pixels; 105 for --network koch.")] = DEFAULT_SIDE_PX,
+    several: Annotated[Several, typer.Option(help="What to do with a picture of several faces.")] = Several.SKIP,
+    layout: Annotated[Layout | None, typer.Option(help="Folders of the data set; found out where not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Finds the faces, greys them, cuts the chips; pictures that give none are listed with the reason."""
+    outcomes = prepare_pictures(folder, layout or layout_of(folder), ChipSpec(side_px=side), several)
+    counted = reasons(outcomes)
+    made = sum(outcome.box is not None for outcome in outcomes)
+    if as_json:
+        print(json.dumps({"pictures": len(outcomes), "chips": made, "skipped": dict(counted)}))
+        return
+    for outcome in [o for o in outcomes if o.reason][:50]:
+        console.print(f"skipped {outcome.picture.path}: {outcome.reason}")
+    table = Table("pictures", "number", title=f"{folder}, chips of {side} px")
+    for label, number in [("chips made", made), *counted.most_common(10), ("in all", len(outcomes))]:
+        table.add_row(label, str(number))
+    console.print(table)
+    console.print(f"every picture's outcome is in {folder / 'prepared.json'}")
+
+
+@app.command(epilog="example: trainer fit --data data --run runs/first --minutes 30")
+def fit(
+    data: Data = Path("data"),
+    run: Annotated[Path, typer.Option(help="The run's folder; one that was broken off goes on.")] = Path("runs/first"),
+    network: Annotated[str, typer.Option(help="compact (for the device) or koch (the paper's).")] = "compact",
+    epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps an epoch.")] = None,
+    people: Annotated[int | None, typer.Option(min=2, max=1024, help="Anchor-positive pairs a batch.")] = None,
+    strangers: Annotated[int | None, typer.Option(min=0, max=1024, help="Lone negatives a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-7, max=1.0)] = None,
+    patience: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="End after the epoch in which this time is over.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Trains the Siamese network; writes curves, the split, the weights and a report into the run's folder."""
+    from trainer.fit import FitSettings, Network
+    from trainer.fit import fit as train
+
+    if network not in list(Network):
+        raise InputError(f"--network {network}: known are {', '.join(Network)}")
+    given = {
+        "epochs": epochs, "steps": steps, "people": people, "strangers": strangers,
+        "learning_rate": learning_rate, "patience": patience, "seed": seed,
+    }  # fmt: skip
+    settings = FitSettings(network=Network(network), **{key: value for key, value in given.items() if value is not None})
+    record = train(data, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]))
+    from trainer.report import write_report
+
+    report = write_report(run, data)
+    if as_json:
+        print(json.dumps(record | {"evaluation": report}))
+        return
+    console.print(f"{run}: {record['epochs_run']} epochs, best {record['best_epoch']}, validation EER {record['val_eer']:.2%}")
+    for line in report["lines"]:
+        console.print(line)
+    console.print(f"curves {run / 'loss.png'}, pairs {run / 'pairs.png'}, figures {run / 'report.html'}")
+
+
+@app.command(epilog="example: trainer compare a.jpg b.jpg --run runs/first")
+def compare(
+    first: Annotated[Path, typer.Argument(help="A picture of one face.")],
+    second: Annotated[Path, typer.Argument(help="Another picture of one face.")],
+    run: Annotated[Path, typer.Option(help="A finished run.")] = Path("runs/first"),
+    out: Annotated[Path, typer.Option(help="Where the picture of both crops goes.")] = Path("compare.png"),
+    as_json: AsJson = False,
+) -> None:
+    """Prints the probability that two pictures show one person, and shows both crops."""
+    from trainer.compare import compare_pictures
+
+    probability = compare_pictures(first, second, run, out)
+    if as_json:
+        print(json.dumps({"similarity": probability, "picture": str(out)}))
+        return
+    console.print(f"similarity {probability:.4f}; the crops are in {out}")

@@ -1,0 +1,120 @@
+"""Import of a folder or archive of person folders, such as LFW as downloaded, as the negatives of a data set."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
+
+from rich.progress import track
+
+from edge.contract.errors import InputError, StorageError
+from trainer.layout import PICTURE_SUFFIXES, ROLES, SEPARATOR, Layout, check_identity, real_folder, real_name
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import did: people and pictures written, and those left out with the reason."""
+
+    people: int
+    pictures: int
+    present: int
+    left_out: list[tuple[str, str]]
+
+
+def import_people(source: Path, folder: Path, layout: Layout) -> ImportSummary:
+    """Copies every picture of `source`, person folder by person folder, into the data set `folder`.
+
+    `source` is a folder of person folders at any depth, or a .tar/.tgz of one. A person whom `trainer capture` has written
+    as anchor is left out: nobody may be both the subject and a negative. Pictures already there are kept, so that a
+    broken-off import continues.
+
+    Raises:
+        InputError: `source` is missing, unreadable, damaged or without person folders.
+        StorageError: the data set cannot be written.
+    """
+    captured = captured_subjects(folder)
+    people: set[str] = set()
+    pictures = present = 0
+    left_out: list[tuple[str, str]] = []
+    with _members(source) as members:
+        for person, name, reader in members:
+            if person in captured:
+                left_out.append((f"{person}/{name}", "the person is a captured subject"))
+                continue
+            check_identity(person)
+            target = real_folder(folder, layout, "negative", person) / real_name(layout, person, name)
+            people.add(person)
+            if target.exists():
+                present += 1
+                continue
+            _write(target, reader)
+            pictures += 1
+    if not people and not left_out:
+        raise InputError(f"{source}: no folders of pictures, one folder a person; point at the folder or .tgz as downloaded")
+    return ImportSummary(len(people), pictures, present, left_out)
+
+
+def captured_subjects(folder: Path) -> set[str]:
+    """The people whom `trainer capture` has put into this data set."""
+    six = {
+        path.name.partition(SEPARATOR)[0]
+        for role in ROLES[:2]
+        for path in (folder / f"{role}_real").glob(f"*{SEPARATOR}*")
+    }
+    return six | {path.parent.name for path in folder.glob("pictures/*/captured")}
+
+
+@contextmanager
+def _members(source: Path) -> Iterator[Iterator[tuple[str, str, BinaryIO]]]:
+    if source.is_dir():
+        files = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        nested = [path for path in files if path.parent != source]
+        yield _from_files(nested)
+    elif source.is_file():
+        try:
+            with tarfile.open(source) as archive:
+                yield _from_archive(archive, source)
+        except (tarfile.TarError, EOFError) as error:
+            raise InputError(f"{source}: not a readable .tar or .tgz ({error}); download it again") from error
+        except OSError as error:
+            raise InputError(f"{source}: cannot read: {error}") from error
+    else:
+        raise InputError(f"{source}: no such file or folder")
+
+
+def _from_files(files: list[Path]) -> Iterator[tuple[str, str, BinaryIO]]:
+    for path in track(files, "importing"):
+        try:
+            with path.open("rb") as reader:
+                yield path.parent.name, path.name, reader
+        except OSError as error:
+            raise InputError(f"{path}: cannot read: {error.strerror}") from error
+
+
+def _from_archive(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, str, BinaryIO]]:
+    # Only the last two parts of a member's name are used, so no name in an archive can leave the data set.
+    for member in track(archive.getmembers(), "importing"):
+        parts = PurePosixPath(member.name).parts
+        if not member.isfile() or len(parts) < 2 or PurePosixPath(member.name).suffix.lower() not in PICTURE_SUFFIXES:
+            continue
+        reader = archive.extractfile(member)
+        if reader is None:
+            raise InputError(f"{source}: {member.name} cannot be read")
+        yield parts[-2], parts[-1], reader  # type: ignore[misc]
+
+
+def _write(target: Path, reader: BinaryIO) -> None:
+    temporary = target.with_name(target.name + ".part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as writer:
+            shutil.copyfileobj(reader, writer)
+        temporary.replace(target)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"{target}: cannot write: {error.strerror or error}") from error

@@ -1,0 +1,106 @@
+"""The two folder layouts of a data set, and which picture belongs to which identity in them. Reads names, no pixels.
+
+    identities    pictures/<identity>/<file>          chips/<identity>/<file>.png
+    six-folders   anchor_real/<identity>__<file>      anchor_grayed/<identity>__<file>.png
+                  positive_real/...                   positive_grayed/...
+                  negative_real/...                   negative_grayed/...
+
+The six folders are those of the classic Siamese recipe: anchors and positives show the captured subject, negatives others.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from edge.contract.errors import InputError, NameRejected
+
+PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm", ".tif", ".tiff"})
+SEPARATOR = "__"
+ROLES = ("anchor", "positive", "negative")
+_IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.'-]{0,99}")
+
+
+class Layout(StrEnum):
+    """How a data set's folder is arranged."""
+
+    IDENTITIES = "identities"
+    SIX_FOLDERS = "six-folders"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """One source picture: `path`, the person on it, and where its chip belongs below the data set's folder."""
+
+    path: Path
+    identity: str
+    chip: Path
+
+
+def check_identity(name: str) -> str:
+    """The name itself, when it can be a folder's name without leaving the data set.
+
+    Raises:
+        NameRejected: it cannot.
+    """
+    if not _IDENTITY.fullmatch(name) or SEPARATOR in name or name.startswith(".") or ".." in name:
+        raise NameRejected(f"name {name!r}: use letters, digits, '.', '-' and single '_', at most 100, first a letter or digit")
+    return name
+
+
+def pictures_of(folder: Path, layout: Layout) -> Iterator[Picture]:
+    """The source pictures of a data set in a fixed order.
+
+    Raises:
+        InputError: the folder holds no pictures in this layout.
+    """
+    found = False
+    for root, chips in _source_folders(folder, layout):
+        for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()):
+            found = True
+            inside = path.relative_to(root)
+            if layout is Layout.SIX_FOLDERS:
+                identity, _, rest = path.stem.partition(SEPARATOR)
+                if not rest:
+                    raise InputError(f"{path}: name it PERSON{SEPARATOR}NUMBER{path.suffix}, so that its person is known")
+                yield Picture(path, identity, chips / f"{path.stem}.png")
+            elif len(inside.parts) == 2:
+                yield Picture(path, inside.parts[0], chips / inside.with_suffix(".png"))
+    if not found:
+        wanted = "pictures/<person>/" if layout is Layout.IDENTITIES else "anchor_real/, positive_real/ and negative_real/"
+        raise InputError(f"{folder}: no pictures in {wanted}; fill it with `trainer capture` or `trainer import lfw`")
+
+
+def real_folder(folder: Path, layout: Layout, role: str, identity: str) -> Path:
+    """Where new pictures of `identity` in `role` (anchor, positive or negative) are written."""
+    return folder / "pictures" / identity if layout is Layout.IDENTITIES else folder / f"{role}_real"
+
+
+def real_name(layout: Layout, identity: str, name: str) -> str:
+    """The file name of a new picture; the six folders carry the person in it."""
+    return name if layout is Layout.IDENTITIES else f"{identity}{SEPARATOR}{name}"
+
+
+def layout_of(folder: Path) -> Layout:
+    """The layout that a folder has.
+
+    Raises:
+        InputError: it is not a folder, or has neither or both.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+    six = any((folder / f"{role}_real").is_dir() for role in ROLES)
+    plain = (folder / "pictures").is_dir()
+    if six == plain:
+        why = "both layouts at once" if six else "neither pictures/ nor anchor_real/, positive_real/, negative_real/"
+        raise InputError(f"{folder}: {why}; fill an empty folder with `trainer capture` or `trainer import lfw`")
+    return Layout.SIX_FOLDERS if six else Layout.IDENTITIES
+
+
+def _source_folders(folder: Path, layout: Layout) -> list[tuple[Path, Path]]:
+    if layout is Layout.IDENTITIES:
+        return [(folder / "pictures", Path("chips"))]
+    return [(folder / f"{role}_real", Path(f"{role}_grayed")) for role in ROLES]

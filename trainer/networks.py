@@ -1,0 +1,134 @@
+"""The twin tower and the Siamese head. A tower takes float32 pixels 0..255, [n, side, side, 1], and gives float32 [n, D]."""
+
+from __future__ import annotations
+
+import os
+from enum import StrEnum
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported: its start-up log hides ours
+
+import keras
+from keras import layers
+
+from edge.contract.errors import InputError
+
+
+class Network(StrEnum):
+    """The towers that `trainer fit` knows."""
+
+    COMPACT = "compact"
+    KOCH = "koch"
+
+
+KOCH_SIDE_PX = 105
+COMPACT_EMBEDDING = 128
+
+
+def build_tower(network: Network, side_px: int) -> keras.Model:
+    """A tower with fresh weights for chips of `side_px`.
+
+    Raises:
+        InputError: the network does not take chips of this size.
+    """
+    if network is Network.KOCH:
+        return _koch(side_px)
+    return _compact(side_px)
+
+
+def _pixels(side_px: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+    # Rescaling is a layer, so that no two sides can disagree about mean and standard deviation.
+    pixels = keras.Input((side_px, side_px, 1), name="pixels")
+    return pixels, layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(pixels)
+
+
+def _compact(side_px: int) -> keras.Model:
+    """A residual tower of 1.6 M parameters for the device.
+
+    Plain 3x3 convolutions, batch normalisation that folds into them and ReLU: every layer has a fused int8 kernel, also in
+    XNNPACK. Resolution falls four times early, where it is cheap. No activation after the embedding: the head's distance
+    needs both signs, and an int8 output then uses its whole range.
+    """
+    pixels, x = _pixels(side_px)
+    x = _conv(x, 24, 3, 2, "stem")
+    x = layers.ReLU(name="stem_relu")(x)
+    for stage, width in enumerate((48, 96, 192)):
+        for block in range(2):
+            x = _residual(x, width, 2 if block == 0 else 1, f"s{stage}b{block}")
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    x = layers.Dropout(0.2, name="dropout")(x)
+    x = layers.Dense(COMPACT_EMBEDDING, use_bias=False, name="project")(x)
+    # Unit variance gives the head distances of a known size from the first step; it folds into the layer before.
+    x = layers.BatchNormalization(scale=False, name="embedding")(x)
+    return keras.Model(pixels, x, name="compact")
+
+
+def _conv(x: keras.KerasTensor, width: int, kernel: int, stride: int, name: str) -> keras.KerasTensor:
+    x = layers.Conv2D(
+        width, kernel, stride, "same", use_bias=False, kernel_regularizer=keras.regularizers.L2(1e-4), name=f"{name}_conv"
+    )(x)
+    return layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
+
+
+def _residual(x: keras.KerasTensor, width: int, stride: int, name: str) -> keras.KerasTensor:
+    straight = x if stride == 1 else _conv(x, width, 1, stride, f"{name}_skip")
+    x = layers.ReLU(name=f"{name}_relu1")(_conv(x, width, 3, stride, f"{name}_1"))
+    x = layers.Add(name=f"{name}_add")([_conv(x, width, 3, 1, f"{name}_2"), straight])
+    return layers.ReLU(name=f"{name}_relu2")(x)
+
+
+def _koch(side_px: int) -> keras.Model:
+    """The network of Koch, Zemel and Salakhutdinov (2015), figure 4: 105x105 in, a 4096-unit sigmoid layer out.
+
+    Initialisation as section 3.3 has it: convolutions N(0, 0.01), the full layer N(0, 0.2), biases N(0.5, 0.01).
+    Regularisation is layer-wise L2; the paper searches the values, 2e-4 is what most reproductions settle on.
+    """
+    if side_px != KOCH_SIDE_PX:
+        raise InputError(
+            f"the koch network takes chips of {KOCH_SIDE_PX} px, these have {side_px}: run `trainer prepare --side {KOCH_SIDE_PX}`"
+        )
+
+    def normal(deviation: float, mean: float = 0.0) -> keras.initializers.Initializer:
+        return keras.initializers.RandomNormal(mean, deviation)
+
+    pixels, x = _pixels(side_px)
+    for number, (filters, kernel) in enumerate(((64, 10), (128, 7), (128, 4), (256, 4)), start=1):
+        x = layers.Conv2D(
+            filters,
+            kernel,
+            activation="relu",
+            kernel_initializer=normal(0.01),
+            bias_initializer=normal(0.01, 0.5),
+            kernel_regularizer=keras.regularizers.L2(2e-4),
+            name=f"conv{number}",
+        )(x)
+        if number < 4:
+            x = layers.MaxPooling2D(name=f"pool{number}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(
+        4096,
+        activation="sigmoid",
+        kernel_initializer=normal(0.2),
+        bias_initializer=normal(0.01, 0.5),
+        kernel_regularizer=keras.regularizers.L2(1e-4),
+        name="embedding",
+    )(x)
+    return keras.Model(pixels, x, name="koch")
+
+
+class SiameseHead(layers.Layer):
+    """logit = bias - sum_j w_j |a_j - b_j| for every pair of rows: float32 [m, D] and [n, D] to [m, n].
+
+    The sigmoid is in the loss. `w` is kept from falling below zero (see edge.contract.score.Head). At the start all weights
+    are 8 / D and the bias 8: for embeddings of unit variance that is a logit near zero for strangers.
+    """
+
+    def build(self, input_shape: tuple[int | None, int]) -> None:
+        size = input_shape[-1]
+        self.distance_weights = self.add_weight(
+            shape=(size,), initializer=keras.initializers.Constant(8.0 / size), constraint="non_neg", name="weights"
+        )
+        self.bias = self.add_weight(shape=(), initializer=keras.initializers.Constant(8.0), name="bias")
+
+    def call(self, left: keras.KerasTensor, right: keras.KerasTensor) -> keras.KerasTensor:
+        distance = keras.ops.abs(left[:, None, :] - right[None, :, :])
+        return self.bias - keras.ops.tensordot(distance, self.distance_weights, axes=1)

@@ -1,0 +1,157 @@
+"""Preparation: finds the face on every picture, cuts its chip as the device does, and lists what was skipped and why."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from threading import local
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from edge.contract.chip import FaceBox, cut_chip, to_grey
+from edge.contract.detector import Detector, detect_scaled, load_detector
+from edge.contract.errors import InputError, StorageError
+from edge.contract.fingerprint import chip_fingerprint
+from edge.contract.spec import ChipSpec
+from trainer.files import write_atomically
+from trainer.layout import Layout, Picture, pictures_of
+
+MANIFEST = "prepared.json"
+# Faces smaller than this give a chip of guessed pixels.
+MIN_FACE_PX = 30
+MIN_FACE_SHARE = 0.2
+SEARCH_HEIGHT_PX = 480
+
+
+class Several(StrEnum):
+    """What to do with a picture of several faces."""
+
+    SKIP = "skip"
+    LARGEST = "largest"
+    CENTRAL = "central"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one picture: its chip's box, or the reason why it has none."""
+
+    picture: Picture
+    box: FaceBox | None
+    reason: str
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """A picture as uint8 [h, w, 3] BGR.
+
+    Raises:
+        InputError: it is missing, unreadable or no picture.
+    """
+    try:
+        data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror}") from error
+    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    if picture is None:
+        raise InputError(f"{path}: {'not a picture, or cut off' if data.size else 'empty file'}")
+    return picture.astype(np.uint8, copy=False)
+
+
+def find_face(detector: Detector, grey: NDArray[np.uint8], several: Several) -> FaceBox | str:
+    """The box of the one face in a grey picture, uint8 [h, w], or the reason why there is none."""
+    min_px = max(MIN_FACE_PX, round(MIN_FACE_SHARE * min(grey.shape)))
+    boxes = detect_scaled(detector, grey, search_height_px=SEARCH_HEIGHT_PX, min_px=min_px)
+    if not boxes:
+        return "no face found"
+    if len(boxes) == 1 or several is Several.LARGEST:
+        return boxes[0]
+    if several is Several.CENTRAL:
+        height, width = grey.shape
+        return min(boxes, key=lambda b: (b.x + b.width / 2 - width / 2) ** 2 + (b.y + b.height / 2 - height / 2) ** 2)
+    return f"{len(boxes)} faces found"
+
+
+def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, workers: int = 2) -> list[Outcome]:
+    """Writes the chip of every picture below `folder`, and prepared.json. Returns what became of each picture.
+
+    Raises:
+        InputError: there are no pictures, or not one of them has a face.
+        StorageError: a chip cannot be written.
+    """
+    pictures = list(pictures_of(folder, layout))
+    detectors = local()
+
+    def work(picture: Picture) -> Outcome:
+        try:
+            grey = to_grey(read_picture(picture.path))
+        except InputError as error:
+            return Outcome(picture, None, str(error).removeprefix(f"{picture.path}: "))
+        if not hasattr(detectors, "value"):
+            detectors.value = load_detector(spec.detector)
+        found = find_face(detectors.value, grey, several)
+        if isinstance(found, str):
+            return Outcome(picture, None, found)
+        chip = cv2.imencode(".png", cut_chip(grey, found, spec))[1].tobytes()
+        write_atomically(folder / picture.chip, chip)
+        return Outcome(picture, found, "")
+
+    # One thread a picture: OpenCV releases the lock, and its own threads do nothing for pictures this small.
+    cv2.setNumThreads(1)
+    outcomes = []
+    with Progress() as progress, ThreadPoolExecutor(workers) as pool:
+        task = progress.add_task("preparing", total=len(pictures))
+        for outcome in pool.map(work, pictures):
+            outcomes.append(outcome)
+            progress.advance(task)
+    if not any(outcome.box for outcome in outcomes):
+        raise InputError(f"{folder}: not one of {len(pictures)} pictures gave a chip: {dict(reasons(outcomes))}")
+    _write_manifest(folder, layout, spec, outcomes)
+    return outcomes
+
+
+def reasons(outcomes: list[Outcome]) -> Counter[str]:
+    """How many pictures were skipped, by reason."""
+    return Counter(outcome.reason for outcome in outcomes if outcome.reason)
+
+
+def _write_manifest(folder: Path, layout: Layout, spec: ChipSpec, outcomes: list[Outcome]) -> None:
+    manifest = {
+        "layout": layout.value,
+        "chip": spec.to_json(),
+        "fingerprint": chip_fingerprint(spec),
+        "chips": [
+            {"chip": str(o.picture.chip), "identity": o.picture.identity, "box": list(o.box)} for o in outcomes if o.box
+        ],
+        "skipped": [
+            {"picture": str(o.picture.path.relative_to(folder)), "reason": o.reason} for o in outcomes if not o.box
+        ],
+    }
+    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+
+
+def read_manifest(folder: Path) -> dict[str, object]:
+    """prepared.json of a data set.
+
+    Raises:
+        InputError: the data set was not prepared, or by another version of the chip contract.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text())
+        spec = ChipSpec.from_json(manifest["chip"])
+        recorded = manifest["fingerprint"]
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: not prepared; run `trainer prepare {folder}`") from error
+    except OSError as error:
+        raise StorageError(f"{path}: cannot read: {error.strerror}") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: unreadable ({error}); run `trainer prepare {folder}` again") from error
+    if recorded != chip_fingerprint(spec):
+        raise InputError(f"{path}: these chips were cut otherwise than this version does; run `trainer prepare {folder}` again")
+    return manifest
