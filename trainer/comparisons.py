@@ -1,4 +1,4 @@
-"""Genuine and impostor scores of a set of labelled embeddings: every pair of pictures, or the balanced pairs of LFW."""
+"""Balanced pair classification, the figure that papers on LFW quote."""
 
 from __future__ import annotations
 
@@ -6,20 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.metrics import Rate, rate
-from edge.contract.score import Head, score
-
-
-def all_pairs(
-    head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(genuine, impostor) scores, float64, of every pair of the n embeddings, float32 [n, D]."""
-    genuine, impostor = [], []
-    for row in range(len(labels) - 1):
-        scores = score(head, embeddings[row], embeddings[row + 1 :])
-        same = labels[row + 1 :] == labels[row]
-        genuine.append(scores[same])
-        impostor.append(scores[~same])
-    return np.concatenate(genuine), np.concatenate(impostor)
 
 
 def pair_errors(

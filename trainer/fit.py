@@ -21,9 +21,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from edge.contract.errors import InputError, StorageError
 from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.metrics import eer
-from edge.contract.score import Head
+from edge.contract.score import Head, score_all_pairs
 from trainer.augment import Augmentation
-from trainer.comparisons import all_pairs
 from trainer.dataset import Faces, load_faces, split_identities
 from trainer.files import write_atomically
 from trainer.networks import Network, SiameseHead, build_tower
@@ -112,7 +111,7 @@ def fit(data: Path, run: Path, settings: FitSettings, *, minutes: float | None =
             if not np.isfinite(losses).all():
                 raise InputError(f"{run}: the loss is no longer a number; start again with a lower --learning-rate")
             took = time.monotonic() - began
-            genuine, impostor = all_pairs(model.numpy_head(), embed(tower, validation.chips), validation.labels)
+            genuine, impostor = score_all_pairs(model.numpy_head(), embed(tower, validation.chips), validation.labels)
             progressed.epoch += 1
             row = {
                 "epoch": progressed.epoch,

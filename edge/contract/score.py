@@ -50,6 +50,25 @@ def score(head: Head, probe: NDArray[np.float32], templates: NDArray[np.float32]
     return sigmoid(head.bias - distance @ head.weights.astype(np.float64))
 
 
+def score_all_pairs(
+    head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(genuine, impostor) scores, float64, of every pair of the n embeddings, float32 [n, D], with `labels`, int [n].
+
+    Raises:
+        ValueError: there are fewer than two embeddings, or a shape does not fit.
+    """
+    if len(labels) < 2 or len(labels) != len(embeddings):
+        raise ValueError(f"{len(embeddings)} embeddings, {len(labels)} labels: need as many of both, at least two")
+    genuine, impostor = [], []
+    for row in range(len(labels) - 1):
+        scores = score(head, embeddings[row], embeddings[row + 1 :])
+        same = labels[row + 1 :] == labels[row]
+        genuine.append(scores[same])
+        impostor.append(scores[~same])
+    return np.concatenate(genuine), np.concatenate(impostor)
+
+
 def sigmoid(logit: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 / (1 + exp(-logit)) without overflow at either end."""
     z = np.exp(-np.abs(logit))

@@ -1,0 +1,67 @@
+"""A Keras tower to TFLite bytes with one fixed input shape, and the checks that nothing was left unquantised."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from edge.contract.errors import GateMissed
+from edge.contract.modelfile import TensorSpec
+
+# Traces of an input shape left open; each cuts the graph into pieces, so that fewer layers are fused.
+_DYNAMIC_OPS = frozenset({"SHAPE", "STRIDED_SLICE", "PACK"})
+
+
+def to_tflite(tower: Any, side_px: int, calibration: NDArray[np.uint8] | None) -> bytes:
+    """The flatbuffer: full int8 with `calibration` chips, uint8 [n, side, side], or float32 without.
+
+    Two chips are added to the calibration, all black and all white: with them the input spans 0 to 255 and its quantisation
+    is exactly pixel - 128.
+    """
+
+    @tf.function(input_signature=[tf.TensorSpec((1, side_px, side_px, 1), tf.float32, name="pixels")])  # type: ignore[untyped-decorator]
+    def forward(pixels: Any) -> Any:
+        return tower(pixels, training=False)
+
+    converter = tf.lite.TFLiteConverter.from_concrete_functions([forward.get_concrete_function()], tower)
+    if calibration is not None:
+        ends = np.stack([np.full((side_px, side_px), value, np.uint8) for value in (0, 255)])
+        chips = np.concatenate([ends, calibration]).astype(np.float32)[:, None, :, :, None]
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([chip] for chip in chips)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int8
+    return bytes(converter.convert())
+
+
+def inspect(flatbuffer: bytes, *, quantised: bool) -> tuple[TensorSpec, TensorSpec, list[str]]:
+    """Input, output and the operators in order.
+
+    Raises:
+        GateMissed: a shape was left open, or an int8 model holds a float tensor or another input than pixel - 128.
+    """
+    interpreter = tf.lite.Interpreter(
+        model_content=flatbuffer, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    interpreter.allocate_tensors()
+    operators = [str(op["op_name"]) for op in interpreter._get_ops_details()]
+    left = sorted(_DYNAMIC_OPS & set(operators))
+    if left:
+        raise GateMissed(f"the graph still holds {', '.join(left)}: its input shape is not fixed")
+    (first,), (last,) = interpreter.get_input_details(), interpreter.get_output_details()
+    if quantised:
+        floats = [t["name"] for t in interpreter.get_tensor_details() if np.dtype(t["dtype"]).kind == "f"]
+        if floats:
+            raise GateMissed(f"{len(floats)} tensors are still float, such as {floats[0]!r}: a layer has no int8 kernel")
+        if tuple(first["quantization"]) != (1.0, -128):
+            raise GateMissed(f"the input is quantised as {first['quantization']}, not scale 1, zero point -128")
+    return _spec(first), _spec(last), operators
+
+
+def _spec(details: dict[str, Any]) -> TensorSpec:
+    scale, zero_point = details["quantization"]
+    shape = tuple(int(size) for size in details["shape"])
+    return TensorSpec(shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))

@@ -1,0 +1,73 @@
+"""Writing of the model file: flatbuffer, zip of metadata and arrays, seal. The same input gives the same bytes."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import struct
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import StorageError
+from edge.contract.modelfile import METADATA_NAME, SEAL_SIZE, seal
+
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: no clock in the file
+_END_RECORD = b"PK\x05\x06"
+
+
+def pack(flatbuffer: bytes, record: dict[str, Any], arrays: dict[str, NDArray[np.float32]]) -> bytes:
+    """The bytes of a model file. `record` names its arrays as {"file": ..., "sha256": ...}, see `array_entry`."""
+    out = io.BytesIO(flatbuffer)
+    with zipfile.ZipFile(out, "a") as archive:
+        _add(archive, METADATA_NAME, json.dumps(record, indent=1, sort_keys=True).encode())
+        for name, array in sorted(arrays.items()):
+            _add(archive, name, array_bytes(array))
+    data = out.getvalue()
+    # The end record's last field is the comment's length; the seal is that comment, over all that stands before it.
+    end = data.rindex(_END_RECORD)
+    unsealed = data[: end + 20] + struct.pack("<H", SEAL_SIZE)
+    return unsealed + seal(unsealed)
+
+
+def array_bytes(array: NDArray[np.float32]) -> bytes:
+    """An array in the .npy format, version 1.0."""
+    out = io.BytesIO()
+    np.lib.format.write_array(out, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
+    return out.getvalue()
+
+
+def array_entry(name: str, array: NDArray[np.float32]) -> dict[str, str]:
+    """How the metadata name an array."""
+    return {"file": name, "sha256": hashlib.sha256(array_bytes(array)).hexdigest()}
+
+
+def write_file(path: Path, data: bytes) -> None:
+    """Writes the whole file or nothing.
+
+    Raises:
+        StorageError: the disk is full, read-only or not ours.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot write: {error.strerror or error}") from error
+
+
+def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
+    entry = zipfile.ZipInfo(name, _EPOCH)
+    entry.create_system = 3  # as on Unix, wherever the export runs
+    entry.external_attr = 0o644 << 16
+    archive.writestr(entry, data)

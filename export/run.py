@@ -1,0 +1,69 @@
+"""A finished training run as the exporter sees it: files, read once and checked."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported: its start-up log hides ours
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import InputError
+from edge.contract.fingerprint import chip_fingerprint
+from edge.contract.score import Head
+from edge.contract.spec import ChipSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """`tower` takes float32 pixels [n, side, side, 1]; the chips are uint8 [n, side, side]. `test` and `cohort` show people
+    whom the training never saw, `calibration` shows training people."""
+
+    path: Path
+    record: dict[str, Any]
+    chip: ChipSpec
+    tower: Any
+    head: Head
+    calibration: NDArray[np.uint8]
+    test: NDArray[np.uint8]
+    test_labels: NDArray[np.int64]
+    cohort: NDArray[np.uint8]
+    digests: dict[str, str]
+
+
+def read_run(path: Path) -> Run:
+    """Reads a run folder written by `trainer fit`.
+
+    Raises:
+        InputError: it is not a finished run, a file of it is missing or damaged, or its chips were cut otherwise than here.
+    """
+    if not (path / "run.json").is_file():
+        raise InputError(f"{path}: not a run folder (no run.json); make one with `trainer fit`")
+    try:
+        record = json.loads((path / "run.json").read_text())
+        if record["state"] != "finished":
+            raise InputError(f"{path}: the training is not finished; type its command again: {record['command']}")
+        with np.load(path / "chips.npz", allow_pickle=False) as saved:
+            chips = {name: saved[name] for name in ("calibration", "test", "test_labels", "cohort")}
+        with np.load(path / "head.npz", allow_pickle=False) as saved:
+            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]))
+        tower = keras.models.load_model(path / "tower.keras", compile=False)
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: unreadable run: {type(error).__name__}: {error}; type `trainer fit` for it again") from error
+    spec = ChipSpec.from_json(record["chip"])
+    if record["fingerprint"] != chip_fingerprint(spec):
+        raise InputError(f"{path}: its chips were cut otherwise than this version does; prepare the data and train again")
+    digests = {
+        name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in ("tower.keras", "head.npz", "split.json")
+    }
+    return Run(path, record, spec, tower, head, digests=digests, **chips)

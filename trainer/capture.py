@@ -1,0 +1,95 @@
+"""Capture of anchor and positive pictures of one person from a webcam or a replayed clip."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.progress import Progress
+
+from edge.contract.errors import CameraError, StorageError
+from trainer.files import write_atomically
+from trainer.layout import Layout, real_folder, real_name
+
+# A camera that gives nothing for this many reads in a row is broken or unplugged.
+MAX_MISSED = 30
+
+
+def capture_pictures(
+    name: str, camera: str, data: Path, layout: Layout, wanted: dict[str, int], every: int
+) -> dict[str, int]:
+    """Takes one picture in `every` frames: first the anchors, then the positives. Returns how many of each role were saved.
+
+    Numbers go on where earlier captures ended, so that nothing is overwritten. `q` in the preview or Ctrl-C ends early.
+
+    Raises:
+        CameraError: the source does not open, or ended before all pictures were taken; those taken stay.
+        StorageError: a picture cannot be written.
+    """
+    source = cv2.VideoCapture(int(camera) if re.fullmatch(r"\d+", camera) else camera)
+    if not source.isOpened():
+        raise CameraError(f"{camera}: cannot open; is it there, ours to read, and not in use by another program?")
+    preview = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and _has_windows()
+    taken = dict.fromkeys(wanted, 0)
+    frames = missed = 0
+    try:
+        with Progress() as bar:
+            for role, count in wanted.items():
+                task = bar.add_task(f"{role} pictures of {name}", total=count)
+                number = _next_number(real_folder(data, layout, role, name), layout, name)
+                while taken[role] < count:
+                    good, frame = source.read()
+                    missed = 0 if good else missed + 1
+                    if missed >= MAX_MISSED or (not good and Path(camera).is_file()):
+                        raise CameraError(
+                            f"{camera}: no more frames after {sum(taken.values())} of {sum(wanted.values())} pictures, "
+                            "which are kept; use a longer clip or a smaller --every"
+                        )
+                    if not good:
+                        continue
+                    frames += 1
+                    if preview and _show(frame, f"{role} {taken[role]}/{count}"):
+                        return taken
+                    if frames % every:
+                        continue
+                    folder = real_folder(data, layout, role, name)
+                    write_atomically(folder / real_name(layout, name, f"{role}-{number:04d}.png"), _png(frame))
+                    if layout is Layout.IDENTITIES:
+                        write_atomically(folder / "captured", b"")
+                    number += 1
+                    taken[role] += 1
+                    bar.advance(task)
+    except KeyboardInterrupt:
+        return taken
+    finally:
+        source.release()
+        if preview:
+            cv2.destroyAllWindows()
+    return taken
+
+
+def _png(frame: NDArray[np.uint8]) -> bytes:
+    good, data = cv2.imencode(".png", frame)
+    if not good:
+        raise StorageError("OpenCV cannot encode a frame as PNG; install opencv-python-headless again")
+    return data.tobytes()
+
+
+def _next_number(folder: Path, layout: Layout, name: str) -> int:
+    pattern = real_name(layout, name, "*-*.png")
+    return 1 + max((int(path.stem.rpartition("-")[2]) for path in folder.glob(pattern)), default=-1)
+
+
+def _has_windows() -> bool:
+    # The headless build has no windows; it says so only when one is asked for.
+    return "GUI:                           NONE" not in cv2.getBuildInformation()
+
+
+def _show(frame: NDArray[np.uint8], text: str) -> bool:
+    shown = cv2.putText(frame.copy(), text, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 255, 0), 2)
+    cv2.imshow("facelatch capture", shown)
+    return cv2.waitKey(1) & 0xFF == ord("q")

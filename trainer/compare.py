@@ -1,0 +1,50 @@
+"""The similarity of two pictures by a trained run, with a picture of both crops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from edge.contract.chip import cut_chip, to_grey
+from edge.contract.detector import load_detector
+from edge.contract.errors import InputError, StorageError
+from edge.contract.score import score
+from edge.contract.spec import ChipSpec
+from trainer.fit import embed, read_run
+from trainer.prepare import Several, find_face, read_picture
+from trainer.report import load_verifier
+
+
+def compare_pictures(first: Path, second: Path, run: Path, out: Path) -> float:
+    """The probability in [0, 1] that both pictures show one person; writes the crops, with it, to `out`.
+
+    Raises:
+        InputError: a picture has no face, several, or cannot be read; or the run is not finished.
+        StorageError: `out` cannot be written.
+    """
+    spec = ChipSpec.from_json(read_run(run)["chip"])
+    tower, head = load_verifier(run)
+    detector = load_detector(spec.detector)
+    chips = []
+    for path in (first, second):
+        grey = to_grey(read_picture(path))
+        found = find_face(detector, grey, Several.SKIP)
+        if isinstance(found, str):
+            raise InputError(f"{path}: {found}; take a picture of one face, from the front")
+        chips.append(cut_chip(grey, found, spec))
+    left, right = embed(tower, np.stack(chips))
+    probability = float(score(head, left, right[None])[0])
+
+    figure = Figure(figsize=(5, 3), layout="constrained")
+    figure.suptitle(f"similarity {probability:.4f}")
+    for axis, chip, path in zip(figure.subplots(1, 2), chips, (first, second), strict=True):
+        axis.imshow(chip, cmap="gray", vmin=0, vmax=255)
+        axis.set_title(path.name, fontsize=9)
+        axis.axis("off")
+    try:
+        figure.savefig(out, dpi=120)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{out}: cannot write the picture: {error}") from error
+    return probability
