@@ -1,0 +1,179 @@
+"""The gallery on disk: one file a subject, bound to the model that made it. Written whole or not at all; no pictures.
+
+    <state>/gallery/<name>.faces = npz(record, templates) + SHA-256 of it    folder 0700, files 0600
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import re
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import GalleryError, InputError, NameRejected, StorageError, TemplateMismatch
+
+NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
+SUFFIX = ".faces"
+_DIGEST_BYTES = 32
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """An enrolled person: `templates` is float32 [n, D], made by the model of `model_id`. `created` is Unix time, seconds."""
+
+    name: str
+    model_id: str
+    templates: NDArray[np.float32]
+    created: int
+
+
+def check_name(name: str) -> str:
+    """The name itself. Raises NameRejected where it is not one a subject can have."""
+    if not NAME_PATTERN.fullmatch(name):
+        raise NameRejected(f"name {name!r}: use a-z, 0-9, '_', '.' and '-', at most 32, first a letter or digit")
+    return name
+
+
+class Gallery:
+    """All subjects below one state folder. Safe to use from two processes at once."""
+
+    def __init__(self, state: Path) -> None:
+        self.folder = state / "gallery"
+
+    def names(self) -> list[str]:
+        """The enrolled subjects, sorted, whether or not their files can be read."""
+        try:
+            return sorted(path.stem for path in self.folder.glob(f"*{SUFFIX}") if NAME_PATTERN.fullmatch(path.stem))
+        except OSError as error:
+            raise StorageError(f"{self.folder}: cannot read: {error.strerror}") from error
+
+    def read(self, name: str) -> Subject:
+        """One subject.
+
+        Raises:
+            InputError: nobody of this name is enrolled.
+            GalleryError: the file is damaged.
+            StorageError: it cannot be read.
+        """
+        path = self._path(name)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise InputError(f"{name}: not enrolled; `edge list` shows who is") from None
+        except OSError as error:
+            raise StorageError(f"{path}: cannot read: {error.strerror}") from error
+        body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != digest:
+            raise GalleryError(f"{path}: damaged (its digest does not fit); remove {name} and enrol again")
+        try:
+            with np.load(io.BytesIO(body), allow_pickle=False) as saved:
+                record, templates = json.loads(str(saved["record"])), saved["templates"]
+            subject = Subject(record["name"], record["model_id"], templates, int(record["created"]))
+        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            raise GalleryError(f"{path}: unreadable ({error}); remove {name} and enrol again") from error
+        good = templates.dtype == np.float32 and templates.ndim == 2 and len(templates) > 0 and np.isfinite(templates).all()
+        if record.get("version") != _VERSION or subject.name != name or not good:
+            raise GalleryError(f"{path}: holds something else than templates of {name}; remove {name} and enrol again")
+        return subject
+
+    def read_for(self, model_id: str, size: int) -> tuple[list[Subject], list[GalleryError]]:
+        """The subjects that can be matched with a model, and an error for each that cannot."""
+        subjects: list[Subject] = []
+        refused: list[GalleryError] = []
+        for name in self.names():
+            try:
+                subject = self.read(name)
+                if subject.model_id != model_id or subject.templates.shape[1] != size:
+                    raise TemplateMismatch(
+                        f"{self._path(name)}: templates of {name} were made by model {subject.model_id[:12]}, "
+                        f"in use is {model_id[:12]}; enrol {name} again"
+                    )
+                subjects.append(subject)
+            except GalleryError as error:
+                refused.append(error)
+        return subjects, refused
+
+    def write(self, subject: Subject, *, replace: bool) -> None:
+        """Adds a subject; with `replace`, in place of what is there.
+
+        Raises:
+            InputError: the name is taken and `replace` is not set.
+            StorageError: the disk is full, read-only or not ours; the gallery is as it was.
+        """
+        path = self._path(subject.name)
+        record = {"version": _VERSION, "name": subject.name, "model_id": subject.model_id, "created": subject.created}
+        out = io.BytesIO()
+        np.savez(out, record=np.array(json.dumps(record)), templates=subject.templates.astype(np.float32))
+        body = out.getvalue()
+        with self._locked():
+            if path.exists() and not replace:
+                raise InputError(f"{subject.name}: already enrolled; --replace enrols again, `edge remove` takes out")
+            temporary = path.with_name(f".{path.name}.new")
+            try:
+                with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+                    file.write(body + hashlib.sha256(body).digest())
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(path)
+                self._sync_folder()
+            except OSError as error:
+                temporary.unlink(missing_ok=True)
+                raise StorageError(f"{path}: cannot write: {error.strerror or error}; the gallery is as it was") from error
+
+    def remove(self, name: str) -> None:
+        """Takes a subject out, readable or not.
+
+        Raises:
+            InputError: nobody of this name is enrolled.
+            StorageError: the file cannot be removed.
+        """
+        path = self._path(name)
+        with self._locked():
+            try:
+                path.unlink()
+                self._sync_folder()
+            except FileNotFoundError:
+                raise InputError(f"{name}: not enrolled; `edge list` shows who is") from None
+            except OSError as error:
+                raise StorageError(f"{path}: cannot remove: {error.strerror}") from error
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{check_name(name)}{SUFFIX}"
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        except OSError as error:
+            raise StorageError(f"{self.folder}: cannot open: {error.strerror}") from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(handle)
+
+    def _sync_folder(self) -> None:
+        # The rename itself must reach the disk, or a power cut brings the old folder back.
+        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def new_subject(name: str, model_id: str, templates: NDArray[np.float32]) -> Subject:
+    """A subject enrolled now."""
+    return Subject(check_name(name), model_id, templates, int(time.time()))

@@ -1,0 +1,44 @@
+"""Open-set matching: one probe against every template. Pure; an empty gallery never matches."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.score import Head, score
+from edge.gallery import Subject
+from edge.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A probe that is above the threshold for exactly one subject."""
+
+    subject: str
+    score: float
+
+
+class Matcher:
+    """The templates of all subjects as one matrix. A subject's score is that of his or her closest template."""
+
+    def __init__(self, head: Head, subjects: list[Subject]) -> None:
+        self._head = head
+        self._names = [subject.name for subject in subjects]
+        sizes = [len(subject.templates) for subject in subjects]
+        self._starts = np.cumsum([0, *sizes])[:-1]
+        empty = np.empty((0, head.size), np.float32)
+        self._templates = np.concatenate([empty, *(subject.templates for subject in subjects)])
+
+    def match(self, probe: NDArray[np.float32], threshold: float) -> Match | Reason:
+        """The one subject whose score for `probe`, float32 [D], reaches `threshold`, or the reason why there is none."""
+        if not self._names:
+            return Reason.EMPTY_GALLERY
+        best = np.maximum.reduceat(score(self._head, probe, self._templates), self._starts)
+        above = np.flatnonzero(best >= threshold)
+        if len(above) == 0:
+            return Reason.NO_MATCH
+        if len(above) > 1:
+            return Reason.AMBIGUOUS
+        return Match(self._names[above[0]], float(best[above[0]]))

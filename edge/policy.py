@@ -1,0 +1,94 @@
+"""From frames to decisions: k of n, re-arming and lock-out. Pure; the clock is passed in. The only place that can grant."""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass
+
+from edge.matcher import Match
+from edge.reasons import Reason
+from edge.settings import PolicySettings
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """`subject` matched in k of the last n judged frames; `score` is the median of the matching frames' scores."""
+
+    subject: str
+    score: float
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """An attempt that ended without a grant. `locked_s` is how long no further attempt is judged."""
+
+    reason: Reason
+    frames: int
+    locked_s: float = 0.0
+
+
+# What a matcher says of a judged frame, all but the reasons that a person can mend.
+_JUDGED = frozenset({Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.WRONG_SUBJECT})
+
+
+class Policy:
+    """Counts frames of one attempt and failures over attempts (the shape of NIST SP 800-63B-4, section 3.2.3).
+
+    With `only`, this is a verification: a match of another subject counts as a failure.
+    """
+
+    def __init__(self, settings: PolicySettings, only: str | None = None) -> None:
+        self._settings = settings
+        self._only = only
+        self._frames: deque[tuple[float, Match | Reason]] = deque()
+        self._failures = 0
+        self._resting_until = float("-inf")
+
+    def blocked(self, now: float) -> Reason | None:
+        """The reason why nothing is judged at `now`, monotonic seconds, or None."""
+        if self._failures >= self._settings.disable_failures:
+            return Reason.DISABLED
+        if self._failures >= self._settings.lockout_failures and now < self._resting_until:
+            return Reason.LOCKED_OUT
+        return None
+
+    def observe(self, outcome: Match | Reason, now: float) -> Grant | Denial | None:
+        """Takes one frame's outcome; returns the decision it completes, if any.
+
+        Frames that could not be judged (dark, no face) neither help nor harm. `now` is the frame's own time.
+        """
+        if self.blocked(now) or now < self._resting_until:
+            return None
+        if isinstance(outcome, Reason) and outcome not in _JUDGED:
+            return None
+        if isinstance(outcome, Match) and self._only is not None and outcome.subject != self._only:
+            outcome = Reason.WRONG_SUBJECT
+        self._frames.append((now, outcome))
+        while self._frames and now - self._frames[0][0] > self._settings.window_s:
+            self._frames.popleft()
+        matches = [frame for _, frame in self._frames if isinstance(frame, Match)]
+        for subject, count in Counter(match.subject for match in matches).items():
+            if count >= self._settings.matches:
+                return self._grant(subject, matches, now)
+        if len(self._frames) >= self._settings.frames:
+            return self._deny(now)
+        return None
+
+    def _grant(self, subject: str, matches: list[Match], now: float) -> Grant:
+        scores = sorted(match.score for match in matches if match.subject == subject)
+        grant = Grant(subject, scores[len(scores) // 2], len(self._frames))
+        self._frames.clear()
+        self._failures = 0
+        self._resting_until = now + self._settings.rearm_s
+        return grant
+
+    def _deny(self, now: float) -> Denial:
+        reasons = Counter(frame for _, frame in self._frames if isinstance(frame, Reason))
+        reason = reasons.most_common(1)[0][0] if reasons else Reason.AMBIGUOUS
+        count = len(self._frames)
+        self._frames.clear()
+        self._failures += 1
+        locked_s = self._settings.lockout_s if self._failures >= self._settings.lockout_failures else 0.0
+        self._resting_until = now + locked_s
+        return Denial(reason, count, locked_s)

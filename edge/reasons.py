@@ -1,0 +1,41 @@
+"""Why a frame or an attempt ended as it did: a closed set of values, and what a person is told."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Reason(StrEnum):
+    """The outcome of a frame that was not a match, or of a denied attempt. The first group a person can mend."""
+
+    NO_FACE = "no-face"
+    SEVERAL_FACES = "several-faces"
+    TOO_DARK = "too-dark"
+    TOO_BRIGHT = "too-bright"
+    LOW_CONTRAST = "low-contrast"
+    BLURRED = "blurred"
+
+    NO_MATCH = "no-match"
+    AMBIGUOUS = "ambiguous"
+    WRONG_SUBJECT = "wrong-subject"
+    EMPTY_GALLERY = "empty-gallery"
+    LOCKED_OUT = "locked-out"
+    DISABLED = "disabled"
+    NO_FRAMES = "no-frames"
+
+
+ADVICE = {
+    Reason.NO_FACE: "no face seen; look straight into the camera",
+    Reason.SEVERAL_FACES: "several faces; only one person may stand before the camera",
+    Reason.TOO_DARK: "too dark; turn a light on",
+    Reason.TOO_BRIGHT: "too bright; turn away from the light",
+    Reason.LOW_CONTRAST: "the face is flat; change the light or clean the lens",
+    Reason.BLURRED: "blurred; hold still",
+    Reason.NO_MATCH: "not someone who is enrolled",
+    Reason.AMBIGUOUS: "like two enrolled subjects at once",
+    Reason.WRONG_SUBJECT: "someone else who is enrolled",
+    Reason.EMPTY_GALLERY: "nobody is enrolled; run `edge enroll NAME`",
+    Reason.LOCKED_OUT: "locked out after repeated failures; wait",
+    Reason.DISABLED: "disabled after too many failures; restart the service",
+    Reason.NO_FRAMES: "the camera gave no frames that could be judged",
+}

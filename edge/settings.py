@@ -1,0 +1,145 @@
+"""The device's settings: every key, its type, range, unit and default, once. Reads TOML; writes nothing."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from edge.contract.errors import SettingsError
+
+DEFAULT_PATH = Path("/etc/facelatch/edge.toml")
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class CameraSettings(_Table):
+    """Where frames come from."""
+
+    source: str = Field("/dev/video0", description="V4L2 device (best by /dev/v4l/by-id/...), video file or image folder")
+    width: Annotated[int, Field(ge=160, le=4096, description="pixels asked of a V4L2 device")] = 640
+    height: Annotated[int, Field(ge=120, le=2160, description="pixels asked of a V4L2 device")] = 480
+    max_age_s: Annotated[float, Field(gt=0, le=5, description="a frame older than this is never judged")] = 0.5
+    stall_s: Annotated[float, Field(ge=1, le=60, description="without a frame for so long a camera is opened again")] = 12.0
+
+
+class ModelSettings(_Table):
+    """The verifier."""
+
+    path: str = Field("/etc/facelatch/model.tflite", description="file made by `python -m export tflite`")
+    threads: Annotated[int, Field(ge=1, le=16, description="threads of the interpreter")] = 1
+
+
+class DetectionSettings(_Table):
+    """The search for faces."""
+
+    search_height_px: Annotated[int, Field(ge=120, le=2160, description="frames are shrunk to this height for the search")] = 240
+    min_face_px: Annotated[int, Field(ge=32, le=2000, description="smallest face, in pixels of the frame")] = 80
+
+
+class QualitySettings(_Table):
+    """What a face must be like to be judged. Brightness and contrast are of the chip, grey levels 0 to 255."""
+
+    min_brightness: Annotated[float, Field(ge=0, le=255)] = 45.0
+    max_brightness: Annotated[float, Field(ge=0, le=255)] = 220.0
+    min_contrast: Annotated[float, Field(ge=0, le=128, description="standard deviation of the chip")] = 12.0
+    min_sharpness: Annotated[float, Field(ge=0, le=10000, description="variance of the chip's Laplacian")] = 20.0
+
+
+class PolicySettings(_Table):
+    """When a match becomes a decision."""
+
+    target_fmr: Annotated[float, Field(gt=0, lt=1, description="one of the model's measured operating points")] = 1e-3
+    matches: Annotated[int, Field(ge=1, le=100, description="k: so many frames must match the same subject")] = 3
+    frames: Annotated[int, Field(ge=1, le=100, description="n: out of so many judged frames")] = 5
+    window_s: Annotated[float, Field(gt=0, le=60, description="frames older than this no longer count")] = 5.0
+    rearm_s: Annotated[float, Field(ge=0, le=3600, description="rest after an accept")] = 5.0
+    lockout_failures: Annotated[int, Field(ge=1, le=100, description="denials before the lock-out")] = 5
+    lockout_s: Annotated[float, Field(ge=30, le=86400, description="rest after each further denial")] = 30.0
+    disable_failures: Annotated[int, Field(ge=1, le=100, description="denials after which only a restart helps")] = 50
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PolicySettings:
+        if self.matches > self.frames:
+            raise ValueError(f"matches = {self.matches} of frames = {self.frames}: must not be more")
+        if self.disable_failures <= self.lockout_failures:
+            raise ValueError("disable_failures must be more than lockout_failures")
+        return self
+
+
+class EnrolmentSettings(_Table):
+    """How a subject is enrolled."""
+
+    anchors: Annotated[int, Field(ge=3, le=50, description="templates kept a subject")] = 8
+    timeout_s: Annotated[float, Field(ge=5, le=600, description="seconds of frames before it is given up")] = 60.0
+
+
+class Settings(_Table):
+    """All settings of a device."""
+
+    camera: CameraSettings = CameraSettings()
+    model: ModelSettings = ModelSettings()
+    detection: DetectionSettings = DetectionSettings()
+    quality: QualitySettings = QualitySettings()
+    policy: PolicySettings = PolicySettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
+
+
+def load_settings(path: Path | None) -> Settings:
+    """The settings of a TOML file; the defaults where `path` is None and the default file is not there.
+
+    Raises:
+        SettingsError: the file is missing, unreadable or no TOML, or a key is unknown, of the wrong type or out of range.
+    """
+    chosen = path or DEFAULT_PATH
+    try:
+        table = tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if path is None:
+            return Settings()
+        raise SettingsError(f"{path}: no such file; leave --config out for the defaults") from None
+    except OSError as error:
+        raise SettingsError(f"{chosen}: cannot read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{chosen}: not valid TOML: {error}") from error
+    try:
+        return Settings.model_validate(table)
+    except ValidationError as error:
+        told = [f"{'.'.join(map(str, e['loc'])) or 'file'} = {_shown(e['input'])}: {e['msg']}" for e in error.errors()]
+        raise SettingsError(f"{chosen}: {'; '.join(told)}. See `edge config show` for every key") from error
+
+
+def as_toml(settings: Settings) -> str:
+    """The settings in force as TOML with the meaning of each key."""
+    lines = []
+    for table_name in type(settings).model_fields:
+        table = getattr(settings, table_name)
+        lines.append(f"[{table_name}]")
+        for key, field in type(table).model_fields.items():
+            value = getattr(table, key)
+            shown = f'"{value}"' if isinstance(value, str) else f"{value}"
+            lines.append(f"{key} = {shown}" + (f"  # {field.description}" if field.description else ""))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def state_folder() -> Path:
+    """Where templates live: systemd's $STATE_DIRECTORY, /var/lib/facelatch as root, else the XDG state folder."""
+    given = os.environ.get("STATE_DIRECTORY")
+    if given:
+        return Path(given.split(":")[0])
+    # The service's user keeps its state where the service does, so that `sudo -u facelatch edge enroll` is seen by it.
+    system = Path("/var/lib/facelatch")
+    if os.geteuid() == 0 or os.access(system, os.W_OK):
+        return system
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "facelatch"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
