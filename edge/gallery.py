@@ -1,6 +1,6 @@
 """The gallery on disk: one file a subject, bound to the model that made it. Written whole or not at all; no pictures.
 
-    <state>/gallery/<name>.faces = npz(record, templates) + SHA-256 of it    folder 0700, files 0600
+<state>/gallery/<name>.faces = npz(record, templates) + SHA-256 of it    folder 0700, files 0600
 """
 
 from __future__ import annotations

@@ -38,7 +38,9 @@ class ModelSettings(_Table):
 class DetectionSettings(_Table):
     """The search for faces."""
 
-    search_height_px: Annotated[int, Field(ge=120, le=2160, description="frames are shrunk to this height for the search")] = 240
+    search_height_px: Annotated[int, Field(ge=120, le=2160, description="frames are shrunk to this height for the search")] = (
+        240
+    )
     min_face_px: Annotated[int, Field(ge=32, le=2000, description="smallest face, in pixels of the frame")] = 80
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import NDArray
 
 from edge.contract.errors import GateMissed
 from edge.contract.modelfile import TensorSpec
+from export.quiet import quiet
+
+with quiet():
+    import keras
+    import tensorflow as tf
 
 # Traces of an input shape left open; each cuts the graph into pieces, so that fewer layers are fused.
 _DYNAMIC_OPS = frozenset({"SHAPE", "STRIDED_SLICE", "PACK"})
@@ -22,11 +26,9 @@ def to_tflite(tower: Any, side_px: int, calibration: NDArray[np.uint8] | None) -
     is exactly pixel - 128.
     """
 
-    @tf.function(input_signature=[tf.TensorSpec((1, side_px, side_px, 1), tf.float32, name="pixels")])  # type: ignore[untyped-decorator]
-    def forward(pixels: Any) -> Any:
-        return tower(pixels, training=False)
-
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([forward.get_concrete_function()], tower)
+    # A batch of one, fixed: an open batch leaves shape arithmetic in the graph, which the runtimes do not fuse.
+    pixels = keras.Input(batch_shape=(1, side_px, side_px, 1), dtype="float32", name="pixels")
+    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(pixels, tower(pixels, training=False)))
     if calibration is not None:
         ends = np.stack([np.full((side_px, side_px), value, np.uint8) for value in (0, 255)])
         chips = np.concatenate([ends, calibration]).astype(np.float32)[:, None, :, :, None]
@@ -34,7 +36,8 @@ def to_tflite(tower: Any, side_px: int, calibration: NDArray[np.uint8] | None) -
         converter.representative_dataset = lambda: ([chip] for chip in chips)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
-    return bytes(converter.convert())
+    with quiet():
+        return bytes(converter.convert())
 
 
 def inspect(flatbuffer: bytes, *, quantised: bool) -> tuple[TensorSpec, TensorSpec, list[str]]:
@@ -43,10 +46,13 @@ def inspect(flatbuffer: bytes, *, quantised: bool) -> tuple[TensorSpec, TensorSp
     Raises:
         GateMissed: a shape was left open, or an int8 model holds a float tensor or another input than pixel - 128.
     """
-    interpreter = tf.lite.Interpreter(
-        model_content=flatbuffer, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    )
-    interpreter.allocate_tensors()
+    with quiet():
+        interpreter = tf.lite.Interpreter(
+            model_content=flatbuffer,
+            # A delegate would hide the operators that it has taken over.
+            experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        interpreter.allocate_tensors()
     operators = [str(op["op_name"]) for op in interpreter._get_ops_details()]
     left = sorted(_DYNAMIC_OPS & set(operators))
     if left:

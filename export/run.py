@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported: its start-up log hides ours
-
-import keras
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,6 +16,10 @@ from edge.contract.errors import InputError
 from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.score import Head
 from edge.contract.spec import ChipSpec
+from export.quiet import quiet
+
+with quiet():
+    import keras
 
 
 @dataclass(frozen=True, slots=True)

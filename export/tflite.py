@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 from edge.contract.errors import GateMissed
@@ -49,7 +50,9 @@ def export_tflite(run: Run, out: Path, *, quantize: bool, name: str, command: st
     genuine, impostor = score_all_pairs(run.head, from_file, run.test_labels)
     record["operating_points"] = operating_points(genuine, impostor)
     if not record["operating_points"]:
-        raise GateMissed(f"{impostor.size} impostor comparisons of held-out people support no operating point; train on more people")
+        raise GateMissed(
+            f"{impostor.size} impostor comparisons of held-out people support no operating point; train on more people"
+        )
     arrays[COHORT_NAME] = _embed(tower, run.cohort, "embedding the cohort")
     data = pack(flatbuffer, _with_arrays(record, arrays), arrays)
     model = parse_model(data, out)
@@ -61,7 +64,7 @@ def export_tflite(run: Run, out: Path, *, quantize: bool, name: str, command: st
 
 
 def _embed(tower: Tower, chips: NDArray[np.uint8], what: str) -> NDArray[np.float32]:
-    return np.stack([tower.embed(chip) for chip in track(chips, what)])
+    return np.stack([tower.embed(chip) for chip in track(chips, what, console=Console(stderr=True))])
 
 
 def _record(
@@ -87,7 +90,8 @@ def _record(
             "files": run.digests,
             "export": {
                 "command": command,
-                "versions": {key: version(key) for key in ("tensorflow-cpu", "keras", "numpy")} | {"python": platform.python_version()},
+                "versions": {key: version(key) for key in ("tensorflow-cpu", "keras", "numpy")}
+                | {"python": platform.python_version()},
             },
         },
         "head": {"kind": "weighted-l1-sigmoid", "bias": run.head.bias},

@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import Progress
 
 from edge.contract.errors import CameraError, StorageError
@@ -19,9 +20,7 @@ from trainer.layout import Layout, real_folder, real_name
 MAX_MISSED = 30
 
 
-def capture_pictures(
-    name: str, camera: str, data: Path, layout: Layout, wanted: dict[str, int], every: int
-) -> dict[str, int]:
+def capture_pictures(name: str, camera: str, data: Path, layout: Layout, wanted: dict[str, int], every: int) -> dict[str, int]:
     """Takes one picture in `every` frames: first the anchors, then the positives. Returns how many of each role were saved.
 
     Numbers go on where earlier captures ended, so that nothing is overwritten. `q` in the preview or Ctrl-C ends early.
@@ -37,7 +36,7 @@ def capture_pictures(
     taken = dict.fromkeys(wanted, 0)
     frames = missed = 0
     try:
-        with Progress() as bar:
+        with Progress(console=Console(stderr=True)) as bar:
             for role, count in wanted.items():
                 task = bar.add_task(f"{role} pictures of {name}", total=count)
                 number = _next_number(real_folder(data, layout, role, name), layout, name)

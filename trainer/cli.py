@@ -19,7 +19,9 @@ from trainer.layout import Layout, check_identity, layout_of
 from trainer.prepare import Several, reasons
 from trainer.prepare import prepare as prepare_pictures
 
-app = typer.Typer(help="Data sets, training and evaluation of the face verifier.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Data sets, training and evaluation of the face verifier.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 importers = typer.Typer(help="Take in pictures from elsewhere.", no_args_is_help=True)
 app.add_typer(importers, name="import")
 console = Console(soft_wrap=True)
@@ -66,7 +68,9 @@ def capture(
 @app.command(epilog="example: trainer prepare data --side 64")
 def prepare(
     folder: Annotated[Path, typer.Argument(help="A data set filled by `trainer capture` or `trainer import lfw`.")],
-    side: Annotated[int, typer.Option(min=32, max=256, help="Side of the chip in pixels; 105 for --network koch.")] = DEFAULT_SIDE_PX,
+    side: Annotated[
+        int, typer.Option(min=32, max=256, help="Side of the chip in pixels; 105 for --network koch.")
+    ] = DEFAULT_SIDE_PX,
     several: Annotated[Several, typer.Option(help="What to do with a picture of several faces.")] = Several.SKIP,
     layout: Annotated[Layout | None, typer.Option(help="Folders of the data set; found out where not given.")] = None,
     as_json: AsJson = False,

@@ -53,7 +53,9 @@ def load_faces(folder: Path) -> Faces:
     for at, entry in enumerate(entries):
         chip = cv2.imread(str(folder / entry["chip"]), cv2.IMREAD_GRAYSCALE)
         if chip is None or chip.shape != chips.shape[1:]:
-            raise InputError(f"{folder / entry['chip']}: missing or not {spec.side_px} px; run `trainer prepare {folder}` again")
+            raise InputError(
+                f"{folder / entry['chip']}: missing or not {spec.side_px} px; run `trainer prepare {folder}` again"
+            )
         chips[at] = chip
         digest.update(entry["identity"].encode() + b"\0" + chip.tobytes())
     identities = sorted({entry["identity"] for entry in entries})

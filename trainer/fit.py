@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge.contract.errors import InputError, StorageError
@@ -23,14 +24,11 @@ from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.metrics import eer
 from edge.contract.score import Head, score_all_pairs
 from trainer.augment import Augmentation
+from trainer.backend import keras, tf
 from trainer.dataset import Faces, load_faces, split_identities
 from trainer.files import write_atomically
 from trainer.networks import Network, SiameseHead, build_tower
 from trainer.pairs import PairSampler
-
-import keras  # isort: skip - after trainer.networks, which quiets TensorFlow's start
-import tensorflow as tf  # isort: skip
-
 
 LAST, BEST = Path("checkpoint/last.npz"), Path("checkpoint/best.npz")
 
@@ -121,7 +119,10 @@ def fit(data: Path, run: Path, settings: FitSettings, *, minutes: float | None =
                 "pictures_per_s": settings.steps * (2 * len(batch.anchors) + len(batch.negatives)) / took,
                 "waiting_share": waited / took,
             }
-            bar.update(task, note=f"loss {row['loss']:.3f}  val loss {row['val_loss']:.3f}  val EER {row['val_eer']:.1%}")
+            told = f"loss {row['loss']:.3f}  val loss {row['val_loss']:.3f}  val EER {row['val_eer']:.1%}"
+            bar.update(task, note=told)
+            if bar.disable:
+                print(f"epoch {progressed.epoch}: {told}", file=sys.stderr, flush=True)
             progressed.history = [*(progressed.history or []), row]
             progressed.seconds = time.monotonic() - started
             if row["val_eer"] < progressed.best_eer:
@@ -203,11 +204,18 @@ def _open_run(
         "run": run.name,
         "state": "running",
         "settings": asdict(settings),
-        "data": {"folder": str(data.resolve()), "sha256": faces.digest, "pictures": len(faces.labels), "people": len(faces.identities)},
+        "data": {
+            "folder": str(data.resolve()),
+            "sha256": faces.digest,
+            "pictures": len(faces.labels),
+            "people": len(faces.identities),
+        },
         "chip": faces.spec.to_json(),
         "fingerprint": chip_fingerprint(faces.spec),
         "command": command,
-        "versions": {name: version(name) for name in ("facelatch", "tensorflow-cpu", "keras", "numpy", "opencv-python-headless")}
+        "versions": {
+            name: version(name) for name in ("facelatch", "tensorflow-cpu", "keras", "numpy", "opencv-python-headless")
+        }
         | {"python": platform.python_version()},
     }
     path = run / "run.json"
@@ -288,4 +296,4 @@ def _as_csv(rows: list[dict[str, float]]) -> bytes:
 
 def _bar() -> Progress:
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
-    return Progress(*columns, disable=not sys.stderr.isatty() and not sys.stdout.isatty())
+    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
+from rich.console import Console
 from rich.progress import track
 
 from edge.contract.errors import InputError, StorageError
@@ -61,11 +62,7 @@ def import_people(source: Path, folder: Path, layout: Layout) -> ImportSummary:
 
 def captured_subjects(folder: Path) -> set[str]:
     """The people whom `trainer capture` has put into this data set."""
-    six = {
-        path.name.partition(SEPARATOR)[0]
-        for role in ROLES[:2]
-        for path in (folder / f"{role}_real").glob(f"*{SEPARATOR}*")
-    }
+    six = {path.name.partition(SEPARATOR)[0] for role in ROLES[:2] for path in (folder / f"{role}_real").glob(f"*{SEPARATOR}*")}
     return six | {path.parent.name for path in folder.glob("pictures/*/captured")}
 
 
@@ -88,7 +85,7 @@ def _members(source: Path) -> Iterator[Iterator[tuple[str, str, BinaryIO]]]:
 
 
 def _from_files(files: list[Path]) -> Iterator[tuple[str, str, BinaryIO]]:
-    for path in track(files, "importing"):
+    for path in track(files, "importing", console=Console(stderr=True)):
         try:
             with path.open("rb") as reader:
                 yield path.parent.name, path.name, reader
@@ -98,7 +95,7 @@ def _from_files(files: list[Path]) -> Iterator[tuple[str, str, BinaryIO]]:
 
 def _from_archive(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, str, BinaryIO]]:
     # Only the last two parts of a member's name are used, so no name in an archive can leave the data set.
-    for member in track(archive.getmembers(), "importing"):
+    for member in track(archive.getmembers(), "importing", console=Console(stderr=True)):
         parts = PurePosixPath(member.name).parts
         if not member.isfile() or len(parts) < 2 or PurePosixPath(member.name).suffix.lower() not in PICTURE_SUFFIXES:
             continue

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from enum import StrEnum
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # before TensorFlow is first imported: its start-up log hides ours
-
-import keras
-from keras import layers
 
 from edge.contract.errors import InputError
+from trainer.backend import keras
+
+layers = keras.layers
 
 
 class Network(StrEnum):

@@ -13,6 +13,7 @@ from threading import local
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import Progress
 
 from edge.contract.chip import FaceBox, cut_chip, to_grey
@@ -104,7 +105,7 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
     # One thread a picture: OpenCV releases the lock, and its own threads do nothing for pictures this small.
     cv2.setNumThreads(1)
     outcomes = []
-    with Progress() as progress, ThreadPoolExecutor(workers) as pool:
+    with Progress(console=Console(stderr=True)) as progress, ThreadPoolExecutor(workers) as pool:
         task = progress.add_task("preparing", total=len(pictures))
         for outcome in pool.map(work, pictures):
             outcomes.append(outcome)
@@ -125,12 +126,8 @@ def _write_manifest(folder: Path, layout: Layout, spec: ChipSpec, outcomes: list
         "layout": layout.value,
         "chip": spec.to_json(),
         "fingerprint": chip_fingerprint(spec),
-        "chips": [
-            {"chip": str(o.picture.chip), "identity": o.picture.identity, "box": list(o.box)} for o in outcomes if o.box
-        ],
-        "skipped": [
-            {"picture": str(o.picture.path.relative_to(folder)), "reason": o.reason} for o in outcomes if not o.box
-        ],
+        "chips": [{"chip": str(o.picture.chip), "identity": o.picture.identity, "box": list(o.box)} for o in outcomes if o.box],
+        "skipped": [{"picture": str(o.picture.path.relative_to(folder)), "reason": o.reason} for o in outcomes if not o.box],
     }
     write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
 

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from edge.contract.errors import InputError
 from edge.contract.metrics import det, eer, fnmr, supports_fmr, threshold_at_fmr
 from edge.contract.score import Head, score, score_all_pairs
+from trainer.backend import keras
 from trainer.comparisons import pair_errors
 from trainer.files import write_atomically
 from trainer.fit import embed, read_run
 from trainer.handover import HANDOVER, write_handover
-
-import keras  # isort: skip - after trainer.fit, which quiets TensorFlow's start
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 mpl.use("Agg")

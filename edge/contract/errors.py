@@ -1,20 +1,20 @@
 """Every error of the project, its stable code and its exit status. Raises nothing and prints nothing.
 
-    FacelatchError
-    ├── InputError (ValueError)            a picture, folder, run or argument that cannot be used
-    │   └── NameRejected                   a subject name outside the allowed pattern
-    ├── SettingsError (ValueError)         a key of a configuration file
-    ├── ModelError (ValueError)            a model file that cannot be used
-    │   ├── ModelDamaged                   its bytes are not what was written
-    │   ├── ModelUnsupported               its schema or chip contract is of another version
-    │   └── ModelUnproven                  its measurements do not support what is asked of it
-    ├── GateMissed (ValueError)            an export whose own check failed
-    ├── GalleryError (ValueError)          a store of templates that cannot be used
-    │   └── TemplateMismatch               templates made by another model
-    ├── CameraError (OSError)              a source of frames that gives none
-    ├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or a face enrolled under another name
-    ├── StorageError (OSError)             a disk that is full, read-only or unreadable
-    └── PackageMissing (ImportError)       an optional package that the command needs
+FacelatchError
+├── InputError (ValueError)            a picture, folder, run or argument that cannot be used
+│   └── NameRejected                   a subject name outside the allowed pattern
+├── SettingsError (ValueError)         a key of a configuration file
+├── ModelError (ValueError)            a model file that cannot be used
+│   ├── ModelDamaged                   its bytes are not what was written
+│   ├── ModelUnsupported               its schema or chip contract is of another version
+│   └── ModelUnproven                  its measurements do not support what is asked of it
+├── GateMissed (ValueError)            an export whose own check failed
+├── GalleryError (ValueError)          a store of templates that cannot be used
+│   └── TemplateMismatch               templates made by another model
+├── CameraError (OSError)              a source of frames that gives none
+├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or a face enrolled under another name
+├── StorageError (OSError)             a disk that is full, read-only or unreadable
+└── PackageMissing (ImportError)       an optional package that the command needs
 """
 
 from __future__ import annotations

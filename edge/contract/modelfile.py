@@ -237,9 +237,13 @@ def _point(entry: dict[str, Any]) -> OperatingPoint:
         genuine_trials=_whole(entry["genuine_trials"], 1, 1 << 50),
     )
     if not 0 < point.target_fmr < 1 or not 0 <= point.threshold <= 1 or point.fmr > point.target_fmr * (1 + 1e-9):
-        raise ValueError(f"operating point {point.name!r}: target {point.target_fmr}, threshold {point.threshold}, FMR {point.fmr}")
+        raise ValueError(
+            f"operating point {point.name!r}: target {point.target_fmr}, threshold {point.threshold}, FMR {point.fmr}"
+        )
     if point.impostor_trials * point.target_fmr < 3 - 1e-9:
-        raise ValueError(f"operating point {point.name!r}: {point.impostor_trials} impostor trials cannot show {point.target_fmr}")
+        raise ValueError(
+            f"operating point {point.name!r}: {point.impostor_trials} impostor trials cannot show {point.target_fmr}"
+        )
     return point
 
 

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any
 
@@ -22,8 +26,9 @@ class Tower:
     def __init__(self, model: ModelFile, *, threads: int = 1) -> None:
         module, self.runtime = _load_runtime()
         try:
-            self._interpreter = module.Interpreter(model_content=model.flatbuffer, num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with _without_log():
+                self._interpreter = module.Interpreter(model_content=model.flatbuffer, num_threads=threads)
+                self._interpreter.allocate_tensors()
             (self._input,) = self._interpreter.get_input_details()
             (self._output,) = self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
@@ -65,3 +70,17 @@ def _load_runtime() -> tuple[Any, str]:
         except ModuleNotFoundError:
             continue
     raise PackageMissing("no TFLite runtime: pip install 'facelatch[edge]', on 32-bit ARM 'facelatch[tflite-runtime]'")
+
+
+@contextmanager
+def _without_log() -> Iterator[None]:
+    # The runtime's C++ side tells of every delegate on descriptor 2 and has no level to set. Its errors are exceptions.
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

@@ -40,9 +40,7 @@ class ChipSpec:
         if not MIN_SIDE_PX <= self.side_px <= MAX_SIDE_PX:
             raise ModelUnsupported(f"chip side {self.side_px} px: must be {MIN_SIDE_PX} to {MAX_SIDE_PX}")
         if not 0.5 <= self.scale <= 3.0 or not -0.5 <= self.shift_down <= 0.5:
-            raise ModelUnsupported(
-                f"chip scale {self.scale}, shift {self.shift_down}: must be 0.5 to 3.0 and -0.5 to 0.5"
-            )
+            raise ModelUnsupported(f"chip scale {self.scale}, shift {self.shift_down}: must be 0.5 to 3.0 and -0.5 to 0.5")
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values."""

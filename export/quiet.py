@@ -1,0 +1,38 @@
+"""Keeps the converter's log off the terminal, unless it ends in an error: then all of it is shown."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Holds back what is written to the descriptors of stdout and stderr, also from C++, and Python's warnings."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = os.dup(1), os.dup(2)
+    with tempfile.TemporaryFile("w+") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+        failed = True
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                yield
+            failed = False
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for descriptor, original in enumerate(kept, start=1):
+                os.dup2(original, descriptor)
+                os.close(original)
+            if failed:
+                log.seek(0)
+                shutil.copyfileobj(log, sys.stderr)
