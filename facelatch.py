@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -61,12 +62,7 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
 
 def _load(name: str) -> Callable[..., object]:
     try:
-        if name == "trainer":
-            from trainer.cli import app
-        elif name == "export":
-            from export.cli import app
-        else:
-            from edge.cli import app
+        app: Callable[..., object] = importlib.import_module(f"{name}.cli").app
     except ModuleNotFoundError as error:
         extra = "edge" if name == "edge" else "trainer"
         print(f"error[package]: {name} needs {error.name}: pip install 'facelatch[{extra}]'", file=sys.stderr)

@@ -59,6 +59,16 @@ class Gallery:
         except OSError as error:
             raise StorageError(f"{self.folder}: cannot read: {error.strerror}") from error
 
+    def stamp(self) -> tuple[tuple[str, int, int], ...]:
+        """Changes whenever a subject is added, replaced or removed, by whatever process."""
+        try:
+            files = sorted(self.folder.glob(f"*{SUFFIX}"))
+            return tuple((file.name, (status := file.stat()).st_mtime_ns, status.st_size) for file in files)
+        except FileNotFoundError:
+            return ()  # removed between the two calls: the next stamp differs again
+        except OSError as error:
+            raise StorageError(f"{self.folder}: cannot read: {error.strerror}") from error
+
     def read(self, name: str) -> Subject:
         """One subject.
 
@@ -88,10 +98,10 @@ class Gallery:
             raise GalleryError(f"{path}: holds something else than templates of {name}; remove {name} and enrol again")
         return subject
 
-    def read_for(self, model_id: str, size: int) -> tuple[list[Subject], list[GalleryError]]:
+    def read_for(self, model_id: str, size: int) -> tuple[list[Subject], list[GalleryError | StorageError]]:
         """The subjects that can be matched with a model, and an error for each that cannot."""
         subjects: list[Subject] = []
-        refused: list[GalleryError] = []
+        refused: list[GalleryError | StorageError] = []
         for name in self.names():
             try:
                 subject = self.read(name)
@@ -101,7 +111,9 @@ class Gallery:
                         f"in use is {model_id[:12]}; enrol {name} again"
                     )
                 subjects.append(subject)
-            except GalleryError as error:
+            except InputError:
+                continue  # removed since its name was read
+            except (GalleryError, StorageError) as error:
                 refused.append(error)
         return subjects, refused
 
@@ -125,6 +137,7 @@ class Gallery:
                 with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                     file.write(body + hashlib.sha256(body).digest())
                     file.flush()
+                    self._give_to_owner(file.fileno())
                     os.fsync(file.fileno())
                 temporary.replace(path)
                 self._sync_folder()
@@ -157,6 +170,7 @@ class Gallery:
         try:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
+            self._give_to_owner(handle)
         except OSError as error:
             raise StorageError(f"{self.folder}: cannot open: {error.strerror}") from error
         try:
@@ -164,6 +178,12 @@ class Gallery:
             yield
         finally:
             os.close(handle)
+
+    def _give_to_owner(self, handle: int) -> None:
+        # What root enrols, the service's own user must be able to read.
+        if os.geteuid() == 0:
+            owner = self.folder.parent.stat()
+            os.fchown(handle, owner.st_uid, owner.st_gid)
 
     def _sync_folder(self) -> None:
         # The rename itself must reach the disk, or a power cut brings the old folder back.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import tomllib
 from pathlib import Path
@@ -21,7 +22,9 @@ class _Table(BaseModel):
 class CameraSettings(_Table):
     """Where frames come from."""
 
-    source: str = Field("/dev/video0", description="V4L2 device (best by /dev/v4l/by-id/...), video file or image folder")
+    source: Annotated[str, Field(description="V4L2 device (best by /dev/v4l/by-id/...), video file or image folder")] = (
+        "/dev/video0"
+    )
     width: Annotated[int, Field(ge=160, le=4096, description="pixels asked of a V4L2 device")] = 640
     height: Annotated[int, Field(ge=120, le=2160, description="pixels asked of a V4L2 device")] = 480
     max_age_s: Annotated[float, Field(gt=0, le=5, description="a frame older than this is never judged")] = 0.5
@@ -31,7 +34,7 @@ class CameraSettings(_Table):
 class ModelSettings(_Table):
     """The verifier."""
 
-    path: str = Field("/etc/facelatch/model.tflite", description="file made by `python -m export tflite`")
+    path: Annotated[str, Field(description="file made by `python -m export tflite`")] = "/etc/facelatch/model.tflite"
     threads: Annotated[int, Field(ge=1, le=16, description="threads of the interpreter")] = 1
 
 
@@ -58,7 +61,7 @@ class PolicySettings(_Table):
 
     target_fmr: Annotated[float, Field(gt=0, lt=1, description="one of the model's measured operating points")] = 1e-3
     matches: Annotated[int, Field(ge=1, le=100, description="k: so many frames must match the same subject")] = 3
-    frames: Annotated[int, Field(ge=1, le=100, description="n: out of so many judged frames")] = 5
+    frames: Annotated[int, Field(ge=1, le=100, description="n: out of so many judged frames")] = 10
     window_s: Annotated[float, Field(gt=0, le=60, description="frames older than this no longer count")] = 5.0
     rearm_s: Annotated[float, Field(ge=0, le=3600, description="rest after an accept")] = 5.0
     lockout_failures: Annotated[int, Field(ge=1, le=100, description="denials before the lock-out")] = 5
@@ -124,7 +127,7 @@ def as_toml(settings: Settings) -> str:
         lines.append(f"[{table_name}]")
         for key, field in type(table).model_fields.items():
             value = getattr(table, key)
-            shown = f'"{value}"' if isinstance(value, str) else f"{value}"
+            shown = json.dumps(value, ensure_ascii=False)
             lines.append(f"{key} = {shown}" + (f"  # {field.description}" if field.description else ""))
         lines.append("")
     return "\n".join(lines)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-
 from edge.contract.errors import InputError
 from trainer.backend import keras
 

@@ -12,6 +12,7 @@ FacelatchError
 ├── GalleryError (ValueError)          a store of templates that cannot be used
 │   └── TemplateMismatch               templates made by another model
 ├── CameraError (OSError)              a source of frames that gives none
+    │   └── CameraWedged                   a driver that does not come back from a read
 ├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or a face enrolled under another name
 ├── StorageError (OSError)             a disk that is full, read-only or unreadable
 └── PackageMissing (ImportError)       an optional package that the command needs
@@ -117,6 +118,12 @@ class CameraError(FacelatchError, OSError):
 
     code = "camera"
     exit_code = ExitCode.CAMERA
+
+
+class CameraWedged(CameraError):
+    """A camera's driver does not come back from a read."""
+
+    code = "camera-wedged"
 
 
 class EnrolmentFailed(FacelatchError, ValueError):

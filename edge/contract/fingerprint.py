@@ -43,4 +43,5 @@ def generated_frame(height: int, width: int, number: int) -> NDArray[np.uint8]:
     noise = (noise ^ (noise >> np.uint32(13))) * np.uint32(1274126177)
     noise = noise ^ (noise >> np.uint32(16))
     mixed = (ramp >> np.uint32(2)) + edge * np.uint32(90) + (noise & np.uint32(31))
-    return (mixed & np.uint32(255)).astype(np.uint8)
+    frame: NDArray[np.uint8] = (mixed & np.uint32(255)).astype(np.uint8)
+    return frame

@@ -19,7 +19,8 @@ def quantise(x: NDArray[np.floating], scale: float, zero_point: int) -> NDArray[
     if np.isnan(values).any():
         raise ValueError("cannot quantise NaN")
     rounded = np.copysign(np.floor(np.abs(values) + 0.5), values)
-    return np.clip(rounded + zero_point, INT8_MIN, INT8_MAX).astype(np.int8)
+    q: NDArray[np.int8] = np.clip(rounded + zero_point, INT8_MIN, INT8_MAX).astype(np.int8)
+    return q
 
 
 def dequantise(q: NDArray[np.int8], scale: float, zero_point: int) -> NDArray[np.float32]:

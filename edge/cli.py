@@ -1,0 +1,250 @@
+"""The `edge` command: reads arguments, calls one function, prints what it did. The only module of the device that prints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from edge.camera import Camera, Frame, open_camera
+from edge.contract.errors import ExitCode, InputError, StorageError
+from edge.contract.modelfile import read_model
+from edge.daemon import Daemon
+from edge.enrol import enrol
+from edge.gallery import Gallery, check_name, new_subject
+from edge.journal import Event, Journal
+from edge.line import Line
+from edge.matcher import Matcher
+from edge.policy import Denial, Grant, Policy
+from edge.quality import Refusal
+from edge.reasons import ADVICE, Reason
+from edge.settings import Settings, as_toml, load_settings, state_folder
+
+app = typer.Typer(help="Face unlock on the device.", no_args_is_help=True, pretty_exceptions_enable=False)
+models = typer.Typer(help="Look into a model file.", no_args_is_help=True)
+configuration = typer.Typer(help="The settings in force.", no_args_is_help=True)
+app.add_typer(models, name="model")
+app.add_typer(configuration, name="config")
+console = Console(soft_wrap=True)
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file; /etc/facelatch/edge.toml where not given.")]
+CameraOption = Annotated[str | None, typer.Option("--camera", help="A V4L2 device, a video file or an image folder.")]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="Model file; the settings' where not given.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Name = Annotated[str, typer.Argument(help="The subject: a-z, 0-9, '_', '.', '-', at most 32.")]
+
+
+@app.command("enroll", epilog="example: edge enroll ada --camera /dev/video0")
+def enroll(
+    name: Name,
+    camera: CameraOption = None,
+    model: ModelOption = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Enrol anew who is enrolled already.")] = False,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enrols the person in front of the camera. Keeps templates, no picture."""
+    settings = _settings(config, camera, model)
+    gallery = Gallery(state_folder())
+    if check_name(name) in gallery.names() and not replace:
+        raise InputError(f"{name}: already enrolled; --replace enrols again, `edge remove {name}` takes out")
+    verifier = read_model(Path(settings.model.path))
+    point = verifier.operating_point(settings.policy.target_fmr)
+    line = Line(verifier, settings)
+    others, _ = gallery.read_for(verifier.model_id, verifier.head.size)
+    matcher = Matcher(verifier.head, [subject for subject in others if subject.name != name])
+    with _frames(settings) as frames, _guide(f"enrolling {name}: look into the camera, turn your head slowly") as progressed:
+        enrolment = enrol(line, verifier.head, point.threshold, frames, matcher, settings.enrolment, progressed)
+    gallery.write(new_subject(name, verifier.model_id, enrolment.templates), replace=replace)
+    count = len(enrolment.templates)
+    Journal().tell(Event.ENROLLED, f"enrolled {name}", SUBJECT=name, FRAMES=count, MODEL_ID=verifier.model_id)
+    if as_json:
+        told = {"subject": name, "templates": count, "recognised": enrolment.recognised, "checked": enrolment.checked}
+        print(json.dumps(told | {"model_id": verifier.model_id}))
+        return
+    console.print(
+        f"enrolled {name} with {count} templates; of {enrolment.checked} further frames "
+        f"{enrolment.recognised} were recognised at {point.name}"
+    )
+
+
+@app.command("list", epilog="example: edge list --json")
+def list_subjects(as_json: AsJson = False) -> None:
+    """Lists who is enrolled, readable or not."""
+    gallery = Gallery(state_folder())
+    subjects: list[dict[str, Any]] = []
+    for name in gallery.names():
+        try:
+            subject = gallery.read(name)
+        except (InputError, StorageError, ValueError) as error:
+            subjects.append({"subject": name, "error": str(error)})
+            continue
+        created = datetime.fromtimestamp(subject.created).astimezone().isoformat()
+        subjects.append(
+            {"subject": name, "templates": len(subject.templates), "enrolled": created, "model_id": subject.model_id}
+        )
+    if as_json:
+        print(json.dumps({"subjects": subjects}))
+        return
+    table = Table("subject", "templates", "enrolled", "model", title=f"{gallery.folder}: {len(subjects)} enrolled")
+    for entry in subjects:
+        if "error" in entry:
+            table.add_row(entry["subject"], "-", entry["error"], "-")
+        else:
+            table.add_row(entry["subject"], str(entry["templates"]), entry["enrolled"][:16], entry["model_id"][:12])
+    console.print(table)
+
+
+@app.command(epilog="example: edge remove ada")
+def remove(name: Name) -> None:
+    """Removes a subject's templates; a running daemon takes it over within a second."""
+    Gallery(state_folder()).remove(check_name(name))
+    Journal().tell(Event.REMOVED, f"removed {name}", SUBJECT=name)
+    console.print(f"removed {name}")
+
+
+@app.command(epilog="example: edge verify ada --camera /dev/video0 --json")
+def verify(
+    name: Annotated[str | None, typer.Argument(help="Is it this subject? Without a name: is it anyone enrolled?")] = None,
+    camera: CameraOption = None,
+    model: ModelOption = None,
+    timeout: Annotated[float, typer.Option(min=1, max=600, help="Seconds of frames before it is a denial.")] = 15.0,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Verifies the person in front of the camera once. Exit code 0 is an accept, 1 a denial."""
+    settings = _settings(config, camera, model)
+    gallery = Gallery(state_folder())
+    verifier = read_model(Path(settings.model.path))
+    point = verifier.operating_point(settings.policy.target_fmr)
+    line = Line(verifier, settings)
+    if name is not None:
+        gallery.read(check_name(name))
+    subjects, refused = gallery.read_for(verifier.model_id, verifier.head.size)
+    for problem in refused:
+        if name is not None and name not in [subject.name for subject in subjects]:
+            raise problem
+        Console(stderr=True, soft_wrap=True).print(f"warning: {problem}")
+    policy, matcher = Policy(settings.policy, only=name), Matcher(verifier.head, subjects)
+    with _frames(settings) as frames:
+        decision, cost_ms = _decide(line, matcher, point.threshold, policy, frames, timeout, empty=not subjects)
+    Journal().tell_decision(decision, operating_point=point.name, cost_ms=cost_ms)
+    granted = isinstance(decision, Grant)
+    if as_json:
+        told: dict[str, Any] = {"accepted": granted, "frames": decision.frames, "operating_point": point.name}
+        told |= {"subject": decision.subject, "score": decision.score} if isinstance(decision, Grant) else {
+            "reason": decision.reason.value
+        }  # fmt: skip
+        print(json.dumps(told))
+    elif isinstance(decision, Grant):
+        console.print(f"accepted: {decision.subject} (score {decision.score:.4f}, {decision.frames} frames, {point.name})")
+    else:
+        console.print(f"denied: {decision.reason.value}: {ADVICE[decision.reason]} ({decision.frames} frames, {point.name})")
+    raise typer.Exit(ExitCode.OK if granted else ExitCode.DENIED)
+
+
+@app.command(epilog="example: edge run --camera /dev/video0")
+def run(camera: CameraOption = None, model: ModelOption = None, config: Config = None) -> None:
+    """The daemon: judges every frame and tells each decision to the journal. SIGHUP reads the gallery again."""
+    settings = _settings(config, camera, model)
+    verifier = read_model(Path(settings.model.path))
+    Daemon(verifier, settings, Gallery(state_folder()), Journal()).run()
+
+
+@models.command("show", epilog="example: edge model show model.tflite")
+def show_model(file: Annotated[Path, typer.Argument(help="A model file.")], as_json: AsJson = False) -> None:
+    """Verifies a model file and shows what it carries."""
+    verifier = read_model(file)
+    if as_json:
+        print(json.dumps(verifier.record))
+        return
+    console.print(f"{file}: model {verifier.name}, {verifier.model_id[:12]}, {len(verifier.flatbuffer)} bytes of network")
+    console.print(
+        f"chip {verifier.chip.side_px} px ({verifier.chip.detector}), input {verifier.input.dtype}, "
+        f"output {verifier.output.dtype} [{verifier.head.size}], cohort of {len(verifier.cohort)}"
+    )
+    table = Table("operating point", "threshold", "FMR (95 %)", "FNMR (95 %)", "impostor", "genuine")
+    for point in verifier.operating_points:
+        table.add_row(
+            point.name,
+            f"{point.threshold:.6f}",
+            f"{point.fmr:.2g} ({point.fmr_interval[0]:.2g}-{point.fmr_interval[1]:.2g})",
+            f"{point.fnmr:.2%} ({point.fnmr_interval[0]:.2%}-{point.fnmr_interval[1]:.2%})",
+            str(point.impostor_trials),
+            str(point.genuine_trials),
+        )
+    console.print(table)
+
+
+@configuration.command("show", epilog="example: edge config show > edge.toml")
+def show_config(config: Config = None, as_json: AsJson = False) -> None:
+    """Prints every setting in force with its meaning, as TOML."""
+    settings = load_settings(config)
+    print(json.dumps(settings.model_dump()) if as_json else as_toml(settings))
+
+
+def _settings(config: Path | None, camera: str | None, model: Path | None) -> Settings:
+    settings = load_settings(config)
+    if camera is not None:
+        settings = settings.model_copy(update={"camera": settings.camera.model_copy(update={"source": camera})})
+    if model is not None:
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update={"path": str(model)})})
+    return settings
+
+
+@contextmanager
+def _frames(settings: Settings) -> Iterator[Iterator[Frame | None]]:
+    camera: Camera = open_camera(settings.camera)
+    try:
+        yield camera.frames()
+    finally:
+        camera.close()
+
+
+@contextmanager
+def _guide(title: str) -> Iterator[Any]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[hint]}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, hint="")
+
+        def progressed(done: int, wanted: int, refusal: Refusal | None) -> None:
+            hint = "" if refusal is None else f"{ADVICE[refusal.reason]} ({refusal.measured:.0f} of {refusal.wanted:.0f})"
+            bar.update(task, completed=done, total=wanted, hint=hint)
+
+        yield progressed
+
+
+def _decide(
+    line: Line,
+    matcher: Matcher,
+    threshold: float,
+    policy: Policy,
+    frames: Iterator[Frame | None],
+    timeout_s: float,
+    *,
+    empty: bool,
+) -> tuple[Grant | Denial, float]:
+    last, cost_ms, first = Reason.NO_FRAMES, 0.0, None
+    if empty:
+        return Denial(Reason.EMPTY_GALLERY, 0), cost_ms
+    for frame in frames:
+        if frame is None:
+            continue
+        first = frame.at if first is None else first
+        if frame.at - first > timeout_s:
+            break
+        judged = line.judge(frame, matcher, threshold, policy)
+        cost_ms = judged.cost_ms
+        if judged.decision is not None:
+            return judged.decision, cost_ms
+        if isinstance(judged.outcome, Reason):
+            last = judged.outcome
+    return Denial(last, 0), cost_ms

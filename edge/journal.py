@@ -1,0 +1,90 @@
+"""What is told, and where: the systemd journal by native fields, or stderr where there is none. Never a picture or embedding.
+
+A score is told on an accept only: on a denial it would lead an attacker up the hill.
+"""
+
+from __future__ import annotations
+
+import sys
+from enum import Enum
+
+from edge.policy import Denial, Grant
+from edge.reasons import ADVICE
+from edge.systemd import JOURNAL_SOCKET, journal_sender
+
+
+class Event(Enum):
+    """A kind of event: its name, its MESSAGE_ID, and its syslog priority."""
+
+    STARTED = ("started", "f41e5bc5ffce4ff8aa585876e09290af", 5)
+    STOPPED = ("stopped", "27bf5cb01ecd47e8a571088ec2c2000f", 5)
+    ACCEPT = ("accept", "4b0816ddd9284d558838e628c029fcd3", 5)
+    DENY = ("deny", "b4c6168992544a8c8ba7b2aae46f5645", 5)
+    LOCKED_OUT = ("locked-out", "9d3f15206d1d4eb799fed26d3adf015e", 4)
+    CAMERA_RUNNING = ("camera-running", "b394c4f0034349ffabec17995f56ca22", 6)
+    CAMERA_LOST = ("camera-lost", "5909de09b4694f3c904c10fedcc49122", 4)
+    GALLERY_LOADED = ("gallery-loaded", "7b5e5f162bcb4c1ba9f20f103cebc7bb", 6)
+    GALLERY_REFUSED = ("gallery-refused", "9cb613cf232c4107990191189753f9d7", 3)
+    ENROLLED = ("enrolled", "1f7ee28d190744dd92eff873240cbc9a", 5)
+    REMOVED = ("removed", "e8b1229432b64c04beea9d39204bb876", 5)
+
+    def __init__(self, label: str, message_id: str, priority: int) -> None:
+        self.label, self.message_id, self.priority = label, message_id, priority
+
+
+# The only fields that leave the process, each written with the prefix FACELATCH_.
+FIELDS = frozenset(
+    {
+        "SUBJECT", "REASON", "SCORE", "FRAMES", "COST_MS", "LOCKED_S", "OPERATING_POINT", "MODEL_ID", "RUNTIME",
+        "CAMERA", "SUBJECTS", "ERROR",
+    }
+)  # fmt: skip
+
+
+class Journal:
+    """Where events go; chosen once."""
+
+    def __init__(self) -> None:
+        self._send = journal_sender()
+        self._broken = False
+
+    def tell(self, event: Event, message: str, **fields: object) -> None:
+        """Writes one event.
+
+        Raises:
+            ValueError: a field is not in the list of those that may leave the process, or a score is told of no accept.
+        """
+        unknown = set(fields) - FIELDS
+        if unknown or ("SCORE" in fields and event is not Event.ACCEPT):
+            raise ValueError(f"{event.label}: fields {sorted(fields)} may not be logged")
+        if self._send is not None:
+            named = {f"FACELATCH_{key}": str(value) for key, value in fields.items()}
+            try:
+                self._send(
+                    message,
+                    MESSAGE_ID=event.message_id,
+                    PRIORITY=str(event.priority),
+                    SYSLOG_IDENTIFIER="facelatch",
+                    FACELATCH_EVENT=event.label,
+                    **named,
+                )
+                self._broken = False
+                return
+            except OSError as error:
+                if not self._broken:
+                    print(f"{JOURNAL_SOCKET}: cannot write: {error}; events follow here", file=sys.stderr, flush=True)
+                self._broken = True
+        told = " ".join(f"{key.lower()}={value}" for key, value in fields.items())
+        print(f"{event.label}: {message}" + (f"  [{told}]" if told else ""), file=sys.stderr, flush=True)
+
+    def tell_decision(self, decision: Grant | Denial, *, operating_point: str, cost_ms: float) -> None:
+        """Writes an accept or a denial."""
+        common = {"FRAMES": decision.frames, "OPERATING_POINT": operating_point, "COST_MS": f"{cost_ms:.1f}"}
+        if isinstance(decision, Grant):
+            self.tell(
+                Event.ACCEPT, f"accepted {decision.subject}", SUBJECT=decision.subject, SCORE=f"{decision.score:.4f}", **common
+            )
+            return
+        self.tell(Event.DENY, f"denied: {ADVICE[decision.reason]}", REASON=decision.reason.value, **common)
+        if decision.locked_s:
+            self.tell(Event.LOCKED_OUT, f"locked out for {decision.locked_s:g} s", LOCKED_S=f"{decision.locked_s:g}")

@@ -1,0 +1,76 @@
+"""The straight line of one frame: detector, face chip, quality, embedder, matcher, policy. Each stage once; no I/O."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.camera import Frame
+from edge.contract.chip import cut_chip, to_grey
+from edge.contract.detector import Detector, detect_scaled, load_detector
+from edge.contract.modelfile import ModelFile
+from edge.contract.runtime import Tower
+from edge.matcher import Match, Matcher
+from edge.policy import Denial, Grant, Policy
+from edge.quality import Refusal, check_quality
+from edge.reasons import Reason
+from edge.settings import Settings
+
+# A second face this much smaller stands behind the person, or is none: the cascade errs most on small boxes.
+BYSTANDER = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """The one face of a frame, fit to be judged: its embedding, float32 [D]."""
+
+    embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What became of a frame: the outcome of its stages, the decision it completed, if any, and its cost."""
+
+    outcome: Match | Reason
+    decision: Grant | Denial | None
+    refusal: Refusal | None
+    cost_ms: float
+
+
+class Line:
+    """The stages up to the embedding, loaded once."""
+
+    def __init__(self, model: ModelFile, settings: Settings) -> None:
+        self._spec = model.chip
+        self._settings = settings
+        self._detector: Detector = load_detector(model.chip.detector)
+        self._tower = Tower(model, threads=settings.model.threads)
+        self.runtime = self._tower.runtime
+
+    def judge(self, frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
+        """One frame from its pixels to a decision."""
+        began = time.perf_counter()
+        face = self.look(frame)
+        if isinstance(face, Refusal):
+            outcome: Match | Reason = face.reason
+        else:
+            outcome = matcher.match(face.embedding, threshold)
+        decision = policy.observe(outcome, frame.at)
+        cost_ms = (time.perf_counter() - began) * 1000
+        return Judged(outcome, decision, face if isinstance(face, Refusal) else None, cost_ms)
+
+    def look(self, frame: Frame) -> Face | Refusal:
+        """The face of a frame as the network sees it, or why there is none."""
+        grey = to_grey(frame.pixels)
+        search = self._settings.detection
+        boxes = detect_scaled(self._detector, grey, search_height_px=search.search_height_px, min_px=search.min_face_px)
+        boxes = [box for box in boxes if box.width >= BYSTANDER * boxes[0].width]
+        if not boxes:
+            return Refusal(Reason.NO_FACE, 0, 1)
+        if len(boxes) > 1:
+            return Refusal(Reason.SEVERAL_FACES, len(boxes), 1)
+        chip = cut_chip(grey, boxes[0], self._spec)
+        return check_quality(chip, self._settings.quality) or Face(self._tower.embed(chip))
