@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -152,11 +153,16 @@ def verify(
 
 
 @app.command(epilog="example: edge run --camera /dev/video0")
-def run(camera: CameraOption = None, model: ModelOption = None, config: Config = None) -> None:
+def run(
+    camera: CameraOption = None,
+    model: ModelOption = None,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, too.")] = False,
+) -> None:
     """The daemon: judges every frame and tells each decision to the journal. SIGHUP reads the gallery again."""
     settings = _settings(config, camera, model)
     verifier = read_model(Path(settings.model.path))
-    Daemon(verifier, settings, Gallery(state_folder()), Journal()).run()
+    Daemon(verifier, settings, Gallery(state_folder()), Journal(sys.stdout if as_json else None)).run()
 
 
 @models.command("show", epilog="example: edge model show model.tflite")

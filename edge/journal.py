@@ -5,8 +5,10 @@ A score is told on an accept only: on a denial it would lead an attacker up the 
 
 from __future__ import annotations
 
+import json
 import sys
 from enum import Enum
+from typing import TextIO
 
 from edge.policy import Denial, Grant
 from edge.reasons import ADVICE
@@ -42,10 +44,11 @@ FIELDS = frozenset(
 
 
 class Journal:
-    """Where events go; chosen once."""
+    """Where events go; chosen once. `copy` gets each event as one line of JSON beside that."""
 
-    def __init__(self) -> None:
+    def __init__(self, copy: TextIO | None = None) -> None:
         self._send = journal_sender()
+        self._copy = copy
         self._broken = False
 
     def tell(self, event: Event, message: str, **fields: object) -> None:
@@ -57,6 +60,9 @@ class Journal:
         unknown = set(fields) - FIELDS
         if unknown or ("SCORE" in fields and event is not Event.ACCEPT):
             raise ValueError(f"{event.label}: fields {sorted(fields)} may not be logged")
+        if self._copy is not None:
+            told_values = {key.lower(): value for key, value in fields.items()}
+            print(json.dumps({"event": event.label, "message": message, **told_values}), file=self._copy, flush=True)
         if self._send is not None:
             named = {f"FACELATCH_{key}": str(value) for key, value in fields.items()}
             try:

@@ -130,6 +130,18 @@ def fit(
     console.print(f"curves {run / 'loss.png'}, pairs {run / 'pairs.png'}, figures {run / 'report.html'}")
 
 
+@app.command(epilog="example: trainer demo --folder demo")
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where everything goes; what is there is made anew.")] = Path("demo"),
+    people: Annotated[int, typer.Option(min=40, max=5000, help="Synthetic people to draw and train on.")] = 320,
+    minutes: Annotated[float, typer.Option(min=0.1, help="Time for the training.")] = 1.2,
+) -> None:
+    """The whole line on drawn people: training, export, enrolment, and the daemon's decisions. No camera, no data set."""
+    from trainer.demo import run_demo
+
+    run_demo(folder, people=people, minutes=minutes, console=console)
+
+
 @app.command(epilog="example: trainer compare a.jpg b.jpg --run runs/first")
 def compare(
     first: Annotated[Path, typer.Argument(help="A picture of one face.")],

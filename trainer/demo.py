@@ -1,0 +1,155 @@
+"""The whole line on drawn people, by the commands that a person would type. Decides nothing itself and hides no failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from edge.contract.errors import InputError, StorageError
+from trainer.files import write_atomically
+from trainer.synth.clip import write_clip
+from trainer.synth.person import Person
+from trainer.synth.population import write_population
+
+MARK = "made-by-facelatch-demo"
+ENROLLED, STRANGERS = 7_000_001, (7_000_002, 7_000_003, 7_000_004)
+SECONDS = 8.0
+SETTINGS = """# What differs from the defaults on drawn people and replayed clips.
+[detection]
+min_face_px = 60
+
+[policy]
+target_fmr = 1e-3
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """Who was shown to the daemon, and what it told."""
+
+    who: str
+    events: list[dict[str, Any]]
+
+    @property
+    def decisions(self) -> list[dict[str, Any]]:
+        """The accepts and denials in their order."""
+        return [event for event in self.events if event["event"] in ("accept", "deny")]
+
+
+def run_demo(folder: Path, *, people: int, minutes: float, console: Console) -> None:
+    """Draws people, trains, exports, enrols one of them and shows the daemon clips of that person and of strangers.
+
+    Raises:
+        InputError: `folder` holds something else, a step failed, or the daemon decided wrongly.
+        StorageError: `folder` cannot be written.
+    """
+    _fresh(folder)
+    steps = _Steps(folder, console)
+    console.rule("people")
+    write_population(folder / "people", people=people, pictures=6, seed=1)
+    steps.command("trainer", "import", "lfw", "people", "--data", "data")
+    steps.command("trainer", "prepare", "data", "--several", "largest")
+    console.rule("training and export")
+    fit = ("trainer", "fit", "--data", "data", "--run", "run", "--epochs", "14", "--steps", "30", "--seed", "1")
+    steps.command(*fit, "--minutes", f"{minutes:g}")
+    steps.command("export", "tflite", "--quantize", "run", "-o", "model.tflite")
+    console.rule("the device")
+    write_atomically(folder / "edge.toml", SETTINGS.encode())
+    device = ("--model", "model.tflite", "--config", "edge.toml")
+    write_clip(folder / "clips" / "ada-enrolment.avi", Person.from_seed(ENROLLED), 1, SECONDS, width=480, height=360)
+    steps.command("edge", "enroll", "ada", "--camera", "clips/ada-enrolment.avi", *device)
+    shown = []
+    for who, seed in (("ada", ENROLLED), *((f"stranger-{number}", seed) for number, seed in enumerate(STRANGERS, start=1))):
+        clip = folder / "clips" / f"{who}.avi"
+        write_clip(clip, Person.from_seed(seed), 2, SECONDS, width=480, height=360)
+        told = steps.command("edge", "run", "--json", "--camera", f"clips/{clip.name}", *device, capture=True)
+        shown.append(Shown(who, [json.loads(line) for line in told.splitlines()]))
+    _report(folder, shown, console)
+
+
+class _Steps:
+    """Runs commands inside the demo's folder, each shown as it is typed."""
+
+    def __init__(self, folder: Path, console: Console) -> None:
+        self._folder, self._console = folder, console
+        # The demo's gallery must not meet the machine's own, nor its journal the machine's journal readers.
+        self._environment = os.environ | {"STATE_DIRECTORY": str((folder / "state").resolve())}
+
+    def command(self, module: str, *arguments: str, capture: bool = False) -> str:
+        typed = shlex.join([f"python -m {module}" if module == "export" else module, *arguments]).replace("'", "")
+        self._console.print(f"[bold]$ {typed}[/bold]")
+        done = subprocess.run(  # noqa: S603 - our own commands, no shell
+            [sys.executable, "-m", module, *arguments],
+            cwd=self._folder,
+            env=self._environment,
+            stdout=subprocess.PIPE if capture else None,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise InputError(f"demo: `{typed}` ended with exit code {done.returncode}; its message is above")
+        return done.stdout or ""
+
+
+def _fresh(folder: Path) -> None:
+    if folder.exists() and not (folder / MARK).exists() and any(folder.iterdir()):
+        raise InputError(f"{folder}: holds something else than an earlier demo; choose another --folder")
+    try:
+        shutil.rmtree(folder, ignore_errors=False) if folder.exists() else None
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise StorageError(f"{folder}: cannot make it anew: {error.strerror}") from error
+    write_atomically(folder / MARK, b"")
+
+
+def _report(folder: Path, shown: list[Shown], console: Console) -> None:
+    console.rule("what the daemon told the journal")
+    table = Table("shown", "decision", "frames", "score", "reason", "a frame")
+    for clip in shown:
+        for decision in clip.decisions:
+            table.add_row(
+                clip.who, f"{decision['event']} {decision.get('subject', '')}", str(decision["frames"]),
+                decision.get("score", "-"), decision.get("reason", "-"), f"{decision['cost_ms']} ms",
+            )  # fmt: skip
+    console.print(table)
+    for line in json.loads((folder / "run" / "evaluation.json").read_text())["lines"]:
+        console.print(line)
+    _draw(folder / "report.png", folder / "run")
+    console.print(f"report: {folder / 'run' / 'report.html'}, as one picture: {folder / 'report.png'}")
+    _check(shown)
+
+
+def _check(shown: list[Shown]) -> None:
+    genuine, *strangers = shown
+    accepts = [d for d in genuine.decisions if d["event"] == "accept"]
+    wrong = [d for clip in strangers for d in clip.decisions if d["event"] == "accept"]
+    unseen = [clip.who for clip in shown if not clip.decisions]
+    if not accepts or wrong or unseen or any(d["subject"] != "ada" for d in accepts):
+        raise InputError(
+            f"demo: ada was accepted {len(accepts)} times and strangers {len(wrong)} times, no decision for {unseen or 'nobody'}: "
+            "a short training can fail so; give it more with --minutes 3"
+        )
+
+
+def _draw(path: Path, run: Path) -> None:
+    pictures = [cv2.imread(str(run / f"{name}.png")) for name in ("loss", "scores", "pairs")]
+    width = max(picture.shape[1] for picture in pictures)
+    rows = []
+    for picture in pictures:
+        sides = width - picture.shape[1]
+        rows.append(
+            cv2.copyMakeBorder(picture, 0, 0, sides // 2, sides - sides // 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+        )
+    write_atomically(path, cv2.imencode(".png", np.vstack(rows))[1].tobytes())

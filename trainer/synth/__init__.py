@@ -1,0 +1,1 @@
+"""Synthetic people: drawn faces that the Haar cascade finds. For the demo and the tests; no substitute for real faces."""

@@ -1,0 +1,37 @@
+"""A folder of synthetic people, one folder each, as `trainer import` takes it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from trainer.files import write_atomically
+from trainer.synth.draw import draw_frame
+from trainer.synth.person import Person
+from trainer.synth.view import View
+
+
+def write_population(folder: Path, *, people: int, pictures: int, seed: int, size_px: int = 160) -> None:
+    """Writes <folder>/person-0000/00.png and so on, square BGR pictures. The same seed gives the same people.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+
+    def draw(number: int) -> None:
+        person = Person.from_seed(seed * 1_000_000 + number)
+        for picture in range(pictures):
+            rng = np.random.default_rng((seed, number, picture))
+            frame = draw_frame(person, View.random(rng), rng, width=size_px, height=size_px)
+            data = cv2.imencode(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
+            write_atomically(folder / f"person-{number:04d}" / f"{picture:02d}.png", data)
+
+    with ThreadPoolExecutor(2) as pool:
+        done = pool.map(draw, range(people))
+        for _ in track(done, "drawing people", total=people, console=Console(stderr=True)):
+            pass
