@@ -2,9 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
-EDGE_READY := .venv-edge/.ready
-OLD_READY := .venv-tflite-runtime/.ready
-COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11 pyproject.toml
+DEVICE_TESTS := tests/unit/edge tests/property tests/e2e/edge
+COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
 .PHONY: help setup demo test test-device lint bench lock clean
 .DEFAULT_GOAL := help
@@ -20,9 +19,9 @@ demo: $(READY) ## The main job on drawn people, no camera and no data set: about
 test: $(READY) ## All tests
 	$(VENV)/bin/pytest -n 2 tests
 
-test-device: $(EDGE_READY) $(OLD_READY) ## The device's tests where TensorFlow is not: LiteRT with numpy 2, tflite-runtime with numpy 1
-	.venv-edge/bin/pytest -q -n 2 -m device tests
-	.venv-tflite-runtime/bin/pytest -q -n 2 -m device tests
+test-device: .venv-edge/.ready .venv-tflite-runtime/.ready ## The device's tests where TensorFlow is not: LiteRT with numpy 2, tflite-runtime with numpy 1
+	.venv-edge/bin/pytest -q -n 2 $(DEVICE_TESTS)
+	.venv-tflite-runtime/bin/pytest -q -n 2 $(DEVICE_TESTS)
 
 lint: $(READY) ## ruff, mypy, import-linter
 	$(VENV)/bin/ruff check .
@@ -34,9 +33,10 @@ bench: $(READY) ## Cost of the line against a peer's, in one run
 	$(VENV)/bin/python benchmarks/line.py
 
 lock: $(READY) ## Resolve the packages anew
-	$(COMPILE) --extra edge --extra trainer --extra journal --extra dev -o requirements.lock
-	$(COMPILE) --extra edge --extra test -o requirements-edge.lock
-	$(COMPILE) --extra tflite-runtime --extra test -o requirements-tflite-runtime.lock
+	$(COMPILE) pyproject.toml --extra edge --extra trainer --extra journal --extra dev -o requirements.lock
+	$(COMPILE) pyproject.toml --extra edge -o requirements-edge.lock
+	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements-tflite-runtime.lock
+	$(COMPILE) --group test -o requirements-test.lock
 
 clean: ## Remove what these targets made; runs/ and data/ stay
 	rm -rf .venv .venv-edge .venv-tflite-runtime demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
@@ -48,16 +48,10 @@ $(READY): requirements.lock pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@
 
-$(EDGE_READY): requirements-edge.lock pyproject.toml
+.venv-%/.ready: requirements-%.lock requirements-test.lock pyproject.toml
 	deploy/setup-host.sh $(PYTHON)
-	$(PYTHON) -m venv .venv-edge
-	.venv-edge/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-edge.lock
-	.venv-edge/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
-	touch $@
-
-$(OLD_READY): requirements-tflite-runtime.lock pyproject.toml
-	deploy/setup-host.sh $(PYTHON)
-	$(PYTHON) -m venv .venv-tflite-runtime
-	.venv-tflite-runtime/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-tflite-runtime.lock
-	.venv-tflite-runtime/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
+	$(PYTHON) -m venv .venv-$*
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-$*.lock
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-test.lock
+	.venv-$*/bin/pip install --quiet --disable-pip-version-check --no-deps -e .
 	touch $@

@@ -130,6 +130,20 @@ def fit(
     console.print(f"curves {run / 'loss.png'}, pairs {run / 'pairs.png'}, figures {run / 'report.html'}")
 
 
+@app.command(epilog="example: trainer draw people --people 300")
+def draw(
+    folder: Annotated[Path, typer.Argument(help="Where the person folders go.")],
+    people: Annotated[int, typer.Option(min=1, max=100_000)] = 300,
+    pictures: Annotated[int, typer.Option(min=1, max=1000, help="Pictures a person.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same people.")] = 1,
+) -> None:
+    """Draws synthetic people, to try the trainer without a data set; `trainer import lfw` takes the folder."""
+    from trainer.synth.population import write_population
+
+    write_population(folder, people=people, pictures=pictures, seed=seed)
+    console.print(f"{folder}: {people} people, {pictures} pictures each")
+
+
 @app.command(epilog="example: trainer demo --folder demo")
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes; what is there is made anew.")] = Path("demo"),

@@ -21,7 +21,6 @@ from edge.contract.errors import InputError, StorageError
 from trainer.files import write_atomically
 from trainer.synth.clip import write_clip
 from trainer.synth.person import Person
-from trainer.synth.population import write_population
 
 MARK = "made-by-facelatch-demo"
 ENROLLED, STRANGERS = 7_000_001, (7_000_002, 7_000_003, 7_000_004)
@@ -58,7 +57,7 @@ def run_demo(folder: Path, *, people: int, minutes: float, console: Console) -> 
     _fresh(folder)
     steps = _Steps(folder, console)
     console.rule("people")
-    write_population(folder / "people", people=people, pictures=6, seed=1)
+    steps.command("trainer", "draw", "people", "--people", f"{people}")
     steps.command("trainer", "import", "lfw", "people", "--data", "data")
     steps.command("trainer", "prepare", "data", "--several", "largest")
     console.rule("training and export")
