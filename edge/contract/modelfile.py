@@ -236,7 +236,10 @@ def _point(entry: dict[str, Any]) -> OperatingPoint:
         false_non_matches=_whole(entry["false_non_matches"], 0, 1 << 50),
         genuine_trials=_whole(entry["genuine_trials"], 1, 1 << 50),
     )
-    if not 0 < point.target_fmr < 1 or not 0 <= point.threshold <= 1 or point.fmr > point.target_fmr * (1 + 1e-9):
+    # Written so that a value that is no number fails its comparison, and with it the whole.
+    low, high = point.fmr_interval
+    sound = 0 < point.target_fmr < 1 and 0 < point.threshold <= 1 and 0 <= low <= point.fmr <= high <= 1
+    if not (sound and point.fmr <= point.target_fmr * (1 + 1e-9) and 0 <= point.fnmr <= 1):
         raise ValueError(
             f"operating point {point.name!r}: target {point.target_fmr}, threshold {point.threshold}, FMR {point.fmr}"
         )

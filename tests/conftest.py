@@ -1,0 +1,91 @@
+"""What several tests need: the committed synthetic model, clips of drawn people, a gallery of its own, commands as processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from edge.contract.modelfile import ModelFile, read_model
+from edge.settings import Settings
+from trainer.synth.clip import write_clip
+from trainer.synth.person import Person
+
+MODEL = Path(__file__).parent / "data" / "synthetic.tflite"
+REAL_FACES = Path(os.environ.get("FACELATCH_REAL_FACES", Path(__file__).parents[2] / "shared" / "data"))
+
+ADA, BOB, EVE = 9_000_001, 9_000_002, 9_000_003
+
+
+@pytest.fixture(scope="session")
+def model() -> ModelFile:
+    """The verifier that was trained on drawn people, see tests/data/README.md."""
+    return read_model(MODEL)
+
+
+@pytest.fixture(scope="session")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int], Path]:
+    """`clip(person, take)`: six seconds of a drawn person as a video file."""
+    folder = tmp_path_factory.mktemp("clips")
+
+    def draw(person: int, take: int) -> Path:
+        path = folder / f"{person}-{take}.avi"
+        if not path.exists():
+            write_clip(path, Person.from_seed(person), take, 6.0, width=320, height=240)
+        return path
+
+    return draw
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """The defaults, for frames of 320x240."""
+    return Settings.model_validate({"detection": {"min_face_px": 60}})
+
+
+@dataclass(frozen=True)
+class Device:
+    """The installed `edge` command with a state folder and settings of its own."""
+
+    home: Path
+    state: Path
+
+    def run(self, *arguments: object, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
+        """Types a command; the model and the settings are added where the command takes them."""
+        words = [str(word) for word in arguments]
+        if words[0] in ("enroll", "verify", "run"):
+            words += [] if "--config" in words else ["--config", str(self.home / "edge.toml")]
+            words += [] if "--model" in words else ["--model", str(MODEL)]
+        return subprocess.run(
+            [*prefix, sys.executable, "-m", "edge", *words],
+            capture_output=True,
+            text=True,
+            env=os.environ | {"STATE_DIRECTORY": str(self.state)},
+            timeout=120,
+            check=False,
+        )
+
+    def names(self) -> list[str]:
+        """Who has a file in the gallery."""
+        return sorted(path.stem for path in (self.state / "gallery").glob("*.faces"))
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Device:
+    """A device with nobody enrolled."""
+    (tmp_path / "edge.toml").write_text("[detection]\nmin_face_px = 60\n")
+    (tmp_path / "state").mkdir()
+    return Device(tmp_path, tmp_path / "state")
+
+
+@pytest.fixture(scope="session")
+def real_faces() -> Path:
+    """The folder of real faces beside the checkout; the test is skipped where there is none."""
+    if not REAL_FACES.is_dir():
+        pytest.skip(f"no real faces at {REAL_FACES}; set FACELATCH_REAL_FACES")
+    return REAL_FACES

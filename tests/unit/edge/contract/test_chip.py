@@ -1,0 +1,95 @@
+"""The face chip: golden vectors, a naive reference, and the rules of edges and rounding."""
+
+from __future__ import annotations
+
+import hashlib
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.contract.chip import FaceBox, cut_chip, to_grey
+from edge.contract.errors import InputError
+from edge.contract.spec import ChipSpec
+
+SPEC = ChipSpec()
+
+
+def pattern(height: int, width: int) -> np.ndarray:
+    """A frame by integer arithmetic alone, the same on every machine."""
+    y, x = np.mgrid[0:height, 0:width].astype(np.uint32)
+    return ((x * 7 + y * 13 + (x * y) // 11) % 256).astype(np.uint8)
+
+
+# SHA-256 of the chip's bytes. A change here is a change of the contract: raise CHIP_VERSION with it.
+GOLDEN = [
+    (FaceBox(100, 80, 120, 120), 64, "a488d3afd0bc0426bfa59616667f0894209410f1cf1802fa862b19b47afa797c"),
+    (FaceBox(-20, -10, 90, 90), 64, "d7beec9e5d0ef3d17475227675a5b24f9fb71a332344b9e6b2ece3a90f44dee6"),
+    (FaceBox(250, 200, 41, 43), 64, "9242bade5d4fc6c36a3aaae86c4c758e13ca3e7b7c432118bc02c08438110bb1"),
+    (FaceBox(10, 10, 300, 300), 105, "ea7308649ed5dd190c089999ffb13fe54bb74dbbced81d4b60d7ddab4520705d"),
+    (FaceBox(7, 9, 33, 33), 105, "219d02ecf1d891df2331b5045a8882435bad5618d63e1bc68ece7be2776dfaae"),
+]
+
+
+@pytest.mark.parametrize(("box", "side", "digest"), GOLDEN)
+def test_golden_vectors(box: FaceBox, side: int, digest: str) -> None:
+    chip = cut_chip(pattern(240, 320), box, ChipSpec(side_px=side))
+    assert hashlib.sha256(chip.tobytes()).hexdigest() == digest
+
+
+def test_a_window_of_the_chips_size_is_copied() -> None:
+    frame = pattern(240, 320)
+    chip = cut_chip(frame, FaceBox(100, 60, 64, 64), ChipSpec(shift_down=0.0))
+    assert np.array_equal(chip, frame[60:124, 100:164])
+
+
+def test_a_window_of_twice_the_size_is_the_mean_of_its_blocks_halves_up() -> None:
+    """Window of 128 px for a chip of 64: factor 2; (a + b + c + d + 2) // 4 of each block, naively."""
+    frame = pattern(240, 320)
+    chip = cut_chip(frame, FaceBox(50, 40, 128, 128), ChipSpec(shift_down=0.0))
+    for row, column in ((0, 0), (3, 60), (31, 32), (63, 63)):
+        total = sum(int(frame[40 + 2 * row + i, 50 + 2 * column + j]) for i in (0, 1) for j in (0, 1))
+        assert chip[row, column] == (total + 2) // 4
+
+
+def test_the_window_lies_lower_by_the_share_of_the_box() -> None:
+    frame = pattern(240, 320)
+    chip = cut_chip(frame, FaceBox(100, 60, 64, 64), ChipSpec(shift_down=0.125))
+    assert np.array_equal(chip, frame[68:132, 100:164])
+
+
+def test_pixels_outside_repeat_the_nearest_inside() -> None:
+    frame = pattern(240, 320)
+    chip = cut_chip(frame, FaceBox(-32, 0, 64, 64), ChipSpec(shift_down=0.0))
+    assert (chip[:, :32] == frame[:64, :1]).all()
+    assert np.array_equal(chip[:, 32:], frame[:64, :32])
+
+
+@pytest.mark.parametrize("box", [FaceBox(0, 0, 0, 10), FaceBox(0, 0, 10, 0), FaceBox(5, 5, -3, 4)])
+def test_an_empty_box_is_refused(box: FaceBox) -> None:
+    with pytest.raises(InputError, match="at least 1 px"):
+        cut_chip(pattern(20, 20), box, SPEC)
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4), np.uint8), np.zeros(7, np.uint8)]
+)
+def test_what_is_no_grey_frame_is_refused(frame: np.ndarray) -> None:
+    with pytest.raises(InputError, match="expected grey uint8"):
+        cut_chip(frame, FaceBox(0, 0, 4, 4), SPEC)
+
+
+def test_grey_frames_pass_unchanged_and_colour_is_weighed_as_opencv_does() -> None:
+    grey = pattern(10, 12)
+    assert to_grey(grey) is grey
+    assert np.array_equal(to_grey(grey[:, :, None]), grey)
+    colour = np.stack([grey, grey[::-1], grey[:, ::-1]], axis=-1)
+    assert np.array_equal(to_grey(colour), cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY))
+
+
+@pytest.mark.parametrize(
+    "frame", [np.zeros((1, 921600), np.int16), np.zeros((4, 4, 4), np.uint8), np.zeros((0, 4, 3), np.uint8)]
+)
+def test_what_is_no_frame_is_refused(frame: np.ndarray) -> None:
+    with pytest.raises(InputError, match="frame of"):
+        to_grey(frame)

@@ -1,0 +1,141 @@
+"""The model file: what it carries, and that nothing else is taken for one."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.contract.errors import ModelDamaged, ModelError, ModelUnproven, ModelUnsupported
+from edge.contract.modelfile import METADATA_NAME, ModelFile, parse_model, read_model
+from edge.contract.runtime import Tower
+from export.package import pack
+
+HERE = Path("some.tflite")
+
+
+def rewritten(model: ModelFile, change: Callable[[dict[str, Any]], object]) -> bytes:
+    """The model's file with other metadata and a seal that fits them."""
+    record = json.loads(json.dumps(model.record))
+    change(record)
+    with zipfile.ZipFile(io.BytesIO(model.path.read_bytes())) as archive:
+        arrays = {name: np.load(io.BytesIO(archive.read(name))) for name in archive.namelist() if name != METADATA_NAME}
+    return pack(model.flatbuffer, record, arrays)
+
+
+def test_the_committed_model_carries_what_it_must(model: ModelFile) -> None:
+    assert model.input.dtype == "int8"
+    assert (model.input.scale, model.input.zero_point) == (1.0, -128)
+    assert model.input.shape == (1, 64, 64, 1)
+    assert model.cohort.shape[1] == model.head.size == model.output.shape[1]
+    for point in model.operating_points:
+        assert point.fmr_interval[0] <= point.fmr <= point.fmr_interval[1]
+        assert point.fmr <= point.target_fmr
+        assert point.impostor_trials * point.target_fmr >= 3
+
+
+def test_any_tool_reads_the_metadata(model: ModelFile) -> None:
+    with zipfile.ZipFile(model.path) as archive:
+        assert json.loads(archive.read(METADATA_NAME))["model_id"] == model.model_id
+
+
+def test_packing_what_was_read_gives_the_same_bytes(model: ModelFile) -> None:
+    assert rewritten(model, lambda record: None) == model.path.read_bytes()
+
+
+def test_an_operating_point_is_never_a_looser_one(model: ModelFile) -> None:
+    assert model.operating_point(1e-3).target_fmr == 1e-3
+    with pytest.raises(ModelUnproven, match=r"FMR 1e-06; it has: 0\.1"):
+        model.operating_point(1e-6)
+
+
+def test_embeddings_are_finite_float32(model: ModelFile) -> None:
+    embedding = Tower(model).embed(np.full((64, 64), 90, np.uint8))
+    assert (embedding.dtype, embedding.shape) == (np.float32, (model.head.size,))
+    assert np.isfinite(embedding).all()
+
+
+@pytest.mark.parametrize(
+    "chip", [np.zeros((64, 64), np.float32), np.zeros((32, 32), np.uint8), np.zeros((64, 64, 1), np.uint8)]
+)
+def test_another_chip_is_refused(model: ModelFile, chip: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="this model takes uint8"):
+        Tower(model).embed(chip)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"", "empty"),
+        (b"hello", "no TFLite file"),
+        (b"\x1c\0\0\0TFL3" + bytes(500), "plain TFLite file.*export tflite"),
+    ],
+)
+def test_other_files_are_named_for_what_they_are(data: bytes, told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        parse_model(data, HERE)
+
+
+def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
+    for path in (tmp_path / "none.tflite", tmp_path):
+        with pytest.raises(ModelError, match=str(path)):
+            read_model(path)
+
+
+def test_another_schema_names_the_release_that_reads_it(model: ModelFile) -> None:
+    data = rewritten(model, lambda record: record.update(schema=9, written_by="7.1"))
+    with pytest.raises(ModelUnsupported, match=r"schema 9; this facelatch reads schema 1.*facelatch 7\.1"):
+        parse_model(data, HERE)
+
+
+def _set(*keys: Any) -> Callable[[dict[str, Any]], None]:
+    *path, last, value = keys
+
+    def change(record: dict[str, Any]) -> None:
+        for key in path:
+            record = record[key]
+        record[last] = value
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        (_set("chip", "version", 2), ModelUnsupported),
+        (_set("fingerprint", "0" * 64), ModelUnsupported),
+        (_set("model_id", "0" * 64), ModelDamaged),
+        (_set("embedding_size", 64), ModelDamaged),
+        (_set("embedding_size", 10**9), ModelDamaged),
+        (_set("embedding_size", True), ModelDamaged),
+        (_set("tensors", "input", "scale", 0.9), ModelUnsupported),
+        (_set("tensors", "input", "shape", [1, 32, 32, 1]), ModelDamaged),
+        (_set("tensors", "input", "dtype", "uint8"), ModelDamaged),
+        (_set("tensors", "output", "scale", 0), ModelDamaged),
+        (_set("head", "bias", "high"), ModelDamaged),
+        (_set("head", "weights", "file", "arrays/cohort.npy"), ModelDamaged),
+        (_set("head", "weights", "file", "../../etc/passwd"), ModelDamaged),
+        (_set("cohort", "sha256", "0" * 64), ModelDamaged),
+        (_set("operating_points", 0, "threshold", -1), ModelDamaged),
+        (_set("operating_points", 0, "fmr", 0.5), ModelDamaged),
+        (_set("operating_points", 0, "impostor_trials", 10), ModelDamaged),
+        (_set("operating_points", 0, "fmr", float("nan")), ModelDamaged),
+        (_set("operating_points", None), ModelDamaged),
+        (lambda record: record.pop("head"), ModelDamaged),
+    ],
+)
+def test_sealed_nonsense_is_refused(model: ModelFile, change: Callable[[dict[str, Any]], Any], error: type[ModelError]) -> None:
+    with pytest.raises(error):
+        parse_model(rewritten(model, change), HERE)
+
+
+def test_the_network_must_be_what_its_metadata_say(model: ModelFile) -> None:
+    data = rewritten(model, _set("tensors", "output", "scale", 0.5))
+    with pytest.raises(ModelDamaged, match="its metadata say"):
+        Tower(parse_model(data, HERE))

@@ -1,0 +1,128 @@
+"""The gallery: whole or not at all, bound to its model, private."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.contract.errors import GalleryError, InputError, NameRejected, StorageError, TemplateMismatch
+from edge.gallery import Gallery, Subject, check_name, new_subject
+
+TEMPLATES = np.arange(12, dtype=np.float32).reshape(3, 4)
+
+
+def subject(name: str = "ada", model_id: str = "m1") -> Subject:
+    return new_subject(name, model_id, TEMPLATES)
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.write(subject(), replace=False)
+    found = gallery.read("ada")
+    assert np.array_equal(found.templates, TEMPLATES)
+    assert (found.name, found.model_id, gallery.names()) == ("ada", "m1", ["ada"])
+
+
+def test_folders_and_files_are_the_owners_alone(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.write(subject(), replace=False)
+    assert stat.S_IMODE(gallery.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE((gallery.folder / "ada.faces").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_what_root_enrols_belongs_to_the_services_user(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1234, 1235)
+    gallery = Gallery(tmp_path)
+    gallery.write(subject(), replace=False)
+    for path in (gallery.folder, gallery.folder / "ada.faces"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
+
+
+def test_nobody_is_overwritten_unasked(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.write(subject(), replace=False)
+    with pytest.raises(InputError, match="--replace"):
+        gallery.write(subject(model_id="m2"), replace=False)
+    assert gallery.read("ada").model_id == "m1"
+    gallery.write(subject(model_id="m2"), replace=True)
+    assert gallery.read("ada").model_id == "m2"
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", ".hidden", "Ada", "a" * 33, "a\n", "-a", "ä", "a b", "a\0"])
+def test_names_that_could_leave_the_folder_are_refused(tmp_path: Path, name: str) -> None:
+    for act in (check_name, Gallery(tmp_path).read, Gallery(tmp_path).remove):
+        with pytest.raises(NameRejected, match="use a-z"):
+            act(name)
+
+
+def test_removing_takes_out_readable_or_not(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.write(subject(), replace=False)
+    (gallery.folder / "ada.faces").write_bytes(b"rubbish")
+    gallery.remove("ada")
+    assert gallery.names() == []
+    with pytest.raises(InputError, match="not enrolled"):
+        gallery.remove("ada")
+
+
+@pytest.mark.parametrize("damage", [lambda d: b"", lambda d: d[:-1], lambda d: d[:50], lambda d: d + b"x", lambda d: d[::-1]])
+def test_a_damaged_file_is_an_error_and_the_others_are_read(tmp_path: Path, damage: object) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.write(subject("ada"), replace=False)
+    gallery.write(subject("bob"), replace=False)
+    path = gallery.folder / "ada.faces"
+    path.write_bytes(damage(path.read_bytes()))  # type: ignore[operator]
+    with pytest.raises(GalleryError, match=r"ada\.faces: .*enrol again"):
+        gallery.read("ada")
+    subjects, refused = gallery.read_for("m1", 4)
+    assert [s.name for s in subjects] == ["bob"]
+    assert len(refused) == 1
+
+
+def test_a_file_under_another_name_is_nobody(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.write(subject("ada"), replace=False)
+    (gallery.folder / "ada.faces").rename(gallery.folder / "eve.faces")
+    with pytest.raises(GalleryError, match="something else than templates of eve"):
+        gallery.read("eve")
+
+
+def test_templates_of_another_model_are_refused_by_name(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.write(subject(), replace=False)
+    for model_id, size in (("m2", 4), ("m1", 5)):
+        subjects, (problem,) = gallery.read_for(model_id, size)
+        assert subjects == []
+        assert isinstance(problem, TemplateMismatch)
+        assert "enrol ada again" in str(problem)
+
+
+@pytest.mark.parametrize("templates", [np.zeros((0, 4), np.float32), np.full((2, 4), np.nan, np.float32)])
+def test_templates_that_cannot_be_matched_are_refused(tmp_path: Path, templates: np.ndarray) -> None:
+    gallery = Gallery(tmp_path)
+    gallery.write(new_subject("ada", "m1", templates), replace=False)
+    with pytest.raises(GalleryError):
+        gallery.read("ada")
+
+
+def test_the_stamp_changes_with_every_change(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    stamps = [gallery.stamp()]
+    gallery.write(subject("ada"), replace=False)
+    stamps.append(gallery.stamp())
+    gallery.write(subject("bob"), replace=False)
+    stamps.append(gallery.stamp())
+    gallery.remove("ada")
+    stamps.append(gallery.stamp())
+    assert len(set(stamps)) == 4
+
+
+def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
+    (tmp_path / "gallery").write_text("")
+    with pytest.raises(StorageError, match="gallery"):
+        Gallery(tmp_path).write(subject(), replace=False)

@@ -1,0 +1,44 @@
+"""Open-set matching: one subject, or a reason."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.contract.score import Head
+from edge.gallery import Subject
+from edge.matcher import Match, Matcher
+from edge.reasons import Reason
+
+# p = sigmoid(4 - |a - b|): 0.982 at distance 0, 0.5 at distance 4.
+HEAD = Head(np.ones(1, np.float32), 4.0)
+
+
+def enrolled(name: str, *values: float) -> Subject:
+    return Subject(name, "m1", np.array([[v] for v in values], np.float32), 0)
+
+
+def probe(value: float) -> np.ndarray:
+    return np.array([value], np.float32)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.5, 1.0])
+def test_an_empty_gallery_matches_at_no_threshold(threshold: float) -> None:
+    assert Matcher(HEAD, []).match(probe(0), threshold) is Reason.EMPTY_GALLERY
+
+
+def test_the_closest_template_counts() -> None:
+    matcher = Matcher(HEAD, [enrolled("ada", 100, 0, -100), enrolled("bob", 50)])
+    found = matcher.match(probe(0), 0.9)
+    assert isinstance(found, Match)
+    assert (found.subject, found.score) == ("ada", pytest.approx(0.98201379))
+
+
+def test_below_the_threshold_is_no_match_and_at_it_is_one() -> None:
+    matcher = Matcher(HEAD, [enrolled("ada", 0)])
+    assert matcher.match(probe(4.001), 0.5) is Reason.NO_MATCH
+    assert isinstance(matcher.match(probe(4), 0.5), Match)
+
+
+def test_two_subjects_at_once_are_ambiguous() -> None:
+    assert Matcher(HEAD, [enrolled("ada", 0), enrolled("bob", 1)]).match(probe(0), 0.5) is Reason.AMBIGUOUS

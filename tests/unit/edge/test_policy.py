@@ -1,0 +1,83 @@
+"""k of n, re-arming and lock-out, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from edge.matcher import Match
+from edge.policy import Denial, Grant, Policy
+from edge.reasons import Reason
+from edge.settings import PolicySettings
+
+SETTINGS = PolicySettings(matches=2, frames=4, window_s=10, rearm_s=3, lockout_failures=2, lockout_s=30, disable_failures=4)
+ADA, BOB = Match("ada", 0.9), Match("bob", 0.8)
+
+
+def decisions(
+    policy: Policy, outcomes: list[Match | Reason], start: float = 0.0, step: float = 0.1
+) -> list[Grant | Denial | None]:
+    return [policy.observe(outcome, start + step * number) for number, outcome in enumerate(outcomes)]
+
+
+def test_k_matches_of_one_subject_grant() -> None:
+    assert decisions(Policy(SETTINGS), [ADA, Reason.NO_MATCH, ADA]) == [None, None, Grant("ada", 0.9, 3)]
+
+
+def test_matches_of_two_subjects_do_not_add_up() -> None:
+    assert decisions(Policy(SETTINGS), [ADA, BOB, Reason.NO_MATCH, Reason.NO_MATCH])[-1] == Denial(Reason.NO_MATCH, 4)
+
+
+def test_n_frames_without_k_matches_deny() -> None:
+    found = decisions(Policy(SETTINGS), [Reason.NO_MATCH, ADA, Reason.AMBIGUOUS, Reason.NO_MATCH])
+    assert found == [None, None, None, Denial(Reason.NO_MATCH, 4)]
+
+
+def test_frames_that_could_not_be_judged_neither_help_nor_harm() -> None:
+    unseen = [Reason.NO_FACE, Reason.TOO_DARK, Reason.BLURRED, Reason.EMPTY_GALLERY] * 20
+    policy = Policy(SETTINGS)
+    assert set(decisions(policy, unseen)) == {None}
+    assert decisions(policy, [ADA, Reason.NO_FACE, ADA], start=8.0)[-1] == Grant("ada", 0.9, 2)
+
+
+def test_frames_outside_the_window_no_longer_count() -> None:
+    policy = Policy(SETTINGS)
+    assert policy.observe(ADA, 0.0) is None
+    assert policy.observe(ADA, 10.5) is None
+    assert isinstance(policy.observe(ADA, 10.6), Grant)
+
+
+def test_after_a_grant_it_rests() -> None:
+    policy = Policy(SETTINGS)
+    decisions(policy, [ADA, ADA])
+    assert set(decisions(policy, [ADA] * 20, start=0.2)) == {None}
+    assert isinstance(decisions(policy, [ADA, ADA], start=3.2)[-1], Grant)
+
+
+def test_a_verification_takes_no_other_subject() -> None:
+    found = decisions(Policy(SETTINGS, only="bob"), [ADA] * 4)
+    assert found[-1] == Denial(Reason.WRONG_SUBJECT, 4)
+    assert not any(isinstance(decision, Grant) for decision in found)
+
+
+def test_failures_lock_out_and_a_match_does_not_get_through() -> None:
+    policy = Policy(SETTINGS)
+    strangers = [Reason.NO_MATCH] * 4
+    assert decisions(policy, strangers)[-1] == Denial(Reason.NO_MATCH, 4)
+    assert decisions(policy, strangers, start=1.0)[-1] == Denial(Reason.NO_MATCH, 4, locked_s=30)
+    assert policy.blocked(2.0) is Reason.LOCKED_OUT
+    assert set(decisions(policy, [ADA] * 10, start=2.0)) == {None}
+    assert policy.blocked(31.4) is None
+    assert isinstance(decisions(policy, [ADA, ADA], start=31.4)[-1], Grant)
+
+
+def test_too_many_failures_disable_for_good() -> None:
+    policy = Policy(SETTINGS)
+    for attempt in range(4):
+        decisions(policy, [Reason.NO_MATCH] * 4, start=attempt * 100.0)
+    assert policy.blocked(1e9) is Reason.DISABLED
+    assert set(decisions(policy, [ADA] * 10, start=1e9)) == {None}
+
+
+def test_a_grant_clears_the_failures() -> None:
+    policy = Policy(SETTINGS)
+    decisions(policy, [Reason.NO_MATCH] * 4)
+    decisions(policy, [ADA, ADA], start=1.0)
+    assert decisions(policy, [Reason.NO_MATCH] * 4, start=10.0)[-1] == Denial(Reason.NO_MATCH, 4)

@@ -1,0 +1,60 @@
+"""Settings: strict types, ranges, unknown keys, and one source of defaults."""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from edge.contract.errors import SettingsError
+from edge.settings import Settings, as_toml, load_settings, state_folder
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[policy]\ntarget_fmr = '1e-3'", "policy.target_fmr = '1e-3'"),
+        ("[policy]\nlockout_s = 5.0", "policy.lockout_s = 5.0: .*greater than or equal to 30"),
+        ("[policy]\nthreshold = 0.4", "policy.threshold = 0.4"),
+        ("[policy]\nmatches = 3\nframes = 2", "must not be more"),
+        ("[policy]\ndisable_failures = 5", "disable_failures must be more"),
+        ("[camera]\nwidth = 640.5", "camera.width = 640.5"),
+        ("[camera]\nwidth = true", "camera.width = True"),
+        ("[sounds]\nloud = true", "sounds"),
+        ("camera = 3", "camera = 3"),
+        ("[policy", "not valid TOML"),
+        ("\xff", "not valid TOML|unknown"),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "edge.toml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(SettingsError, match=told) as caught:
+        load_settings(path)
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_is_an_error_only_where_it_was_asked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.settings.DEFAULT_PATH", tmp_path / "none.toml")
+    assert load_settings(None) == Settings()
+    with pytest.raises(SettingsError, match="no such file"):
+        load_settings(tmp_path / "none.toml")
+
+
+def test_what_is_shown_is_what_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "edge.toml"
+    odd = Settings.model_validate({"camera": {"source": 'a "quoted" \\ path'}, "policy": {"target_fmr": 1e-5}})
+    path.write_text(as_toml(odd))
+    assert load_settings(path) == odd
+
+
+def test_every_number_is_explained() -> None:
+    text = as_toml(Settings())
+    assert tomllib.loads(text) == Settings().model_dump()
+    assert "target_fmr = 0.001  # one of the model's measured operating points" in text
+
+
+def test_the_state_folder_is_systemds_where_it_gives_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STATE_DIRECTORY", "/run/a:/run/b")
+    assert state_folder() == Path("/run/a")
