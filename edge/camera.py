@@ -24,6 +24,7 @@ MAX_MISSED = 15
 MISSED_PAUSE_S = 0.05
 WAIT_S = 0.25
 FOLDER_FPS = 5.0
+_SILENT = 0
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm"})
 
 
@@ -215,4 +216,6 @@ class Folder:
 
 def _silence_opencv() -> None:
     # What goes wrong is told once, in our words, with a remedy.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    # The call moved between 4.11 and 4.12.
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_level(_SILENT)

@@ -14,7 +14,7 @@ import re
 import time
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -142,7 +142,8 @@ class Gallery:
                 temporary.replace(path)
                 self._sync_folder()
             except OSError as error:
-                temporary.unlink(missing_ok=True)
+                with suppress(OSError):
+                    temporary.unlink()
                 raise StorageError(f"{path}: cannot write: {error.strerror or error}; the gallery is as it was") from error
 
     def remove(self, name: str) -> None:
@@ -155,6 +156,8 @@ class Gallery:
         path = self._path(name)
         with self._locked():
             try:
+                # What a killed enrolment left behind holds a face too.
+                path.with_name(f".{path.name}.new").unlink(missing_ok=True)
                 path.unlink()
                 self._sync_folder()
             except FileNotFoundError:

@@ -58,13 +58,14 @@ class Device:
     def run(self, *arguments: object, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
         """Types a command; the model and the settings are added where the command takes them."""
         words = [str(word) for word in arguments]
-        if words[0] in ("enroll", "verify", "run"):
+        if words[0] in ("enroll", "verify", "run") and "--help" not in words:
             words += [] if "--config" in words else ["--config", str(self.home / "edge.toml")]
             words += [] if "--model" in words else ["--model", str(MODEL)]
         return subprocess.run(
             [*prefix, sys.executable, "-m", "edge", *words],
             capture_output=True,
             text=True,
+            errors="replace",  # OpenCV's own log may hold bytes of a broken file
             env=os.environ | {"STATE_DIRECTORY": str(self.state)},
             timeout=120,
             check=False,

@@ -221,9 +221,14 @@ def _open_run(
     path = run / "run.json"
     if path.exists():
         before = read_run(run)
-        for key in ("settings", "fingerprint"):
-            if before[key] != json.loads(json.dumps(record[key])):
-                raise InputError(f"{path}: this run was started with other {key}; choose another --run folder, or delete it")
+        for key, value in json.loads(json.dumps(record["settings"])).items():
+            if before["settings"].get(key) != value:
+                raise InputError(
+                    f"{path}: this run was started with {key} = {before['settings'].get(key)}, asked for is {value}; "
+                    "choose another --run folder, or delete it"
+                )
+        if before["fingerprint"] != record["fingerprint"]:
+            raise InputError(f"{path}: this run's chips were cut otherwise; choose another --run folder, or delete it")
         if before["data"]["sha256"] != faces.digest:
             raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
         return before, json.loads((run / "split.json").read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
@@ -113,5 +113,6 @@ def _write(target: Path, reader: BinaryIO) -> None:
             shutil.copyfileobj(reader, writer)
         temporary.replace(target)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise StorageError(f"{target}: cannot write: {error.strerror or error}") from error

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="a device computes no intervals, and needs no SciPy")
 
-from edge.contract.metrics import clopper_pearson, det, eer, fmr, fnmr, supports_fmr, threshold_at_fmr  # noqa: E402
+from edge.contract.metrics import clopper_pearson, det, eer, fmr, fnmr, supports_fmr, threshold_at_fmr
 
 GENUINE = np.array([0.9, 0.8, 0.7, 0.4])
 IMPOSTOR = np.array([0.5, 0.3, 0.2, 0.1, 0.05])

@@ -31,7 +31,7 @@ def test_a_pixel_as_int8_is_the_pixel_less_128() -> None:
 
 @pytest.mark.parametrize(("scale", "zero_point"), [(0.0, 0), (-1.0, 0), (np.nan, 0), (1.0, 200), (1.0, -129)])
 def test_impossible_parameters_are_refused(scale: float, zero_point: int) -> None:
-    with pytest.raises(ValueError, match="scale|zero"):
+    with pytest.raises(ValueError, match=r"scale|zero"):
         quantise(np.zeros(1), scale, zero_point)
 
 

@@ -1,0 +1,249 @@
+"""The `edge` command as a process: what a person types, what comes back, and what bad input gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ADA, BOB, EVE, MODEL, Device
+
+Clip = Callable[[int, int], Path]
+
+
+def test_enroll_verify_list_remove(device: Device, clip: Clip) -> None:
+    enrolled = device.run("enroll", "ada", "--camera", clip(ADA, 1), "--json")
+    assert enrolled.returncode == 0, enrolled.stderr
+    assert json.loads(enrolled.stdout)["templates"] == 8
+
+    accepted = device.run("verify", "--camera", clip(ADA, 2), "--json")
+    assert accepted.returncode == 0, accepted.stderr
+    told = json.loads(accepted.stdout)
+    assert (told["accepted"], told["subject"]) == (True, "ada")
+
+    for arguments in (("verify",), ("verify", "ada")):
+        denied = device.run(*arguments, "--camera", clip(EVE, 1), "--json")
+        assert denied.returncode == 1, denied.stderr
+        assert json.loads(denied.stdout) == {
+            "accepted": False, "frames": 10, "operating_point": "fmr-0.001", "reason": "no-match"
+        }  # fmt: skip
+
+    (subject,) = json.loads(device.run("list", "--json").stdout)["subjects"]
+    assert (subject["subject"], subject["templates"]) == ("ada", 8)
+    assert device.run("remove", "ada").returncode == 0
+    gone = device.run("verify", "--camera", clip(ADA, 2))
+    assert (gone.returncode, "empty-gallery" in gone.stdout) == (1, True)
+
+
+def test_a_verification_is_of_that_subject(device: Device, clip: Clip) -> None:
+    for name, person in (("ada", ADA), ("bob", BOB)):
+        assert device.run("enroll", name, "--camera", clip(person, 1)).returncode == 0
+    found = device.run("verify", "ada", "--camera", clip(BOB, 2), "--json")
+    assert found.returncode == 1
+    assert json.loads(found.stdout)["reason"] in ("wrong-subject", "no-match")
+
+
+def test_the_daemon_tells_every_decision(device: Device, clip: Clip) -> None:
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    shown = {}
+    for person in (ADA, EVE):
+        done = device.run("run", "--json", "--camera", clip(person, 2))
+        assert done.returncode == 0, done.stderr
+        shown[person] = [json.loads(line) for line in done.stdout.splitlines()]
+        assert [e["event"] for e in shown[person]][:3] == ["started", "gallery-loaded", "camera-running"]
+        assert shown[person][-1]["event"] == "stopped"
+    accepts = [event for event in shown[ADA] if event["event"] == "accept"]
+    assert accepts
+    assert {event["subject"] for event in accepts} == {"ada"}
+    told = {event["event"] for event in shown[EVE]}
+    assert "deny" in told
+    assert "accept" not in told
+
+
+def test_the_daemon_waits_for_a_camera_and_ends_on_sigterm(device: Device) -> None:
+    command = [sys.executable, "-m", "edge", "run", "--json", "--camera", "/dev/video987", "--model", str(MODEL)]
+    environment = os.environ | {"STATE_DIRECTORY": str(device.state)}
+    daemon = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    events = []
+    assert daemon.stdout is not None
+    for line in daemon.stdout:
+        events.append(json.loads(line))
+        if events[-1]["event"] == "camera-lost":
+            daemon.send_signal(signal.SIGHUP)
+            time.sleep(0.5)
+            daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait(20) == 0
+    assert [event["event"] for event in events] == ["started", "gallery-loaded", "camera-lost", "gallery-loaded", "stopped"]
+
+
+def test_a_removed_subject_is_not_let_in_by_a_running_daemon(device: Device, tmp_path: Path) -> None:
+    """SIGHUP is not needed: the gallery is looked at every second, also while a camera is waited for."""
+    (device.state / "gallery").mkdir()
+    command = [sys.executable, "-m", "edge", "run", "--json", "--camera", "/dev/video987", "--model", str(MODEL)]
+    environment = os.environ | {"STATE_DIRECTORY": str(device.state)}
+    daemon = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    assert daemon.stdout is not None
+    loaded = 0
+    for line in daemon.stdout:
+        loaded += json.loads(line)["event"] in ("gallery-loaded", "gallery-refused")
+        if loaded == 1:
+            (device.state / "gallery" / "ada.faces").write_bytes(b"rubbish")
+        if loaded == 3:
+            break
+    daemon.terminate()
+    assert daemon.wait(20) == 0
+    assert loaded == 3  # none; then ada's file is refused and the rest, nobody, is loaded
+
+
+def broken_models(folder: Path) -> dict[str, Path]:
+    data = MODEL.read_bytes()
+    made = {"empty": b"", "truncated": data[:-1000], "flipped": data[:5000] + b"\x01" + data[5001:], "text": b"hello"}
+    for name, content in made.items():
+        (folder / f"{name}.tflite").write_bytes(content)
+    return {name: folder / f"{name}.tflite" for name in made} | {"folder": folder, "missing": folder / "none.tflite"}
+
+
+@pytest.mark.parametrize("kind", ["empty", "truncated", "flipped", "text", "folder", "missing"])
+@pytest.mark.parametrize("command", [("enroll", "ada"), ("verify",), ("run",)])
+def test_a_bad_model_opens_nothing(device: Device, tmp_path: Path, command: tuple[str, ...], kind: str) -> None:
+    path = broken_models(tmp_path)[kind]
+    done = device.run(*command, "--camera", tmp_path, "--model", path)
+    assert done.returncode == 5
+    assert done.stderr.startswith("error[model")
+    assert str(path) in done.stderr
+    assert "Traceback" not in done.stderr
+    assert device.names() == []
+
+
+@pytest.mark.parametrize("source", ["none.avi", "empty.avi", "text.avi", "cut.avi", "folder", "/dev/video987"])
+def test_a_bad_camera_opens_nothing(device: Device, clip: Clip, tmp_path: Path, source: str) -> None:
+    (tmp_path / "empty.avi").write_bytes(b"")
+    (tmp_path / "text.avi").write_text("no video")
+    (tmp_path / "cut.avi").write_bytes(clip(ADA, 1).read_bytes()[:300])
+    (tmp_path / "folder").mkdir()
+    for command in (("enroll", "ada"), ("verify",)):
+        done = device.run(*command, "--camera", tmp_path / source)
+        enrolled_nobody = command == ("verify",)
+        assert done.returncode in ((7, 1) if enrolled_nobody else (7, 8)), done.stderr
+        assert "Traceback" not in done.stderr
+        if done.returncode == 7:
+            assert source in done.stderr
+    assert device.names() == []
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("enroll", "../x"), 3, "error[name]: name '../x': use a-z"),
+        (("enroll", "Ada"), 3, "error[name]"),
+        (("remove", "../x"), 3, "error[name]"),
+        (("remove", "nobody"), 3, "error[input]: nobody: not enrolled"),
+        (("verify", "nobody"), 3, "error[input]: nobody: not enrolled"),
+        (("verify", "a/b"), 3, "error[name]"),
+        (("model", "show", "/none.tflite"), 5, "/none.tflite"),
+        (("config", "show", "--config", "/none.toml"), 4, "/none.toml: no such file"),
+        (("verify", "--config", "/none.toml"), 4, "error[settings]"),
+        (("enroll",), 2, "name"),
+        (("verify", "--sideways"), 2, "--sideways"),
+    ],
+)
+def test_bad_words_are_named(device: Device, words: tuple[str, ...], code: int, told: str) -> None:
+    done = device.run(*words)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_enrolling_twice_needs_a_word(device: Device, clip: Clip) -> None:
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    before = (device.state / "gallery" / "ada.faces").read_bytes()
+    again = device.run("enroll", "ada", "--camera", clip(ADA, 1))
+    assert (again.returncode, "--replace" in again.stderr) == (3, True)
+    assert (device.state / "gallery" / "ada.faces").read_bytes() == before
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 2), "--replace").returncode == 0
+
+
+def test_a_picture_of_nothing_enrols_nobody(device: Device, tmp_path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(20):
+        cv2.imwrite(str(folder / f"{number:02d}.png"), np.full((240, 320, 3), 100, np.uint8))
+    done = device.run("enroll", "ada", "--camera", folder)
+    assert (done.returncode, "no face seen" in done.stderr, device.names()) == (8, True, [])
+
+
+def test_a_damaged_gallery_denies_and_is_told(device: Device, clip: Clip) -> None:
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    path = device.state / "gallery" / "ada.faces"
+    path.write_bytes(path.read_bytes()[:-7])
+    denied = device.run("verify", "--camera", clip(ADA, 2))
+    assert (denied.returncode, "damaged" in denied.stderr) == (1, True)
+    named = device.run("verify", "ada", "--camera", clip(ADA, 2))
+    assert (named.returncode, "damaged" in named.stderr) == (6, True)
+    listed = device.run("list", "--json")
+    assert (listed.returncode, "damaged" in listed.stdout) == (0, True)
+
+
+def test_templates_of_another_model_are_refused(device: Device, clip: Clip, tmp_path: Path) -> None:
+    import numpy as np
+
+    from edge.gallery import Gallery, new_subject
+
+    Gallery(device.state).write(new_subject("ada", "f" * 64, np.ones((3, 128), np.float32)), replace=False)
+    named = device.run("verify", "ada", "--camera", clip(ADA, 1))
+    assert (named.returncode, "enrol ada again" in named.stderr) == (6, True)
+    anyone = device.run("verify", "--camera", clip(ADA, 1))
+    assert (anyone.returncode, "empty-gallery" in anyone.stdout) == (1, True)
+
+
+def test_what_another_user_may_not_read_is_told(device: Device, clip: Clip) -> None:
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        pytest.skip("needs root and setpriv to become someone else")
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    someone = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+    reachable = device.run("config", "show", prefix=someone)
+    if reachable.returncode:
+        pytest.skip(f"another user cannot run this Python: {reachable.stderr.strip().splitlines()[-1:]}")
+    done = device.run("list", prefix=someone)
+    assert done.returncode in (0, 9)
+    assert "ada" not in done.stdout.replace(str(device.state), "")
+
+
+def test_help_has_an_example_for_every_command(device: Device) -> None:
+    for words in (("enroll",), ("list",), ("remove",), ("verify",), ("run",), ("model", "show"), ("config", "show")):
+        done = device.run(*words, "--help")
+        assert done.returncode == 0
+        assert "example: edge" in done.stdout.replace("\n", " "), words
+
+
+def test_the_model_shows_its_rates_with_counts(device: Device) -> None:
+    shown = device.run("model", "show", MODEL)
+    assert shown.returncode == 0
+    assert "fmr-0.001" in shown.stdout
+    assert "178200" in shown.stdout
+
+
+def test_nothing_of_the_device_needs_tensorflow(tmp_path: Path) -> None:
+    """Every module of `edge`, imported where TensorFlow, Keras, SciPy and systemd cannot be."""
+    code = (
+        "import sys, pkgutil, importlib\n"
+        "for name in ('tensorflow', 'keras', 'scipy', 'matplotlib', 'systemd'): sys.modules[name] = None\n"
+        "import edge\n"
+        "names = [m.name for m in pkgutil.walk_packages(edge.__path__, 'edge.') if m.name != 'edge.__main__']\n"
+        "[importlib.import_module(name) for name in names]\n"
+        "print(len(names))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) >= 20

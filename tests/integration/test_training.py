@@ -1,0 +1,168 @@
+"""From drawn people to a model file, by the commands; killed and resumed on the way. The report, the export and their refusals."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.contract.modelfile import read_model
+from edge.contract.runtime import Tower
+from edge.contract.score import score_all_pairs
+
+FIT = (
+    "fit",
+    "--data",
+    "data",
+    "--run",
+    "run",
+    "--epochs",
+    "3",
+    "--steps",
+    "8",
+    "--people",
+    "12",
+    "--strangers",
+    "4",
+    "--seed",
+    "3",
+)
+
+
+def typed(folder: Path, module: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, "-m", module, *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a prepared data set, and a run that was killed once after its first epoch and then finished."""
+    folder = tmp_path_factory.mktemp("workshop")
+    typed(folder, "trainer", "draw", "people", "--people", "60", "--pictures", "4")
+    typed(folder, "trainer", "import", "lfw", "people", "--data", "data")
+    typed(folder, "trainer", "prepare", "data", "--several", "largest", "--json")
+    fit = subprocess.Popen(
+        [sys.executable, "-m", "trainer", *FIT], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    while fit.poll() is None and not (folder / "run/checkpoint/last.npz").exists():
+        time.sleep(0.05)
+    fit.send_signal(signal.SIGKILL)
+    assert fit.wait() == -signal.SIGKILL
+    typed(folder, "export", "tflite", "run", code=3)  # a run that is not finished is no run
+    typed(folder, "trainer", *FIT)
+    typed(folder, "export", "tflite", "--quantize", "run", "-o", "int8.tflite")
+    return folder
+
+
+def test_a_killed_run_goes_on_where_it_was(workshop: Path) -> None:
+    with (workshop / "run/history.csv").open() as file:
+        assert [row["epoch"] for row in csv.DictReader(file)] == ["1", "2", "3"]
+    assert not (workshop / "run/checkpoint").exists()
+
+
+def test_the_run_folder_holds_what_a_person_looks_for(workshop: Path) -> None:
+    run = workshop / "run"
+    for name in ("loss.png", "scores.png", "pairs.png"):
+        assert cv2.imread(str(run / name)).shape[1] > 500
+    assert "Final results" in (run / "report.html").read_text()
+    assert list((run / "tensorboard").glob("events*"))
+    record = json.loads((run / "run.json").read_text())
+    assert record["state"] == "finished"
+    assert record["data"]["people"] == 60
+
+
+def test_no_person_is_in_two_parts_of_the_split(workshop: Path) -> None:
+    split = json.loads((workshop / "run/split.json").read_text())
+    everyone = [name for part in ("train", "validation", "test", "cohort") for name in split[part]]
+    assert len(everyone) == len(set(everyone)) == 60
+
+
+def test_a_finished_run_is_not_trained_again_and_another_one_is_refused(workshop: Path) -> None:
+    before = (workshop / "run/tower.keras").read_bytes()
+    assert "3 epochs" in typed(workshop, "trainer", *FIT).stdout
+    assert (workshop / "run/tower.keras").read_bytes() == before
+    other = typed(workshop, "trainer", *FIT[:-1], "4", code=3)
+    assert "error[input]" in other.stderr
+    assert "seed" in other.stderr
+
+
+def test_the_int8_file_measures_itself_on_people_it_never_saw(workshop: Path) -> None:
+    model = read_model(workshop / "int8.tflite")
+    assert model.record["parity"]["median_cosine"] > 0.97
+    assert set(model.record["operators"]).isdisjoint({"SHAPE", "STRIDED_SLICE", "PACK", "QUANTIZE", "DEQUANTIZE"})
+    with np.load(workshop / "run/chips.npz") as chips:
+        tower = Tower(model)
+        embeddings = np.stack([tower.embed(chip) for chip in chips["test"]])
+        genuine, impostor = score_all_pairs(model.head, embeddings, chips["test_labels"])
+        assert len(chips["cohort"]) == len(model.cohort)
+    assert model.operating_points
+    for point in model.operating_points:
+        assert (int((impostor >= point.threshold).sum()), impostor.size) == (point.false_matches, point.impostor_trials)
+        assert (int((genuine < point.threshold).sum()), genuine.size) == (point.false_non_matches, point.genuine_trials)
+
+
+def test_export_is_deterministic(workshop: Path) -> None:
+    typed(workshop, "export", "tflite", "--quantize", "run", "-o", "again.tflite")
+    one, two = (read_model(workshop / name) for name in ("int8.tflite", "again.tflite"))
+    assert one.flatbuffer == two.flatbuffer
+    assert one.record["operating_points"] == two.record["operating_points"]
+
+
+def test_the_float_file_has_the_same_shape(workshop: Path) -> None:
+    done = typed(workshop, "export", "tflite", "run", "-o", "float.tflite", "--json")
+    model = read_model(workshop / "float.tflite")
+    assert model.input.dtype == model.output.dtype == "float32"
+    assert json.loads(done.stdout)["model_id"] == model.model_id
+    assert model.record["parity"]["lowest_cosine"] > 0.9999
+
+
+def test_two_pictures_are_compared(workshop: Path) -> None:
+    pictures = [f"people/person-0001/0{n}.png" for n in (0, 1)]
+    told = json.loads(typed(workshop, "trainer", "compare", *pictures, "--run", "run", "--json").stdout)
+    assert 0 <= told["similarity"] <= 1
+    assert cv2.imread(str(workshop / "compare.png")).shape[1] > 300
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("trainer", "compare", "none.png", "none.png", "--run", "run"), "none.png: cannot read"),
+        (("trainer", "compare", "people/person-0001/00.png", "plain.png", "--run", "run"), "plain.png: no face found"),
+        (("trainer", "compare", "plain.png", "plain.png", "--run", "people"), "people"),
+        (("trainer", "fit", "--data", "people", "--run", "run2"), "people: not prepared"),
+        (("trainer", "fit", "--data", "data", "--run", "run2", "--network", "vgg"), "known are compact, koch"),
+        (("trainer", "fit", "--data", "data", "--run", "run2", "--network", "koch"), "prepare --side 105"),
+        (("trainer", "prepare", "none"), "none: no such folder"),
+        (("trainer", "import", "lfw", "none"), "none: no such file or folder"),
+        (("trainer", "capture", "../x", "--camera", "people"), "error[name]"),
+        (("trainer", "demo", "--folder", "people"), "people: holds something else"),
+        (("export", "tflite", "none"), "none: not a run folder"),
+        (("export", "tflite", "broken"), "broken: unreadable run"),
+    ],
+)
+def test_bad_input_is_named(workshop: Path, words: tuple[str, ...], told: str) -> None:
+    cv2.imwrite(str(workshop / "plain.png"), np.full((160, 160, 3), 128, np.uint8))
+    if not (workshop / "broken").exists():
+        shutil.copytree(workshop / "run", workshop / "broken")
+        (workshop / "broken/tower.keras").write_bytes(b"cut")
+    assert told in typed(workshop, *words, code=3).stderr
+    assert not (workshop / "run2/tower.keras").exists()
+
+
+def test_a_model_that_cannot_be_written_leaves_nothing(workshop: Path) -> None:
+    (workshop / "taken").write_text("a file")
+    done = typed(workshop, "export", "tflite", "run", "-o", "taken/model.tflite", code=9)
+    assert "error[storage]: taken/model.tflite" in done.stderr
+    assert os.listdir(workshop).count("taken") == 1

@@ -1,0 +1,82 @@
+"""Import of person folders and archives, without ever making a captured subject a stranger."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.contract.errors import FacelatchError, InputError
+from trainer.importer import import_people
+from trainer.layout import Layout
+
+PICTURE = cv2.imencode(".jpg", np.full((8, 8, 3), 90, np.uint8))[1].tobytes()
+
+
+def person_folders(root: Path) -> Path:
+    for name in ("lfw/Ada_L/Ada_L_0001.jpg", "lfw/Ada_L/Ada_L_0002.jpg", "lfw/Bob_B/Bob_B_0001.jpg", "lfw/notes.txt"):
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(PICTURE)
+    return root / "lfw"
+
+
+@pytest.mark.parametrize("suffix", ["", ".tgz", ".tar"])
+def test_folders_and_archives_give_the_same(tmp_path: Path, suffix: str) -> None:
+    source = person_folders(tmp_path)
+    if suffix:
+        with tarfile.open(tmp_path / f"lfw{suffix}", "w:gz" if suffix == ".tgz" else "w") as archive:
+            archive.add(source, "lfw")
+        source = tmp_path / f"lfw{suffix}"
+    done = import_people(source, tmp_path / "data", Layout.IDENTITIES)
+    assert (done.people, done.pictures, done.present) == (2, 3, 0)
+    assert (tmp_path / "data/pictures/Ada_L/Ada_L_0002.jpg").read_bytes() == PICTURE
+    again = import_people(source, tmp_path / "data", Layout.IDENTITIES)
+    assert (again.pictures, again.present) == (0, 3)
+
+
+def test_six_folders_carry_the_person_in_the_name(tmp_path: Path) -> None:
+    import_people(person_folders(tmp_path), tmp_path / "data", Layout.SIX_FOLDERS)
+    found = sorted(path.name for path in (tmp_path / "data/negative_real").iterdir())
+    assert found == ["Ada_L__Ada_L_0001.jpg", "Ada_L__Ada_L_0002.jpg", "Bob_B__Bob_B_0001.jpg"]
+
+
+@pytest.mark.parametrize("layout", list(Layout))
+def test_a_captured_subject_is_never_a_negative(tmp_path: Path, layout: Layout) -> None:
+    if layout is Layout.SIX_FOLDERS:
+        (tmp_path / "data/anchor_real").mkdir(parents=True)
+        (tmp_path / "data/anchor_real/Ada_L__anchor-0000.png").write_bytes(PICTURE)
+    else:
+        (tmp_path / "data/pictures/Ada_L").mkdir(parents=True)
+        (tmp_path / "data/pictures/Ada_L/captured").write_bytes(b"")
+    done = import_people(person_folders(tmp_path), tmp_path / "data", layout)
+    assert (done.people, done.pictures, len(done.left_out)) == (1, 1, 2)
+    assert not list((tmp_path / "data").glob("**/Ada_L*0001*"))
+
+
+def test_an_archive_cannot_write_outside(tmp_path: Path) -> None:
+    path = tmp_path / "evil.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("../../evil/x.jpg", "/abs/y.jpg", "a/../../z.jpg"):
+            member = tarfile.TarInfo(name)
+            member.size = len(PICTURE)
+            archive.addfile(member, io.BytesIO(PICTURE))
+    with pytest.raises(FacelatchError):
+        import_people(path, tmp_path / "inner" / "data", Layout.IDENTITIES)
+    outside = [p for p in tmp_path.rglob("*.jpg") if not p.is_relative_to(tmp_path / "inner" / "data")]
+    assert outside == []
+
+
+def test_what_holds_no_people_is_told(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "flat").mkdir()
+    (tmp_path / "flat/x.jpg").write_bytes(PICTURE)
+    (tmp_path / "cut.tgz").write_bytes(b"\x1f\x8b\x08rubbish")
+    (tmp_path / "zero.tar").write_bytes(b"")
+    for name in ("empty", "flat", "cut.tgz", "zero.tar", "missing"):
+        with pytest.raises(InputError, match=name):
+            import_people(tmp_path / name, tmp_path / "data", Layout.IDENTITIES)

@@ -1,0 +1,85 @@
+"""Batches, splits and augmentation: balanced by identity, disjoint, and the same for a seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.contract.errors import InputError
+from edge.contract.spec import ChipSpec
+from trainer.augment import Augmentation, augment
+from trainer.comparisons import pair_errors
+from trainer.dataset import Faces, split_identities
+from trainer.pairs import PairSampler
+
+
+def faces(counts: list[int]) -> Faces:
+    """A person's chips all have the person's number as their grey value."""
+    labels = np.repeat(np.arange(len(counts)), counts)
+    chips = np.broadcast_to(labels[:, None, None].astype(np.uint8), (len(labels), 32, 32)).copy()
+    return Faces(ChipSpec(), chips, labels, [f"p{i:03d}" for i in range(len(counts))], "digest")
+
+
+PLAIN = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
+def test_rows_are_of_one_person_and_no_two_rows_of_the_same() -> None:
+    sampler = PairSampler(faces([5, 1, 3, 1, 2, 1, 40, 1]), people=3, strangers=4, augmentation=PLAIN)
+    for seed in range(30):
+        batch = sampler.draw(np.random.default_rng(seed))
+        anchors, positives, negatives = (part[:, 0, 0].tolist() for part in (batch.anchors, batch.positives, batch.negatives))
+        assert anchors == positives
+        assert len({*anchors, *negatives}) == len(anchors) + len(negatives) == 7
+
+
+def test_a_person_with_many_pictures_is_not_drawn_more_often() -> None:
+    sampler = PairSampler(faces([2, 2, 2, 60]), people=1, strangers=0, augmentation=PLAIN)
+    drawn = [int(sampler.draw(np.random.default_rng(seed)).anchors[0, 0, 0]) for seed in range(400)]
+    assert 60 < drawn.count(3) < 140
+
+
+def test_a_resumed_stream_is_the_same_stream() -> None:
+    sampler = PairSampler(faces([3] * 12), people=4, strangers=3, augmentation=Augmentation())
+    first, second = sampler.stream(7, 0), sampler.stream(7, 2)
+    whole = [next(first) for _ in range(4)]
+    resumed = [next(second) for _ in range(2)]
+    for a, b in zip(whole[2:], resumed, strict=True):
+        assert np.array_equal(a.anchors, b.anchors)
+        assert np.array_equal(a.negatives, b.negatives)
+    first.close()
+    second.close()
+
+
+def test_the_split_is_by_identity_and_each_part_has_pairs() -> None:
+    counts = [3] * 60 + [1] * 40
+    split = split_identities(faces(counts), seed=0)
+    everyone = [name for names in split.values() for name in names]
+    assert sorted(everyone) == sorted(set(everyone)) == [f"p{i:03d}" for i in range(100)]
+    assert {part: len(names) for part, names in split.items()} == {"test": 10, "cohort": 5, "validation": 10, "train": 75}
+    for part in ("test", "validation"):
+        assert sum(int(name[1:]) < 60 for name in split[part]) >= 2
+    assert split != split_identities(faces(counts), seed=1)
+
+
+def test_too_few_people_are_told() -> None:
+    with pytest.raises(InputError, match="9 people with two or more"):
+        split_identities(faces([2] * 9 + [1] * 50), seed=0)
+
+
+def test_augmentation_keeps_shape_and_type_and_changes_the_picture() -> None:
+    chip = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    one, two = (augment(chip, Augmentation(), np.random.default_rng(seed)) for seed in (1, 2))
+    assert (one.shape, one.dtype) == ((64, 64), np.uint8)
+    assert not np.array_equal(one, two)
+    assert np.array_equal(one, augment(chip, Augmentation(), np.random.default_rng(1)))
+    assert np.abs(augment(chip, PLAIN, np.random.default_rng(3)).astype(int) - chip).max() <= 1
+
+
+def test_pair_errors_by_hand() -> None:
+    """Separable but for one genuine score in ten below every impostor: one error in each fold's twenty at any good threshold."""
+    genuine, impostor = np.full(100, 0.9), np.full(100, 0.1)
+    assert pair_errors(genuine, impostor, pairs=200).errors == 0
+    found = pair_errors(np.where(np.arange(100) % 10 == 0, 0.0, 0.9), impostor, pairs=200)
+    assert (found.errors, found.trials) == (10, 200)
+    with pytest.raises(ValueError, match="too few"):
+        pair_errors(genuine[:3], impostor, pairs=200)

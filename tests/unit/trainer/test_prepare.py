@@ -1,0 +1,109 @@
+"""Preparation: one chip a good picture, a reason for every other, and the run goes on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.contract.chip import FaceBox, cut_chip, to_grey
+from edge.contract.errors import InputError
+from edge.contract.spec import ChipSpec
+from trainer.layout import Layout, layout_of
+from trainer.prepare import Several, prepare, read_manifest, read_picture
+from trainer.synth.draw import draw_frame
+from trainer.synth.person import Person
+from trainer.synth.view import View
+
+
+def face(seed: int) -> np.ndarray:
+    return draw_frame(Person.from_seed(seed), View(), np.random.default_rng(seed), width=160, height=160)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """One good picture, and one of each kind that gives no chip."""
+    for name, picture in (
+        ("ada/good.png", face(1)),
+        ("ada/nobody.png", np.full((160, 160, 3), 128, np.uint8)),
+        ("bob/two.png", np.hstack([face(2), face(3)])),
+    ):
+        path = tmp_path / "pictures" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), picture)
+    (tmp_path / "pictures/bob/empty.jpg").write_bytes(b"")
+    (tmp_path / "pictures/bob/cut.png").write_bytes((tmp_path / "pictures/ada/good.png").read_bytes()[:40])
+    (tmp_path / "pictures/bob/text.jpg").write_text("no picture")
+    (tmp_path / "pictures/bob/folder.jpg").mkdir()
+    return tmp_path
+
+
+def test_every_picture_has_a_chip_or_a_reason(data: Path) -> None:
+    outcomes = {o.picture.path.name: o.reason for o in prepare(data, Layout.IDENTITIES, ChipSpec(), Several.SKIP)}
+    assert outcomes == {
+        "good.png": "",
+        "nobody.png": "no face found",
+        "two.png": "2 faces found",
+        "empty.jpg": "empty file",
+        "cut.png": "not a picture, or cut off",
+        "text.jpg": "not a picture, or cut off",
+    }
+    manifest = json.loads((data / "prepared.json").read_text())
+    assert len(manifest["chips"]) == 1
+    assert len(manifest["skipped"]) == 5
+
+
+def test_the_chip_on_disk_is_the_devices_byte_for_byte(data: Path) -> None:
+    prepare(data, Layout.IDENTITIES, ChipSpec(), Several.SKIP)
+    (entry,) = json.loads((data / "prepared.json").read_text())["chips"]
+    stored = cv2.imread(str(data / entry["chip"]), cv2.IMREAD_UNCHANGED)
+    frame = read_picture(data / "pictures/ada/good.png")
+    assert np.array_equal(stored, cut_chip(to_grey(frame), FaceBox(*entry["box"]), ChipSpec()))
+
+
+def test_of_several_faces_one_can_be_asked_for(data: Path) -> None:
+    outcomes = prepare(data, Layout.IDENTITIES, ChipSpec(), Several.LARGEST)
+    assert sum(o.box is not None for o in outcomes) == 2
+
+
+def test_six_folders_keep_their_roles(tmp_path: Path) -> None:
+    for role in ("anchor", "positive", "negative"):
+        (tmp_path / f"{role}_real").mkdir()
+        cv2.imwrite(str(tmp_path / f"{role}_real/ada__0.png"), face(1))
+    assert layout_of(tmp_path) is Layout.SIX_FOLDERS
+    prepare(tmp_path, Layout.SIX_FOLDERS, ChipSpec(), Several.SKIP)
+    assert sorted(p.parent.name for p in tmp_path.glob("*_grayed/ada__0.png")) == [
+        "anchor_grayed",
+        "negative_grayed",
+        "positive_grayed",
+    ]
+
+
+def test_a_folder_without_one_face_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "pictures/ada").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "pictures/ada/0.png"), np.zeros((99, 99), np.uint8))
+    with pytest.raises(InputError, match="not one of 1 pictures"):
+        prepare(tmp_path, Layout.IDENTITIES, ChipSpec(), Several.SKIP)
+
+
+def test_what_is_no_data_set_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for name, told in (("none", "no such folder"), ("file", "not a folder"), (".", "neither")):
+        with pytest.raises(InputError, match=told):
+            layout_of(tmp_path / name)
+    with pytest.raises(InputError, match="not prepared"):
+        read_manifest(tmp_path)
+
+
+def test_chips_of_another_contract_are_refused(data: Path) -> None:
+    prepare(data, Layout.IDENTITIES, ChipSpec(), Several.SKIP)
+    manifest = json.loads((data / "prepared.json").read_text())
+    (data / "prepared.json").write_text(json.dumps(manifest | {"fingerprint": "0" * 64}))
+    with pytest.raises(InputError, match="cut otherwise"):
+        read_manifest(data)
+    (data / "prepared.json").write_text("{")
+    with pytest.raises(InputError, match="unreadable"):
+        read_manifest(data)
