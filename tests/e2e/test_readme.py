@@ -1,0 +1,49 @@
+"""The README's commands are commands: those that need no camera and no data run, the others at least exist with their options."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "README.md").read_text()
+BLOCKS = [block.strip().splitlines() for block in re.findall(r"```sh\n(.*?)```", TEXT, re.DOTALL)]
+RUNNABLE = next(block for block in BLOCKS if block[0].startswith("trainer draw"))
+OURS = [line for block in BLOCKS for line in block if re.match(r"(trainer|edge|python -m export) ", line)]
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "200"}
+    return subprocess.run(words, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+
+
+def test_the_block_that_needs_nothing_runs(tmp_path: Path) -> None:
+    for line in RUNNABLE:
+        done = run(shlex.split(line), tmp_path)
+        assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
+
+
+@pytest.mark.parametrize("line", OURS)
+def test_every_command_and_option_exists(line: str, tmp_path: Path) -> None:
+    words = shlex.split(line)
+    command = words[:4] if words[0] == "python" else words[:3] if words[1] in ("import", "model", "config") else words[:2]
+    done = run([*command, "--help"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    for option in (word for word in words[len(command) :] if word.startswith("--")):
+        assert option in done.stdout, f"{line}: {option}"
+
+
+def test_every_make_target_exists() -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"make ([a-z-]+)", TEXT)):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_it_is_short_enough_to_be_read() -> None:
+    assert len(TEXT.splitlines()) <= 150
