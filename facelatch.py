@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Callable
 from typing import NoReturn
 
@@ -57,6 +58,13 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
         # The reader, such as `head`, has gone: nothing is left to tell anyone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.OK)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception:  # noqa: BLE001 - the last resort: a crash must not look like a denial, whose exit code is Python's own
+        traceback.print_exc()
+        print("error[internal]: a defect of facelatch; please report the lines above", file=sys.stderr)
+        sys.exit(ExitCode.INTERNAL)
     sys.exit(ExitCode.OK)
 
 

@@ -117,7 +117,11 @@ def fit(
         "learning_rate": learning_rate, "patience": patience, "seed": seed,
     }  # fmt: skip
     settings = FitSettings(network=Network(network), **{key: value for key, value in given.items() if value is not None})
-    record = train(data, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]))
+    try:
+        record = train(data, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]))
+    except KeyboardInterrupt:
+        Console(stderr=True).print(f"{run}: stopped; the same command goes on after the last whole epoch")
+        raise
     from trainer.report import write_report
 
     report = write_report(run, data)

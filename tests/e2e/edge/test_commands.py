@@ -247,3 +247,24 @@ def test_nothing_of_the_device_needs_tensorflow(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) >= 20
+
+
+@pytest.mark.parametrize(("raised", "code"), [("RuntimeError('boom')", 70), ("KeyboardInterrupt()", 130)])
+def test_a_crash_is_not_taken_for_a_denial(tmp_path: Path, raised: str, code: int) -> None:
+    broken = f"import sys, edge.cli\ndef boom(*_):\n    raise {raised}\nedge.cli.read_model = boom\nimport facelatch\nfacelatch.edge_main()"
+    words = [sys.executable, "-c", broken, "verify", "--camera", "x", "--model", str(MODEL)]
+    done = subprocess.run(
+        words, env=os.environ | {"STATE_DIRECTORY": str(tmp_path)}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == code, done.stderr
+    assert ("error[internal]" in done.stderr) == (code == 70)
+
+
+def test_the_umbrella_command_names_its_parts() -> None:
+    for words, code, told in (
+        (["--help"], 0, "facelatch edge"),
+        (["shout"], 2, "no such command"),
+        (["edge", "list", "--help"], 0, "example"),
+    ):
+        done = subprocess.run([sys.executable, "-m", "facelatch", *words], capture_output=True, text=True, check=False)
+        assert (done.returncode, told in done.stdout + done.stderr) == (code, True)
