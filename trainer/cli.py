@@ -15,7 +15,7 @@ from rich.table import Table
 from edge.contract.errors import InputError
 from edge.contract.spec import DEFAULT_SIDE_PX, ChipSpec
 from trainer.importer import import_people
-from trainer.layout import Layout, check_identity, layout_of
+from trainer.layout import Layout, check_identity, chosen_layout, layout_of
 from trainer.prepare import Several, reasons
 from trainer.prepare import prepare as prepare_pictures
 
@@ -28,18 +28,20 @@ console = Console(soft_wrap=True)
 
 Data = Annotated[Path, typer.Option("--data", help="The data set's folder.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-LayoutOption = Annotated[Layout, typer.Option("--layout", help="Folders of a new data set.")]
+LayoutOption = Annotated[
+    Layout | None, typer.Option("--layout", help="Folders of a new data set; those it has, else identities, where not given.")
+]
 
 
 @importers.command("lfw", epilog="example: trainer import lfw lfw.tgz --data data")
 def import_lfw(
     source: Annotated[Path, typer.Argument(help="LFW as downloaded, or any folder or .tgz of person folders.")],
     data: Data = Path("data"),
-    layout: LayoutOption = Layout.IDENTITIES,
+    layout: LayoutOption = None,
     as_json: AsJson = False,
 ) -> None:
     """Takes a folder or archive of person folders as the negatives of a data set."""
-    done = import_people(source, data, layout)
+    done = import_people(source, data, chosen_layout(data, layout))
     if as_json:
         print(json.dumps({"people": done.people, "written": done.pictures, "present": done.present, "left_out": done.left_out}))
         return
@@ -51,17 +53,18 @@ def import_lfw(
 @app.command(epilog="example: trainer capture ada --camera /dev/video0 --data data")
 def capture(
     name: Annotated[str, typer.Argument(help="The person in front of the camera.")],
-    camera: Annotated[str, typer.Option(help="A V4L2 device, its number, a video file or an image folder.")] = "0",
+    camera: Annotated[str, typer.Option(help="A V4L2 device, its number, or a video file.")] = "0",
     data: Data = Path("data"),
     anchors: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     positives: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     every: Annotated[int, typer.Option(min=1, help="Take one picture in so many frames.")] = 10,
-    layout: LayoutOption = Layout.SIX_FOLDERS,
+    layout: LayoutOption = None,
 ) -> None:
     """Takes anchor and positive pictures of a person from a camera or a clip."""
     from trainer.capture import capture_pictures
 
-    counts = capture_pictures(check_identity(name), camera, data, layout, {"anchor": anchors, "positive": positives}, every)
+    wanted = {"anchor": anchors, "positive": positives}
+    counts = capture_pictures(check_identity(name), camera, data, chosen_layout(data, layout), wanted, every)
     console.print(f"{data}: " + ", ".join(f"{count} {role} pictures" for role, count in counts.items()) + f" of {name}")
 
 

@@ -100,6 +100,22 @@ def layout_of(folder: Path) -> Layout:
     return Layout.SIX_FOLDERS if six else Layout.IDENTITIES
 
 
+def chosen_layout(folder: Path, asked: Layout | None) -> Layout:
+    """The layout for new pictures: that of a folder which has one already, else the one asked for, else identity folders.
+
+    Raises:
+        InputError: the folder has another layout than the one asked for.
+    """
+    if not folder.exists() or not any(folder.iterdir()):
+        return asked or Layout.IDENTITIES
+    found = layout_of(folder)
+    if asked not in (None, found):
+        raise InputError(
+            f"{folder}: is in the layout {found}, asked for is {asked}; leave --layout out, or choose another --data"
+        )
+    return found
+
+
 def _source_folders(folder: Path, layout: Layout) -> list[tuple[Path, Path]]:
     if layout is Layout.IDENTITIES:
         return [(folder / "pictures", Path("chips"))]
