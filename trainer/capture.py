@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from rich.progress import Progress
 from edge.contract.errors import CameraError, StorageError
 from trainer.files import write_atomically
 from trainer.layout import Layout, real_folder, real_name
+from trainer.preview import open_preview
 
 # A camera that gives nothing for this many reads in a row is broken or unplugged.
 MAX_MISSED = 30
@@ -32,7 +32,7 @@ def capture_pictures(name: str, camera: str, data: Path, layout: Layout, wanted:
     source = cv2.VideoCapture(int(camera) if re.fullmatch(r"\d+", camera) else camera)
     if not source.isOpened():
         raise CameraError(f"{camera}: cannot open; is it there, ours to read, and not in use by another program?")
-    preview = bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")) and _has_windows()
+    preview = open_preview()
     taken = dict.fromkeys(wanted, 0)
     frames = missed = 0
     try:
@@ -51,7 +51,7 @@ def capture_pictures(name: str, camera: str, data: Path, layout: Layout, wanted:
                     if not good:
                         continue
                     frames += 1
-                    if preview and _show(frame, f"{role} {taken[role]}/{count}"):
+                    if preview and preview.show(frame, f"{role} {taken[role]}/{count}"):
                         return taken
                     if frames % every:
                         continue
@@ -67,7 +67,7 @@ def capture_pictures(name: str, camera: str, data: Path, layout: Layout, wanted:
     finally:
         source.release()
         if preview:
-            cv2.destroyAllWindows()
+            preview.close()
     return taken
 
 
@@ -81,14 +81,3 @@ def _png(frame: NDArray[np.uint8]) -> bytes:
 def _next_number(folder: Path, layout: Layout, name: str) -> int:
     pattern = real_name(layout, name, "*-*.png")
     return 1 + max((int(path.stem.rpartition("-")[2]) for path in folder.glob(pattern)), default=-1)
-
-
-def _has_windows() -> bool:
-    # The headless build has no windows; it says so only when one is asked for.
-    return "GUI:                           NONE" not in cv2.getBuildInformation()
-
-
-def _show(frame: NDArray[np.uint8], text: str) -> bool:
-    shown = cv2.putText(frame.copy(), text, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.9, (0, 255, 0), 2)
-    cv2.imshow("facelatch capture", shown)
-    return cv2.waitKey(1) & 0xFF == ord("q")
