@@ -54,7 +54,7 @@ def read_run(path: Path) -> Run:
         with np.load(path / "chips.npz", allow_pickle=False) as saved:
             chips = {name: saved[name] for name in ("calibration", "test", "test_labels", "cohort")}
         with np.load(path / "head.npz", allow_pickle=False) as saved:
-            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]))
+            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), bool(saved["normalise"]))
         tower = keras.models.load_model(path / "tower.keras", compile=False)
     except InputError:
         raise

@@ -94,7 +94,7 @@ def _record(
                 | {"python": platform.python_version()},
             },
         },
-        "head": {"kind": "weighted-l1-sigmoid", "bias": run.head.bias},
+        "head": {"kind": "weighted-l1-sigmoid", "bias": run.head.bias, "normalise": run.head.normalise},
     }
 
 

@@ -98,7 +98,7 @@ def prepare(
 def fit(
     data: Data = Path("data"),
     run: Annotated[Path, typer.Option(help="The run's folder; one that was broken off goes on.")] = Path("runs/first"),
-    network: Annotated[str, typer.Option(help="compact (for the device) or koch (the paper's).")] = "compact",
+    network: Annotated[str, typer.Option(help="compact (for the device), koch (the paper's), or resnet (dlib's).")] = "compact",
     epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps an epoch.")] = None,
     people: Annotated[int | None, typer.Option(min=2, max=1024, help="Anchor-positive pairs a batch.")] = None,
@@ -106,18 +106,19 @@ def fit(
     learning_rate: Annotated[float | None, typer.Option(min=1e-7, max=1.0)] = None,
     patience: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
+    init: Annotated[str, typer.Option(help="dlib: start the resnet from dlib's CC0 weights.")] = "",
     minutes: Annotated[float | None, typer.Option(min=0.01, help="End after the epoch in which this time is over.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Trains the Siamese network; writes curves, the split, the weights and a report into the run's folder."""
-    from trainer.fit import FitSettings, Network
+    from trainer.fit import ADAPTING_RATE, FitSettings, Network
     from trainer.fit import fit as train
 
     if network not in list(Network):
         raise InputError(f"--network {network}: known are {', '.join(Network)}")
     given = {
         "epochs": epochs, "steps": steps, "people": people, "strangers": strangers,
-        "learning_rate": learning_rate, "patience": patience, "seed": seed,
+        "learning_rate": learning_rate or (ADAPTING_RATE if init else None), "patience": patience, "seed": seed, "init": init,
     }  # fmt: skip
     settings = FitSettings(network=Network(network), **{key: value for key, value in given.items() if value is not None})
     try:

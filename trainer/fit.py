@@ -26,9 +26,14 @@ from edge.contract.score import Head, score_all_pairs
 from trainer.augment import Augmentation
 from trainer.backend import keras, tf
 from trainer.dataset import Faces, load_faces, split_identities
+from trainer.dlibfile import find_weights, read_dlib
 from trainer.files import write_atomically
 from trainer.networks import Network, SiameseHead, build_tower
 from trainer.pairs import PairSampler
+from trainer.resnet import load_dlib
+
+# For weights that are good already: at 1e-4 and above the first steps undo what they know.
+ADAPTING_RATE = 2e-5
 
 LAST, BEST = Path("checkpoint/last.npz"), Path("checkpoint/best.npz")
 
@@ -46,6 +51,7 @@ class FitSettings:
     warmup_steps: int = 200
     patience: int = 15  # epochs without a lower EER on the validation people
     seed: int = 0
+    init: str = ""  # "dlib": the resnet tower starts from the CC0 weights of dlib's face recogniser
 
 
 @dataclass(slots=True)
@@ -76,7 +82,10 @@ def fit(data: Path, run: Path, settings: FitSettings, *, minutes: float | None =
         return record
     keras.utils.set_random_seed(settings.seed)
     tower = build_tower(settings.network, faces.spec.side_px)
-    head = SiameseHead(name="head")
+    if settings.init:
+        _initialise(tower, settings)
+    # A tower that was trained to tell people by an angle is scored by it; the others learn their own measure.
+    head = SiameseHead(normalise=settings.network is Network.RESNET, name="head")
     head.build((None, tower.output_shape[-1]))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
@@ -162,6 +171,12 @@ def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.fl
     return float(-(np.log(genuine + tiny).mean() + np.log(1 - impostor + tiny).mean()) / 2)
 
 
+def _initialise(tower: keras.Model, settings: FitSettings) -> None:
+    if settings.init != "dlib" or settings.network is not Network.RESNET:
+        raise InputError(f"--init {settings.init} --network {settings.network}: known is --init dlib with --network resnet")
+    load_dlib(tower, read_dlib(find_weights()))
+
+
 class _Siamese:
     """The two towers are one tower called on both sides' pictures at once: the weights are shared by being the same."""
 
@@ -188,7 +203,7 @@ class _Siamese:
         return loss
 
     def numpy_head(self) -> Head:
-        return Head(np.asarray(self.head.distance_weights, np.float32), float(self.head.bias))
+        return self.head.in_numpy()
 
     def weights(self) -> list[Any]:
         return [*self.tower.variables, *self.head.variables]
@@ -269,7 +284,7 @@ def _save_models(run: Path, model: _Siamese) -> None:
     model.tower.save(unfinished)
     unfinished.replace(run / "tower.keras")
     head, data = model.numpy_head(), io.BytesIO()
-    np.savez(data, weights=head.weights, bias=np.float32(head.bias))
+    np.savez(data, weights=head.weights, bias=np.float32(head.bias), normalise=head.normalise)
     write_atomically(run / "head.npz", data.getvalue())
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+import numpy as np
+
 from edge.contract.errors import InputError
+from edge.contract.score import Head
 from trainer.backend import keras
+from trainer.resnet import build_resnet
 
 layers = keras.layers
 
@@ -15,6 +19,7 @@ class Network(StrEnum):
 
     COMPACT = "compact"
     KOCH = "koch"
+    RESNET = "resnet"
 
 
 KOCH_SIDE_PX = 105
@@ -29,6 +34,8 @@ def build_tower(network: Network, side_px: int) -> keras.Model:
     """
     if network is Network.KOCH:
         return _koch(side_px)
+    if network is Network.RESNET:
+        return build_resnet(side_px)
     return _compact(side_px)
 
 
@@ -116,16 +123,32 @@ class SiameseHead(layers.Layer):
     """logit = bias - sum_j w_j |a_j - b_j| for every pair of rows: float32 [m, D] and [n, D] to [m, n].
 
     The sigmoid is in the loss. `w` is kept from falling below zero (see edge.contract.score.Head). At the start all weights
-    are 8 / D and the bias 8: for embeddings of unit variance that is a logit near zero for strangers.
+    are 8 / D and the bias 8: for embeddings of unit variance that is a logit near zero for strangers. With `normalise`,
+    embeddings are of unit length; pairs of 128 numbers of a trained tower then lie about 4.5 (one person) and 8 (strangers) apart,
+    and all weights start as 4 and the bias as 24, kept as 64ths so that one learning rate suits tower and head.
     """
+
+    def __init__(self, normalise: bool = False, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.normalise = normalise
+        self.scale = 64.0 if normalise else 1.0
 
     def build(self, input_shape: tuple[int | None, int]) -> None:
         size = input_shape[-1]
+        weight, bias = (4.0, 24.0) if self.normalise else (8.0 / size, 8.0)
+        constant = keras.initializers.Constant
         self.distance_weights = self.add_weight(
-            shape=(size,), initializer=keras.initializers.Constant(8.0 / size), constraint="non_neg", name="weights"
+            shape=(size,), initializer=constant(weight / self.scale), constraint="non_neg", name="weights"
         )
-        self.bias = self.add_weight(shape=(), initializer=keras.initializers.Constant(8.0), name="bias")
+        self.bias = self.add_weight(shape=(), initializer=constant(bias / self.scale), name="bias")
 
     def call(self, left: keras.KerasTensor, right: keras.KerasTensor) -> keras.KerasTensor:
+        if self.normalise:
+            left, right = (keras.ops.normalize(side, axis=-1, order=2) for side in (left, right))
         distance = keras.ops.abs(left[:, None, :] - right[None, :, :])
-        return self.bias - keras.ops.tensordot(distance, self.distance_weights, axes=1)
+        return self.scale * (self.bias - keras.ops.tensordot(distance, self.distance_weights, axes=1))
+
+    def in_numpy(self) -> Head:
+        """The same head as the device computes it."""
+        weights = np.asarray(self.distance_weights, np.float32) * np.float32(self.scale)
+        return Head(weights, float(self.bias) * self.scale, self.normalise)

@@ -36,7 +36,7 @@ def load_verifier(run: Path) -> tuple[keras.Model, Head]:
     if record["state"] != "finished":
         raise InputError(f"{run}: not finished; type its `trainer fit` again to go on: {record['command']}")
     with np.load(run / "head.npz", allow_pickle=False) as saved:
-        head = Head(saved["weights"].astype(np.float32), float(saved["bias"]))
+        head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), bool(saved["normalise"]))
     return keras.models.load_model(run / "tower.keras", compile=False), head
 
 

@@ -180,7 +180,10 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
         raise ModelUnsupported(f"{path}: int8 input must be pixel - 128 (scale 1, zero point -128): {tensors['input']}")
     if tensors["output"].dtype == "int8" and not tensors["output"].scale > 0:
         raise ModelDamaged(f"{path}: int8 output without a scale: {tensors['output']}")
-    head = Head(_array(path, record["head"]["weights"], members, (size,)), float(record["head"]["bias"]))
+    normalise = record["head"].get("normalise", False)
+    if not isinstance(normalise, bool):
+        raise ValueError(f"head.normalise {normalise!r}: expected true or false")
+    head = Head(_array(path, record["head"]["weights"], members, (size,)), float(record["head"]["bias"]), normalise)
     cohort = _array(path, record["cohort"], members, (None, size))
     points = tuple(_point(point) for point in record["operating_points"])
     fingerprint = chip_fingerprint(chip)

@@ -13,7 +13,8 @@ class Head:
     """The verification head of Koch et al. (2015), p = sigmoid(bias - sum_j w_j |a_j - b_j|).
 
     `weights` is float32 [D], none below zero: no component's distance can make two faces more alike, so that identical
-    embeddings have the highest score there is (the paper leaves the sign free). `bias` is a float.
+    embeddings have the highest score there is (the paper leaves the sign free). `bias` is a float. With `normalise`, embeddings
+    are first divided by their Euclidean norm: their direction tells who it is, their length more of the picture.
 
     Raises:
         ValueError: the weights are not a finite, non-negative vector, or the bias is not finite.
@@ -21,6 +22,7 @@ class Head:
 
     weights: NDArray[np.float32]
     bias: float
+    normalise: bool = False
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 1 or self.weights.size == 0 or self.weights.dtype != np.float32:
@@ -46,7 +48,11 @@ def score(head: Head, probe: NDArray[np.float32], templates: NDArray[np.float32]
         raise ValueError(f"probe {probe.shape}, templates {templates.shape}: expected [{head.size}] and [n, {head.size}]")
     if not np.isfinite(probe).all() or not np.isfinite(templates).all():
         raise ValueError("an embedding holds values that are not finite")
-    distance = np.abs(templates.astype(np.float64) - probe.astype(np.float64))
+    a, b = templates.astype(np.float64), probe.astype(np.float64)
+    if head.normalise:
+        # An embedding of nothing but zeros stays that, and is far from every other.
+        a, b = (x / np.maximum(np.sqrt((x * x).sum(axis=-1, keepdims=True)), 1e-12) for x in (a, b))
+    distance = np.abs(a - b)
     return sigmoid(head.bias - distance @ head.weights.astype(np.float64))
 
 

