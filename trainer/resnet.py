@@ -80,14 +80,11 @@ def _residual(x: keras.KerasTensor, maps: int, halve: bool, name: str) -> keras.
         before = x.shape[-1]
         if before != maps:
             # dlib appends maps of zeros. A 1x1 convolution that begins as that quantises alike, and may learn better.
-            straight = layers.Conv2D(maps, 1, use_bias=False, kernel_initializer=_append_zeros, name=f"{name}_skip")(straight)
+            append = layers.Conv2D(maps, 1, use_bias=False, name=f"{name}_skip")
+            straight = append(straight)
+            append.set_weights([np.eye(before, maps, dtype=np.float32)[None, None]])
         # A side that is even leaves the convolution one pixel less than the average; dlib fills it with zeros.
         less = straight.shape[1] - y.shape[1]
         if less:
             y = layers.ZeroPadding2D(((0, less), (0, less)), name=f"{name}_pad")(y)
     return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, straight]))
-
-
-@keras.saving.register_keras_serializable("facelatch")
-def _append_zeros(shape: tuple[int, ...], dtype: object = None) -> object:
-    return keras.ops.reshape(keras.ops.eye(shape[2], shape[3], dtype=dtype), shape)
