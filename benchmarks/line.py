@@ -22,7 +22,7 @@ from edge.camera import Frame
 from edge.contract.chip import cut_chip, to_grey
 from edge.contract.detector import detect_scaled, load_detector
 from edge.contract.modelfile import read_model
-from edge.contract.runtime import Tower
+from edge.contract.runtime import Embedder
 from edge.gallery import new_subject
 from edge.line import Line
 from edge.matcher import Matcher
@@ -48,7 +48,7 @@ def median_ms(work: Callable[[np.ndarray], object], frames: list[np.ndarray]) ->
 def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
     """Milliseconds a stage, and of the whole line as the daemon runs it."""
     model, settings = read_model(model_path), Settings()
-    detector, tower, line = load_detector(model.chip.detector), Tower(model), Line(model, settings)
+    detector, tower, line = load_detector(model.chip.detector), Embedder(model), Line(model, settings)
     search = settings.detection
 
     def detect(frame: np.ndarray) -> object:

@@ -172,7 +172,7 @@ def show_model(file: Annotated[Path, typer.Argument(help="A model file.")], as_j
     if as_json:
         print(json.dumps(verifier.record))
         return
-    console.print(f"{file}: model {verifier.name}, {verifier.model_id[:12]}, {len(verifier.flatbuffer)} bytes of network")
+    console.print(f"{file}: model {verifier.name}, {verifier.model_id[:12]}, {len(verifier.tower.flatbuffer)} bytes of network")
     console.print(
         f"chip {verifier.chip.side_px} px ({verifier.chip.detector}), input {verifier.input.dtype}, "
         f"output {verifier.output.dtype} [{verifier.head.size}], cohort of {len(verifier.cohort)}"

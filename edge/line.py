@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera import Frame
-from edge.contract.chip import cut_chip, to_grey
+from edge.contract.chip import cut_chip, face_part, to_grey
 from edge.contract.detector import Detector, detect_scaled, load_detector
 from edge.contract.modelfile import ModelFile
-from edge.contract.runtime import Tower
+from edge.contract.runtime import Embedder
 from edge.matcher import Match, Matcher
 from edge.policy import Denial, Grant, Policy
 from edge.quality import Refusal, check_quality
@@ -47,8 +47,8 @@ class Line:
         self._spec = model.chip
         self._settings = settings
         self._detector: Detector = load_detector(model.chip.detector)
-        self._tower = Tower(model, threads=settings.model.threads)
-        self.runtime = self._tower.runtime
+        self._embedder = Embedder(model, threads=settings.model.threads)
+        self.runtime = self._embedder.runtime
 
     def judge(self, frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
         """One frame from its pixels to a decision."""
@@ -73,4 +73,4 @@ class Line:
         if len(boxes) > 1:
             return Refusal(Reason.SEVERAL_FACES, len(boxes), 1)
         chip = cut_chip(grey, boxes[0], self._spec)
-        return check_quality(chip, self._settings.quality) or Face(self._tower.embed(chip))
+        return check_quality(face_part(chip, self._spec), self._settings.quality) or Face(self._embedder.embed(chip))

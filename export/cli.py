@@ -39,7 +39,7 @@ def tflite(
         print(json.dumps(model.record))
         return
     parity = model.record["parity"]
-    console.print(f"{out}: {out.stat().st_size} bytes, {model.input.dtype}, model {model.model_id[:12]}")
+    console.print(f"{out}: {out.stat().st_size} bytes, {model.tower.input.dtype}, model {model.model_id[:12]}")
     console.print(
         f"against float on {parity['chips']} held-out chips: median cosine {parity['median_cosine']:.4f}, "
         f"EER {parity['eer_float']:.2%} -> {parity['eer_file']:.2%}"

@@ -22,13 +22,17 @@ _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: no clock in 
 _END_RECORD = b"PK\x05\x06"
 
 
-def pack(flatbuffer: bytes, record: dict[str, Any], arrays: dict[str, NDArray[np.float32]]) -> bytes:
-    """The bytes of a model file. `record` names its arrays as {"file": ..., "sha256": ...}, see `array_entry`."""
+def pack(
+    flatbuffer: bytes, record: dict[str, Any], arrays: dict[str, NDArray[np.float32]], files: dict[str, bytes] | None = None
+) -> bytes:
+    """The bytes of a model file. `record` names its arrays and files as {"file": ..., "sha256": ...}, see `array_entry`."""
     out = io.BytesIO(flatbuffer)
     with zipfile.ZipFile(out, "a") as archive:
         _add(archive, METADATA_NAME, json.dumps(record, indent=1, sort_keys=True).encode())
         for name, array in sorted(arrays.items()):
             _add(archive, name, array_bytes(array))
+        for name, content in sorted((files or {}).items()):
+            _add(archive, name, content)
     data = out.getvalue()
     # The end record's last field is the comment's length; the seal is that comment, over all that stands before it.
     end = data.rindex(_END_RECORD)

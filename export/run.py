@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.contract.align import AlignSpec, crop, shrink
 from edge.contract.errors import InputError
 from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.score import Head
@@ -24,7 +25,7 @@ with quiet():
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """`tower` takes float32 pixels [n, side, side, 1]; the chips are uint8 [n, side, side]. `test` and `cohort` show people
+    """`tower` and `aligner` take float32 pixels [n, side, side, 1]; the chips are uint8 [n, side, side]. `test` and `cohort` show people
     whom the training never saw, `calibration` shows training people."""
 
     path: Path
@@ -32,11 +33,32 @@ class Run:
     chip: ChipSpec
     tower: Any
     head: Head
+    aligner: Any
+    align: AlignSpec | None
     calibration: NDArray[np.uint8]
     test: NDArray[np.uint8]
     test_labels: NDArray[np.int64]
     cohort: NDArray[np.uint8]
     digests: dict[str, str]
+
+    @property
+    def side_px(self) -> int:
+        """The side of what the tower sees."""
+        return self.align.side_px if self.align else self.chip.side_px
+
+    def views(self, chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the tower sees of chips, uint8 [n, side, side], by the float aligner where there is one."""
+        if self.align is None:
+            return chips
+        small = np.stack([shrink(chip, self.align.input_px) for chip in chips])[..., None].astype(np.float32)
+        outputs = np.concatenate([np.asarray(self.aligner(part, training=False)) for part in np.array_split(small, 8) if len(part)])
+        placed = [self.align.placement(row) for row in outputs]
+        return np.stack([crop(chip, where, self.align.side_px) for chip, where in zip(chips, placed, strict=True)])
+
+    def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Embeddings in float, float32 [n, D], of chips, uint8 [n, side, side]."""
+        parts = [part[..., None].astype(np.float32) for part in np.array_split(self.views(chips), 16) if len(part)]
+        return np.concatenate([np.asarray(self.tower(part, training=False), np.float32) for part in parts])
 
 
 def read_run(path: Path) -> Run:
@@ -54,8 +76,12 @@ def read_run(path: Path) -> Run:
         with np.load(path / "chips.npz", allow_pickle=False) as saved:
             chips = {name: saved[name] for name in ("calibration", "test", "test_labels", "cohort")}
         with np.load(path / "head.npz", allow_pickle=False) as saved:
-            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), bool(saved["normalise"]))
+            kind = bool(saved["normalise"]), bool(saved["squared"])
+            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind)
         tower = keras.models.load_model(path / "tower.keras", compile=False)
+        aligns = (path / "align.json").exists()
+        align = AlignSpec.from_json(json.loads((path / "align.json").read_text())) if aligns else None
+        aligner = keras.models.load_model(path / "aligner.keras", compile=False) if aligns else None
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -63,7 +89,6 @@ def read_run(path: Path) -> Run:
     spec = ChipSpec.from_json(record["chip"])
     if record["fingerprint"] != chip_fingerprint(spec):
         raise InputError(f"{path}: its chips were cut otherwise than this version does; prepare the data and train again")
-    digests = {
-        name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in ("tower.keras", "head.npz", "split.json")
-    }
-    return Run(path, record, spec, tower, head, digests=digests, **chips)
+    names = ["tower.keras", "head.npz", "split.json", *(["aligner.keras", "align.json"] if aligns else [])]
+    digests = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in names}
+    return Run(path, record, spec, tower, head, aligner, align, digests=digests, **chips)

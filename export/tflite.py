@@ -7,24 +7,34 @@ import platform
 from dataclasses import asdict, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from edge.contract.align import shrink
 from edge.contract.errors import GateMissed
 from edge.contract.fingerprint import chip_fingerprint
-from edge.contract.modelfile import SCHEMA_VERSION, ModelFile, TensorSpec, parse_model
-from edge.contract.runtime import Tower, runtime_name
+from edge.contract.modelfile import SCHEMA_VERSION, ModelFile, TensorSpec, model_id_of, parse_model
+from edge.contract.runtime import Embedder, runtime_name
 from edge.contract.score import score_all_pairs
 from export.convert import inspect, to_tflite
 from export.measure import operating_points, parity
 from export.package import array_entry, pack, write_file
 from export.run import Run
 
-HEAD_NAME, COHORT_NAME = "arrays/head-weights.npy", "arrays/cohort.npy"
+HEAD_NAME, COHORT_NAME, ALIGNER_NAME = "arrays/head-weights.npy", "arrays/cohort.npy", "align.tflite"
+
+
+class Converted(NamedTuple):
+    """A network as TFLite has it, with its operators in order."""
+
+    flatbuffer: bytes
+    input: TensorSpec
+    output: TensorSpec
+    operators: list[str]
 
 
 def export_tflite(run: Run, out: Path, *, quantize: bool, name: str, command: str) -> ModelFile:
@@ -34,52 +44,64 @@ def export_tflite(run: Run, out: Path, *, quantize: bool, name: str, command: st
         GateMissed: the result is not what was asked for; nothing is written.
         StorageError: the file cannot be written.
     """
-    flatbuffer = to_tflite(run.tower, run.chip.side_px, run.calibration if quantize else None)
-    first, last, operators = inspect(flatbuffer, quantised=quantize)
-    record = _record(run, flatbuffer, first, last, operators, name, command)
+    tower = _convert(run.tower, run.views(run.calibration), quantize)
+    aligner = None
+    if run.align:
+        small = np.stack([shrink(chip, run.align.input_px) for chip in run.calibration])
+        aligner = _convert(run.aligner, small, quantize)
+    record = _record(run, tower, aligner, name, command)
     arrays = {HEAD_NAME: run.head.weights, COHORT_NAME: np.empty((0, run.head.size), np.float32)}
+    more = {ALIGNER_NAME: aligner.flatbuffer} if aligner else {}
 
     # The file measures itself: without figures first, then again with them, read by the device's own reader each time.
-    bare = parse_model(pack(flatbuffer, _with_arrays(record, arrays), arrays), out)
-    tower = Tower(bare)
-    from_file = _embed(tower, run.test, "measuring the file")
-    from_float = np.concatenate(
-        [np.asarray(run.tower(part[..., None].astype(np.float32), training=False)) for part in np.array_split(run.test, 16)]
-    )
-    record["parity"] = parity(run.head, from_float, from_file, run.test_labels)
+    bare = parse_model(pack(tower.flatbuffer, _with_arrays(record, arrays), arrays, more), out)
+    embedder = Embedder(bare)
+    from_file = _embed(embedder, run.test, "measuring the file")
+    record["parity"] = parity(run.head, run.embed(run.test), from_file, run.test_labels)
     genuine, impostor = score_all_pairs(run.head, from_file, run.test_labels)
     record["operating_points"] = operating_points(genuine, impostor)
     if not record["operating_points"]:
         raise GateMissed(
             f"{impostor.size} impostor comparisons of held-out people support no operating point; train on more people"
         )
-    arrays[COHORT_NAME] = _embed(tower, run.cohort, "embedding the cohort")
-    data = pack(flatbuffer, _with_arrays(record, arrays), arrays)
+    arrays[COHORT_NAME] = _embed(embedder, run.cohort, "embedding the cohort")
+    data = pack(tower.flatbuffer, _with_arrays(record, arrays), arrays, more)
     model = parse_model(data, out)
-    again = Tower(model).embed(run.test[0])
+    again = Embedder(model).embed(run.test[0])
     if not np.array_equal(again, from_file[0]):
         raise GateMissed(f"{out}: the packed file gives another embedding than the one that was measured")
     write_file(out, data)
     return replace(model, path=out)
 
 
-def _embed(tower: Tower, chips: NDArray[np.uint8], what: str) -> NDArray[np.float32]:
-    return np.stack([tower.embed(chip) for chip in track(chips, what, console=Console(stderr=True))])
+def _convert(network: Any, seen: NDArray[np.uint8], quantize: bool) -> Converted:
+    flatbuffer = to_tflite(network, seen.shape[1], seen if quantize else None)
+    return Converted(flatbuffer, *inspect(flatbuffer, quantised=quantize))
+
+
+def _embed(embedder: Embedder, chips: NDArray[np.uint8], what: str) -> NDArray[np.float32]:
+    return np.stack([embedder.embed(chip) for chip in track(chips, what, console=Console(stderr=True))])
 
 
 def _record(
-    run: Run, flatbuffer: bytes, first: TensorSpec, last: TensorSpec, operators: list[str], name: str, command: str
+    run: Run, tower: Converted, aligner: Converted | None, name: str, command: str
 ) -> dict[str, Any]:
+    align = None
+    if run.align and aligner:
+        digest = hashlib.sha256(aligner.flatbuffer).hexdigest()
+        tensors = {"input": asdict(aligner.input), "output": asdict(aligner.output)}
+        align = {"file": ALIGNER_NAME, "sha256": digest, "spec": run.align.to_json(), "tensors": tensors}
     return {
         "schema": SCHEMA_VERSION,
         "written_by": version("facelatch"),
-        "model_id": hashlib.sha256(flatbuffer).hexdigest(),
+        "model_id": model_id_of(tower.flatbuffer, aligner.flatbuffer if aligner else b""),
         "name": name,
         "chip": run.chip.to_json(),
         "fingerprint": chip_fingerprint(run.chip),
-        "tensors": {"input": asdict(first), "output": asdict(last)},
+        "tensors": {"input": asdict(tower.input), "output": asdict(tower.output)},
+        "align": align,
         "embedding_size": run.head.size,
-        "operators": operators,
+        "operators": tower.operators,
         "operating_points": [],
         "parity": {},
         "evaluated_on": {"people": len(np.unique(run.test_labels)), "pictures": len(run.test)},
@@ -94,7 +116,12 @@ def _record(
                 | {"python": platform.python_version()},
             },
         },
-        "head": {"kind": "weighted-l1-sigmoid", "bias": run.head.bias, "normalise": run.head.normalise},
+        "head": {
+            "kind": "weighted-l2-sigmoid" if run.head.squared else "weighted-l1-sigmoid",
+            "bias": run.head.bias,
+            "normalise": run.head.normalise,
+            "squared": run.head.squared,
+        },
     }
 
 

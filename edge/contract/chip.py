@@ -39,6 +39,23 @@ def to_grey(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     raise InputError(f"frame of shape {frame.shape}: expected [height, width, 3] BGR or [height, width] grey")
 
 
+class Window(NamedTuple):
+    """The square of a frame that becomes a chip: its upper left pixel and its side, in whole pixels of the frame."""
+
+    left: int
+    top: int
+    side: int
+
+
+def chip_window(box: FaceBox, spec: ChipSpec) -> Window:
+    """Where the chip of a detector box lies in its frame; may reach out of it."""
+    side = max(1, _round_half_up(spec.scale * box.width))
+    factor = max(1, side // spec.side_px)
+    side = factor * math.ceil(side / factor)
+    left = _round_half_up(box.x + box.width / 2 - side / 2)
+    return Window(left, _round_half_up(box.y + box.height * (0.5 + spec.shift_down) - side / 2), side)
+
+
 def cut_chip(grey: NDArray[np.uint8], box: FaceBox, spec: ChipSpec) -> NDArray[np.uint8]:
     """Cuts the face chip, uint8 [side, side] grey, of `box` from a grey frame, uint8 [h, w].
 
@@ -56,12 +73,8 @@ def cut_chip(grey: NDArray[np.uint8], box: FaceBox, spec: ChipSpec) -> NDArray[n
         raise InputError(f"frame of dtype {grey.dtype} and shape {grey.shape}: expected grey uint8 [height, width]")
     if box.width < 1 or box.height < 1:
         raise InputError(f"face box {tuple(box)}: width and height must be at least 1 px")
-    window_px = max(1, _round_half_up(spec.scale * box.width))
+    left, top, window_px = chip_window(box, spec)
     factor = max(1, window_px // spec.side_px)
-    window_px = factor * math.ceil(window_px / factor)
-    left = _round_half_up(box.x + box.width / 2 - window_px / 2)
-    top = _round_half_up(box.y + box.height * (0.5 + spec.shift_down) - window_px / 2)
-
     height, width = grey.shape
     rows = np.clip(np.arange(top, top + window_px), 0, height - 1)
     columns = np.clip(np.arange(left, left + window_px), 0, width - 1)
@@ -72,6 +85,12 @@ def cut_chip(grey: NDArray[np.uint8], box: FaceBox, spec: ChipSpec) -> NDArray[n
         window = ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
     chip = cv2.resize(window, (spec.side_px, spec.side_px), interpolation=cv2.INTER_LINEAR_EXACT)
     return chip.astype(np.uint8, copy=False)
+
+
+def face_part(chip: NDArray[np.uint8], spec: ChipSpec) -> NDArray[np.uint8]:
+    """The middle of a chip that is as large as the detector's box: the face, without what a wider chip shows round it."""
+    margin = max(0, round(spec.side_px * (1 - 1 / spec.scale) / 2))
+    return chip[margin : spec.side_px - margin, margin : spec.side_px - margin]
 
 
 def _round_half_up(value: float) -> int:

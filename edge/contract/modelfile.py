@@ -1,6 +1,6 @@
 """The model file: a TFLite flatbuffer with its metadata appended as a zip. Verifies every byte before anything is used.
 
-    flatbuffer | zip: facelatch.json, arrays/*.npy | zip comment: "facelatch-seal:" + SHA-256 of all bytes before the comment
+    flatbuffer | zip: facelatch.json, arrays/*.npy, align.tflite | zip comment: "facelatch-seal:" + SHA-256 of all before it
 
 Any interpreter loads the file, `python -m zipfile -l` lists it, and a flipped, cut or grafted byte breaks the seal. The
 seal finds damage; it is no signature, and whoever can write the file can write the seal.
@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.contract.align import AlignSpec
 from edge.contract.errors import ModelDamaged, ModelError, ModelUnproven, ModelUnsupported
 from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.score import Head
@@ -61,19 +62,36 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, slots=True)
-class ModelFile:
-    """A verified model: `flatbuffer` for the interpreter, and everything that is known about it.
+class Network:
+    """A flatbuffer for the interpreter, and the tensors at its edges."""
 
-    `cohort` is float32 [n, D], n may be 0. `record` is the whole of facelatch.json, for showing.
+    flatbuffer: bytes
+    input: TensorSpec
+    output: TensorSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Aligner:
+    """The network that says where in a chip the face lies, and what its answer means."""
+
+    network: Network
+    spec: AlignSpec
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A verified model: the tower's network, an aligner before it in models that align, and everything known about them.
+
+    `model_id` is the SHA-256 of the tower's flatbuffer and the aligner's: of all that decides an embedding. `cohort` is
+    float32 [n, D], n may be 0. `record` is the whole of facelatch.json, for showing.
     """
 
     path: Path
-    flatbuffer: bytes
+    tower: Network
+    aligner: Aligner | None
     model_id: str
     name: str
     chip: ChipSpec
-    input: TensorSpec
-    output: TensorSpec
     head: Head
     operating_points: tuple[OperatingPoint, ...]
     cohort: NDArray[np.float32]
@@ -166,24 +184,18 @@ def _open_sealed(data: bytes, path: Path) -> tuple[dict[str, bytes], int]:
 
 
 def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[str, bytes]) -> ModelFile:
-    model_id = hashlib.sha256(flatbuffer).hexdigest()
+    chip = ChipSpec.from_json(record["chip"])
+    size = _whole(record["embedding_size"], 1, MAX_EMBEDDING)
+    aligner = _aligner(path, record["align"], chip, members) if record.get("align") is not None else None
+    model_id = model_id_of(flatbuffer, aligner.network.flatbuffer if aligner else b"")
     if record["model_id"] != model_id:
         raise ModelDamaged(f"{path}: the network's SHA-256 {model_id} is not the recorded {record['model_id']}")
-    if flatbuffer[4:8] != b"TFL3":
-        raise ModelDamaged(f"{path}: the network is no TFLite flatbuffer")
-    chip = ChipSpec.from_json(record["chip"])
-    tensors = {key: _tensor(record["tensors"][key]) for key in ("input", "output")}
-    size = _whole(record["embedding_size"], 1, MAX_EMBEDDING)
-    if tensors["input"].shape != (1, chip.side_px, chip.side_px, 1) or tensors["output"].shape != (1, size):
-        raise ModelDamaged(f"{path}: tensor shapes {tensors} do not fit chip side {chip.side_px} and embedding {size}")
-    if tensors["input"].dtype == "int8" and (tensors["input"].scale, tensors["input"].zero_point) != (1.0, -128):
-        raise ModelUnsupported(f"{path}: int8 input must be pixel - 128 (scale 1, zero point -128): {tensors['input']}")
-    if tensors["output"].dtype == "int8" and not tensors["output"].scale > 0:
-        raise ModelDamaged(f"{path}: int8 output without a scale: {tensors['output']}")
-    normalise = record["head"].get("normalise", False)
-    if not isinstance(normalise, bool):
-        raise ValueError(f"head.normalise {normalise!r}: expected true or false")
-    head = Head(_array(path, record["head"]["weights"], members, (size,)), float(record["head"]["bias"]), normalise)
+    tower = _network(path, flatbuffer, record["tensors"], aligner.spec.side_px if aligner else chip.side_px, size)
+    normalise, squared = (record["head"].get(key, False) for key in ("normalise", "squared"))
+    if not isinstance(normalise, bool) or not isinstance(squared, bool):
+        raise ValueError(f"head.normalise {normalise!r}, head.squared {squared!r}: expected true or false")
+    weights = _array(path, record["head"]["weights"], members, (size,))
+    head = Head(weights, float(record["head"]["bias"]), normalise, squared)
     cohort = _array(path, record["cohort"], members, (None, size))
     points = tuple(_point(point) for point in record["operating_points"])
     fingerprint = chip_fingerprint(chip)
@@ -194,17 +206,44 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
         )
     return ModelFile(
         path=path,
-        flatbuffer=flatbuffer,
+        tower=tower,
+        aligner=aligner,
         model_id=model_id,
         name=str(record["name"]),
         chip=chip,
-        input=tensors["input"],
-        output=tensors["output"],
         head=head,
         operating_points=points,
         cohort=cohort,
         record=record,
     )
+
+
+def model_id_of(tower: bytes, aligner: bytes) -> str:
+    """The identity of a model, from its flatbuffers; `aligner` is empty where there is none."""
+    return hashlib.sha256(tower + aligner).hexdigest()
+
+
+def _aligner(path: Path, entry: dict[str, Any], chip: ChipSpec, members: dict[str, bytes]) -> Aligner:
+    flatbuffer = members[entry["file"]]
+    if hashlib.sha256(flatbuffer).hexdigest() != entry["sha256"]:
+        raise ModelDamaged(f"{path}: {entry['file']} does not have its recorded SHA-256")
+    spec = AlignSpec.from_json(entry["spec"])
+    if chip.side_px % spec.input_px:
+        raise ModelDamaged(f"{path}: chip side {chip.side_px} is no multiple of the aligner's input {spec.input_px}")
+    return Aligner(_network(path, flatbuffer, entry["tensors"], spec.input_px, 4), spec)
+
+
+def _network(path: Path, flatbuffer: bytes, tensors: dict[str, Any], side_px: int, outputs: int) -> Network:
+    if flatbuffer[4:8] != b"TFL3":
+        raise ModelDamaged(f"{path}: the network is no TFLite flatbuffer")
+    first, last = _tensor(tensors["input"]), _tensor(tensors["output"])
+    if first.shape != (1, side_px, side_px, 1) or last.shape != (1, outputs):
+        raise ModelDamaged(f"{path}: tensor shapes {first.shape} and {last.shape} do not fit side {side_px} and {outputs} outputs")
+    if first.dtype == "int8" and (first.scale, first.zero_point) != (1.0, -128):
+        raise ModelUnsupported(f"{path}: int8 input must be pixel - 128 (scale 1, zero point -128): {first}")
+    if last.dtype == "int8" and not last.scale > 0:
+        raise ModelDamaged(f"{path}: int8 output without a scale: {last}")
+    return Network(flatbuffer, first, last)
 
 
 def _array(path: Path, entry: dict[str, Any], members: dict[str, bytes], shape: tuple[int | None, ...]) -> NDArray[np.float32]:

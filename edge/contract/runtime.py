@@ -8,37 +8,29 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.contract.align import crop, shrink
 from edge.contract.errors import InputError, ModelDamaged, PackageMissing
-from edge.contract.modelfile import ModelFile
+from edge.contract.modelfile import ModelFile, Network
 from edge.contract.quantise import chip_to_int8, dequantise
 
 _RUNTIMES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
 
 
-class Tower:
-    """A loaded network: face chip in, embedding out. Not safe to share between threads."""
+class Embedder:
+    """A loaded model: face chip in, embedding out; aligns first where the model does. Not safe to share between threads."""
 
     def __init__(self, model: ModelFile, *, threads: int = 1) -> None:
-        module, self.runtime = _load_runtime()
-        try:
-            with _without_log():
-                self._interpreter = module.Interpreter(model_content=model.flatbuffer, num_threads=threads)
-                self._interpreter.allocate_tensors()
-            (self._input,) = self._interpreter.get_input_details()
-            (self._output,) = self._interpreter.get_output_details()
-        except (ValueError, RuntimeError) as error:
-            raise ModelDamaged(f"{model.path}: {self.runtime} cannot load the network: {error}") from error
-        for name, spec, found in (("input", model.input, self._input), ("output", model.output, self._output)):
-            scale, zero_point = found["quantization"]
-            actual = (tuple(int(n) for n in found["shape"]), np.dtype(found["dtype"]).name, float(scale), int(zero_point))
-            if actual != (spec.shape, spec.dtype, spec.scale, spec.zero_point):
-                raise ModelDamaged(f"{model.path}: the network's {name} is {actual}, its metadata say {spec}")
-        self._model = model
+        self._side = model.chip.side_px
+        self._tower = _Interpreter(model.tower, model.path, threads)
+        self._aligner = _Interpreter(model.aligner.network, model.path, threads) if model.aligner else None
+        self._align = model.aligner.spec if model.aligner else None
+        self.runtime = self._tower.runtime
 
     def embed(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The embedding, float32 [D], of a face chip, uint8 [side, side].
@@ -46,15 +38,50 @@ class Tower:
         Raises:
             InputError: the chip has another dtype or shape.
         """
-        side = self._model.chip.side_px
-        if chip.dtype != np.uint8 or chip.shape != (side, side):
-            raise InputError(f"chip {chip.dtype} {chip.shape}: this model takes uint8 [{side}, {side}]")
-        pixels = chip_to_int8(chip) if self._model.input.dtype == "int8" else chip.astype(np.float32)
-        self._interpreter.set_tensor(self._input["index"], pixels[None, :, :, None])
+        return self._tower.run(self.view(chip))
+
+    def view(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """What the tower sees of a face chip, uint8 [side, side]: the chip itself, or the aligned square inside it.
+
+        Raises:
+            InputError: the chip has another dtype or shape.
+        """
+        if chip.dtype != np.uint8 or chip.shape != (self._side, self._side):
+            raise InputError(f"chip {chip.dtype} {chip.shape}: this model takes uint8 [{self._side}, {self._side}]")
+        if self._aligner is None or self._align is None:
+            return chip
+        outputs = self._aligner.run(shrink(chip, self._align.input_px))
+        return crop(chip, self._align.placement(outputs), self._align.side_px)
+
+
+class _Interpreter:
+    """One network in the installed runtime."""
+
+    def __init__(self, network: Network, path: Path, threads: int) -> None:
+        module, self.runtime = _load_runtime()
+        try:
+            with _without_log():
+                self._interpreter = module.Interpreter(model_content=network.flatbuffer, num_threads=threads)
+                self._interpreter.allocate_tensors()
+            (self._input,) = self._interpreter.get_input_details()
+            (self._output,) = self._interpreter.get_output_details()
+        except (ValueError, RuntimeError) as error:
+            raise ModelDamaged(f"{path}: {self.runtime} cannot load the network: {error}") from error
+        for name, spec, found in (("input", network.input, self._input), ("output", network.output, self._output)):
+            scale, zero_point = found["quantization"]
+            actual = (tuple(int(n) for n in found["shape"]), np.dtype(found["dtype"]).name, float(scale), int(zero_point))
+            if actual != (spec.shape, spec.dtype, spec.scale, spec.zero_point):
+                raise ModelDamaged(f"{path}: the network's {name} is {actual}, its metadata say {spec}")
+        self._network = network
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The network's output, float32 [D], for grey pixels, uint8 [side, side]."""
+        fed = chip_to_int8(pixels) if self._network.input.dtype == "int8" else pixels.astype(np.float32)
+        self._interpreter.set_tensor(self._input["index"], fed[None, :, :, None])
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._output["index"])[0]
-        if self._model.output.dtype == "int8":
-            return dequantise(raw, self._model.output.scale, self._model.output.zero_point)
+        if self._network.output.dtype == "int8":
+            return dequantise(raw, self._network.output.scale, self._network.output.zero_point)
         return np.asarray(raw, np.float32)
 
 

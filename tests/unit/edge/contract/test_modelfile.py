@@ -14,7 +14,7 @@ import pytest
 
 from edge.contract.errors import ModelDamaged, ModelError, ModelUnproven, ModelUnsupported
 from edge.contract.modelfile import METADATA_NAME, ModelFile, parse_model, read_model
-from edge.contract.runtime import Tower
+from edge.contract.runtime import Embedder
 from export.package import pack
 
 HERE = Path("some.tflite")
@@ -26,14 +26,14 @@ def rewritten(model: ModelFile, change: Callable[[dict[str, Any]], object]) -> b
     change(record)
     with zipfile.ZipFile(io.BytesIO(model.path.read_bytes())) as archive:
         arrays = {name: np.load(io.BytesIO(archive.read(name))) for name in archive.namelist() if name != METADATA_NAME}
-    return pack(model.flatbuffer, record, arrays)
+    return pack(model.tower.flatbuffer, record, arrays)
 
 
 def test_the_committed_model_carries_what_it_must(model: ModelFile) -> None:
-    assert model.input.dtype == "int8"
-    assert (model.input.scale, model.input.zero_point) == (1.0, -128)
-    assert model.input.shape == (1, 64, 64, 1)
-    assert model.cohort.shape[1] == model.head.size == model.output.shape[1]
+    assert model.tower.input.dtype == "int8"
+    assert (model.tower.input.scale, model.tower.input.zero_point) == (1.0, -128)
+    assert model.tower.input.shape == (1, 64, 64, 1)
+    assert model.cohort.shape[1] == model.head.size == model.tower.output.shape[1]
     for point in model.operating_points:
         assert point.fmr_interval[0] <= point.fmr <= point.fmr_interval[1]
         assert point.fmr <= point.target_fmr
@@ -56,7 +56,7 @@ def test_an_operating_point_is_never_a_looser_one(model: ModelFile) -> None:
 
 
 def test_embeddings_are_finite_float32(model: ModelFile) -> None:
-    embedding = Tower(model).embed(np.full((64, 64), 90, np.uint8))
+    embedding = Embedder(model).embed(np.full((64, 64), 90, np.uint8))
     assert (embedding.dtype, embedding.shape) == (np.float32, (model.head.size,))
     assert np.isfinite(embedding).all()
 
@@ -66,7 +66,7 @@ def test_embeddings_are_finite_float32(model: ModelFile) -> None:
 )
 def test_another_chip_is_refused(model: ModelFile, chip: np.ndarray) -> None:
     with pytest.raises(ValueError, match="this model takes uint8"):
-        Tower(model).embed(chip)
+        Embedder(model).embed(chip)
 
 
 @pytest.mark.parametrize(
@@ -138,4 +138,4 @@ def test_sealed_nonsense_is_refused(model: ModelFile, change: Callable[[dict[str
 def test_the_network_must_be_what_its_metadata_say(model: ModelFile) -> None:
     data = rewritten(model, _set("tensors", "output", "scale", 0.5))
     with pytest.raises(ModelDamaged, match="its metadata say"):
-        Tower(parse_model(data, HERE))
+        Embedder(parse_model(data, HERE))

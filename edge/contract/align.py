@@ -1,0 +1,129 @@
+"""Alignment: a small network says where in the chip the face lies, and the tower sees it upright, centred and of one size.
+
+Eyes are found by no cascade often enough to align on; a network of a fiftieth of the tower's cost, taught by landmarks, does it
+on every chip. Integer arithmetic after the network's answer, so that all machines cut the same pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import InputError, ModelUnsupported
+
+ALIGN_VERSION = 1
+"""Raised whenever `shrink` or `crop` would give other bytes for the same chip, specification and placement."""
+
+# Positions in the chip are whole 2048ths of a pixel until the last step, which rounds to the 32nds that OpenCV samples at.
+_FINE, _COARSE = 2048, 32
+# No face lies further out, whatever the network says: shares of the chip's side, and degrees.
+_MAX_SHIFT, _MAX_TURN, _SIZES = 0.25, 45.0, (0.3, 1.2)
+
+
+class Placement(NamedTuple):
+    """Where the square that the tower sees lies in a chip: its centre, right and down of the chip's, and its side, as shares of
+    the chip's side, and its turn in degrees, clockwise as seen."""
+
+    right: float
+    down: float
+    size: float
+    turn: float
+
+
+@dataclass(frozen=True, slots=True)
+class AlignSpec:
+    """What decides the bytes that the tower sees, given a chip and the aligner's answer.
+
+    The aligner takes the chip shrunk to `input_px`; its four outputs, float, are (right, down, log size, turn) in units of
+    `deviation` round `mean`, both over the training people. The tower takes `side_px`.
+    """
+
+    version: int
+    input_px: int
+    side_px: int
+    mean: tuple[float, float, float, float]
+    deviation: tuple[float, float, float, float]
+
+    def __post_init__(self) -> None:
+        if self.version != ALIGN_VERSION:
+            raise ModelUnsupported(f"alignment version {self.version}: this facelatch does version {ALIGN_VERSION}")
+        if not 16 <= self.input_px <= 128 or not 32 <= self.side_px <= 256:
+            raise ModelUnsupported(f"alignment input {self.input_px} px, tower {self.side_px} px: must be 16-128 and 32-256")
+        numbers = (*self.mean, *self.deviation)
+        if not all(math.isfinite(number) and abs(number) < 100 for number in numbers) or min(self.deviation) <= 0:
+            raise ModelUnsupported(f"alignment mean {self.mean}, deviation {self.deviation}: must be finite, deviation above 0")
+
+    def placement(self, outputs: NDArray[np.float32]) -> Placement:
+        """The placement that the aligner's `outputs`, float32 [4], mean, held within where a face can lie."""
+        right, down, log_size, turn = (
+            mean + deviation * float(value) for mean, deviation, value in zip(self.mean, self.deviation, outputs, strict=True)
+        )
+        return Placement(
+            min(max(right, -_MAX_SHIFT), _MAX_SHIFT),
+            min(max(down, -_MAX_SHIFT), _MAX_SHIFT),
+            min(max(math.exp(min(log_size, 1.0)), _SIZES[0]), _SIZES[1]),
+            min(max(turn, -_MAX_TURN), _MAX_TURN),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: dict[str, Any]) -> AlignSpec:
+        """Reads what `to_json` wrote.
+
+        Raises:
+            ModelUnsupported: the version is another one, or a value is out of range.
+            KeyError, TypeError, ValueError: it is something else.
+        """
+        mean, deviation = (_four(record[key]) for key in ("mean", "deviation"))
+        return cls(int(record["version"]), int(record["input_px"]), int(record["side_px"]), mean, deviation)
+
+
+def shrink(chip: NDArray[np.uint8], to_px: int) -> NDArray[np.uint8]:
+    """A chip, uint8 [side, side], as means of blocks, uint8 [to_px, to_px]; halves up.
+
+    Raises:
+        InputError: the side is no multiple of `to_px`.
+    """
+    side = chip.shape[0]
+    if chip.dtype != np.uint8 or chip.shape != (side, side) or side % to_px:
+        raise InputError(f"chip {chip.dtype} {chip.shape}: expected a uint8 square whose side is a multiple of {to_px}")
+    factor = side // to_px
+    rows = chip.reshape(to_px, factor, side).sum(axis=1, dtype=np.uint32)
+    sums = rows.reshape(to_px, to_px, factor).sum(axis=2, dtype=np.uint32)
+    return ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+
+
+def crop(chip: NDArray[np.uint8], placement: Placement, side_px: int) -> NDArray[np.uint8]:
+    """The square at `placement` of a chip, uint8 [side, side], as uint8 [side_px, side_px].
+
+    Bilinear, at positions rounded to a 32nd of a pixel and with OpenCV's integer weights; outside the chip its edge repeats.
+    """
+    side = chip.shape[0]
+    step = placement.size * side / side_px * _FINE
+    cosine, sine = (step * function(math.radians(placement.turn)) for function in (math.cos, math.sin))
+    middle_x = ((side - 1) / 2 + placement.right * side) * _FINE
+    middle_y = ((side - 1) / 2 + placement.down * side) * _FINE
+    along = np.arange(side_px) - (side_px - 1) / 2
+    # Rounded before they are added: a sum of whole numbers is the same everywhere.
+    right_x, right_y = (np.floor(along * part + 0.5).astype(np.int32) for part in (cosine, sine))
+    down_x, down_y = (np.floor(along * part + 0.5).astype(np.int32) for part in (-sine, cosine))
+    x = right_x[None, :] + (down_x + math.floor(middle_x + 0.5))[:, None]
+    y = right_y[None, :] + (down_y + math.floor(middle_y + 0.5))[:, None]
+    half, ratio = _FINE // _COARSE // 2, _FINE // _COARSE
+    x, y = (x + half) // ratio, (y + half) // ratio
+    whole = np.stack([x >> 5, y >> 5], axis=-1).astype(np.int16)
+    fraction = ((y & 31) * _COARSE + (x & 31)).astype(np.uint16)
+    return cv2.remap(chip, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
+
+
+def _four(values: list[float]) -> tuple[float, float, float, float]:
+    a, b, c, d = (float(value) for value in values)
+    return a, b, c, d
