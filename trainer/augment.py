@@ -1,48 +1,70 @@
-"""What a chip may look like another day: position, turn, light, sharpness, noise, side. uint8 in, uint8 out."""
+"""What a chip may look like another day: position, turn, light, sharpness, noise, compression, side. uint8 in, uint8 out."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.contract.align import Placement
+from trainer.settings import AugmentSettings
 
-@dataclass(frozen=True, slots=True)
-class Augmentation:
-    """Standard deviations and chances; the geometry is that of a Haar box's own jitter (2-3 px of 113)."""
-
-    rotate_deg: float = 5.0
-    scale: float = 0.05
-    shift: float = 0.03
-    contrast: float = 0.2
-    brightness: float = 20.0
-    shade: float = 25.0
-    gamma: float = 0.2
-    blur_chance: float = 0.3
-    noise_chance: float = 0.3
-    noise: float = 6.0
-    mirror_chance: float = 0.5
+WHOLE = Placement(0.0, 0.0, 1.0, 0.0)
 
 
-def augment(chip: NDArray[np.uint8], how: Augmentation, rng: np.random.Generator) -> NDArray[np.uint8]:
-    """A chip, uint8 [side, side], as it might have been taken at another moment."""
-    side = chip.shape[0]
-    middle = (side - 1) / 2
-    turn = cv2.getRotationMatrix2D((middle, middle), rng.normal(0, how.rotate_deg), float(np.exp(rng.normal(0, how.scale))))
-    turn[:, 2] += rng.normal(0, how.shift * side, 2)
+def augment(
+    chip: NDArray[np.uint8], how: AugmentSettings, rng: np.random.Generator, placement: Placement, side_px: int
+) -> NDArray[np.uint8]:
+    """The square at `placement` of a chip, uint8 [side, side], as it might have been taken at another moment, uint8 [side_px, side_px].
+
+    The jitter and the cut are one resampling, so that neither blurs what the other gives.
+    """
+    middle = (side_px - 1) / 2
+    jitter = cv2.getRotationMatrix2D((middle, middle), rng.normal(0, how.rotate_deg), float(np.exp(rng.normal(0, how.scale))))
+    jitter[:, 2] += rng.normal(0, how.shift * side_px, 2)
     if rng.random() < how.mirror_chance:
-        turn[0] *= -1
-        turn[0, 2] += side - 1
-    x = cv2.warpAffine(chip, turn, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        jitter[:, 2] += jitter[:, 0] * (side_px - 1)
+        jitter[:, 0] *= -1
+    x = _sample(chip, _product(_view(placement, chip.shape[0], side_px), jitter), side_px)
     if rng.random() < how.blur_chance:
-        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 0.02 * side))
+        x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 0.02 * side_px))
+    if rng.random() < how.coarse_chance:
+        x = _coarse(x, rng)
     x = x.astype(np.float32)
-    ramp = np.linspace(-1, 1, side, dtype=np.float32)
+    ramp = np.linspace(-1, 1, side_px, dtype=np.float32)
     x += rng.normal(0, how.shade) * ramp[None, :] + rng.normal(0, how.shade) * ramp[:, None]
     x = (x - 128) * np.exp(rng.normal(0, how.contrast)) + 128 + rng.normal(0, how.brightness)
     if rng.random() < how.noise_chance:
         x += rng.standard_normal(x.shape, np.float32) * rng.uniform(0, how.noise)
-    x = np.clip(x, 0, 255) / 255
-    return (x ** np.exp(rng.normal(0, how.gamma)) * 255 + 0.5).astype(np.uint8)
+    # The curve as a table: a power of every pixel would take longer than all the rest.
+    curve = (np.linspace(0, 1, 256) ** np.exp(rng.normal(0, how.gamma)) * 255 + 0.5).astype(np.uint8)
+    return cv2.LUT(np.clip(x, 0, 255).astype(np.uint8), curve)
+
+
+def _coarse(x: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    side = x.shape[0]
+    if rng.random() < 0.5:
+        small = int(side * rng.uniform(0.3, 0.8))
+        return cv2.resize(cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA), (side, side), interpolation=cv2.INTER_LINEAR)
+    quality = int(rng.integers(15, 70))
+    return cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+
+
+def _view(placement: Placement, chip_px: int, side_px: int) -> NDArray[np.float64]:
+    """From pixels of the square to pixels of the chip, as `edge.contract.align.crop` has it, float64 [2, 3]."""
+    step = placement.size * chip_px / side_px
+    c, s = step * math.cos(math.radians(placement.turn)), step * math.sin(math.radians(placement.turn))
+    turn = np.array([[c, -s], [s, c]])
+    middle = (chip_px - 1) / 2 + chip_px * np.array([placement.right, placement.down])
+    return np.column_stack([turn, middle - turn @ np.full(2, (side_px - 1) / 2)])
+
+
+def _product(outer: NDArray[np.float64], inner: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.column_stack([outer[:, :2] @ inner[:, :2], outer[:, :2] @ inner[:, 2] + outer[:, 2]])
+
+
+def _sample(chip: NDArray[np.uint8], view: NDArray[np.float64], side_px: int) -> NDArray[np.uint8]:
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    return cv2.warpAffine(chip, view, (side_px, side_px), flags=flags, borderMode=cv2.BORDER_REPLICATE)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,12 +13,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from edge.contract.errors import InputError
-from edge.contract.spec import DEFAULT_SIDE_PX, ChipSpec
-from trainer.importer import import_people
+from edge.contract.spec import ChipSpec
+from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout, check_identity, chosen_layout, layout_of
 from trainer.prepare import Several, reasons
 from trainer.prepare import prepare as prepare_pictures
+from trainer.settings import Network, chip_of, read_recipe, recipe_names
 
 app = typer.Typer(
     help="Data sets, training and evaluation of the face verifier.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -33,15 +34,20 @@ LayoutOption = Annotated[
 ]
 
 
+@importers.command("people", epilog="example: trainer import people celeba.tar --data data/celeba --prefix celeba-")
 @importers.command("lfw", epilog="example: trainer import lfw lfw.tgz --data data")
 def import_lfw(
     source: Annotated[Path, typer.Argument(help="LFW as downloaded, or any folder or .tgz of person folders.")],
     data: Data = Path("data"),
     layout: LayoutOption = None,
+    prefix: Annotated[str, typer.Option(help="Put before each person's name, where sets would share names.")] = "",
+    same_as: Annotated[
+        Path | None, typer.Option(help="Table of people who are in another set too: set, identity, name there, cosine.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Takes a folder or archive of person folders as the negatives of a data set."""
-    done = import_people(source, data, chosen_layout(data, layout))
+    done = import_people(source, data, chosen_layout(data, layout), read_renaming(prefix, same_as))
     if as_json:
         print(json.dumps({"people": done.people, "written": done.pictures, "present": done.present, "left_out": done.left_out}))
         return
@@ -71,15 +77,17 @@ def capture(
 @app.command(epilog="example: trainer prepare data --side 64")
 def prepare(
     folder: Annotated[Path, typer.Argument(help="A data set filled by `trainer capture` or `trainer import lfw`.")],
-    side: Annotated[
-        int, typer.Option(min=32, max=256, help="Side of the chip in pixels; 105 for --network koch.")
-    ] = DEFAULT_SIDE_PX,
+    recipe: Annotated[str, typer.Option(help="Cut the chips as this recipe of `trainer fit` takes them.")] = "",
+    side: Annotated[int | None, typer.Option(min=32, max=256, help="Side of the chip in pixels.")] = None,
+    scale: Annotated[float | None, typer.Option(min=0.5, max=3.0, help="Side of what is cut, in widths of the box.")] = None,
     several: Annotated[Several, typer.Option(help="What to do with a picture of several faces.")] = Several.SKIP,
     layout: Annotated[Layout | None, typer.Option(help="Folders of the data set; found out where not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Finds the faces, greys them, cuts the chips; pictures that give none are listed with the reason."""
-    outcomes = prepare_pictures(folder, layout or layout_of(folder), ChipSpec(side_px=side), several)
+    spec = chip_of(read_recipe(recipe)) if recipe else ChipSpec()
+    spec = replace(spec, side_px=side or spec.side_px, scale=scale or spec.scale)
+    outcomes = prepare_pictures(folder, layout or layout_of(folder), spec, several)
     counted = reasons(outcomes)
     made = sum(outcome.box is not None for outcome in outcomes)
     if as_json:
@@ -87,18 +95,33 @@ def prepare(
         return
     for outcome in [o for o in outcomes if o.reason][:50]:
         console.print(f"skipped {outcome.picture.path}: {outcome.reason}")
-    table = Table("pictures", "number", title=f"{folder}, chips of {side} px")
+    table = Table("pictures", "number", title=f"{folder}, chips of {spec.side_px} px")
     for label, number in [("chips made", made), *counted.most_common(10), ("in all", len(outcomes))]:
         table.add_row(label, str(number))
     console.print(table)
     console.print(f"every picture's outcome is in {folder / 'prepared.json'}")
 
 
+@app.command(epilog="example: trainer teach data/lfw")
+def teach(
+    folder: Annotated[Path, typer.Argument(help="A prepared data set.")],
+) -> None:
+    """Asks dlib's recogniser about every picture once, for recipes that learn from it."""
+    from trainer.teach import teach as ask
+
+    teaching = ask(folder)
+    console.print(f"{folder}: {len(teaching.vectors)} vectors and placements in {folder / 'teacher.npz'}")
+
+
 @app.command(epilog="example: trainer fit --data data --run runs/first --minutes 30")
 def fit(
-    data: Data = Path("data"),
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="A prepared set. Further ones are trained on, never evaluated on.")
+    ] = None,
     run: Annotated[Path, typer.Option(help="The run's folder; one that was broken off goes on.")] = Path("runs/first"),
-    network: Annotated[str, typer.Option(help="compact (for the device), koch (the paper's), or resnet (dlib's).")] = "compact",
+    recipe: Annotated[str, typer.Option(help=f"{', '.join(recipe_names())}, or a file of one's own.")] = "siamese",
+    network: Annotated[Network | None, typer.Option(help="Instead of the recipe's tower.")] = None,
+    init: Annotated[str | None, typer.Option(help="Start from dlib's CC0 weights (dlib), or from a run's folder.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps an epoch.")] = None,
     people: Annotated[int | None, typer.Option(min=2, max=1024, help="Anchor-positive pairs a batch.")] = None,
@@ -106,29 +129,25 @@ def fit(
     learning_rate: Annotated[float | None, typer.Option(min=1e-7, max=1.0)] = None,
     patience: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
-    init: Annotated[str, typer.Option(help="dlib: start the resnet from dlib's CC0 weights.")] = "",
     minutes: Annotated[float | None, typer.Option(min=0.01, help="End after the epoch in which this time is over.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Trains the Siamese network; writes curves, the split, the weights and a report into the run's folder."""
-    from trainer.fit import ADAPTING_RATE, FitSettings, Network
     from trainer.fit import fit as train
 
-    if network not in list(Network):
-        raise InputError(f"--network {network}: known are {', '.join(Network)}")
-    given = {
-        "epochs": epochs, "steps": steps, "people": people, "strangers": strangers,
-        "learning_rate": learning_rate or (ADAPTING_RATE if init else None), "patience": patience, "seed": seed, "init": init,
-    }  # fmt: skip
-    settings = FitSettings(network=Network(network), **{key: value for key, value in given.items() if value is not None})
+    settings = read_recipe(recipe).changed(
+        tower__network=network, tower__init=init, schedule__epochs=epochs, schedule__steps=steps, batch__people=people,
+        batch__strangers=strangers, schedule__learning_rate=learning_rate, schedule__patience=patience, seed=seed,
+    )  # fmt: skip
+    folders = data or [Path("data")]
     try:
-        record = train(data, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]))
+        record = train(folders, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]))
     except KeyboardInterrupt:
         Console(stderr=True).print(f"{run}: stopped; the same command goes on after the last whole epoch")
         raise
     from trainer.report import write_report
 
-    report = write_report(run, data)
+    report = write_report(run, folders[0])
     if as_json:
         print(json.dumps(record | {"evaluation": report}))
         return

@@ -12,9 +12,9 @@ from edge.contract.detector import load_detector
 from edge.contract.errors import InputError, StorageError
 from edge.contract.score import score
 from edge.contract.spec import ChipSpec
-from trainer.fit import embed, read_run
 from trainer.prepare import Several, find_face, read_picture
-from trainer.report import load_verifier
+from trainer.run import read_run
+from trainer.verifier import load_verifier
 
 
 def compare_pictures(first: Path, second: Path, run: Path, out: Path) -> float:
@@ -25,7 +25,7 @@ def compare_pictures(first: Path, second: Path, run: Path, out: Path) -> float:
         StorageError: `out` cannot be written.
     """
     spec = ChipSpec.from_json(read_run(run)["chip"])
-    tower, head = load_verifier(run)
+    verifier = load_verifier(run)
     detector = load_detector(spec.detector)
     chips = []
     for path in (first, second):
@@ -34,8 +34,8 @@ def compare_pictures(first: Path, second: Path, run: Path, out: Path) -> float:
         if isinstance(found, str):
             raise InputError(f"{path}: {found}; take a picture of one face, from the front")
         chips.append(cut_chip(grey, found, spec))
-    left, right = embed(tower, np.stack(chips))
-    probability = float(score(head, left, right[None])[0])
+    left, right = verifier.embed(np.stack(chips))
+    probability = float(score(verifier.head, left, right[None])[0])
 
     figure = Figure(figsize=(5, 3), layout="constrained")
     figure.suptitle(f"similarity {probability:.4f}")

@@ -1,8 +1,9 @@
-"""A prepared data set in memory, and its split by identity."""
+"""Prepared data sets: chips on disk, read as they are needed, and the split by identity."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,23 +11,79 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.errors import InputError
+from edge.contract.errors import InputError, StorageError
 from edge.contract.spec import ChipSpec
-from trainer.prepare import read_manifest
+from trainer.files import write_atomically
+from trainer.prepare import MANIFEST, read_manifest
 
 # Cohort and test are for the exporter and the report; training never sees them, validation only chooses the epoch.
 SPLIT_SHARES = {"test": 0.10, "cohort": 0.05, "validation": 0.10, "train": 0.75}
+# All chips of a set in one file that is mapped, not read: memory holds what the last batches asked for.
+PACK, PACK_RECORD = "chips.npy", "chips.json"
+
+
+class Chips:
+    """Chips of one or more packed sets, as an array of uint8 [n, side, side] that is read when it is indexed."""
+
+    def __init__(self, packs: list[NDArray[np.uint8]], pack: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+        self._packs, self._pack, self._row = packs, pack, row
+        self.shape = (len(row), *packs[0].shape[1:])
+
+    @classmethod
+    def whole(cls, pack: NDArray[np.uint8]) -> Chips:
+        """All chips of one array."""
+        return cls([pack], np.zeros(len(pack), np.int64), np.arange(len(pack)))
+
+    def __len__(self) -> int:
+        return len(self._row)
+
+    def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
+        packs, wanted = self._pack[rows], self._row[rows]
+        out = np.empty((len(wanted), *self.shape[1:]), np.uint8)
+        for number, pack in enumerate(self._packs):
+            mine = packs == number
+            out[mine] = pack[wanted[mine]]
+        return out
+
+    def one(self, row: int) -> NDArray[np.uint8]:
+        """Chip `row`, uint8 [side, side]."""
+        return np.asarray(self._packs[self._pack[row]][self._row[row]])
+
+    def only(self, rows: NDArray[np.int64]) -> Chips:
+        """These rows alone."""
+        return Chips(self._packs, self._pack[rows], self._row[rows])
+
+    def and_those(self, others: Chips) -> Chips:
+        """These, then the others'."""
+        pack = np.concatenate([self._pack, others._pack + len(self._packs)])
+        return Chips(self._packs + others._packs, pack, np.concatenate([self._row, others._row]))
+
+
+@dataclass(frozen=True, slots=True)
+class Teaching:
+    """What a teacher said of n chips: `vectors`, float32 [n, T], and where it looked, `placements`, float32 [n, 4] as in
+    `edge.contract.align`. Rows of NaN: it was not asked."""
+
+    vectors: NDArray[np.float32]
+    placements: NDArray[np.float32]
+
+    def only(self, rows: NDArray[np.int64]) -> Teaching:
+        """These rows alone."""
+        return Teaching(self.vectors[rows], self.placements[rows])
 
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Chips, uint8 [n, side, side] grey, with `labels`, int [n], into `identities`. `digest` is over chips and names."""
+    """Chips with `labels`, int [n], into `identities`, the `names` of their pictures and what a teacher said of them, if one was
+    asked. `digest` is over chips and identities."""
 
     spec: ChipSpec
-    chips: NDArray[np.uint8]
+    chips: Chips
     labels: NDArray[np.int64]
     identities: list[str]
     digest: str
+    names: list[str]
+    teaching: Teaching | None = None
 
     def of(self, names: list[str]) -> Faces:
         """Only the faces of these identities, labels renumbered in the order of `names`."""
@@ -35,33 +92,101 @@ class Faces:
         renumber = np.full(len(self.identities), -1)
         renumber[wanted] = np.arange(len(wanted))
         labels = renumber[self.labels]
-        keep = labels >= 0
-        return Faces(self.spec, self.chips[keep], labels[keep], names, self.digest)
+        rows = np.flatnonzero(labels >= 0)
+        teaching = self.teaching.only(rows) if self.teaching else None
+        return Faces(
+            self.spec, self.chips.only(rows), labels[rows], names, self.digest, [self.names[row] for row in rows], teaching
+        )
+
+    def and_those(self, others: Faces) -> Faces:
+        """Both sets' faces, people of one name being one person. A photograph that both have of a person is taken once: as two
+        it would be the easiest genuine pair there is."""
+        if others.spec != self.spec:
+            raise InputError(f"two data sets with different chips: {self.spec} and {others.spec}; prepare both alike")
+        seen = {(self.identities[label], Path(name).stem) for label, name in zip(self.labels, self.names, strict=True)}
+        new = [
+            row
+            for row, (label, name) in enumerate(zip(others.labels, others.names, strict=True))
+            if (others.identities[label], Path(name).stem) not in seen
+        ]
+        rows = np.array(new, np.int64)
+        identities = [*self.identities, *sorted({others.identities[label] for label in others.labels[rows]} - {*self.identities})]
+        number = {name: at for at, name in enumerate(identities)}
+        added = np.array([number[others.identities[label]] for label in others.labels[rows]], np.int64)
+        teaching = None
+        if self.teaching and others.teaching:
+            theirs = others.teaching.only(rows)
+            teaching = Teaching(
+                np.concatenate([self.teaching.vectors, theirs.vectors]),
+                np.concatenate([self.teaching.placements, theirs.placements]),
+            )
+        return Faces(
+            self.spec,
+            self.chips.and_those(others.chips.only(rows)),
+            np.concatenate([self.labels, added]),
+            identities,
+            hashlib.sha256(f"{self.digest}{others.digest}".encode()).hexdigest(),
+            self.names + [others.names[row] for row in new],
+            teaching,
+        )
 
 
 def load_faces(folder: Path) -> Faces:
-    """Reads every chip that prepared.json lists.
+    """The chips that prepared.json lists. The first call packs them into one file.
 
     Raises:
         InputError: the set is not prepared, or a chip is missing or of another size.
+        StorageError: the pack cannot be written.
     """
     manifest = read_manifest(folder)
     spec = ChipSpec.from_json(manifest["chip"])
     entries = manifest["chips"]
-    chips = np.empty((len(entries), spec.side_px, spec.side_px), np.uint8)
-    digest = hashlib.sha256()
-    for at, entry in enumerate(entries):
-        chip = cv2.imread(str(folder / entry["chip"]), cv2.IMREAD_GRAYSCALE)
-        if chip is None or chip.shape != chips.shape[1:]:
-            raise InputError(
-                f"{folder / entry['chip']}: missing or not {spec.side_px} px; run `trainer prepare {folder}` again"
-            )
-        chips[at] = chip
-        digest.update(entry["identity"].encode() + b"\0" + chip.tobytes())
+    digest = _packed(folder, entries, spec)
     identities = sorted({entry["identity"] for entry in entries})
     number = {name: at for at, name in enumerate(identities)}
     labels = np.array([number[entry["identity"]] for entry in entries], np.int64)
-    return Faces(spec, chips, labels, identities, digest.hexdigest())
+    chips = Chips.whole(np.load(folder / PACK, mmap_mode="r"))
+    return Faces(spec, chips, labels, identities, digest, [entry["chip"] for entry in entries])
+
+
+def _packed(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
+    """Makes sure that the pack holds what the chips' files do; returns the digest of chips and identities."""
+    stamp = hashlib.sha256((folder / MANIFEST).read_bytes())
+    for entry in entries:
+        try:
+            status = (folder / entry["chip"]).stat()
+        except OSError as error:
+            raise _bad_chip(folder, entry, spec) from error
+        stamp.update(f"{status.st_size} {status.st_mtime_ns};".encode())
+    record = folder / PACK_RECORD
+    if record.exists() and (folder / PACK).exists():
+        before = json.loads(record.read_text())
+        if before["stamp"] == stamp.hexdigest():
+            return str(before["digest"])
+    digest = hashlib.sha256()
+    unfinished = folder / f".{PACK}.part"
+    try:
+        shape = (len(entries), spec.side_px, spec.side_px)
+        pack = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
+        for at, entry in enumerate(entries):
+            chip = cv2.imread(str(folder / entry["chip"]), cv2.IMREAD_GRAYSCALE)
+            if chip is None or chip.shape != shape[1:]:
+                raise _bad_chip(folder, entry, spec)
+            pack[at] = chip
+            digest.update(entry["identity"].encode() + b"\0" + chip.tobytes())
+        pack.flush()
+        record.unlink(missing_ok=True)
+        unfinished.replace(folder / PACK)
+    except OSError as error:
+        raise StorageError(f"{folder / PACK}: cannot write: {error.strerror or error}") from error
+    finally:
+        unfinished.unlink(missing_ok=True)
+    write_atomically(record, json.dumps({"stamp": stamp.hexdigest(), "digest": digest.hexdigest()}).encode())
+    return digest.hexdigest()
+
+
+def _bad_chip(folder: Path, entry: dict[str, str], spec: ChipSpec) -> InputError:
+    return InputError(f"{folder / entry['chip']}: missing or not {spec.side_px} px; run `trainer prepare {folder}` again")
 
 
 def split_identities(faces: Faces, seed: int) -> dict[str, list[str]]:

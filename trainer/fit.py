@@ -1,16 +1,12 @@
-"""Training of the Siamese verifier, from a prepared data set to a run folder. Reads top to bottom as one training does."""
+"""Training of the Siamese verifier, from prepared data sets to a run folder. Reads top to bottom as one training does."""
 
 from __future__ import annotations
 
 import csv
 import io
-import json
-import platform
 import shutil
 import sys
 import time
-from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -19,125 +15,127 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-from edge.contract.errors import InputError, StorageError
-from edge.contract.fingerprint import chip_fingerprint
-from edge.contract.metrics import eer
-from edge.contract.score import Head, score_all_pairs
-from trainer.augment import Augmentation
+from edge.contract.align import Placement, crop
+from edge.contract.errors import InputError
+from edge.contract.metrics import eer, fnmr, supports_fmr, threshold_at_fmr
+from edge.contract.score import score_all_pairs
+from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
-from trainer.dataset import Faces, load_faces, split_identities
-from trainer.dlibfile import find_weights, read_dlib
+from trainer.dataset import Faces, load_faces
 from trainer.files import write_atomically
-from trainer.networks import Network, SiameseHead, build_tower
+from trainer.head import fit_head
+from trainer.networks import SiameseHead, build_tower, initialise
 from trainer.pairs import PairSampler
-from trainer.resnet import load_dlib
+from trainer.run import (
+    CHECKPOINTS,
+    open_run,
+    read_run,
+    restore_best,
+    restore_last,
+    save_best,
+    save_last,
+    write_record,
+)
+from trainer.settings import Recipe, chip_of
+from trainer.step import Siamese
+from trainer.teach import load_taught
+from trainer.verifier import Verifier, embed, load_aligner, save_aligner, save_verifier
 
-# For weights that are good already: at 1e-4 and above the first steps undo what they know.
-ADAPTING_RATE = 2e-5
+__all__ = ["fit", "read_run"]
 
-LAST, BEST = Path("checkpoint/last.npz"), Path("checkpoint/best.npz")
+# Pictures of one person that count on validation: a person with a hundred would outvote all others.
+VALIDATION_PICTURES = 10
+SAMPLE = 256  # pictures that pruning is measured on
+# Where the epochs are compared: the EER, and FNMR at those FMR that the validation people's number supports.
 
-
-@dataclass(frozen=True, slots=True)
-class FitSettings:
-    """The knobs of a training, saved with the run; a resumed run must have the same."""
-
-    network: Network = Network.COMPACT
-    epochs: int = 60
-    steps: int = 100
-    people: int = 48  # anchor-positive pairs a batch; every other person's positive is a negative too
-    strangers: int = 32  # people with one picture are seen as negatives only
-    learning_rate: float = 1e-3
-    warmup_steps: int = 200
-    patience: int = 15  # epochs without a lower EER on the validation people
-    seed: int = 0
-    init: str = ""  # "dlib": the resnet tower starts from the CC0 weights of dlib's face recogniser
-
-
-@dataclass(slots=True)
-class Progressed:
-    """How far a run has come; what a checkpoint holds beside the weights."""
-
-    epoch: int = 0
-    best_eer: float = 1.0
-    best_epoch: int = 0
-    seconds: float = 0.0
-    history: list[dict[str, float]] | None = None
+COMPARED_AT = (1e-2, 1e-3, 1e-4)
 
 
-def fit(data: Path, run: Path, settings: FitSettings, *, minutes: float | None = None, command: str = "") -> dict[str, Any]:
-    """Trains on `data` into the folder `run`, or goes on where a killed run stopped. Returns the record in run.json.
+def fit(
+    data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = None, command: str = ""
+) -> dict[str, Any]:
+    """Trains into the folder `run`, or goes on where a killed run stopped. Returns the record in run.json.
 
-    Anchor-positive pairs are labelled 1 and anchor-negative pairs 0; the loss is binary cross-entropy, in which the two kinds
-    weigh the same. A batch's pictures pass the tower once, and all their pairs the head. After each epoch the validation
-    people are scored pair by pair; the weights of the epoch with the lowest EER are kept.
+    The people of the first set are split; further sets are for training only, without anyone whom the split keeps out of it.
+    After each epoch the validation people are compared pair by pair; the weights of the best epoch are kept.
 
     Raises:
         InputError: the data are unusable, or `run` belongs to another training.
         StorageError: the run folder cannot be written.
     """
-    faces = load_faces(data)
-    record, split = _open_run(data, run, settings, faces, command)
+    main, further = _load(data, recipe)
+    together = main
+    for extra in further:
+        together = together.and_those(extra)
+    record, split = open_run(run, recipe, main, together, data, command)
     if record["state"] == "finished":
         return record
-    keras.utils.set_random_seed(settings.seed)
-    tower = build_tower(settings.network, faces.spec.side_px)
-    if settings.init:
-        _initialise(tower, settings)
-    # A tower that was trained to tell people by an angle is scored by it; the others learn their own measure.
-    head = SiameseHead(normalise=settings.network is Network.RESNET, name="head")
+    kept_out = {name for part, names in split.items() if part != "train" for name in names}
+    train = together.of([name for name in together.identities if name not in kept_out])
+    validation = _few_each(main.of(split["validation"]))
+    keras.utils.set_random_seed(recipe.seed)
+
+    side_px = recipe.tower.side or recipe.chip.side
+    aligner = load_aligner(run)
+    if recipe.tower.align and aligner is None:
+        aligner, record["aligner"] = fit_aligner(train, validation, side_px, recipe.seed)
+        write_record(run, record)
+        save_aligner(run, aligner)
+    placements, val_placements = (aligner.placements(faces.chips) if aligner else None for faces in (train, validation))
+
+    tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe))
+    initialise(tower, recipe.tower, _sample(train, placements, side_px))
+    head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, name="head")
     head.build((None, tower.output_shape[-1]))
-    schedule = keras.optimizers.schedules.CosineDecay(
-        0.0,
-        settings.epochs * settings.steps,
-        warmup_target=settings.learning_rate,
-        warmup_steps=min(settings.warmup_steps, settings.epochs * settings.steps // 4),
+    schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, total, warmup_target=schedule.learning_rate, warmup_steps=min(schedule.warmup_steps, total // 4)
     )
-    model = _Siamese(tower, head, keras.optimizers.Adam(schedule, clipnorm=1.0))
-    progressed = _restore(run, model)
-    sampler = PairSampler(faces.of(split["train"]), settings.people, settings.strangers, Augmentation())
-    batches = sampler.stream(settings.seed, progressed.epoch * settings.steps)
-    validation = faces.of(split["validation"])
+    targets = train.teaching.vectors if train.teaching else None
+    model = Siamese(tower, head, keras.optimizers.Adam(rate, clipnorm=1.0), recipe.loss, train.labels, targets)
+    progressed = restore_last(run, model)
+    sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px)
+    batches = sampler.stream(recipe.seed, progressed.epoch * schedule.steps)
     board = tf.summary.create_file_writer(str(run / "tensorboard"))
 
     started = time.monotonic() - progressed.seconds
     with _bar() as bar:
-        while progressed.epoch < settings.epochs:
+        while progressed.epoch < schedule.epochs:
             if minutes is not None and time.monotonic() - started > minutes * 60:
                 break
-            if progressed.epoch - progressed.best_epoch >= settings.patience:
+            if progressed.epoch - progressed.best_epoch >= schedule.patience:
                 break
-            task = bar.add_task(f"epoch {progressed.epoch + 1}", total=settings.steps, note="")
-            losses, waited, began = [], 0.0, time.monotonic()
-            for _ in range(settings.steps):
+            task = bar.add_task(f"epoch {progressed.epoch + 1}", total=schedule.steps, note="")
+            losses, waited, pictures, began = [], 0.0, 0, time.monotonic()
+            for _ in range(schedule.steps):
                 before = time.monotonic()
                 batch = next(batches)
                 waited += time.monotonic() - before
-                losses.append(float(model.step(batch.anchors, batch.positives, batch.negatives)))
+                losses.append(model.step(batch))
+                pictures += len(batch.rows)
                 bar.update(task, advance=1, note=f"loss {np.mean(losses):.3f}")
             if not np.isfinite(losses).all():
                 raise InputError(f"{run}: the loss is no longer a number; start again with a lower --learning-rate")
             took = time.monotonic() - began
-            genuine, impostor = score_all_pairs(model.numpy_head(), embed(tower, validation.chips), validation.labels)
             progressed.epoch += 1
+            row, cost = _validate(head, tower, validation, val_placements, recipe)
             row = {
                 "epoch": progressed.epoch,
                 "loss": float(np.mean(losses)),
-                "val_loss": balanced_cross_entropy(genuine, impostor),
-                "val_eer": eer(genuine, impostor)[0],
-                "pictures_per_s": settings.steps * (2 * len(batch.anchors) + len(batch.negatives)) / took,
+                **row,
+                "pictures_per_s": pictures / took,
                 "waiting_share": waited / took,
             }
-            told = f"loss {row['loss']:.3f}  val loss {row['val_loss']:.3f}  val EER {row['val_eer']:.1%}"
+            told = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if "loss" in key or "val" in key)
             bar.update(task, note=told)
             if bar.disable:
                 print(f"epoch {progressed.epoch}: {told}", file=sys.stderr, flush=True)
-            progressed.history = [*(progressed.history or []), row]
+            progressed.history.append(row)
             progressed.seconds = time.monotonic() - started
-            if row["val_eer"] < progressed.best_eer:
-                progressed.best_eer, progressed.best_epoch = row["val_eer"], progressed.epoch
-                _save_weights(run / BEST, model)
-            _checkpoint(run, model, progressed)
+            if cost < progressed.best_cost:
+                progressed.best_cost, progressed.best_eer, progressed.best_epoch = cost, row["val_eer"], progressed.epoch
+                save_best(run, model)
+            save_last(run, model, progressed)
             with board.as_default(step=progressed.epoch):
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
@@ -145,24 +143,65 @@ def fit(data: Path, run: Path, settings: FitSettings, *, minutes: float | None =
     batches.close()
     if not progressed.history:
         raise InputError(f"{run}: no epoch was finished; give more --minutes")
+    restore_best(run, model)
+    numpy_head = head.in_numpy()
+    if not recipe.loss.pairs:
+        rows = _rows_few_each(train)
+        seen = embed(tower, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
+        unseen = embed(tower, validation.chips, val_placements)
+        numpy_head, record["head"] = fit_head(seen, train.labels[rows], unseen, validation.labels, squared=recipe.tower.squared)
+    write_atomically(run / "history.csv", _as_csv(progressed.history))
+    save_verifier(run, Verifier(tower, numpy_head, aligner))
     record |= {
         "state": "finished",
         "epochs_run": progressed.epoch,
         "best_epoch": progressed.best_epoch,
         "val_eer": progressed.best_eer,
         "training_seconds": round(progressed.seconds, 1),
+        "trained_on": {"people": len(train.identities), "pictures": len(train.labels)},
     }
-    write_atomically(run / "history.csv", _as_csv(progressed.history))
-    _save_models(run, model)
-    write_atomically(run / "run.json", json.dumps(record, indent=1).encode())
-    shutil.rmtree(run / "checkpoint")
+    write_record(run, record)
+    shutil.rmtree(run / CHECKPOINTS)
     return record
 
 
-def embed(tower: keras.Model, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Embeddings, float32 [n, D], of chips, uint8 [n, side, side]."""
-    parts = [tower(chips[at : at + 256, :, :, None].astype(np.float32), training=False) for at in range(0, len(chips), 256)]
-    return np.concatenate([np.asarray(part, np.float32) for part in parts])
+def _load(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
+    taught = bool(recipe.loss.teacher or recipe.loss.contrast or recipe.tower.align)
+    main, *further = (load_taught(folder) if taught else load_faces(folder) for folder in data)
+    wanted = chip_of(recipe)
+    for folder, faces in zip(data, (main, *further), strict=True):
+        if recipe.tower.align and faces.spec != wanted:
+            raise InputError(
+                f"{folder}: chips of {faces.spec.side_px} px and {faces.spec.scale} boxes, the recipe takes {wanted.side_px} px "
+                f"and {wanted.scale}; run `trainer prepare {folder} --recipe` with that recipe"
+            )
+    return main, further
+
+
+def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
+    return train.teaching.vectors.shape[1] if train.teaching and recipe.loss.teacher else None
+
+
+def _sample(train: Faces, placements: list[Placement] | None, side_px: int) -> NDArray[np.uint8]:
+    """What the tower sees of some training pictures, uint8 [n, side, side]."""
+    rows = np.random.default_rng(0).permutation(len(train.labels))[:SAMPLE]
+    chips = train.chips[rows]
+    return np.stack([crop(chip, placements[row], side_px) for chip, row in zip(chips, rows, strict=True)]) if placements else chips
+
+
+def _validate(
+    head: SiameseHead, tower: keras.Model, validation: Faces, placements: list[Placement] | None, recipe: Recipe
+) -> tuple[dict[str, float], float]:
+    """The validation figures of an epoch, and their mean, which epochs are compared by."""
+    genuine, impostor = score_all_pairs(head.in_numpy(), embed(tower, validation.chips, placements), validation.labels)
+    row = {"val_eer": eer(genuine, impostor)[0]}
+    for target in COMPARED_AT:
+        if supports_fmr(impostor.size, target):
+            row[f"val_fnmr_{target:g}"] = fnmr(genuine, threshold_at_fmr(impostor, target)).value
+    cost = float(np.mean(list(row.values())))
+    if recipe.loss.pairs:
+        row["val_loss"] = balanced_cross_entropy(genuine, impostor)
+    return row, cost
 
 
 def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:
@@ -171,139 +210,18 @@ def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.fl
     return float(-(np.log(genuine + tiny).mean() + np.log(1 - impostor + tiny).mean()) / 2)
 
 
-def _initialise(tower: keras.Model, settings: FitSettings) -> None:
-    if settings.init != "dlib" or settings.network is not Network.RESNET:
-        raise InputError(f"--init {settings.init} --network {settings.network}: known is --init dlib with --network resnet")
-    load_dlib(tower, read_dlib(find_weights()))
+def _rows_few_each(faces: Faces) -> NDArray[np.int64]:
+    order = np.argsort(faces.labels, kind="stable")
+    labels = faces.labels[order]
+    first = np.searchsorted(labels, labels)
+    return np.sort(order[np.arange(len(labels)) - first < VALIDATION_PICTURES])
 
 
-class _Siamese:
-    """The two towers are one tower called on both sides' pictures at once: the weights are shared by being the same."""
-
-    def __init__(self, tower: keras.Model, head: SiameseHead, optimizer: keras.Optimizer) -> None:
-        self.tower, self.head, self.optimizer = tower, head, optimizer
-        self.variables = tower.trainable_variables + head.trainable_variables
-        optimizer.build(self.variables)
-        self._traced = tf.function(self._step, reduce_retracing=True)
-
-    def step(self, anchors: NDArray[np.uint8], positives: NDArray[np.uint8], negatives: NDArray[np.uint8]) -> tf.Tensor:
-        return self._traced(tf.constant(np.concatenate([anchors, positives, negatives])), tf.constant(len(anchors)))
-
-    def _step(self, chips: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
-        with tf.GradientTape() as tape:
-            embeddings = self.tower(tf.cast(chips, tf.float32)[..., None], training=True)
-            logits = self.head(embeddings[:people], embeddings[people:])  # [p, p + n]
-            same = tf.eye(people, tf.shape(logits)[1])
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=same, logits=logits)
-            positive = tf.reduce_sum(losses * same) / tf.reduce_sum(same)
-            negative = tf.reduce_sum(losses * (1 - same)) / tf.reduce_sum(1 - same)
-            loss = (positive + negative) / 2
-            total = loss + tf.add_n(self.tower.losses) if self.tower.losses else loss
-        self.optimizer.apply(tape.gradient(total, self.variables), self.variables)
-        return loss
-
-    def numpy_head(self) -> Head:
-        return self.head.in_numpy()
-
-    def weights(self) -> list[Any]:
-        return [*self.tower.variables, *self.head.variables]
-
-    def state(self) -> list[Any]:
-        return [*self.weights(), *self.optimizer.variables]
-
-
-def _open_run(
-    data: Path, run: Path, settings: FitSettings, faces: Faces, command: str
-) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    record: dict[str, Any] = {
-        "run": run.name,
-        "state": "running",
-        "settings": asdict(settings),
-        "data": {
-            "folder": str(data.resolve()),
-            "sha256": faces.digest,
-            "pictures": len(faces.labels),
-            "people": len(faces.identities),
-        },
-        "chip": faces.spec.to_json(),
-        "fingerprint": chip_fingerprint(faces.spec),
-        "command": command,
-        "versions": {
-            name: version(name) for name in ("facelatch", "tensorflow-cpu", "keras", "numpy", "opencv-python-headless")
-        }
-        | {"python": platform.python_version()},
-    }
-    path = run / "run.json"
-    if path.exists():
-        before = read_run(run)
-        for key, value in json.loads(json.dumps(record["settings"])).items():
-            if before["settings"].get(key) != value:
-                raise InputError(
-                    f"{path}: this run was started with {key} = {before['settings'].get(key)}, asked for is {value}; "
-                    "choose another --run folder, or delete it"
-                )
-        if before["fingerprint"] != record["fingerprint"]:
-            raise InputError(f"{path}: this run's chips were cut otherwise; choose another --run folder, or delete it")
-        if before["data"]["sha256"] != faces.digest:
-            raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
-        return before, json.loads((run / "split.json").read_text())
-    split = split_identities(faces, settings.seed)
-    write_atomically(run / "split.json", json.dumps(split, indent=1).encode())
-    write_atomically(path, json.dumps(record, indent=1).encode())
-    return record, split
-
-
-def read_run(run: Path) -> dict[str, Any]:
-    """run.json of a run folder.
-
-    Raises:
-        InputError: the folder is no run.
-        StorageError: it cannot be read.
-    """
-    try:
-        return json.loads((run / "run.json").read_text())
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise InputError(f"{run}: not a run folder (no run.json); make one with `trainer fit`") from error
-    except OSError as error:
-        raise StorageError(f"{run}: cannot read: {error.strerror}") from error
-    except ValueError as error:
-        raise InputError(f"{run / 'run.json'}: unreadable ({error}); train again") from error
-
-
-def _save_weights(path: Path, model: _Siamese) -> None:
-    data = io.BytesIO()
-    np.savez(data, **{f"v{at:04d}": np.asarray(variable) for at, variable in enumerate(model.weights())})
-    write_atomically(path, data.getvalue())
-
-
-def _save_models(run: Path, model: _Siamese) -> None:
-    with np.load(run / BEST, allow_pickle=False) as saved:
-        for at, variable in enumerate(model.weights()):
-            variable.assign(saved[f"v{at:04d}"])
-    unfinished = run / "tower.part.keras"
-    model.tower.save(unfinished)
-    unfinished.replace(run / "tower.keras")
-    head, data = model.numpy_head(), io.BytesIO()
-    np.savez(data, weights=head.weights, bias=np.float32(head.bias), normalise=head.normalise)
-    write_atomically(run / "head.npz", data.getvalue())
-
-
-def _checkpoint(run: Path, model: _Siamese, progressed: Progressed) -> None:
-    # One file holds weights, optimiser and progress: a kill leaves the last checkpoint or this one, never a mixture.
-    arrays = {f"v{at:04d}": np.asarray(variable) for at, variable in enumerate(model.state())}
-    data = io.BytesIO()
-    np.savez(data, progressed=np.array(json.dumps(asdict(progressed))), **arrays)
-    write_atomically(run / LAST, data.getvalue())
-
-
-def _restore(run: Path, model: _Siamese) -> Progressed:
-    path = run / LAST
-    if not path.exists():
-        return Progressed()
-    with np.load(path, allow_pickle=False) as saved:
-        for at, variable in enumerate(model.state()):
-            variable.assign(saved[f"v{at:04d}"])
-        return Progressed(**json.loads(str(saved["progressed"])))
+def _few_each(faces: Faces) -> Faces:
+    rows = _rows_few_each(faces)
+    teaching = faces.teaching.only(rows) if faces.teaching else None
+    names = [faces.names[row] for row in rows]
+    return Faces(faces.spec, faces.chips.only(rows), faces.labels[rows], faces.identities, faces.digest, names, teaching)
 
 
 def _as_csv(rows: list[dict[str, float]]) -> bytes:

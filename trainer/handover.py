@@ -11,7 +11,7 @@ import numpy as np
 from edge.contract.errors import InputError
 from trainer.dataset import load_faces
 from trainer.files import write_atomically
-from trainer.fit import read_run
+from trainer.run import read_run
 
 HANDOVER = "chips.npz"
 CALIBRATION_CHIPS = 300
@@ -25,12 +25,12 @@ def write_handover(run: Path, data: Path) -> None:
         InputError: the data set is not the one the run was trained on.
     """
     faces = load_faces(data)
-    if faces.digest != read_run(run)["data"]["sha256"]:
-        raise InputError(f"{data}: not the data set that {run} was trained on")
+    if faces.digest != read_run(run)["data"]["main_sha256"]:
+        raise InputError(f"{data}: not the first data set that {run} was trained on")
     split = json.loads((run / "split.json").read_text())
     train, test, cohort = (faces.of(split[part]) for part in ("train", "test", "cohort"))
     rows = np.random.default_rng(0).permutation(len(train.chips))[:CALIBRATION_CHIPS]
     _, first = np.unique(cohort.labels, return_index=True)
     out = io.BytesIO()
-    np.savez(out, calibration=train.chips[rows], test=test.chips, test_labels=test.labels, cohort=cohort.chips[first])
+    np.savez(out, calibration=train.chips[rows], test=test.chips[:], test_labels=test.labels, cohort=cohort.chips[first])
     write_atomically(run / HANDOVER, out.getvalue())

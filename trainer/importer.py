@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import shutil
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
@@ -27,7 +27,54 @@ class ImportSummary:
     left_out: list[tuple[str, str]]
 
 
-def import_people(source: Path, folder: Path, layout: Layout) -> ImportSummary:
+SURELY_SAME = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Renaming:
+    """How the people of a source are called in a data set: `aliases` first, the others by their own name after `prefix`.
+
+    People who only may be somebody of another set are in `unsure`: as that person or as another they would be half wrong.
+    """
+
+    prefix: str = ""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    unsure: frozenset[str] = frozenset()
+
+    def of(self, person: str) -> str:
+        """The person's name in the data set."""
+        return self.aliases.get(person) or self.prefix + person
+
+
+def read_renaming(prefix: str, same_as: Path | None) -> Renaming:
+    """The renaming that a table of identities common to two sets asks for: lines of set, identity, name elsewhere and the
+    cosine of their mean embeddings, between tabs. From `SURELY_SAME` on they are one person.
+
+    Raises:
+        InputError: the table cannot be read, or a line of it.
+    """
+    if same_as is None:
+        return Renaming(prefix)
+    aliases: dict[str, str] = {}
+    unsure: set[str] = set()
+    try:
+        lines = same_as.read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{same_as}: cannot read: {error}") from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        try:
+            _, person, name, cosine = line.split("\t")
+            sure = float(cosine) >= SURELY_SAME
+        except ValueError as error:
+            raise InputError(f"{same_as}, line {number}: expected set, identity, name and cosine between tabs") from error
+        if not sure or aliases.setdefault(person, check_identity(name)) != name:
+            unsure.add(person)
+    return Renaming(prefix, aliases, frozenset(unsure - set(aliases)))
+
+
+def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming | None = None) -> ImportSummary:
     """Copies every picture of `source`, person folder by person folder, into the data set `folder`.
 
     `source` is a folder of person folders at any depth, or a .tar/.tgz of one. A person whom `trainer capture` has written
@@ -38,6 +85,7 @@ def import_people(source: Path, folder: Path, layout: Layout) -> ImportSummary:
         InputError: `source` is missing, unreadable, damaged or without person folders.
         StorageError: the data set cannot be written.
     """
+    renaming = renaming or Renaming()
     captured = captured_subjects(folder)
     people: set[str] = set()
     pictures = present = 0
@@ -47,7 +95,10 @@ def import_people(source: Path, folder: Path, layout: Layout) -> ImportSummary:
             if person in captured:
                 left_out.append((f"{person}/{name}", "the person is a captured subject"))
                 continue
-            check_identity(person)
+            if person in renaming.unsure:
+                left_out.append((f"{person}/{name}", "may be a person of another set"))
+                continue
+            person = check_identity(renaming.of(person))  # noqa: PLW2901 - from here on the person has that name
             target = real_folder(folder, layout, "negative", person) / real_name(layout, person, name)
             people.add(person)
             if target.exists():

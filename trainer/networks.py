@@ -2,41 +2,71 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
+from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.contract.errors import InputError
 from edge.contract.score import Head
 from trainer.backend import keras
-from trainer.resnet import build_resnet
+from trainer.dlibfile import find_weights, read_dlib
+from trainer.prune import prune
+from trainer.resnet import build_resnet, load_dlib
+from trainer.settings import Network, TowerSettings
 
 layers = keras.layers
-
-
-class Network(StrEnum):
-    """The towers that `trainer fit` knows."""
-
-    COMPACT = "compact"
-    KOCH = "koch"
-    RESNET = "resnet"
 
 
 KOCH_SIDE_PX = 105
 COMPACT_EMBEDDING = 128
 
 
-def build_tower(network: Network, side_px: int) -> keras.Model:
-    """A tower with fresh weights for chips of `side_px`.
+def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = None) -> keras.Model:
+    """A tower with fresh weights for chips of `side_px`, with as many `outputs` as a teacher's vectors have, where it has one.
 
     Raises:
-        InputError: the network does not take chips of this size.
+        InputError: the network does not take chips of this size, or does not give so many outputs.
     """
-    if network is Network.KOCH:
-        return _koch(side_px)
-    if network is Network.RESNET:
-        return build_resnet(side_px)
-    return _compact(side_px)
+    match settings.network:
+        case Network.KOCH:
+            tower = _koch(side_px)
+        case Network.RESNET:
+            tower = build_resnet(side_px, inner=settings.inner)
+        case _:
+            tower = _compact(side_px)
+    if outputs and tower.output_shape[-1] != outputs:
+        raise InputError(f"the {settings.network} network gives {tower.output_shape[-1]} numbers, the teacher's vectors have {outputs}")
+    return tower
+
+
+def initialise(tower: keras.Model, settings: TowerSettings, sample: NDArray[np.uint8]) -> None:
+    """Starts a fresh tower from trained weights, where the recipe says so: dlib's, or those of a finished run.
+
+    Where the tower has fewer maps inside its blocks, the ones to keep are chosen on `sample`, uint8 [n, side, side].
+
+    Raises:
+        InputError: there is no such run, or its tower is another one.
+    """
+    if settings.init == "dlib":
+        if settings.network is not Network.RESNET:
+            raise InputError(f"init = 'dlib' with network = {settings.network}: dlib's weights are for network = 'resnet'")
+        source = build_resnet(tower.input_shape[1])
+        load_dlib(source, read_dlib(find_weights()))
+    elif settings.init:
+        saved = Path(settings.init) / "tower.keras"
+        if not saved.is_file():
+            raise InputError(f"init = {settings.init!r}: neither 'dlib' nor the folder of a finished run")
+        source = keras.models.load_model(saved, compile=False)
+    else:
+        return
+    try:
+        if settings.network is Network.RESNET and settings.inner < 1:
+            prune(source, tower, sample)
+        else:
+            tower.set_weights(source.get_weights())
+    except ValueError as error:
+        raise InputError(f"init = {settings.init!r}: that tower is not of this recipe's network and size") from error
 
 
 def _pixels(side_px: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
@@ -128,14 +158,16 @@ class SiameseHead(layers.Layer):
     and all weights start as 4 and the bias as 24, kept as 64ths so that one learning rate suits tower and head.
     """
 
-    def __init__(self, normalise: bool = False, **kwargs: object) -> None:
+    def __init__(self, normalise: bool = False, squared: bool = False, **kwargs: object) -> None:
         super().__init__(**kwargs)
-        self.normalise = normalise
+        self.normalise, self.squared = normalise, squared
         self.scale = 64.0 if normalise else 1.0
 
     def build(self, input_shape: tuple[int | None, int]) -> None:
         size = input_shape[-1]
-        weight, bias = (4.0, 24.0) if self.normalise else (8.0 / size, 8.0)
+        weight, bias = (8.0 / size, 8.0)
+        if self.normalise:
+            weight, bias = (64.0, 12.0) if self.squared else (4.0, 24.0)
         constant = keras.initializers.Constant
         self.distance_weights = self.add_weight(
             shape=(size,), initializer=constant(weight / self.scale), constraint="non_neg", name="weights"
@@ -145,10 +177,11 @@ class SiameseHead(layers.Layer):
     def call(self, left: keras.KerasTensor, right: keras.KerasTensor) -> keras.KerasTensor:
         if self.normalise:
             left, right = (keras.ops.normalize(side, axis=-1, order=2) for side in (left, right))
-        distance = keras.ops.abs(left[:, None, :] - right[None, :, :])
+        apart = left[:, None, :] - right[None, :, :]
+        distance = keras.ops.square(apart) if self.squared else keras.ops.abs(apart)
         return self.scale * (self.bias - keras.ops.tensordot(distance, self.distance_weights, axes=1))
 
     def in_numpy(self) -> Head:
         """The same head as the device computes it."""
         weights = np.asarray(self.distance_weights, np.float32) * np.float32(self.scale)
-        return Head(weights, float(self.bias) * self.scale, self.normalise)
+        return Head(weights, float(self.bias) * self.scale, self.normalise, self.squared)

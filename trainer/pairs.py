@@ -1,4 +1,4 @@
-"""Batches of anchors, positives and negatives, drawn evenly over identities, prepared in a thread beside the step."""
+"""Batches of anchors, positives and negatives, drawn evenly over identities, prepared in threads beside the step."""
 
 from __future__ import annotations
 
@@ -10,42 +10,57 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.augment import Augmentation, augment
+from edge.contract.align import Placement
+from trainer.augment import WHOLE, augment
 from trainer.dataset import Faces
+from trainer.settings import AugmentSettings, BatchSettings
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """uint8 [p, side, side] anchors and as many positives, row i of both the same person, and negatives [n, side, side].
+    """`chips`, uint8 [2p + n, side, side]: p anchors, their positives in the same order, n negatives; `rows`, int64 [2p + n],
+    says which pictures of the set they are.
 
     No two of the p + n people are the same, so positives of one row are negatives of all others.
     """
 
-    anchors: NDArray[np.uint8]
-    positives: NDArray[np.uint8]
-    negatives: NDArray[np.uint8]
+    chips: NDArray[np.uint8]
+    rows: NDArray[np.int64]
+    people: int
 
 
 class PairSampler:
     """Draws `people` anchor-positive pairs and `strangers` lone negatives a batch; a person's pictures count as one."""
 
-    def __init__(self, faces: Faces, people: int, strangers: int, augmentation: Augmentation) -> None:
-        self._chips = faces.chips
+    def __init__(
+        self, faces: Faces, size: BatchSettings, augmentation: AugmentSettings, placements: list[Placement] | None, side_px: int
+    ) -> None:
+        self._chips, self._placements, self._side_px = faces.chips, placements, side_px
         order = np.argsort(faces.labels, kind="stable")
         self._by_person = np.split(order, np.cumsum(np.bincount(faces.labels))[:-1])
         self._several = np.array([i for i, rows in enumerate(self._by_person) if len(rows) > 1])
-        self._people = min(people, len(self._several))
-        self._strangers = min(strangers, len(self._by_person) - self._people)
+        self._people = min(size.people, len(self._several))
+        self._strangers = min(size.strangers, len(self._by_person) - self._people)
         self._augmentation = augmentation
+        self._alike = size.alike
+        self._likeness = _likeness(faces, self._by_person) if size.alike and faces.teaching else None
 
     def draw(self, rng: np.random.Generator) -> Batch:
         """One batch."""
-        chosen = rng.choice(self._several, self._people, replace=False)
-        others = np.setdiff1d(np.arange(len(self._by_person)), chosen)
-        strangers = rng.choice(others, self._strangers, replace=False)
+        everyone = np.arange(len(self._by_person))
+        if self._likeness is not None and rng.random() < self._alike:
+            # The people most like one of them, by a noisy likeness, so that a batch is not always the same crowd.
+            near = self._likeness @ self._likeness[rng.choice(everyone)] + rng.normal(0, 0.1, len(everyone))
+            order = np.argsort(-near)
+            chosen = order[np.isin(order, self._several)][: self._people]
+            strangers = order[~np.isin(order, chosen)][: self._strangers]
+        else:
+            chosen = rng.choice(self._several, self._people, replace=False)
+            strangers = rng.choice(np.setdiff1d(everyone, chosen), self._strangers, replace=False)
         pairs = np.array([rng.choice(self._by_person[i], 2, replace=False) for i in chosen])
         lone = np.array([rng.choice(self._by_person[i]) for i in strangers], dtype=np.int64)
-        return Batch(self._view(pairs[:, 0], rng), self._view(pairs[:, 1], rng), self._view(lone, rng))
+        rows = np.concatenate([pairs[:, 0], pairs[:, 1], lone])
+        return Batch(np.stack([self._view(row, rng) for row in rows]), rows, len(chosen))
 
     def stream(self, seed: int, first_step: int, ahead: int = 8) -> Iterator[Batch]:
         """Batches for step `first_step` and on, for ever; each depends on seed and step alone, so that a resumed run sees
@@ -78,7 +93,14 @@ class PairSampler:
         finally:
             stop.set()
 
-    def _view(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.uint8]:
-        side = self._chips.shape[1]
-        views = [augment(self._chips[row], self._augmentation, rng) for row in rows]
-        return np.stack(views) if views else np.empty((0, side, side), np.uint8)
+    def _view(self, row: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+        placement = self._placements[row] if self._placements else WHOLE
+        return augment(self._chips.one(row), self._augmentation, rng, placement, self._side_px)
+
+
+def _likeness(faces: Faces, by_person: list[NDArray[np.int64]]) -> NDArray[np.float32]:
+    """A vector for each person, float32 [people, T] of unit length, whose products say how alike the teacher finds them."""
+    vectors = faces.teaching.vectors if faces.teaching else np.empty((0, 0), np.float32)
+    means = np.stack([vectors[rows].mean(0) for rows in by_person])
+    means -= means.mean(0)  # what all faces have in common says nothing about likeness
+    return (means / np.linalg.norm(means, axis=1, keepdims=True)).astype(np.float32)

@@ -13,40 +13,25 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from edge.contract.errors import InputError
 from edge.contract.metrics import det, eer, fnmr, supports_fmr, threshold_at_fmr
 from edge.contract.score import Head, score, score_all_pairs
-from trainer.backend import keras
 from trainer.comparisons import pair_errors
 from trainer.files import write_atomically
-from trainer.fit import embed, read_run
 from trainer.handover import HANDOVER, write_handover
+from trainer.run import read_run
+from trainer.verifier import load_verifier
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 mpl.use("Agg")
 
 
-def load_verifier(run: Path) -> tuple[keras.Model, Head]:
-    """The float tower and the head of a finished run.
-
-    Raises:
-        InputError: the run is not finished, or no run.
-    """
-    record = read_run(run)
-    if record["state"] != "finished":
-        raise InputError(f"{run}: not finished; type its `trainer fit` again to go on: {record['command']}")
-    with np.load(run / "head.npz", allow_pickle=False) as saved:
-        head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), bool(saved["normalise"]))
-    return keras.models.load_model(run / "tower.keras", compile=False), head
-
-
 def write_report(run: Path, data: Path) -> dict[str, Any]:
     """Evaluates a finished run on its test people; writes report.html, its pictures and evaluation.json. Returns the figures."""
     write_handover(run, data)
-    tower, head = load_verifier(run)
+    verifier = load_verifier(run)
     with np.load(run / HANDOVER, allow_pickle=False) as saved:
         chips, labels = saved["test"], saved["test_labels"]
-    embeddings = embed(tower, chips)
+    head, embeddings = verifier.head, verifier.embed(chips)
     genuine, impostor = score_all_pairs(head, embeddings, labels)
     figures = _figures(genuine, impostor, people=len(np.unique(labels)), pictures=len(labels))
     _draw_losses(run / "loss.png", run / "history.csv")
@@ -88,9 +73,11 @@ def _draw_losses(path: Path, history: Path) -> None:
     epochs = [int(row["epoch"]) for row in rows]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for key, label in (("loss", "training pairs (batch)"), ("val_loss", "validation people (all pairs)")):
+    for key, label in (("loss", "training (batch)"), ("val_loss", "validation people (all pairs)")):
+        if key not in rows[0]:
+            continue
         left.plot(epochs, [float(row[key]) for row in rows], label=label)
-    left.set(title="loss analysis", xlabel="epoch", ylabel="binary cross-entropy")
+    left.set(title="loss analysis", xlabel="epoch", ylabel="loss")
     left.legend()
     right.plot(epochs, [float(row["val_eer"]) * 100 for row in rows])
     right.set(title="validation people", xlabel="epoch", ylabel="EER, %")

@@ -22,8 +22,11 @@ STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
 MEANS, SCALE = np.array([122.782, 117.001, 104.298]), 256.0
 
 
-def build_resnet(side_px: int) -> keras.Model:
-    """A tower with fresh weights.
+def build_resnet(side_px: int, channels: int = 1, inner: float = 1.0) -> keras.Model:
+    """A tower with fresh weights, for grey chips or, with three `channels`, for R, G, B as dlib has them.
+
+    `inner` is the share of maps between the two convolutions of a block; what runs past the blocks stays as it is, so that
+    a tower of fewer inner maps can be cut out of a trained one (trainer/prune.py).
 
     Raises:
         InputError: chips of this size would leave nothing of the last stage.
@@ -32,20 +35,20 @@ def build_resnet(side_px: int) -> keras.Model:
         raise InputError(
             f"the resnet network takes chips of 118 to 256 px, these have {side_px}: `trainer prepare --side {SIDE_PX}`"
         )
-    pixels = keras.Input((side_px, side_px, 1), name="pixels")
+    pixels = keras.Input((side_px, side_px, channels), name="pixels")
     x = layers.Rescaling(1 / SCALE, name="rescale")(pixels)
     x = layers.ReLU(name="stem_relu")(_conv(x, STAGES[0][0], 7, 2, "stem"))
     x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     for number, (maps, blocks) in enumerate(STAGES):
         for block in range(blocks):
-            x = _residual(x, maps, number > 0 and block == 0, f"s{number}b{block}")
+            x = _residual(x, maps, inner_maps(maps, inner), number > 0 and block == 0, f"s{number}b{block}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(pixels, layers.Dense(EMBEDDING, use_bias=False, name="embedding")(x), name="resnet")
 
 
 def load_dlib(tower: keras.Model, network: DlibNetwork) -> None:
-    """Puts dlib's weights into a fresh tower. The first layer's three colours become one: for a grey picture R = G = B, so
-    that its filters add up, and the means that dlib subtracts move into the bias (exact, for that layer has no padding).
+    """Puts dlib's weights into a fresh tower. The means that dlib subtracts move into the first layer's bias (exact, for that
+    layer has no padding). In a grey tower its three colours become one: for a grey picture R = G = B, so that its filters add up.
 
     Raises:
         InputError: it is another network.
@@ -58,12 +61,18 @@ def load_dlib(tower: keras.Model, network: DlibNetwork) -> None:
         if first.filters.shape[2] == 3
         else first.bias
     )
-    grey = [(first.filters.sum(2, keepdims=True), bias), *((c.filters, c.bias) for c in network.convolutions[1:])]
-    if [tuple(shape) for shape in wanted] != [filters.shape for filters, _ in grey] or network.matrix.shape != (256, EMBEDDING):
-        raise InputError(f"these weights are of another network: {len(grey)} convolutions, matrix {network.matrix.shape}")
-    for name, (filters, bias) in zip(names, grey, strict=True):
+    filters = first.filters if tower.input_shape[-1] == first.filters.shape[2] else first.filters.sum(2, keepdims=True)
+    given = [(filters, bias), *((c.filters, c.bias) for c in network.convolutions[1:])]
+    if [tuple(shape) for shape in wanted] != [filters.shape for filters, _ in given] or network.matrix.shape != (256, EMBEDDING):
+        raise InputError(f"these weights are of another network: {len(given)} convolutions, matrix {network.matrix.shape}")
+    for name, (filters, bias) in zip(names, given, strict=True):
         tower.get_layer(name).set_weights([filters, bias])
     tower.get_layer("embedding").set_weights([network.matrix])
+
+
+def inner_maps(maps: int, inner: float) -> int:
+    """Maps inside a block: a share, in eights, which kernels like."""
+    return max(8, 8 * round(maps * inner / 8))
 
 
 def _conv(x: keras.KerasTensor, maps: int, kernel: int, stride: int, name: str) -> keras.KerasTensor:
@@ -71,9 +80,9 @@ def _conv(x: keras.KerasTensor, maps: int, kernel: int, stride: int, name: str) 
     return layers.Conv2D(maps, kernel, stride, padding, name=f"{name}_conv")(x)
 
 
-def _residual(x: keras.KerasTensor, maps: int, halve: bool, name: str) -> keras.KerasTensor:
+def _residual(x: keras.KerasTensor, maps: int, inner: int, halve: bool, name: str) -> keras.KerasTensor:
     straight = x
-    y = layers.ReLU(name=f"{name}_relu1")(_conv(x, maps, 3, 2 if halve else 1, f"{name}_1"))
+    y = layers.ReLU(name=f"{name}_relu1")(_conv(x, inner, 3, 2 if halve else 1, f"{name}_1"))
     y = _conv(y, maps, 3, 1, f"{name}_2")
     if halve:
         straight = layers.AveragePooling2D(2, name=f"{name}_pool")(x)

@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from edge.contract.modelfile import read_model
-from edge.contract.runtime import Tower
+from edge.contract.runtime import Embedder
 from edge.contract.score import score_all_pairs
 
 FIT = (
@@ -103,7 +103,7 @@ def test_the_int8_file_measures_itself_on_people_it_never_saw(workshop: Path) ->
     assert model.record["parity"]["median_cosine"] > 0.97
     assert set(model.record["operators"]).isdisjoint({"SHAPE", "STRIDED_SLICE", "PACK", "QUANTIZE", "DEQUANTIZE"})
     with np.load(workshop / "run/chips.npz") as chips:
-        tower = Tower(model)
+        tower = Embedder(model)
         embeddings = np.stack([tower.embed(chip) for chip in chips["test"]])
         genuine, impostor = score_all_pairs(model.head, embeddings, chips["test_labels"])
         assert len(chips["cohort"]) == len(model.cohort)
@@ -116,14 +116,14 @@ def test_the_int8_file_measures_itself_on_people_it_never_saw(workshop: Path) ->
 def test_export_is_deterministic(workshop: Path) -> None:
     typed(workshop, "export", "tflite", "--quantize", "run", "-o", "again.tflite")
     one, two = (read_model(workshop / name) for name in ("int8.tflite", "again.tflite"))
-    assert one.flatbuffer == two.flatbuffer
+    assert one.tower.flatbuffer == two.tower.flatbuffer
     assert one.record["operating_points"] == two.record["operating_points"]
 
 
 def test_the_float_file_has_the_same_shape(workshop: Path) -> None:
     done = typed(workshop, "export", "tflite", "run", "-o", "float.tflite", "--json")
     model = read_model(workshop / "float.tflite")
-    assert model.input.dtype == model.output.dtype == "float32"
+    assert model.tower.input.dtype == model.tower.output.dtype == "float32"
     assert json.loads(done.stdout)["model_id"] == model.model_id
     assert model.record["parity"]["lowest_cosine"] > 0.9999
 

@@ -12,8 +12,9 @@ import pytest
 
 from edge.contract.errors import InputError
 from trainer.dlibfile import Convolution, DlibNetwork, find_weights, read_dlib
-from trainer.fit import embed
-from trainer.networks import Network, SiameseHead, build_tower
+from trainer.networks import SiameseHead, build_tower
+from trainer.settings import Network, TowerSettings
+from trainer.verifier import embed
 from trainer.resnet import MEANS, SCALE, STAGES, load_dlib
 
 
@@ -74,7 +75,7 @@ def test_a_cut_or_other_file_is_told(made_up: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         read_dlib(tmp_path / "none.dat")
     with pytest.raises(InputError, match="another network"):
-        load_dlib(build_tower(Network.RESNET, 150), read_dlib(made_up))
+        load_dlib(build_tower(TowerSettings(network=Network.RESNET), 150), read_dlib(made_up))
 
 
 def random_network() -> DlibNetwork:
@@ -94,7 +95,7 @@ def random_network() -> DlibNetwork:
 
 def test_a_grey_picture_meets_the_sum_of_the_three_colours() -> None:
     """The first output of the stem by a naive loop over colours, against the tower's."""
-    network, tower = random_network(), build_tower(Network.RESNET, 150)
+    network, tower = random_network(), build_tower(TowerSettings(network=Network.RESNET), 150)
     load_dlib(tower, network)
     chip = np.random.default_rng(2).integers(0, 256, (150, 150)).astype(np.float32)
     first = network.convolutions[0]
@@ -109,16 +110,16 @@ def test_a_grey_picture_meets_the_sum_of_the_three_colours() -> None:
 
 
 def test_the_towers_blocks_keep_the_size_that_dlib_gives() -> None:
-    tower = build_tower(Network.RESNET, 150)
+    tower = build_tower(TowerSettings(network=Network.RESNET), 150)
     sizes = {f"s{n}b0_add": tower.get_layer(f"s{n}b0_add").output.shape[1] for n in range(5)}
     assert sizes == {"s0b0_add": 35, "s1b0_add": 17, "s2b0_add": 8, "s3b0_add": 4, "s4b0_add": 2}
     with pytest.raises(InputError, match="118 to 256"):
-        build_tower(Network.RESNET, 64)
+        build_tower(TowerSettings(network=Network.RESNET), 64)
 
 
 def test_the_saved_tower_needs_nothing_of_the_trainer(tmp_path: Path) -> None:
     """The exporter reads it with Keras alone."""
-    build_tower(Network.RESNET, 150).save(tmp_path / "tower.keras")
+    build_tower(TowerSettings(network=Network.RESNET), 150).save(tmp_path / "tower.keras")
     code = "import sys, keras; keras.models.load_model(sys.argv[1], compile=False); assert 'trainer' not in sys.modules"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path / "tower.keras")], capture_output=True, text=True, check=False
@@ -128,7 +129,7 @@ def test_the_saved_tower_needs_nothing_of_the_trainer(tmp_path: Path) -> None:
 
 def test_the_tower_is_dlibs() -> None:
     dlib = pytest.importorskip("dlib", reason="dlib is not installed; `make bench` installs it")
-    tower = build_tower(Network.RESNET, 150)
+    tower = build_tower(TowerSettings(network=Network.RESNET), 150)
     load_dlib(tower, read_dlib(find_weights()))
     chip = np.random.default_rng(3).integers(0, 256, (150, 150)).astype(np.uint8)
     theirs = dlib.face_recognition_model_v1(str(find_weights())).compute_face_descriptor(np.repeat(chip[:, :, None], 3, axis=2))

@@ -7,12 +7,14 @@ import pytest
 
 from edge.contract.errors import InputError
 from edge.contract.score import Head, score
-from trainer.fit import balanced_cross_entropy, embed
-from trainer.networks import Network, SiameseHead, build_tower
+from trainer.fit import balanced_cross_entropy
+from trainer.networks import SiameseHead, build_tower
+from trainer.settings import Network, TowerSettings
+from trainer.verifier import embed
 
 
 def test_the_compact_tower_fits_the_device() -> None:
-    tower = build_tower(Network.COMPACT, 64)
+    tower = build_tower(TowerSettings(network=Network.COMPACT), 64)
     assert tower.count_params() <= 3_000_000
     assert tower.output_shape == (None, 128)
     kinds = {type(layer).__name__ for layer in tower.layers}
@@ -26,7 +28,7 @@ def test_the_koch_tower_is_the_papers() -> None:
 
     conv 10*10*1*64+64, 7*7*64*128+128, 4*4*128*128+128, 4*4*128*256+256; dense 6*6*256*4096+4096.
     """
-    tower = build_tower(Network.KOCH, 105)
+    tower = build_tower(TowerSettings(network=Network.KOCH), 105)
     shapes = {layer.name: layer.output.shape[1:] for layer in tower.layers}
     assert shapes["conv1"] == (96, 96, 64)
     assert shapes["conv2"] == (42, 42, 128)
@@ -39,7 +41,7 @@ def test_the_koch_tower_is_the_papers() -> None:
 
 def test_the_koch_tower_names_the_chip_it_needs() -> None:
     with pytest.raises(InputError, match="prepare --side 105"):
-        build_tower(Network.KOCH, 64)
+        build_tower(TowerSettings(network=Network.KOCH), 64)
 
 
 def test_the_head_in_keras_is_the_head_in_numpy() -> None:
@@ -56,7 +58,7 @@ def test_the_head_in_keras_is_the_head_in_numpy() -> None:
 
 
 def test_embeddings_do_not_depend_on_the_batch() -> None:
-    tower = build_tower(Network.COMPACT, 64)
+    tower = build_tower(TowerSettings(network=Network.COMPACT), 64)
     chips = np.random.default_rng(0).integers(0, 256, (5, 64, 64), np.uint8)
     assert np.allclose(embed(tower, chips)[3], embed(tower, chips[3:4])[0], atol=1e-5)
 

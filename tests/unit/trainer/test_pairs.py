@@ -7,45 +7,47 @@ import pytest
 
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
-from trainer.augment import Augmentation, augment
+from trainer.augment import WHOLE, augment
 from trainer.comparisons import pair_errors
-from trainer.dataset import Faces, split_identities
+from trainer.dataset import Chips, Faces, split_identities
 from trainer.pairs import PairSampler
+from trainer.settings import AugmentSettings, BatchSettings
 
 
 def faces(counts: list[int]) -> Faces:
     """A person's chips all have the person's number as their grey value."""
     labels = np.repeat(np.arange(len(counts)), counts)
     chips = np.broadcast_to(labels[:, None, None].astype(np.uint8), (len(labels), 32, 32)).copy()
-    return Faces(ChipSpec(), chips, labels, [f"p{i:03d}" for i in range(len(counts))], "digest")
+    names = [f"chips/p{label:03d}/{at}.png" for at, label in enumerate(labels)]
+    return Faces(ChipSpec(), Chips.whole(chips), labels, [f"p{i:03d}" for i in range(len(counts))], "digest", names)
 
 
-PLAIN = Augmentation(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+PLAIN = AugmentSettings(**dict.fromkeys(AugmentSettings.model_fields, 0.0))
 
 
 def test_rows_are_of_one_person_and_no_two_rows_of_the_same() -> None:
-    sampler = PairSampler(faces([5, 1, 3, 1, 2, 1, 40, 1]), people=3, strangers=4, augmentation=PLAIN)
+    sampler = PairSampler(faces([5, 1, 3, 1, 2, 1, 40, 1]), BatchSettings.model_construct(alike=0.0, people=3, strangers=4), PLAIN, None, 32)
     for seed in range(30):
         batch = sampler.draw(np.random.default_rng(seed))
-        anchors, positives, negatives = (part[:, 0, 0].tolist() for part in (batch.anchors, batch.positives, batch.negatives))
+        anchors, positives, negatives = (part.tolist() for part in np.split(batch.chips[:, 0, 0], [batch.people, 2 * batch.people]))
         assert anchors == positives
         assert len({*anchors, *negatives}) == len(anchors) + len(negatives) == 7
 
 
 def test_a_person_with_many_pictures_is_not_drawn_more_often() -> None:
-    sampler = PairSampler(faces([2, 2, 2, 60]), people=1, strangers=0, augmentation=PLAIN)
-    drawn = [int(sampler.draw(np.random.default_rng(seed)).anchors[0, 0, 0]) for seed in range(400)]
+    sampler = PairSampler(faces([2, 2, 2, 60]), BatchSettings.model_construct(alike=0.0, people=1, strangers=0), PLAIN, None, 32)
+    drawn = [int(sampler.draw(np.random.default_rng(seed)).chips[0, 0, 0]) for seed in range(400)]
     assert 60 < drawn.count(3) < 140
 
 
 def test_a_resumed_stream_is_the_same_stream() -> None:
-    sampler = PairSampler(faces([3] * 12), people=4, strangers=3, augmentation=Augmentation())
+    sampler = PairSampler(faces([3] * 12), BatchSettings.model_construct(alike=0.0, people=4, strangers=3), AugmentSettings(), None, 32)
     first, second = sampler.stream(7, 0), sampler.stream(7, 2)
     whole = [next(first) for _ in range(4)]
     resumed = [next(second) for _ in range(2)]
     for a, b in zip(whole[2:], resumed, strict=True):
-        assert np.array_equal(a.anchors, b.anchors)
-        assert np.array_equal(a.negatives, b.negatives)
+        assert np.array_equal(a.chips, b.chips)
+        assert np.array_equal(a.rows, b.rows)
     first.close()
     second.close()
 
@@ -68,11 +70,11 @@ def test_too_few_people_are_told() -> None:
 
 def test_augmentation_keeps_shape_and_type_and_changes_the_picture() -> None:
     chip = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
-    one, two = (augment(chip, Augmentation(), np.random.default_rng(seed)) for seed in (1, 2))
+    one, two = (augment(chip, AugmentSettings(), np.random.default_rng(seed), WHOLE, 64) for seed in (1, 2))
     assert (one.shape, one.dtype) == ((64, 64), np.uint8)
     assert not np.array_equal(one, two)
-    assert np.array_equal(one, augment(chip, Augmentation(), np.random.default_rng(1)))
-    assert np.abs(augment(chip, PLAIN, np.random.default_rng(3)).astype(int) - chip).max() <= 1
+    assert np.array_equal(one, augment(chip, AugmentSettings(), np.random.default_rng(1), WHOLE, 64))
+    assert np.abs(augment(chip, PLAIN, np.random.default_rng(3), WHOLE, 64).astype(int) - chip).max() <= 1
 
 
 def test_pair_errors_by_hand() -> None:

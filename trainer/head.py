@@ -1,0 +1,101 @@
+"""The Siamese head fitted to a finished tower: its weights on mined pairs of training people, its scale on people unseen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+from scipy.special import expit
+
+from edge.contract.metrics import fnmr, supports_fmr, threshold_at_fmr
+from edge.contract.score import Head, score_all_pairs
+
+# Judged where a door works; the EER is a place that nobody uses.
+TARGET_FMR = 1e-3
+HARDEST_PER_FACE = 20
+# How much of a weight's own data it needs to leave the mean: the smaller, the closer to the plain cosine.
+RIDGE = 1e-2
+
+
+def fit_head(
+    train: NDArray[np.float32], train_labels: NDArray[np.int64], held: NDArray[np.float32], held_labels: NDArray[np.int64], *, squared: bool
+) -> tuple[Head, dict[str, Any]]:
+    """The better of two heads over unit embeddings, float32 [n, D]: with equal weights, and with weights fitted by binary
+    cross-entropy to each training face's genuine and closest impostor pairs. What is better is told on `held`, people that
+    the tower was not trained on, as FNMR at FMR 1e-3 (at their EER's lowest supported FMR where they are few); scale and bias
+    are fitted there, so that the score is a probability for as many genuine as impostor comparisons.
+    """
+    size = train.shape[1]
+    plain = _calibrated(np.ones(size), held, held_labels, squared)
+    weights = _fit_weights(_unit(train), train_labels, squared)
+    fitted = _calibrated(weights, held, held_labels, squared)
+    costs = {name: _cost(head, held, held_labels) for name, head in (("equal", plain), ("fitted", fitted))}
+    chosen = "fitted" if costs["fitted"] < costs["equal"] else "equal"
+    return (fitted if chosen == "fitted" else plain), {"chosen": chosen, "target_fmr": TARGET_FMR, "validation_fnmr": costs}
+
+
+def _calibrated(weights: NDArray[np.float64], held: NDArray[np.float32], labels: NDArray[np.int64], squared: bool) -> Head:
+    shape = Head(weights.astype(np.float32), 0.0, True, squared)
+    # With a bias of 0 the logit of a score is minus the weighted distance.
+    genuine, impostor = (-np.log(scores / (1 - scores)) for scores in score_all_pairs(shape, held, labels))
+
+    def loss(parameters: NDArray[np.float64]) -> float:
+        bias, scale = parameters[0], np.exp(parameters[1])
+        return float(np.logaddexp(0, scale * genuine - bias).mean() + np.logaddexp(0, bias - scale * impostor).mean())
+
+    middle = (genuine.mean() + impostor.mean()) / 2
+    start = np.log(8 / max(impostor.mean() - genuine.mean(), 1e-6))
+    found = minimize(loss, np.array([middle * np.exp(start), start]), method="Nelder-Mead", options={"maxiter": 400})
+    bias, scale = float(found.x[0]), float(np.exp(found.x[1]))
+    return Head((weights * scale).astype(np.float32), bias, True, squared)
+
+
+def _fit_weights(embeddings: NDArray[np.float32], labels: NDArray[np.int64], squared: bool) -> NDArray[np.float64]:
+    genuine, impostor = _mined(embeddings, labels)
+    pairs = np.concatenate([genuine, impostor])
+    same = np.arange(len(pairs)) < len(genuine)
+    distance = np.abs(embeddings[pairs[:, 0]] - embeddings[pairs[:, 1]]).astype(np.float64)
+    distance = distance**2 if squared else distance
+    unit = distance.sum(1).mean() / distance.shape[1]
+    distance /= unit
+    share = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
+
+    def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        bias, weights = parameters[0], parameters[1:]
+        logit = bias - distance @ weights
+        signed = np.where(same, -logit, logit)
+        slope = share * np.where(same, -1, 1) * expit(signed)
+        apart = weights - weights.mean()
+        value = (share * np.logaddexp(0, signed)).sum() + RIDGE * (apart**2).sum()
+        return float(value), np.concatenate([[slope.sum()], -(slope @ distance) + 2 * RIDGE * apart])
+
+    size = distance.shape[1]
+    start = np.concatenate([[8.0], np.full(size, 8.0 / size)])
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(None, None)] + [(0, None)] * size, options={"maxiter": 300})
+    weights = np.maximum(found.x[1:], 0)
+    return weights / max(weights.mean(), 1e-12)
+
+
+def _mined(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    genuine, impostor = [], []
+    for row in range(len(labels)):
+        cosines = embeddings @ embeddings[row]
+        same = labels == labels[row]
+        partners = np.flatnonzero(same[:row])[-10:]  # at most so many a face, or one person is half of all pairs
+        genuine += [(row, partner) for partner in partners]
+        cosines[same] = -2
+        count = min(HARDEST_PER_FACE, int((~same).sum()))
+        impostor += [(row, other) for other in np.argpartition(-cosines, count - 1)[:count]] if count else []
+    return np.array(genuine, np.int64).reshape(-1, 2), np.array(impostor, np.int64).reshape(-1, 2)
+
+
+def _cost(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    genuine, impostor = score_all_pairs(head, held, labels)
+    target = next(target for target in (TARGET_FMR, 1e-2, 1e-1, 0.5) if supports_fmr(impostor.size, target))
+    return fnmr(genuine, threshold_at_fmr(impostor, target)).value
+
+
+def _unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)

@@ -1,0 +1,151 @@
+"""A run's folder: its record, its split, and the checkpoint that a killed training goes on from."""
+
+from __future__ import annotations
+
+import io
+import json
+import platform
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from edge.contract.errors import InputError, StorageError
+from edge.contract.fingerprint import chip_fingerprint
+from trainer.dataset import Faces, split_identities
+from trainer.files import write_atomically
+from trainer.settings import Recipe
+from trainer.step import Siamese
+
+RECORD, SPLIT = "run.json", "split.json"
+CHECKPOINTS, LAST, BEST = "checkpoint", Path("checkpoint/last.npz"), Path("checkpoint/best.npz")
+
+
+@dataclass(slots=True)
+class Progressed:
+    """How far a run has come; what a checkpoint holds beside the weights."""
+
+    epoch: int = 0
+    best_cost: float = float("inf")
+    best_eer: float = 1.0
+    best_epoch: int = 0
+    seconds: float = 0.0
+    history: list[dict[str, float]] = field(default_factory=list)
+
+
+def open_run(
+    run: Path, recipe: Recipe, main: Faces, together: Faces, sources: list[Path], command: str
+) -> tuple[dict[str, Any], dict[str, list[str]]]:
+    """The record and the split of a new run, written, or of one that was begun with the same recipe and data. Split are the people
+    of `main`; `together` has those of further sets too.
+
+    Raises:
+        InputError: the folder belongs to another training.
+        StorageError: it cannot be written.
+    """
+    record: dict[str, Any] = {
+        "run": run.name,
+        "state": "running",
+        "settings": recipe.model_dump(mode="json"),
+        "data": {
+            "folders": [str(folder.resolve()) for folder in sources],
+            "sha256": together.digest,
+            "main_sha256": main.digest,
+            "pictures": len(together.labels),
+            "people": len(together.identities),
+        },
+        "chip": main.spec.to_json(),
+        "fingerprint": chip_fingerprint(main.spec),
+        "command": command,
+        "versions": {
+            name: version(name) for name in ("facelatch", "tensorflow-cpu", "keras", "numpy", "opencv-python-headless")
+        }
+        | {"python": platform.python_version()},
+    }
+    path = run / RECORD
+    if path.exists():
+        before = read_run(run)
+        for key, value in _flat(record["settings"]).items():
+            had = _flat(before["settings"]).get(key)
+            if had != value:
+                raise InputError(
+                    f"{path}: this run was started with {key} = {had}, asked for is {value}; choose another --run folder, or delete it"
+                )
+        if before["fingerprint"] != record["fingerprint"]:
+            raise InputError(f"{path}: this run's chips were cut otherwise; choose another --run folder, or delete it")
+        if before["data"]["sha256"] != together.digest:
+            raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
+        return before, json.loads((run / SPLIT).read_text())
+    split = split_identities(main, recipe.seed)
+    write_atomically(run / SPLIT, json.dumps(split, indent=1).encode())
+    write_record(run, record)
+    return record, split
+
+
+def read_run(run: Path) -> dict[str, Any]:
+    """run.json of a run folder.
+
+    Raises:
+        InputError: the folder is no run.
+        StorageError: it cannot be read.
+    """
+    try:
+        return json.loads((run / RECORD).read_text())
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise InputError(f"{run}: not a run folder (no run.json); make one with `trainer fit`") from error
+    except OSError as error:
+        raise StorageError(f"{run}: cannot read: {error.strerror}") from error
+    except ValueError as error:
+        raise InputError(f"{run / RECORD}: unreadable ({error}); train again") from error
+
+
+def write_record(run: Path, record: dict[str, Any]) -> None:
+    """Writes run.json. Raises StorageError where that fails."""
+    write_atomically(run / RECORD, json.dumps(record, indent=1).encode())
+
+
+def save_best(run: Path, model: Siamese) -> None:
+    """Keeps the weights as the best so far."""
+    write_atomically(run / BEST, _bytes(model.weights()))
+
+
+def restore_best(run: Path, model: Siamese) -> None:
+    """Puts the best weights back."""
+    with np.load(run / BEST, allow_pickle=False) as saved:
+        _assign(model.weights(), saved)
+
+
+def save_last(run: Path, model: Siamese, progressed: Progressed) -> None:
+    """Writes the checkpoint: one file of weights, optimiser and progress, so that a kill leaves the last one or this one, never a
+    mixture."""
+    write_atomically(run / LAST, _bytes(model.state(), progressed=np.array(json.dumps(asdict(progressed)))))
+
+
+def restore_last(run: Path, model: Siamese) -> Progressed:
+    """Puts the last checkpoint back; says how far the run had come."""
+    path = run / LAST
+    if not path.exists():
+        return Progressed()
+    with np.load(path, allow_pickle=False) as saved:
+        _assign(model.state(), saved)
+        return Progressed(**json.loads(str(saved["progressed"])))
+
+
+def _bytes(variables: list[Any], **others: Any) -> bytes:
+    data = io.BytesIO()
+    np.savez(data, **others, **{f"v{at:04d}": np.asarray(variable) for at, variable in enumerate(variables)})
+    return data.getvalue()
+
+
+def _assign(variables: list[Any], saved: Any) -> None:
+    for at, variable in enumerate(variables):
+        variable.assign(saved[f"v{at:04d}"])
+
+
+def _flat(tables: dict[str, Any], before: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in tables.items():
+        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+    return flat

@@ -1,0 +1,154 @@
+"""A recipe: every knob of a training, its type, range and default, once. Reads TOML; the recipes that come along are in recipes/."""
+
+from __future__ import annotations
+
+import tomllib
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from edge.contract.errors import InputError
+from edge.contract.spec import ChipSpec
+
+_CHIP = ChipSpec()
+RECIPES = Path(__file__).parent / "recipes"
+
+
+class Network(StrEnum):
+    """The towers that `trainer fit` knows."""
+
+    COMPACT = "compact"
+    KOCH = "koch"
+    RESNET = "resnet"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ChipSettings(_Table):
+    """What `trainer prepare --recipe` cuts."""
+
+    side: Annotated[int, Field(ge=32, le=256, description="pixels")] = _CHIP.side_px
+    scale: Annotated[float, Field(ge=0.5, le=3.0, description="widths of the detector's box")] = _CHIP.scale
+    shift_down: Annotated[float, Field(ge=-0.5, le=0.5, description="heights of the box")] = _CHIP.shift_down
+
+
+class TowerSettings(_Table):
+    """The twin tower and the head."""
+
+    network: Network = Network.COMPACT
+    init: Annotated[str, Field(description="`dlib`: the resnet's CC0 weights; a run's folder: its tower, pruned where inner is below 1")] = ""
+    side: Annotated[int, Field(ge=0, le=256, description="pixels that the tower sees; 0: the whole chip")] = 0
+    align: Annotated[bool, Field(description="a small network finds the face in the chip first")] = False
+    inner: Annotated[float, Field(gt=0, le=1, description="share of the maps inside the resnet's blocks that are kept")] = 1.0
+    normalise: Annotated[bool, Field(description="the head compares directions, not lengths")] = False
+    squared: Annotated[bool, Field(description="the head sums squared differences")] = False
+
+
+class LossSettings(_Table):
+    """Weights of what is minimised, and what they need."""
+
+    pairs: Annotated[float, Field(ge=0, description="binary cross-entropy through the head")] = 1.0
+    hardest: Annotated[float, Field(gt=0, le=1, description="share of the anchor-negative pairs, the closest, that count")] = 1.0
+    teacher: Annotated[float, Field(ge=0, description="squared distance to the teacher's vectors, both of unit length")] = 0.0
+    contrast: Annotated[float, Field(ge=0, description="cross-entropy of an anchor's partner among all pictures' vectors")] = 0.0
+    contrast_scale: Annotated[float, Field(gt=0, description="what cosines are multiplied by in it")] = 64.0
+    margin: Annotated[float, Field(ge=0, le=1, description="cosine that the partner must be ahead by")] = 0.0
+
+
+class BatchSettings(_Table):
+    """What one step sees."""
+
+    people: Annotated[int, Field(ge=2, le=1024, description="anchor-positive pairs, all of different people")] = 48
+    strangers: Annotated[int, Field(ge=0, le=4096, description="lone negatives, of further people")] = 32
+    alike: Annotated[float, Field(ge=0, le=1, description="share of the batches of people who look alike to the teacher")] = 0.0
+
+
+class ScheduleSettings(_Table):
+    """How long and how fast."""
+
+    epochs: Annotated[int, Field(ge=1, le=10000)] = 60
+    steps: Annotated[int, Field(ge=1, le=100000, description="steps an epoch")] = 100
+    learning_rate: Annotated[float, Field(ge=1e-7, le=1)] = 1e-3
+    warmup_steps: Annotated[int, Field(ge=0)] = 200
+    patience: Annotated[int, Field(ge=1, description="epochs without a lower EER on the validation people")] = 15
+    mixed_precision: Annotated[bool, Field(description="half precision on a GPU")] = False
+
+
+class AugmentSettings(_Table):
+    """What a chip may look like another day: standard deviations and chances."""
+
+    rotate_deg: Annotated[float, Field(ge=0, le=90)] = 5.0
+    scale: Annotated[float, Field(ge=0, le=1)] = 0.05
+    shift: Annotated[float, Field(ge=0, le=1, description="of the side")] = 0.03
+    contrast: Annotated[float, Field(ge=0, le=1)] = 0.2
+    brightness: Annotated[float, Field(ge=0, le=128)] = 20.0
+    shade: Annotated[float, Field(ge=0, le=128, description="grey levels from the middle to an edge")] = 25.0
+    gamma: Annotated[float, Field(ge=0, le=2)] = 0.2
+    blur_chance: Annotated[float, Field(ge=0, le=1)] = 0.3
+    noise_chance: Annotated[float, Field(ge=0, le=1)] = 0.3
+    noise: Annotated[float, Field(ge=0, le=64, description="grey levels")] = 6.0
+    coarse_chance: Annotated[float, Field(ge=0, le=1, description="shrunk and enlarged, or compressed as a webcam does")] = 0.0
+    mirror_chance: Annotated[float, Field(ge=0, le=1)] = 0.5
+
+
+class Recipe(_Table):
+    """A training. What is not in a recipe's file has its default; a resumed run must have the same."""
+
+    chip: ChipSettings = ChipSettings()
+    tower: TowerSettings = TowerSettings()
+    loss: LossSettings = LossSettings()
+    batch: BatchSettings = BatchSettings()
+    schedule: ScheduleSettings = ScheduleSettings()
+    augment: AugmentSettings = AugmentSettings()
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def changed(self, **values: object) -> Recipe:
+        """The recipe with other values, keys as `table__key`; those of None stay as they are.
+
+        Raises:
+            InputError: a value is out of range.
+        """
+        tables = self.model_dump()
+        for key, value in values.items():
+            if value is not None:
+                *table, name = key.split("__")
+                (tables[table[0]] if table else tables)[name] = value
+        return _checked(tables, "recipe")
+
+
+def recipe_names() -> list[str]:
+    """The recipes that come along."""
+    return sorted(path.stem for path in RECIPES.glob("*.toml"))
+
+
+def read_recipe(name: str) -> Recipe:
+    """A recipe by the name of one that comes along, or by a file's path.
+
+    Raises:
+        InputError: there is none, or it holds an unknown key or a value out of range.
+    """
+    path = RECIPES / f"{name}.toml" if name in recipe_names() else Path(name)
+    try:
+        tables = tomllib.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise InputError(f"recipe {name!r}: no such file; those that come along: {', '.join(recipe_names())}") from error
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: unreadable: {error}") from error
+    return _checked(tables, str(path))
+
+
+def _checked(tables: dict[str, Any], where: str) -> Recipe:
+    try:
+        return Recipe.model_validate(tables)
+    except ValidationError as error:
+        wrong = [f"{'.'.join(str(part) for part in e['loc'])} = {e['input']!r}: {e['msg'].lower()}" for e in error.errors()]
+        raise InputError(f"{where}: {'; '.join(wrong)}") from error
+
+
+def chip_of(recipe: Recipe) -> ChipSpec:
+    """The chip specification that a recipe's data must be prepared with."""
+    return ChipSpec(side_px=recipe.chip.side, scale=recipe.chip.scale, shift_down=recipe.chip.shift_down)

@@ -1,0 +1,93 @@
+"""One step of training: a batch through the tower once, all its pairs through the head, the losses that a recipe weighs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.backend import keras, tf
+from trainer.networks import SiameseHead
+from trainer.pairs import Batch
+from trainer.settings import LossSettings
+
+
+class Siamese:
+    """The two towers are one tower called on both sides' pictures at once: the weights are shared by being the same.
+
+    With `loss.contrast`, `memory` holds the latest vector of every training picture, so that an anchor's partner is told from
+    all of them and not from a batch alone (cross-batch memory, Wang et al. 2020). It starts as the teacher's vectors.
+    """
+
+    def __init__(
+        self,
+        tower: keras.Model,
+        head: SiameseHead,
+        optimizer: keras.Optimizer,
+        loss: LossSettings,
+        labels: NDArray[np.int64],
+        targets: NDArray[np.float32] | None,
+    ) -> None:
+        self.tower, self.head, self.optimizer, self._loss = tower, head, optimizer, loss
+        self.variables = tower.trainable_variables + (head.trainable_variables if loss.pairs else [])
+        optimizer.build(self.variables)
+        self._labels = tf.constant(labels)
+        self._targets = None if targets is None else tf.constant(_unit(targets), tf.float32)
+        self._memory = tf.Variable(self._targets, trainable=False, name="memory") if loss.contrast else None
+        self._traced = tf.function(self._step, reduce_retracing=True)
+
+    def step(self, batch: Batch) -> float:
+        """Trains on a batch and returns its loss."""
+        return float(self._traced(tf.constant(batch.chips), tf.constant(batch.rows), tf.constant(batch.people)))
+
+    def _step(self, chips: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
+        with tf.GradientTape() as tape:
+            embeddings = tf.cast(self.tower(tf.cast(chips, tf.float32)[..., None], training=True), tf.float32)
+            unit = tf.math.l2_normalize(embeddings, axis=-1)
+            loss = tf.constant(0.0)
+            if self._loss.pairs:
+                loss += self._loss.pairs * self._cross_entropy(embeddings, people)
+            if self._loss.teacher:
+                off = tf.reduce_sum(tf.square(unit - tf.gather(self._targets, rows)), axis=-1)
+                loss += self._loss.teacher * tf.reduce_mean(off)
+            if self._loss.contrast:
+                loss += self._loss.contrast * self._contrast(unit, rows, people)
+            total = loss + tf.add_n(self.tower.losses) if self.tower.losses else loss
+        self.optimizer.apply(tape.gradient(total, self.variables), self.variables)
+        if self._memory is not None:
+            self._memory.scatter_nd_update(rows[:, None], unit)
+        return loss
+
+    def _cross_entropy(self, embeddings: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
+        logits = self.head(embeddings[:people], embeddings[people:])  # [p, p + n]
+        same = tf.eye(people, tf.shape(logits)[1])
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels=same, logits=logits)
+        positive = tf.reduce_sum(losses * same) / tf.reduce_sum(same)
+        others = tf.boolean_mask(losses, same < 0.5)
+        if self._loss.hardest < 1:
+            kept = tf.cast(tf.math.ceil(self._loss.hardest * tf.cast(tf.size(others), tf.float32)), tf.int32)
+            others = tf.math.top_k(others, kept, sorted=False).values
+        return (positive + tf.reduce_mean(others)) / 2
+
+    def _contrast(self, unit: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
+        scale, margin = self._loss.contrast_scale, self._loss.margin
+        sides = unit[: 2 * people]
+        partners = tf.concat([unit[people : 2 * people], unit[:people]], axis=0)
+        wanted = scale * (tf.reduce_sum(sides * partners, axis=-1) - margin)
+        cosines = tf.matmul(sides, self._memory.read_value(), transpose_b=True)
+        own = self._labels[None, :] == tf.gather(self._labels, rows[: 2 * people])[:, None]
+        others = tf.where(own, -1e9, scale * cosines)
+        return tf.reduce_mean(tf.nn.softplus(tf.reduce_logsumexp(others, axis=-1) - wanted))
+
+    def weights(self) -> list[Any]:
+        """What the verifier needs."""
+        return [*self.tower.variables, *self.head.variables]
+
+    def state(self) -> list[Any]:
+        """What a resumed run needs."""
+        return [*self.weights(), *self.optimizer.variables, *([] if self._memory is None else [self._memory])]
+
+
+def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -1,0 +1,97 @@
+"""A verifier in float, as a run holds it: aligner, tower and head. A run's files are written and read here alone."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.align import AlignSpec, Placement, crop
+from edge.contract.errors import InputError
+from edge.contract.score import Head
+from trainer.aligner import Aligner
+from trainer.backend import keras
+from trainer.dataset import Chips
+from trainer.files import write_atomically
+
+TOWER, HEAD, ALIGNER, ALIGN_SPEC = "tower.keras", "head.npz", "aligner.keras", "align.json"
+BATCH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Verifier:
+    """Chips in, embeddings and scores out. The tower takes float32 pixels 0..255, [n, side, side, 1]."""
+
+    tower: keras.Model
+    head: Head
+    aligner: Aligner | None
+
+    def embed(self, chips: Chips | NDArray[np.uint8], *, mirrored: bool = False) -> NDArray[np.float32]:
+        """Embeddings, float32 [n, D], of chips, uint8 [n, side, side]; of their mirror images with `mirrored`."""
+        placements = self.aligner.placements(chips) if self.aligner else None
+        return embed(self.tower, chips, placements, mirrored=mirrored)
+
+
+def embed(
+    tower: keras.Model, chips: Chips | NDArray[np.uint8], placements: list[Placement] | None = None, *, mirrored: bool = False
+) -> NDArray[np.float32]:
+    """Embeddings, float32 [n, D], of chips, uint8 [n, side, side], or of the squares at `placements` in them."""
+    side_px = tower.input_shape[1]
+    parts = []
+    for at in range(0, len(chips), BATCH):
+        seen = chips[at : at + BATCH]
+        if placements:
+            seen = np.stack([crop(chip, where, side_px) for chip, where in zip(seen, placements[at : at + BATCH], strict=True)])
+        seen = seen[:, :, ::-1] if mirrored else seen
+        parts.append(np.asarray(tower(seen[..., None].astype(np.float32), training=False), np.float32))
+    return np.concatenate(parts)
+
+
+def save_verifier(run: Path, verifier: Verifier) -> None:
+    """Writes a verifier's files into a run folder, each whole or not at all."""
+    if verifier.aligner:
+        save_aligner(run, verifier.aligner)
+    _save_network(run / TOWER, verifier.tower)
+    head, data = verifier.head, io.BytesIO()
+    np.savez(data, weights=head.weights, bias=np.float32(head.bias), normalise=head.normalise, squared=head.squared)
+    write_atomically(run / HEAD, data.getvalue())
+
+
+def load_verifier(run: Path) -> Verifier:
+    """The verifier of a finished run.
+
+    Raises:
+        InputError: the run is not finished, or no run.
+    """
+    from trainer.run import read_run
+
+    record = read_run(run)
+    if record["state"] != "finished":
+        raise InputError(f"{run}: not finished; type its `trainer fit` again to go on: {record['command']}")
+    with np.load(run / HEAD, allow_pickle=False) as saved:
+        head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), bool(saved["normalise"]), bool(saved["squared"]))
+    return Verifier(keras.models.load_model(run / TOWER, compile=False), head, load_aligner(run))
+
+
+def save_aligner(run: Path, aligner: Aligner) -> None:
+    """Writes an aligner's two files; the specification last, so that a kill leaves no half of it."""
+    _save_network(run / ALIGNER, aligner.network)
+    write_atomically(run / ALIGN_SPEC, json.dumps(aligner.spec.to_json(), indent=1).encode())
+
+
+def load_aligner(run: Path) -> Aligner | None:
+    """The aligner of a run folder, None where it has none."""
+    if not (run / ALIGN_SPEC).exists():
+        return None
+    spec = AlignSpec.from_json(json.loads((run / ALIGN_SPEC).read_text()))
+    return Aligner(keras.models.load_model(run / ALIGNER, compile=False), spec)
+
+
+def _save_network(path: Path, network: keras.Model) -> None:
+    unfinished = path.with_name(f"{path.stem}.part.keras")
+    network.save(unfinished)
+    unfinished.replace(path)
