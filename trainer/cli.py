@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
 from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout, check_identity, chosen_layout, layout_of
@@ -145,9 +146,9 @@ def fit(
     except KeyboardInterrupt:
         Console(stderr=True).print(f"{run}: stopped; the same command goes on after the last whole epoch")
         raise
-    from trainer.report import write_report
+    from trainer.report import write_run_report
 
-    report = write_report(run, folders[0])
+    report = write_run_report(run, folders[0])
     if as_json:
         print(json.dumps(record | {"evaluation": report}))
         return
@@ -155,6 +156,40 @@ def fit(
     for line in report["lines"]:
         console.print(line)
     console.print(f"curves {run / 'loss.png'}, pairs {run / 'pairs.png'}, figures {run / 'report.html'}")
+
+
+@app.command(epilog="example: trainer evaluate model.tflite --run runs/first --data data")
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="A finished run's folder, or a model file.")],
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="A prepared set; further ones are other cameras, for that check alone.")
+    ] = None,
+    run: Annotated[Path | None, typer.Option(help="The run that a model file was made from: its people are left out.")] = None,
+    strangers: Annotated[bool, typer.Option("--strangers", help="Nobody in the data was used for this model: I know.")] = False,
+    protocol: Annotated[Path | None, typer.Option(help="Pairs in LFW's format, such as pairsDevTrain.txt.")] = None,
+    out: Annotated[Path, typer.Option(help="The folder of the report.")] = Path("evaluation"),
+    as_json: AsJson = False,
+) -> None:
+    """Error rates on people whom the training never saw, with intervals, curves, slices and the hardest pairs."""
+    from trainer.evaluate import evaluate as measure
+    from trainer.evaluate import load_subject, seen_people, unseen_faces
+    from trainer.report import write_report
+
+    made_by = run or (model if model.is_dir() else None)
+    if made_by is None and not strangers:
+        raise InputError(f"{model}: name its run with --run, whose people are left out, or say --strangers if none of them is here")
+    seen = seen_people(made_by) if made_by else set()
+    first, *others = data or [Path("data")]
+    evaluation = measure(
+        load_subject(model), first, unseen_faces(first, seen), [unseen_faces(other, seen) for other in others], protocol
+    )
+    figures = write_report(evaluation, out, made_by)
+    if as_json:
+        print(json.dumps(figures))
+        return
+    for line in figures["lines"]:
+        console.print(line)
+    console.print(f"curves, slices and faces: {out / 'report.html'}")
 
 
 @app.command(epilog="example: trainer draw people --people 300")

@@ -18,6 +18,8 @@ from trainer.prepare import MANIFEST, read_manifest
 
 # Cohort and test are for the exporter and the report; training never sees them, validation only chooses the epoch.
 SPLIT_SHARES = {"test": 0.10, "cohort": 0.05, "validation": 0.10, "train": 0.75}
+# Pictures of one person that count where people are compared.
+PICTURES_EACH = 10
 # All chips of a set in one file that is mapped, not read: memory holds what the last batches asked for.
 PACK, PACK_RECORD = "chips.npy", "chips.json"
 
@@ -97,6 +99,19 @@ class Faces:
         return Faces(
             self.spec, self.chips.only(rows), labels[rows], names, self.digest, [self.names[row] for row in rows], teaching
         )
+
+    def rows_few_each(self, count: int) -> NDArray[np.int64]:
+        """The rows of each person's first `count` pictures, in the order of the set."""
+        order = np.argsort(self.labels, kind="stable")
+        labels = self.labels[order]
+        return np.sort(order[np.arange(len(labels)) - np.searchsorted(labels, labels) < count])
+
+    def few_each(self, count: int) -> Faces:
+        """Each person's first `count` pictures: a person with a hundred would be half of all genuine comparisons."""
+        rows = self.rows_few_each(count)
+        teaching = self.teaching.only(rows) if self.teaching else None
+        names = [self.names[row] for row in rows]
+        return Faces(self.spec, self.chips.only(rows), self.labels[rows], self.identities, self.digest, names, teaching)
 
     def and_those(self, others: Faces) -> Faces:
         """Both sets' faces, people of one name being one person. A photograph that both have of a person is taken once: as two

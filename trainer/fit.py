@@ -21,13 +21,14 @@ from edge.contract.metrics import eer, fnmr, supports_fmr, threshold_at_fmr
 from edge.contract.score import score_all_pairs
 from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
-from trainer.dataset import Faces, load_faces
+from trainer.dataset import PICTURES_EACH, Faces, load_faces
 from trainer.files import write_atomically
 from trainer.head import fit_head
 from trainer.networks import SiameseHead, build_tower, initialise
 from trainer.pairs import PairSampler
 from trainer.run import (
     CHECKPOINTS,
+    FURTHER,
     open_run,
     read_run,
     restore_best,
@@ -37,14 +38,12 @@ from trainer.run import (
     write_record,
 )
 from trainer.settings import Recipe, chip_of
-from trainer.step import Siamese
+from trainer.step import Siamese, unit
 from trainer.teach import load_taught
 from trainer.verifier import Verifier, embed, load_aligner, save_aligner, save_verifier
 
 __all__ = ["fit", "read_run"]
 
-# Pictures of one person that count on validation: a person with a hundred would outvote all others.
-VALIDATION_PICTURES = 10
 SAMPLE = 256  # pictures that pruning is measured on
 # Where the epochs are compared: the EER, and FNMR at those FMR that the validation people's number supports.
 
@@ -70,9 +69,8 @@ def fit(
     record, split = open_run(run, recipe, main, together, data, command)
     if record["state"] == "finished":
         return record
-    kept_out = {name for part, names in split.items() if part != "train" for name in names}
-    train = together.of([name for name in together.identities if name not in kept_out])
-    validation = _few_each(main.of(split["validation"]))
+    train = together.of([*split["train"], *split[FURTHER]])
+    validation = main.of(split["validation"]).few_each(PICTURES_EACH)
     keras.utils.set_random_seed(recipe.seed)
 
     side_px = recipe.tower.side or recipe.chip.side
@@ -146,7 +144,7 @@ def fit(
     restore_best(run, model)
     numpy_head = head.in_numpy()
     if not recipe.loss.pairs:
-        rows = _rows_few_each(train)
+        rows = train.rows_few_each(PICTURES_EACH)
         seen = embed(tower, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
         unseen = embed(tower, validation.chips, val_placements)
         numpy_head, record["head"] = fit_head(seen, train.labels[rows], unseen, validation.labels, squared=recipe.tower.squared)
@@ -193,7 +191,8 @@ def _validate(
     head: SiameseHead, tower: keras.Model, validation: Faces, placements: list[Placement] | None, recipe: Recipe
 ) -> tuple[dict[str, float], float]:
     """The validation figures of an epoch, and their mean, which epochs are compared by."""
-    genuine, impostor = score_all_pairs(head.in_numpy(), embed(tower, validation.chips, placements), validation.labels)
+    embeddings = embed(tower, validation.chips, placements)
+    genuine, impostor = score_all_pairs(head.in_numpy(), embeddings, validation.labels)
     row = {"val_eer": eer(genuine, impostor)[0]}
     for target in COMPARED_AT:
         if supports_fmr(impostor.size, target):
@@ -201,6 +200,8 @@ def _validate(
     cost = float(np.mean(list(row.values())))
     if recipe.loss.pairs:
         row["val_loss"] = balanced_cross_entropy(genuine, impostor)
+    if recipe.loss.teacher and validation.teaching:
+        row["val_teacher"] = float(np.square(unit(embeddings) - unit(validation.teaching.vectors)).sum(1).mean())
     return row, cost
 
 
@@ -208,20 +209,6 @@ def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.fl
     """Binary cross-entropy of scores, genuine and impostor weighing the same."""
     tiny = 1e-12
     return float(-(np.log(genuine + tiny).mean() + np.log(1 - impostor + tiny).mean()) / 2)
-
-
-def _rows_few_each(faces: Faces) -> NDArray[np.int64]:
-    order = np.argsort(faces.labels, kind="stable")
-    labels = faces.labels[order]
-    first = np.searchsorted(labels, labels)
-    return np.sort(order[np.arange(len(labels)) - first < VALIDATION_PICTURES])
-
-
-def _few_each(faces: Faces) -> Faces:
-    rows = _rows_few_each(faces)
-    teaching = faces.teaching.only(rows) if faces.teaching else None
-    names = [faces.names[row] for row in rows]
-    return Faces(faces.spec, faces.chips.only(rows), faces.labels[rows], faces.identities, faces.digest, names, teaching)
 
 
 def _as_csv(rows: list[dict[str, float]]) -> bytes:

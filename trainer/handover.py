@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract.errors import InputError
-from trainer.dataset import load_faces
+from trainer.dataset import PICTURES_EACH, load_faces
 from trainer.files import write_atomically
 from trainer.run import read_run
 
@@ -19,7 +19,7 @@ CALIBRATION_CHIPS = 300
 
 def write_handover(run: Path, data: Path) -> None:
     """Writes chips.npz into the run folder: uint8 [n, side, side] `calibration` (of the training people), `test` with int
-    `test_labels`, and `cohort`, one chip a person.
+    `test_labels`, at most ten a person, and `cohort`, one chip a person.
 
     Raises:
         InputError: the data set is not the one the run was trained on.
@@ -28,7 +28,7 @@ def write_handover(run: Path, data: Path) -> None:
     if faces.digest != read_run(run)["data"]["main_sha256"]:
         raise InputError(f"{data}: not the first data set that {run} was trained on")
     split = json.loads((run / "split.json").read_text())
-    train, test, cohort = (faces.of(split[part]) for part in ("train", "test", "cohort"))
+    train, test, cohort = (faces.of(split[part]).few_each(PICTURES_EACH) for part in ("train", "test", "cohort"))
     rows = np.random.default_rng(0).permutation(len(train.chips))[:CALIBRATION_CHIPS]
     _, first = np.unique(cohort.labels, return_index=True)
     out = io.BytesIO()

@@ -20,6 +20,8 @@ from trainer.settings import Recipe
 from trainer.step import Siamese
 
 RECORD, SPLIT = "run.json", "split.json"
+# In the split, the people of further sets: trained on, never evaluated on.
+FURTHER = "further"
 CHECKPOINTS, LAST, BEST = "checkpoint", Path("checkpoint/last.npz"), Path("checkpoint/best.npz")
 
 
@@ -79,6 +81,8 @@ def open_run(
             raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
         return before, json.loads((run / SPLIT).read_text())
     split = split_identities(main, recipe.seed)
+    kept_out = {name for part, names in split.items() if part != "train" for name in names}
+    split[FURTHER] = [name for name in together.identities if name not in {*kept_out, *split["train"]}]
     write_atomically(run / SPLIT, json.dumps(split, indent=1).encode())
     write_record(run, record)
     return record, split

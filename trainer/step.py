@@ -33,7 +33,7 @@ class Siamese:
         self.variables = tower.trainable_variables + (head.trainable_variables if loss.pairs else [])
         optimizer.build(self.variables)
         self._labels = tf.constant(labels)
-        self._targets = None if targets is None else tf.constant(_unit(targets), tf.float32)
+        self._targets = None if targets is None else tf.constant(unit(targets), tf.float32)
         self._memory = tf.Variable(self._targets, trainable=False, name="memory") if loss.contrast else None
         self._traced = tf.function(self._step, reduce_retracing=True)
 
@@ -89,5 +89,6 @@ class Siamese:
         return [*self.weights(), *self.optimizer.variables, *([] if self._memory is None else [self._memory])]
 
 
-def _unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Vectors, float32 [n, D], divided by their Euclidean norms."""
     return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
