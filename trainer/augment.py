@@ -24,6 +24,10 @@ def augment(
     middle = (side_px - 1) / 2
     jitter = cv2.getRotationMatrix2D((middle, middle), rng.normal(0, how.rotate_deg), float(np.exp(rng.normal(0, how.scale))))
     jitter[:, 2] += rng.normal(0, how.shift * side_px, 2)
+    if how.shear:
+        slant = np.array([[1.0, rng.normal(0, how.shear), 0.0], [rng.normal(0, how.shear), 1.0, 0.0]])
+        slant[:, 2] = middle - slant[:, :2] @ np.full(2, middle)
+        jitter = _product(jitter, slant)
     if rng.random() < how.mirror_chance:
         jitter[:, 2] += jitter[:, 0] * (side_px - 1)
         jitter[:, 0] *= -1

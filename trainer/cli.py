@@ -192,6 +192,36 @@ def evaluate(
     console.print(f"curves, slices and faces: {out / 'report.html'}")
 
 
+@app.command("compare-models", epilog="example: trainer compare-models a.tflite runs/first dlib --run runs/first --data data")
+def compare_models(
+    models: Annotated[list[str], typer.Argument(help="Runs, model files, and `dlib` for the peer.")],
+    data: Data = Path("data"),
+    run: Annotated[list[Path] | None, typer.Option(help="Runs whose people are left out: those that the models were made from.")] = None,
+    strangers: Annotated[bool, typer.Option("--strangers", help="Nobody in the data was used for any of them: I know.")] = False,
+    out: Annotated[Path, typer.Option(help="Where the table and the picture go.")] = Path("comparison"),
+    as_json: AsJson = False,
+) -> None:
+    """Several models on the same comparisons of unseen people: accuracy, size, time a face."""
+    from trainer.compare_models import compare_models as measure
+    from trainer.evaluate import seen_people
+
+    runs = [*(run or []), *(Path(model) for model in models if Path(model).is_dir())]
+    if not runs and not strangers:
+        raise InputError("name the runs of these models with --run, whose people are left out, or say --strangers if none is here")
+    rows = measure(models, data, set().union(*(seen_people(made_by) for made_by in runs)), out)
+    if as_json:
+        print(json.dumps(rows))
+        return
+    table = Table("model", *(key.replace("tar_", "TAR at FMR ") for key in rows[0] if key not in ("model", "genuine", "impostor")))
+    for row in rows:
+        shown = [f"{v[0]:.2%} ({v[1]:.1%}-{v[2]:.1%})" if isinstance(v, list) else f"{v:.2f}" if isinstance(v, float) else str(v)
+                 for key, v in row.items() if key not in ("model", "genuine", "impostor")]  # fmt: skip
+        table.add_row(row["model"], *shown)
+    console.print(table)
+    console.print(f"{rows[0]['genuine']} genuine and {rows[0]['impostor']} impostor comparisons, 95 % intervals over people")
+    console.print(f"curves: {out / 'models.png'}")
+
+
 @app.command(epilog="example: trainer draw people --people 300")
 def draw(
     folder: Annotated[Path, typer.Argument(help="Where the person folders go.")],

@@ -150,7 +150,8 @@ def evaluate(subject: Subject, folder: Path, faces: Faces, further: list[Faces],
     figures["enrolled"] = evaluate_enrolled(subject.head, embeddings, faces.labels)
     figures["cameras"] = _cameras(subject, embeddings, faces, further, found)
     figures["warnings"] = [
-        f"strangers in {row['set']} match {row['ratio']:.1f} times as often as strangers across sets: the network tells cameras apart"
+        f"strangers within {row['set']} match {row['ratio']:.1f} times as often as strangers across sets: its camera, or who is in it, "
+        "makes them alike to the network"
         for row in figures["cameras"]
         if row["ratio"] > SAME_CAMERA_LIMIT
     ]

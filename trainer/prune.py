@@ -59,5 +59,5 @@ def _prune_block(source: keras.Model, tower: keras.Model, name: str, chips: NDAr
 
 
 def _outputs(tower: keras.Model, layer: str, chips: NDArray[np.float32]) -> NDArray[np.float32]:
-    part = keras.Model(tower.inputs, tower.get_layer(layer).output)
+    part = keras.Model(tower.input, tower.get_layer(layer).output)
     return np.concatenate([np.asarray(part(chips[at : at + 64], training=False)) for at in range(0, len(chips), 64)])

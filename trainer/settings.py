@@ -82,6 +82,7 @@ class AugmentSettings(_Table):
     """What a chip may look like another day: standard deviations and chances."""
 
     rotate_deg: Annotated[float, Field(ge=0, le=90)] = 5.0
+    shear: Annotated[float, Field(ge=0, le=1)] = 0.0
     scale: Annotated[float, Field(ge=0, le=1)] = 0.05
     shift: Annotated[float, Field(ge=0, le=1, description="of the side")] = 0.03
     contrast: Annotated[float, Field(ge=0, le=1)] = 0.2

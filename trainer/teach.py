@@ -155,6 +155,29 @@ class _Points:
 
     def of(self, picture: NDArray[np.uint8], box: FaceBox) -> NDArray[np.float64]:
         """Five points, float [5, 2], in pixels of a BGR picture."""
-        rgb = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
-        shape = self._predictor(rgb, self._dlib.rectangle(box.x, box.y, box.x + box.width - 1, box.y + box.height - 1))
+        shape = self.shape(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), box)
         return np.array([(part.x, part.y) for part in shape.parts()], np.float64)
+
+    def shape(self, rgb: NDArray[np.uint8], box: FaceBox) -> Any:
+        """The points as dlib's own functions take them."""
+        return self._predictor(rgb, self._dlib.rectangle(box.x, box.y, box.x + box.width - 1, box.y + box.height - 1))
+
+
+class DlibPeer:
+    """dlib's own recogniser, the installed library and not this project's copy, on the pictures of a prepared set."""
+
+    size = 128
+
+    def __init__(self, folder: Path) -> None:
+        self._points = _Points()
+        import dlib
+
+        self._network = dlib.face_recognition_model_v1(str(find_weights()))
+        manifest: dict[str, Any] = read_manifest(folder)
+        self._sources = {str(picture.chip): picture.path for picture in pictures_of(folder, Layout(manifest["layout"]))}
+        self._boxes = {entry["chip"]: FaceBox(*entry["box"]) for entry in manifest["chips"]}
+
+    def vector(self, name: str) -> NDArray[np.float32]:
+        """Its vector, float32 [128], of the picture whose chip has this name: five points on the box, its own chip, one pass."""
+        rgb = cv2.cvtColor(read_picture(self._sources[name]), cv2.COLOR_BGR2RGB)
+        return np.array(self._network.compute_face_descriptor(rgb, self._points.shape(rgb, self._boxes[name])), np.float32)

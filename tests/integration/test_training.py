@@ -142,7 +142,12 @@ def test_two_pictures_are_compared(workshop: Path) -> None:
         (("trainer", "compare", "people/person-0001/00.png", "plain.png", "--run", "run"), "plain.png: no face found"),
         (("trainer", "compare", "plain.png", "plain.png", "--run", "people"), "people"),
         (("trainer", "fit", "--data", "people", "--run", "run2"), "people: not prepared"),
-        (("trainer", "fit", "--data", "data", "--run", "run2", "--network", "vgg"), "known are compact, koch"),
+        (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "none"), "those that come along: compact, koch-omniglot"),
+        (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "typo.toml"), "tower.netwrok"),
+        (("trainer", "fit", "--data", "data", "--run", "run2", "--init", "people"), "init = 'people': neither"),
+        (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "transfer"), "run `trainer teach data`"),
+        (("trainer", "evaluate", "int8.tflite", "--data", "data"), "name its run with --run"),
+        (("trainer", "evaluate", "people", "--data", "data"), "people: not a run folder"),
         (("trainer", "fit", "--data", "data", "--run", "run2", "--network", "koch"), "prepare --side 105"),
         (("trainer", "prepare", "none"), "none: no such folder"),
         (("trainer", "import", "lfw", "none"), "none: no such file or folder"),
@@ -154,6 +159,7 @@ def test_two_pictures_are_compared(workshop: Path) -> None:
 )
 def test_bad_input_is_named(workshop: Path, words: tuple[str, ...], told: str) -> None:
     cv2.imwrite(str(workshop / "plain.png"), np.full((160, 160, 3), 128, np.uint8))
+    (workshop / "typo.toml").write_text('[tower]\nnetwrok = "koch"\n')
     if not (workshop / "broken").exists():
         shutil.copytree(workshop / "run", workshop / "broken")
         (workshop / "broken/tower.keras").write_bytes(b"cut")

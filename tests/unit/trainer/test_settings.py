@@ -1,0 +1,55 @@
+"""Recipes: those that come along are whole, a wrong one is named by key, value and remedy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge.contract.errors import InputError
+from trainer.settings import Network, Recipe, chip_of, read_recipe, recipe_names
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_recipe_that_comes_along_gives_reasons_and_chips(name: str) -> None:
+    recipe = read_recipe(name)
+    assert chip_of(recipe).side_px == recipe.chip.side
+    text = (Path(__file__).parents[3] / f"trainer/recipes/{name}.toml").read_text()
+    assert text.startswith("# ")
+    assert text.count("#") >= 5
+
+
+def test_the_recipes_are_those_that_the_manual_names() -> None:
+    assert recipe_names() == ["compact", "koch-omniglot", "personal", "siamese", "transfer"]
+
+
+def test_a_value_from_the_command_line_wins() -> None:
+    recipe = read_recipe("siamese").changed(schedule__epochs=3, tower__network=None, seed=5)
+    assert (recipe.schedule.epochs, recipe.tower.network, recipe.seed) == (3, Network.COMPACT, 5)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[tower]\nnetwrok = 'koch'", "tower.netwrok = 'koch': extra inputs are not permitted"),
+        ("[tower]\nnetwork = 'vgg'", "tower.network = 'vgg'"),
+        ("[schedule]\nlearning_rate = 7", "schedule.learning_rate = 7: input should be less than or equal to 1"),
+        ("[schedule", "unreadable"),
+    ],
+)
+def test_a_wrong_recipe_is_named(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "own.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        read_recipe(str(path))
+    assert told in str(error.value)
+    assert "own.toml" in str(error.value)
+
+
+def test_an_unknown_recipe_names_the_known() -> None:
+    with pytest.raises(InputError, match="those that come along: compact"):
+        read_recipe("best")
+
+
+def test_the_defaults_are_a_recipe() -> None:
+    assert Recipe().changed() == Recipe()
