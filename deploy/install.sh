@@ -7,7 +7,8 @@ usage() {
 usage: sudo deploy/install.sh [--model FILE] [--wheels FOLDER] [--dry-run]
        sudo deploy/install.sh --uninstall | --purge [--dry-run]
 
-  --model FILE      the model, made by `python -m export tflite --quantize`; goes to /etc/facelatch/model.tflite
+  --model FILE      a model of your own, made by `python -m export tflite --quantize`, instead of the one that comes along;
+                    goes to /etc/facelatch/model.tflite, and edge.toml names it
   --wheels FOLDER   install the Python packages from this folder, without a network; filled elsewhere by
                     pip download -d FOLDER -r requirements-edge.lock 'setuptools>=77'
   --dry-run         say what would be done, and do nothing
@@ -33,6 +34,21 @@ do_() {
 }
 
 here=$(cd "$(dirname "$0")/.." && pwd)
+
+# Names the administrator's own model in edge.toml, whatever else is there.
+use_model() {
+    toml=$settings/edge.toml line="path = \"$settings/model.tflite\""
+    cp "$toml" "$toml.new"
+    if ! grep -q '^\[model\]' "$toml.new"; then
+        printf '\n[model]\n%s\n' "$line" >>"$toml.new"
+    elif sed -n '/^\[model\]/,/^\[[^m]/p' "$toml.new" | grep -q '^path *='; then
+        sed -i "/^\[model\]/,/^\[[^m]/ s|^path *=.*|$line|" "$toml.new"
+    else
+        sed -i "/^\[model\]/a $line" "$toml.new"
+    fi
+    mv -f "$toml.new" "$toml"
+}
+
 action=install model='' wheels='' dry_run=no
 while [ $# -gt 0 ]; do
     case $1 in
@@ -143,6 +159,7 @@ if [ -n "$model" ]; then
     do_ install -m 0644 "$model" "$settings/model.tflite.new"
     do_ "$release/bin/edge" model show "$settings/model.tflite.new" || { rm -f "$settings/model.tflite.new"; fail "$model: not a model that this program takes"; }
     do_ mv -f "$settings/model.tflite.new" "$settings/model.tflite"
+    [ "$dry_run" = yes ] || use_model
 fi
 do_ install -m 0644 "$here/deploy/facelatch.service" "$unit"
 if [ -d /run/systemd/system ]; then
@@ -150,7 +167,6 @@ if [ -d /run/systemd/system ]; then
     do_ systemctl try-restart facelatch.service
 fi
 
-[ -e "$settings/model.tflite" ] || [ -n "$model" ] || echo "no model yet: run this again with --model FILE"
 cat <<'EOF'
 next:
   sudo -u facelatch STATE_DIRECTORY=/var/lib/facelatch edge enroll ada --camera /dev/video0

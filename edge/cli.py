@@ -24,6 +24,7 @@ from edge.gallery import Gallery, check_name, new_subject
 from edge.journal import Event, Journal
 from edge.line import Line
 from edge.matcher import Matcher
+from edge.models import model_path
 from edge.policy import Denial, Grant, Policy
 from edge.quality import Refusal
 from edge.reasons import ADVICE, Reason
@@ -57,7 +58,7 @@ def enroll(
     gallery = Gallery(state_folder())
     if check_name(name) in gallery.names() and not replace:
         raise InputError(f"{name}: already enrolled; --replace enrols again, `edge remove {name}` takes out")
-    verifier = read_model(Path(settings.model.path))
+    verifier = read_model(model_path(settings.model.path))
     point = verifier.operating_point(settings.policy.target_fmr)
     line = Line(verifier, settings)
     others, _ = gallery.read_for(verifier.model_id, verifier.head.size)
@@ -124,7 +125,7 @@ def verify(
     """Verifies the person in front of the camera once. Exit code 0 is an accept, 1 a denial."""
     settings = _settings(config, camera, model)
     gallery = Gallery(state_folder())
-    verifier = read_model(Path(settings.model.path))
+    verifier = read_model(model_path(settings.model.path))
     point = verifier.operating_point(settings.policy.target_fmr)
     line = Line(verifier, settings)
     if name is not None:
@@ -161,21 +162,21 @@ def run(
 ) -> None:
     """The daemon: judges every frame and tells each decision to the journal. SIGHUP reads the gallery again."""
     settings = _settings(config, camera, model)
-    verifier = read_model(Path(settings.model.path))
+    verifier = read_model(model_path(settings.model.path))
     Daemon(verifier, settings, Gallery(state_folder()), Journal(sys.stdout if as_json else None)).run()
 
 
 @models.command("show", epilog="example: edge model show model.tflite")
-def show_model(file: Annotated[Path, typer.Argument(help="A model file.")], as_json: AsJson = False) -> None:
+def show_model(file: Annotated[Path, typer.Argument(help="A model file, or the name of one that comes along.")], as_json: AsJson = False) -> None:
     """Verifies a model file and shows what it carries."""
-    verifier = read_model(file)
+    verifier = read_model(model_path(str(file)))
     if as_json:
         print(json.dumps(verifier.record))
         return
     console.print(f"{file}: model {verifier.name}, {verifier.model_id[:12]}, {len(verifier.tower.flatbuffer)} bytes of network")
     console.print(
-        f"chip {verifier.chip.side_px} px ({verifier.chip.detector}), input {verifier.input.dtype}, "
-        f"output {verifier.output.dtype} [{verifier.head.size}], cohort of {len(verifier.cohort)}"
+        f"chip {verifier.chip.side_px} px ({verifier.chip.detector}), {'aligned, ' if verifier.aligner else ''}"
+        f"input {verifier.tower.input.dtype}, output {verifier.tower.output.dtype} [{verifier.head.size}], cohort of {len(verifier.cohort)}"
     )
     table = Table("operating point", "threshold", "FMR (95 %)", "FNMR (95 %)", "impostor", "genuine")
     for point in verifier.operating_points:

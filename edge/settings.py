@@ -11,6 +11,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.contract.errors import SettingsError
+from edge.models import DEFAULT
 
 DEFAULT_PATH = Path("/etc/facelatch/edge.toml")
 
@@ -34,7 +35,7 @@ class CameraSettings(_Table):
 class ModelSettings(_Table):
     """The verifier."""
 
-    path: Annotated[str, Field(description="file made by `python -m export tflite`")] = "/etc/facelatch/model.tflite"
+    path: Annotated[str, Field(description="accurate or compact, which come along, or a file made by `python -m export tflite`")] = DEFAULT
     threads: Annotated[int, Field(ge=1, le=16, description="threads of the interpreter")] = 1
 
 

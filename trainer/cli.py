@@ -57,6 +57,38 @@ def import_lfw(
         console.print(f"left out {name}: {why}")
 
 
+@importers.command("omniglot", epilog="example: trainer import omniglot images_background_small1.zip --data data/omniglot")
+def import_omniglot(
+    sources: Annotated[list[Path], typer.Argument(help="Omniglot's images_background*.zip, as downloaded.")],
+    data: Data = Path("data/omniglot"),
+) -> None:
+    """Takes Omniglot's drawings as a prepared set, for `--recipe koch-omniglot`."""
+    from trainer.omniglot import import_omniglot as take
+
+    characters, drawings = take(sources, data)
+    console.print(f"{data}: {characters} characters, {drawings} drawings")
+
+
+@app.command("one-shot", epilog="example: trainer one-shot runs/koch --runs all_runs.zip")
+def one_shot(
+    run: Annotated[Path, typer.Argument(help="A finished run of `--recipe koch-omniglot`.")],
+    runs: Annotated[Path, typer.Option(help="Omniglot's all_runs.zip: the official trials.")] = Path("all_runs.zip"),
+    as_json: AsJson = False,
+) -> None:
+    """The 20-way one-shot test of Koch et al. (2015) on Omniglot's official runs."""
+    from trainer.omniglot import one_shot as measure
+    from trainer.verifier import load_verifier
+
+    wrong = measure(load_verifier(run), runs)
+    if as_json:
+        print(json.dumps({"trials": wrong.trials, "accuracy": [1 - wrong.value, 1 - wrong.high, 1 - wrong.low]}))
+        return
+    console.print(
+        f"20-way one-shot: {1 - wrong.value:.1%} of {wrong.trials} trials right (95 % {1 - wrong.high:.1%}-{1 - wrong.low:.1%}); "
+        "the paper, with 30 alphabets: 92.0 %"
+    )
+
+
 @app.command(epilog="example: trainer capture ada --camera /dev/video0 --data data")
 def capture(
     name: Annotated[str, typer.Argument(help="The person in front of the camera.")],

@@ -1,0 +1,105 @@
+"""Omniglot as Koch et al. (2015) use it: drawings of characters as a prepared set, and the 20-way one-shot test on official runs.
+
+A drawing is 105x105 and is its own chip: there is no face to find. A character is an identity, its twenty drawers its pictures.
+"""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from pathlib import Path, PurePosixPath
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from edge.contract.errors import InputError
+from edge.contract.fingerprint import chip_fingerprint
+from edge.contract.metrics import Rate, rate
+from edge.contract.score import score
+from edge.contract.spec import ChipSpec
+from trainer.files import write_atomically
+from trainer.prepare import MANIFEST
+from trainer.verifier import Verifier
+
+SIDE_PX = 105
+LABELS = "class_labels.txt"
+
+
+def import_omniglot(sources: list[Path], folder: Path) -> tuple[int, int]:
+    """Takes the drawings of one or more images_background*.zip as a prepared set; (characters, drawings). A character that two of
+    the archives have is taken once.
+
+    Raises:
+        InputError: an archive is unreadable, or holds something else.
+        StorageError: the set cannot be written.
+    """
+    spec = ChipSpec(side_px=SIDE_PX)
+    entries: dict[str, dict[str, object]] = {}
+    for source in sources:
+        for name, drawing in _drawings(source):
+            *_, alphabet, character, file = PurePosixPath(name).parts
+            identity = f"{alphabet}-{character}".replace("(", "").replace(")", "")
+            chip = f"chips/{identity}/{PurePosixPath(file).stem}.png"
+            if chip not in entries:
+                write_atomically(folder / chip, cv2.imencode(".png", drawing)[1].tobytes())
+                entries[chip] = {"chip": chip, "identity": identity, "box": [0, 0, SIDE_PX, SIDE_PX]}
+    if not entries:
+        raise InputError(f"{', '.join(map(str, sources))}: no drawings; take Omniglot's images_background zip files")
+    manifest = {
+        "layout": "identities",
+        "chip": spec.to_json(),
+        "fingerprint": chip_fingerprint(spec),
+        "chips": [entries[chip] for chip in sorted(entries)],
+        "skipped": [],
+    }
+    write_atomically(folder / MANIFEST, json.dumps(manifest, indent=1).encode())
+    return len({entry["identity"] for entry in entries.values()}), len(entries)
+
+
+def one_shot(verifier: Verifier, runs: Path) -> Rate:
+    """Errors in the 20-way one-shot trials of Omniglot's all_runs.zip: each test drawing is given the class of the training drawing
+    with the highest score.
+
+    Raises:
+        InputError: the archive is unreadable, or a run is incomplete.
+    """
+    drawings = dict(_drawings(runs))
+    labels = _labels(runs)
+    errors = trials = 0
+    for run in sorted(labels):
+        tests, answers = zip(*labels[run], strict=True)
+        classes = sorted(set(answers))
+        try:
+            tried, known = (verifier.embed(np.stack([drawings[name] for name in names])) for names in (tests, classes))
+        except KeyError as error:
+            raise InputError(f"{runs}: {run}: {error} is missing; download it again") from error
+        for embedding, answer in zip(tried, answers, strict=True):
+            errors += classes[int(np.argmax(score(verifier.head, embedding, known)))] != answer
+            trials += 1
+    if not trials:
+        raise InputError(f"{runs}: no {LABELS} in it; take Omniglot's all_runs.zip")
+    return rate(errors, trials)
+
+
+def _labels(runs: Path) -> dict[str, list[tuple[str, str]]]:
+    with zipfile.ZipFile(runs) as archive:
+        names = [name for name in archive.namelist() if name.endswith(f"/{LABELS}")]
+        return {name: [tuple(line.split()) for line in archive.read(name).decode().splitlines() if line.strip()] for name in names}  # type: ignore[misc]
+
+
+def _drawings(source: Path) -> list[tuple[str, NDArray[np.uint8]]]:
+    found = []
+    try:
+        with zipfile.ZipFile(source) as archive:
+            names = [name for name in archive.namelist() if name.endswith(".png") and "__MACOSX" not in name]
+            for name in track(sorted(names), f"reading {source.name}", console=Console(stderr=True)):
+                drawing = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_GRAYSCALE)
+                if drawing is None or drawing.shape != (SIDE_PX, SIDE_PX):
+                    raise InputError(f"{source}: {name} is no drawing of {SIDE_PX}x{SIDE_PX} pixels")
+                found.append((name, drawing))
+    except (OSError, zipfile.BadZipFile) as error:
+        raise InputError(f"{source}: not a readable zip ({error}); download it again") from error
+    return found
