@@ -167,7 +167,9 @@ def run(
 
 
 @models.command("show", epilog="example: edge model show model.tflite")
-def show_model(file: Annotated[Path, typer.Argument(help="A model file, or the name of one that comes along.")], as_json: AsJson = False) -> None:
+def show_model(
+    file: Annotated[Path, typer.Argument(help="A model file, or the name of one that comes along.")], as_json: AsJson = False
+) -> None:
     """Verifies a model file and shows what it carries."""
     verifier = read_model(model_path(str(file)))
     if as_json:

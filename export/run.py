@@ -51,7 +51,9 @@ class Run:
         if self.align is None:
             return chips
         small = np.stack([shrink(chip, self.align.input_px) for chip in chips])[..., None].astype(np.float32)
-        outputs = np.concatenate([np.asarray(self.aligner(part, training=False)) for part in np.array_split(small, 8) if len(part)])
+        outputs = np.concatenate(
+            [np.asarray(self.aligner(part, training=False)) for part in np.array_split(small, 8) if len(part)]
+        )
         placed = [self.align.placement(row) for row in outputs]
         return np.stack([crop(chip, where, self.align.side_px) for chip, where in zip(chips, placed, strict=True)])
 

@@ -83,9 +83,7 @@ def _embed(embedder: Embedder, chips: NDArray[np.uint8], what: str) -> NDArray[n
     return np.stack([embedder.embed(chip) for chip in track(chips, what, console=Console(stderr=True))])
 
 
-def _record(
-    run: Run, tower: Converted, aligner: Converted | None, name: str, command: str
-) -> dict[str, Any]:
+def _record(run: Run, tower: Converted, aligner: Converted | None, name: str, command: str) -> dict[str, Any]:
     align = None
     if run.align and aligner:
         digest = hashlib.sha256(aligner.flatbuffer).hexdigest()

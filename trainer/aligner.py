@@ -72,9 +72,7 @@ def fit_aligner(train: Faces, validation: Faces, side_px: int, seed: int) -> tup
         raise InputError(f"chips of {chip_px} px: to align, their side must be a multiple of {INPUT_SHRINK}")
     wanted = _as_outputs(train.teaching.placements)
     mean, deviation = wanted.mean(0), wanted.std(0)
-    spec = AlignSpec(
-        ALIGN_VERSION, chip_px // INPUT_SHRINK, side_px, tuple(map(float, mean)), tuple(map(float, deviation))
-    )  # type: ignore[arg-type]
+    spec = AlignSpec(ALIGN_VERSION, chip_px // INPUT_SHRINK, side_px, tuple(map(float, mean)), tuple(map(float, deviation)))  # type: ignore[arg-type]
     network = build_aligner(spec.input_px)
     network.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, STEPS)), keras.losses.Huber(delta=1.0)

@@ -51,7 +51,9 @@ def _coarse(x: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]
     side = x.shape[0]
     if rng.random() < 0.5:
         small = int(side * rng.uniform(0.3, 0.8))
-        return cv2.resize(cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA), (side, side), interpolation=cv2.INTER_LINEAR)
+        return cv2.resize(
+            cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA), (side, side), interpolation=cv2.INTER_LINEAR
+        )
     quality = int(rng.integers(15, 70))
     return cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
 

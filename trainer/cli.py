@@ -209,7 +209,9 @@ def evaluate(
 
     made_by = run or (model if model.is_dir() else None)
     if made_by is None and not strangers:
-        raise InputError(f"{model}: name its run with --run, whose people are left out, or say --strangers if none of them is here")
+        raise InputError(
+            f"{model}: name its run with --run, whose people are left out, or say --strangers if none of them is here"
+        )
     seen = seen_people(made_by) if made_by else set()
     first, *others = data or [Path("data")]
     evaluation = measure(
@@ -228,8 +230,12 @@ def evaluate(
 def compare_models(
     models: Annotated[list[str], typer.Argument(help="Runs, model files, and `dlib` for the peer.")],
     data: Data = Path("data"),
-    run: Annotated[list[Path] | None, typer.Option(help="Runs whose people are left out: those that the models were made from.")] = None,
-    strangers: Annotated[bool, typer.Option("--strangers", help="Nobody in the data was used for any of them: I know.")] = False,
+    run: Annotated[
+        list[Path] | None, typer.Option(help="Runs whose people are left out: those that the models were made from.")
+    ] = None,
+    strangers: Annotated[
+        bool, typer.Option("--strangers", help="Nobody in the data was used for any of them: I know.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where the table and the picture go.")] = Path("comparison"),
     as_json: AsJson = False,
 ) -> None:
@@ -239,12 +245,16 @@ def compare_models(
 
     runs = [*(run or []), *(Path(model) for model in models if Path(model).is_dir())]
     if not runs and not strangers:
-        raise InputError("name the runs of these models with --run, whose people are left out, or say --strangers if none is here")
+        raise InputError(
+            "name the runs of these models with --run, whose people are left out, or say --strangers if none is here"
+        )
     rows = measure(models, data, set().union(*(seen_people(made_by) for made_by in runs)), out)
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table("model", *(key.replace("tar_", "TAR at FMR ") for key in rows[0] if key not in ("model", "genuine", "impostor")))
+    table = Table(
+        "model", *(key.replace("tar_", "TAR at FMR ") for key in rows[0] if key not in ("model", "genuine", "impostor"))
+    )
     for row in rows:
         shown = [f"{v[0]:.2%} ({v[1]:.1%}-{v[2]:.1%})" if isinstance(v, list) else f"{v:.2f}" if isinstance(v, float) else str(v)
                  for key, v in row.items() if key not in ("model", "genuine", "impostor")]  # fmt: skip

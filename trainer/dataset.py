@@ -125,7 +125,10 @@ class Faces:
             if (others.identities[label], Path(name).stem) not in seen
         ]
         rows = np.array(new, np.int64)
-        identities = [*self.identities, *sorted({others.identities[label] for label in others.labels[rows]} - {*self.identities})]
+        identities = [
+            *self.identities,
+            *sorted({others.identities[label] for label in others.labels[rows]} - {*self.identities}),
+        ]
         number = {name: at for at, name in enumerate(identities)}
         added = np.array([number[others.identities[label]] for label in others.labels[rows]], np.int64)
         teaching = None

@@ -92,7 +92,9 @@ def unseen_faces(folder: Path, seen: set[str]) -> Faces:
     faces = load_faces(folder)
     left = [name for name in faces.identities if name not in seen]
     if not left:
-        raise InputError(f"{folder}: all of its {len(faces.identities)} people were used in the training; nothing would be measured")
+        raise InputError(
+            f"{folder}: all of its {len(faces.identities)} people were used in the training; nothing would be measured"
+        )
     faces = faces.of(left).few_each(PICTURES_EACH)
     if np.bincount(faces.labels).max() < 2:
         raise InputError(f"{folder}: not one of {len(left)} unseen people has two pictures")
@@ -175,10 +177,15 @@ def on_protocol(subject: Subject, faces: Faces, embeddings: NDArray[np.float32],
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a list of pairs as LFW's: {error}") from error
     usable = [(same, row[a], row[b]) for same, a, b in pairs if a in row and b in row]
-    scores = {kind: np.array([_one(subject.head, embeddings, a, b) for same, a, b in usable if same is kind]) for kind in (True, False)}
+    scores = {
+        kind: np.array([_one(subject.head, embeddings, a, b) for same, a, b in usable if same is kind])
+        for kind in (True, False)
+    }
     count = min(len(scores[True]), len(scores[False])) // 10
     if count < 1:
-        raise InputError(f"{path}: of {len(pairs)} pairs only {len(usable)} are of unseen people; use another list or a larger test part")
+        raise InputError(
+            f"{path}: of {len(pairs)} pairs only {len(usable)} are of unseen people; use another list or a larger test part"
+        )
     shuffled = [np.random.default_rng(0).permutation(scores[kind])[: 10 * count].reshape(10, count) for kind in (True, False)]
     wrong = fold_errors(*shuffled)
     return {
@@ -197,7 +204,9 @@ def _one(head: Head, embeddings: NDArray[np.float32], a: int, b: int) -> float:
     return float(score(head, embeddings[a], embeddings[b][None])[0])
 
 
-def _pairs(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], found: Comparisons) -> dict[str, float] | None:
+def _pairs(
+    head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], found: Comparisons
+) -> dict[str, float] | None:
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, len(labels), (6000, 2))
     drawn = drawn[labels[drawn[:, 0]] != labels[drawn[:, 1]]][: min(3000, len(found.genuine))]
@@ -257,7 +266,12 @@ def _cameras(
         sets.append((f"set {number}", subject.embed(more.chips), more.labels + first))
         first += len(more.identities)
     across = np.concatenate(
-        [score(subject.head, probe, theirs) for at, (_, mine, _) in enumerate(sets) for probe in mine for _, theirs, _ in sets[at + 1 :]]
+        [
+            score(subject.head, probe, theirs)
+            for at, (_, mine, _) in enumerate(sets)
+            for probe in mine
+            for _, theirs, _ in sets[at + 1 :]
+        ]
     )
     threshold = float(np.quantile(across, 1 - 1e-3))
     rows = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import shutil
 import sys
 import time
@@ -29,6 +30,7 @@ from trainer.pairs import PairSampler
 from trainer.run import (
     CHECKPOINTS,
     FURTHER,
+    SPLIT,
     open_run,
     read_run,
     restore_best,
@@ -50,9 +52,7 @@ SAMPLE = 256  # pictures that pruning is measured on
 COMPARED_AT = (1e-2, 1e-3, 1e-4)
 
 
-def fit(
-    data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = None, command: str = ""
-) -> dict[str, Any]:
+def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = None, command: str = "") -> dict[str, Any]:
     """Trains into the folder `run`, or goes on where a killed run stopped. Returns the record in run.json.
 
     The people of the first set are split; further sets are for training only, without anyone whom the split keeps out of it.
@@ -74,7 +74,14 @@ def fit(
     keras.utils.set_random_seed(recipe.seed)
 
     side_px = recipe.tower.side or recipe.chip.side
+    start = Path(recipe.tower.init) if recipe.tower.init not in ("", "dlib") else None
+    if start:
+        check_start(start, split)
     aligner = load_aligner(run)
+    if recipe.tower.align and aligner is None and start and (aligner := load_aligner(start)):
+        record["aligner"] = read_run(start).get("aligner", {}) | {"taken_from": start.name}
+        write_record(run, record)
+        save_aligner(run, aligner)
     if recipe.tower.align and aligner is None:
         aligner, record["aligner"] = fit_aligner(train, validation, side_px, recipe.seed)
         write_record(run, record)
@@ -92,6 +99,11 @@ def fit(
     targets = train.teaching.vectors if train.teaching else None
     model = Siamese(tower, head, keras.optimizers.Adam(rate, clipnorm=1.0), recipe.loss, train.labels, targets)
     progressed = restore_last(run, model)
+    if recipe.tower.init and progressed.epoch == 0:
+        # What it starts from is the first to beat: a training that only makes it worse for others hands back the start.
+        record["start"], progressed.best_cost = _validate(head, tower, validation, val_placements, recipe)
+        progressed.best_eer = record["start"]["val_eer"]
+        save_best(run, model)
     sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px)
     batches = sampler.stream(recipe.seed, progressed.epoch * schedule.steps)
     board = tf.summary.create_file_writer(str(run / "tensorboard"))
@@ -163,6 +175,24 @@ def fit(
     return record
 
 
+def check_start(start: Path, split: dict[str, list[str]]) -> None:
+    """Refuses to go on from a run that was trained on people whom `split` keeps out.
+
+    Raises:
+        InputError: it was, or it is no finished run.
+    """
+    if read_run(start)["state"] != "finished":
+        raise InputError(f"init = {str(start)!r}: that run is not finished")
+    before = json.loads((start / SPLIT).read_text())
+    trained = {*before["train"], *before.get(FURTHER, [])}
+    kept = {name for part in ("validation", "test", "cohort") for name in split[part]}
+    if trained & kept:
+        raise InputError(
+            f"init = {str(start)!r}: that run was trained on {len(trained & kept)} people whom this one keeps for its figures; "
+            "use its --seed and its first --data"
+        )
+
+
 def _load(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
     taught = bool(recipe.loss.teacher or recipe.loss.contrast or recipe.tower.align)
     main, *further = (load_taught(folder) if taught else load_faces(folder) for folder in data)
@@ -184,7 +214,9 @@ def _sample(train: Faces, placements: list[Placement] | None, side_px: int) -> N
     """What the tower sees of some training pictures, uint8 [n, side, side]."""
     rows = np.random.default_rng(0).permutation(len(train.labels))[:SAMPLE]
     chips = train.chips[rows]
-    return np.stack([crop(chip, placements[row], side_px) for chip, row in zip(chips, rows, strict=True)]) if placements else chips
+    return (
+        np.stack([crop(chip, placements[row], side_px) for chip, row in zip(chips, rows, strict=True)]) if placements else chips
+    )
 
 
 def _validate(

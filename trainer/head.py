@@ -20,7 +20,12 @@ RIDGE = 1e-2
 
 
 def fit_head(
-    train: NDArray[np.float32], train_labels: NDArray[np.int64], held: NDArray[np.float32], held_labels: NDArray[np.int64], *, squared: bool
+    train: NDArray[np.float32],
+    train_labels: NDArray[np.int64],
+    held: NDArray[np.float32],
+    held_labels: NDArray[np.int64],
+    *,
+    squared: bool,
 ) -> tuple[Head, dict[str, Any]]:
     """The better of two heads over unit embeddings, float32 [n, D]: with equal weights, and with weights fitted by binary
     cross-entropy to each training face's genuine and closest impostor pairs. What is better is told on `held`, people that
@@ -73,7 +78,9 @@ def _fit_weights(embeddings: NDArray[np.float32], labels: NDArray[np.int64], squ
 
     size = distance.shape[1]
     start = np.concatenate([[8.0], np.full(size, 8.0 / size)])
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=[(None, None)] + [(0, None)] * size, options={"maxiter": 300})
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=[(None, None)] + [(0, None)] * size, options={"maxiter": 300}
+    )
     weights = np.maximum(found.x[1:], 0)
     return weights / max(weights.mean(), 1e-12)
 

@@ -98,7 +98,7 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
             if person in renaming.unsure:
                 left_out.append((f"{person}/{name}", "may be a person of another set"))
                 continue
-            person = check_identity(renaming.of(person))  # noqa: PLW2901 - from here on the person has that name
+            person = check_identity(renaming.of(person))
             target = real_folder(folder, layout, "negative", person) / real_name(layout, person, name)
             people.add(person)
             if target.exists():

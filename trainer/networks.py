@@ -36,7 +36,9 @@ def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = Non
         case _:
             tower = _compact(side_px)
     if outputs and tower.output_shape[-1] != outputs:
-        raise InputError(f"the {settings.network} network gives {tower.output_shape[-1]} numbers, the teacher's vectors have {outputs}")
+        raise InputError(
+            f"the {settings.network} network gives {tower.output_shape[-1]} numbers, the teacher's vectors have {outputs}"
+        )
     return tower
 
 

@@ -87,7 +87,9 @@ def one_shot(verifier: Verifier, runs: Path) -> Rate:
 def _labels(runs: Path) -> dict[str, list[tuple[str, str]]]:
     with zipfile.ZipFile(runs) as archive:
         names = [name for name in archive.namelist() if name.endswith(f"/{LABELS}")]
-        return {name: [tuple(line.split()) for line in archive.read(name).decode().splitlines() if line.strip()] for name in names}  # type: ignore[misc]
+        return {
+            name: [tuple(line.split()) for line in archive.read(name).decode().splitlines() if line.strip()] for name in names
+        }  # type: ignore[misc]
 
 
 def _drawings(source: Path) -> list[tuple[str, NDArray[np.uint8]]]:

@@ -33,7 +33,9 @@ def prune(source: keras.Model, tower: keras.Model, sample: NDArray[np.uint8]) ->
             _prune_block(source, tower, f"s{number}b{block}", chips, rng)
 
 
-def _prune_block(source: keras.Model, tower: keras.Model, name: str, chips: NDArray[np.float32], rng: np.random.Generator) -> None:
+def _prune_block(
+    source: keras.Model, tower: keras.Model, name: str, chips: NDArray[np.float32], rng: np.random.Generator
+) -> None:
     first, second = (source.get_layer(f"{name}_{part}_conv") for part in (1, 2))
     keep = tower.get_layer(f"{name}_1_conv").filters
     filters, bias = first.get_weights()
@@ -55,7 +57,9 @@ def _prune_block(source: keras.Model, tower: keras.Model, name: str, chips: NDAr
     old = np.concatenate([second.get_weights()[0][:, :, kept].reshape(-1, b.shape[1]), second.get_weights()[1][None]])
     pull = RIDGE * np.trace(square) / len(square) * np.eye(len(square))
     new = np.linalg.solve(square + pull, a.T @ b + pull @ old)
-    tower.get_layer(f"{name}_2_conv").set_weights([new[:-1].reshape(3, 3, len(kept), -1).astype(np.float32), new[-1].astype(np.float32)])
+    tower.get_layer(f"{name}_2_conv").set_weights(
+        [new[:-1].reshape(3, 3, len(kept), -1).astype(np.float32), new[-1].astype(np.float32)]
+    )
 
 
 def _outputs(tower: keras.Model, layer: str, chips: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -56,7 +56,11 @@ def _draw_losses(history: Path) -> bytes:
     epochs = [int(row["epoch"]) for row in rows]
     figure = Figure(figsize=(9, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
-    for key, label in (("loss", "training (batch)"), ("val_loss", "validation people"), ("val_teacher", "off the teacher, validation")):
+    for key, label in (
+        ("loss", "training (batch)"),
+        ("val_loss", "validation people"),
+        ("val_teacher", "off the teacher, validation"),
+    ):
         if key in rows[0]:
             left.plot(epochs, [float(row[key]) for row in rows], label=label)
     left.set(title="loss analysis", xlabel="epoch", ylabel="loss")
@@ -74,7 +78,9 @@ def _draw_scores(found: Comparisons) -> bytes:
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
     edges = np.linspace(0, 1, found.histogram.shape[1] + 1)
-    for counts, label in zip(found.histogram, (f"genuine ({len(found.genuine)})", f"impostor ({found.impostors})"), strict=True):
+    for counts, label in zip(
+        found.histogram, (f"genuine ({len(found.genuine)})", f"impostor ({found.impostors})"), strict=True
+    ):
         left.stairs(counts / counts.sum() * len(counts), edges, fill=True, alpha=0.6, label=label)
     left.set(title="scores of unseen people", xlabel="score", yscale="log")
     left.legend()
@@ -146,9 +152,17 @@ def _table(title: str, rows: list[dict[str, Any]]) -> str:
     if not rows:
         return ""
     head = "".join(f"<th>{html.escape(key.replace('_', ' '))}</th>" for key in rows[0])
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(_shown(value))}</td>" for value in row.values()) + "</tr>" for row in rows)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{html.escape(_shown(value))}</td>" for value in row.values()) + "</tr>" for row in rows
+    )
     return f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{body}</table>"
 
 
 def _shown(value: object) -> str:
-    return f"{value:.2%}" if isinstance(value, float) and value <= 1 else f"{value:.2f}" if isinstance(value, float) else str(value)
+    return (
+        f"{value:.2%}"
+        if isinstance(value, float) and value <= 1
+        else f"{value:.2f}"
+        if isinstance(value, float)
+        else str(value)
+    )

@@ -63,7 +63,10 @@ def load_dlib(tower: keras.Model, network: DlibNetwork) -> None:
     )
     filters = first.filters if tower.input_shape[-1] == first.filters.shape[2] else first.filters.sum(2, keepdims=True)
     given = [(filters, bias), *((c.filters, c.bias) for c in network.convolutions[1:])]
-    if [tuple(shape) for shape in wanted] != [filters.shape for filters, _ in given] or network.matrix.shape != (256, EMBEDDING):
+    if [tuple(shape) for shape in wanted] != [filters.shape for filters, _ in given] or network.matrix.shape != (
+        256,
+        EMBEDDING,
+    ):
         raise InputError(f"these weights are of another network: {len(given)} convolutions, matrix {network.matrix.shape}")
     for name, (filters, bias) in zip(names, given, strict=True):
         tower.get_layer(name).set_weights([filters, bias])

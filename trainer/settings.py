@@ -40,7 +40,9 @@ class TowerSettings(_Table):
     """The twin tower and the head."""
 
     network: Network = Network.COMPACT
-    init: Annotated[str, Field(description="`dlib`: the resnet's CC0 weights; a run's folder: its tower, pruned where inner is below 1")] = ""
+    init: Annotated[
+        str, Field(description="`dlib`: the resnet's CC0 weights; a run's folder: its tower, cut where inner < 1")
+    ] = ""
     side: Annotated[int, Field(ge=0, le=256, description="pixels that the tower sees; 0: the whole chip")] = 0
     align: Annotated[bool, Field(description="a small network finds the face in the chip first")] = False
     inner: Annotated[float, Field(gt=0, le=1, description="share of the maps inside the resnet's blocks that are kept")] = 1.0
@@ -52,9 +54,13 @@ class LossSettings(_Table):
     """Weights of what is minimised, and what they need."""
 
     pairs: Annotated[float, Field(ge=0, description="binary cross-entropy through the head")] = 1.0
-    hardest: Annotated[float, Field(gt=0, le=1, description="share of the anchor-negative pairs, the closest, that count")] = 1.0
+    hardest: Annotated[float, Field(gt=0, le=1, description="share of the anchor-negative pairs, the closest, that count")] = (
+        1.0
+    )
     teacher: Annotated[float, Field(ge=0, description="squared distance to the teacher's vectors, both of unit length")] = 0.0
-    contrast: Annotated[float, Field(ge=0, description="cross-entropy of an anchor's partner among all pictures' vectors")] = 0.0
+    contrast: Annotated[float, Field(ge=0, description="cross-entropy of an anchor's partner among all pictures' vectors")] = (
+        0.0
+    )
     contrast_scale: Annotated[float, Field(gt=0, description="what cosines are multiplied by in it")] = 64.0
     margin: Annotated[float, Field(ge=0, le=1, description="cosine that the partner must be ahead by")] = 0.0
 

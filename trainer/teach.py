@@ -33,7 +33,9 @@ from trainer.resnet import build_resnet, load_dlib
 TEACHER = "teacher.npz"
 # dlib's own chip for its recogniser: where, in a square of one, it moves the corners of the eyes (the subject's left eye's outer
 # and inner, the right one's outer and inner) and the base of the nose to, and the margin it leaves round them.
-_POINTS = np.array([[0.8595675, 0.2134982], [0.6460605, 0.2289674], [0.1205751, 0.2137275], [0.3340851, 0.2290642], [0.4901123, 0.6277975]])
+_POINTS = np.array(
+    [[0.8595675, 0.2134982], [0.6460605, 0.2289674], [0.1205751, 0.2137275], [0.3340851, 0.2290642], [0.4901123, 0.6277975]]
+)
 _MARGIN = 0.25
 _SIDE_PX = 150
 _BATCH = 64
@@ -112,7 +114,9 @@ def load_taught(folder: Path) -> Faces:
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: unreadable ({error}); run `trainer teach {folder}` again") from error
     if len(teaching.vectors) != len(faces.labels) or teaching.placements.shape != (len(faces.labels), 4):
-        raise InputError(f"{path}: {teaching.vectors.shape} vectors and {teaching.placements.shape} placements do not fit the set")
+        raise InputError(
+            f"{path}: {teaching.vectors.shape} vectors and {teaching.placements.shape} placements do not fit the set"
+        )
     return replace(faces, teaching=teaching)
 
 

@@ -98,7 +98,8 @@ def shrink(chip: NDArray[np.uint8], to_px: int) -> NDArray[np.uint8]:
     factor = side // to_px
     rows = chip.reshape(to_px, factor, side).sum(axis=1, dtype=np.uint32)
     sums = rows.reshape(to_px, to_px, factor).sum(axis=2, dtype=np.uint32)
-    return ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    small: NDArray[np.uint8] = ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    return small
 
 
 def crop(chip: NDArray[np.uint8], placement: Placement, side_px: int) -> NDArray[np.uint8]:

@@ -238,7 +238,9 @@ def _network(path: Path, flatbuffer: bytes, tensors: dict[str, Any], side_px: in
         raise ModelDamaged(f"{path}: the network is no TFLite flatbuffer")
     first, last = _tensor(tensors["input"]), _tensor(tensors["output"])
     if first.shape != (1, side_px, side_px, 1) or last.shape != (1, outputs):
-        raise ModelDamaged(f"{path}: tensor shapes {first.shape} and {last.shape} do not fit side {side_px} and {outputs} outputs")
+        raise ModelDamaged(
+            f"{path}: tensor shapes {first.shape} and {last.shape} do not fit side {side_px} and {outputs} outputs"
+        )
     if first.dtype == "int8" and (first.scale, first.zero_point) != (1.0, -128):
         raise ModelUnsupported(f"{path}: int8 input must be pixel - 128 (scale 1, zero point -128): {first}")
     if last.dtype == "int8" and not last.scale > 0:

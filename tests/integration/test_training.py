@@ -142,7 +142,10 @@ def test_two_pictures_are_compared(workshop: Path) -> None:
         (("trainer", "compare", "people/person-0001/00.png", "plain.png", "--run", "run"), "plain.png: no face found"),
         (("trainer", "compare", "plain.png", "plain.png", "--run", "people"), "people"),
         (("trainer", "fit", "--data", "people", "--run", "run2"), "people: not prepared"),
-        (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "none"), "those that come along: compact, koch-omniglot"),
+        (
+            ("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "none"),
+            "those that come along: compact, koch-omniglot",
+        ),
         (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "typo.toml"), "tower.netwrok"),
         (("trainer", "fit", "--data", "data", "--run", "run2", "--init", "people"), "init = 'people': neither"),
         (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "transfer"), "run `trainer teach data`"),

@@ -19,7 +19,9 @@ def people(count: int, each: int, size: int = 16, noise: float = 0.6, seed: int 
     return (rng.normal(size=(count, size))[labels] + noise * rng.normal(size=(count * each, size))).astype(np.float32), labels
 
 
-HEADS = [Head(np.linspace(0.1, 2, 16).astype(np.float32), 3.0, normalise, squared) for normalise in (0, 1) for squared in (0, 1)]
+HEADS = [
+    Head(np.linspace(0.1, 2, 16).astype(np.float32), 3.0, normalise, squared) for normalise in (0, 1) for squared in (0, 1)
+]
 
 
 @pytest.mark.parametrize("head", HEADS)

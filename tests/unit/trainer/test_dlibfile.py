@@ -13,9 +13,9 @@ import pytest
 from edge.contract.errors import InputError
 from trainer.dlibfile import Convolution, DlibNetwork, find_weights, read_dlib
 from trainer.networks import SiameseHead, build_tower
+from trainer.resnet import MEANS, SCALE, STAGES, load_dlib
 from trainer.settings import Network, TowerSettings
 from trainer.verifier import embed
-from trainer.resnet import MEANS, SCALE, STAGES, load_dlib
 
 
 def number(value: int) -> bytes:

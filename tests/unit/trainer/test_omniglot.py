@@ -34,7 +34,9 @@ def test_characters_of_two_archives_are_one_prepared_set(tmp_path: Path) -> None
         with zipfile.ZipFile(tmp_path / f"{name}.zip", "w") as archive:
             for at, alphabet in enumerate(alphabets):
                 for drawer in range(3):
-                    archive.writestr(f"images_{name}/{alphabet}/character01/{at:04d}_{drawer:02d}.png", drawing(at * 50 + drawer))
+                    archive.writestr(
+                        f"images_{name}/{alphabet}/character01/{at:04d}_{drawer:02d}.png", drawing(at * 50 + drawer)
+                    )
     assert import_omniglot([tmp_path / "one.zip", tmp_path / "two.zip"], tmp_path / "data") == (3, 9)
     faces = load_faces(tmp_path / "data")
     assert faces.identities == ["Greek-character01", "Korean-character01", "Latin-character01"]

@@ -26,22 +26,30 @@ PLAIN = AugmentSettings(**dict.fromkeys(AugmentSettings.model_fields, 0.0))
 
 
 def test_rows_are_of_one_person_and_no_two_rows_of_the_same() -> None:
-    sampler = PairSampler(faces([5, 1, 3, 1, 2, 1, 40, 1]), BatchSettings.model_construct(alike=0.0, people=3, strangers=4), PLAIN, None, 32)
+    sampler = PairSampler(
+        faces([5, 1, 3, 1, 2, 1, 40, 1]), BatchSettings.model_construct(alike=0.0, people=3, strangers=4), PLAIN, None, 32
+    )
     for seed in range(30):
         batch = sampler.draw(np.random.default_rng(seed))
-        anchors, positives, negatives = (part.tolist() for part in np.split(batch.chips[:, 0, 0], [batch.people, 2 * batch.people]))
+        anchors, positives, negatives = (
+            part.tolist() for part in np.split(batch.chips[:, 0, 0], [batch.people, 2 * batch.people])
+        )
         assert anchors == positives
         assert len({*anchors, *negatives}) == len(anchors) + len(negatives) == 7
 
 
 def test_a_person_with_many_pictures_is_not_drawn_more_often() -> None:
-    sampler = PairSampler(faces([2, 2, 2, 60]), BatchSettings.model_construct(alike=0.0, people=1, strangers=0), PLAIN, None, 32)
+    sampler = PairSampler(
+        faces([2, 2, 2, 60]), BatchSettings.model_construct(alike=0.0, people=1, strangers=0), PLAIN, None, 32
+    )
     drawn = [int(sampler.draw(np.random.default_rng(seed)).chips[0, 0, 0]) for seed in range(400)]
     assert 60 < drawn.count(3) < 140
 
 
 def test_a_resumed_stream_is_the_same_stream() -> None:
-    sampler = PairSampler(faces([3] * 12), BatchSettings.model_construct(alike=0.0, people=4, strangers=3), AugmentSettings(), None, 32)
+    sampler = PairSampler(
+        faces([3] * 12), BatchSettings.model_construct(alike=0.0, people=4, strangers=3), AugmentSettings(), None, 32
+    )
     first, second = sampler.stream(7, 0), sampler.stream(7, 2)
     whole = [next(first) for _ in range(4)]
     resumed = [next(second) for _ in range(2)]

@@ -55,7 +55,13 @@ def test_an_aligner_learns_where_a_face_lies(monkeypatch: pytest.MonkeyPatch) ->
         placements.append((right, down, size, rng.normal(0, 0.1)))
     teaching = Teaching(np.zeros((200, 4), np.float32), np.array(placements, np.float32))
     faces = Faces(
-        ChipSpec(side_px=96), Chips.whole(np.stack(chips)), np.arange(200), [f"p{n}" for n in range(200)], "d", ["n"] * 200, teaching
+        ChipSpec(side_px=96),
+        Chips.whole(np.stack(chips)),
+        np.arange(200),
+        [f"p{n}" for n in range(200)],
+        "d",
+        ["n"] * 200,
+        teaching,
     )
     aligner, told = fit_aligner(faces, faces, 64, 1)
     assert told["error_deviation"]["right"] < 0.5 * told["unaligned_deviation"]["right"]

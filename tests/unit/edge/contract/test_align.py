@@ -71,7 +71,8 @@ def test_an_answer_is_held_within_where_a_face_can_lie() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"version": 2}, {"input_px": 8}, {"side_px": 500}, {"deviation": [0, 1, 1, 1]}, {"mean": [float("nan"), 0, 0, 0]}]
+    "change",
+    [{"version": 2}, {"input_px": 8}, {"side_px": 500}, {"deviation": [0, 1, 1, 1]}, {"mean": [float("nan"), 0, 0, 0]}],
 )
 def test_another_specification_is_refused(change: dict[str, object]) -> None:
     assert AlignSpec.from_json(SPEC.to_json()) == SPEC
