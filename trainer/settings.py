@@ -81,7 +81,6 @@ class ScheduleSettings(_Table):
     learning_rate: Annotated[float, Field(ge=1e-7, le=1)] = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 200
     patience: Annotated[int, Field(ge=1, description="epochs without a lower EER on the validation people")] = 15
-    mixed_precision: Annotated[bool, Field(description="half precision on a GPU")] = False
 
 
 class AugmentSettings(_Table):

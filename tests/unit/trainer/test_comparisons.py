@@ -41,7 +41,7 @@ def test_the_same_rates_as_all_scores_give(head: Head, monkeypatch: pytest.Monke
 def test_only_high_impostor_scores_are_kept_and_the_rates_are_the_same() -> None:
     embeddings, labels = people(500, 4, noise=0.5)
     found = compare_all(HEADS[3], embeddings, labels)
-    genuine, impostor = score_all_pairs(HEADS[3], embeddings, labels)
+    _, impostor = score_all_pairs(HEADS[3], embeddings, labels)
     assert len(found.impostor) < impostor.size / 2
     assert np.allclose(found.impostor, np.sort(impostor)[-len(found.impostor) :], atol=1e-9)
     assert found.threshold(1e-4) == pytest.approx(threshold_at_fmr(impostor, 1e-4), abs=1e-9)

@@ -1,0 +1,95 @@
+"""Several data sets in one training: people of one name are one, nobody is trained on who is kept out, no photograph is a pair with itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.contract.errors import InputError
+from edge.contract.fingerprint import chip_fingerprint
+from edge.contract.spec import ChipSpec
+from trainer.dataset import load_faces
+from trainer.evaluate import seen_people, unseen_faces
+from trainer.fit import check_start
+from trainer.importer import import_people, read_renaming
+from trainer.layout import Layout
+
+SPEC = ChipSpec(side_px=32)
+
+
+def prepared(folder: Path, pictures: dict[str, list[str]]) -> Path:
+    """A prepared set; a chip is grey as its picture's name is long, so that sets can be told apart."""
+    entries = []
+    for person, names in pictures.items():
+        for name in names:
+            chip = f"chips/{person}/{name}.png"
+            (folder / chip).parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(folder / chip), np.full((32, 32), 10 * len(name), np.uint8))
+            entries.append({"chip": chip, "identity": person, "box": [0, 0, 32, 32]})
+    record = {"layout": "identities", "chip": SPEC.to_json(), "fingerprint": chip_fingerprint(SPEC), "chips": entries, "skipped": []}
+    (folder / "prepared.json").write_text(json.dumps(record))
+    return folder
+
+
+def test_two_sets_are_one_and_a_photograph_of_both_is_taken_once(tmp_path: Path) -> None:
+    first = load_faces(prepared(tmp_path / "a", {"ada": ["1", "22"], "bob": ["1"]}))
+    second = load_faces(prepared(tmp_path / "b", {"ada": ["22", "333"], "eve": ["1"]}))
+    both = first.and_those(second)
+    assert both.identities == ["ada", "bob", "eve"]
+    assert [both.identities[label] for label in both.labels] == ["ada", "ada", "bob", "ada", "eve"]
+    assert both.chips[:][:, 0, 0].tolist() == [10, 20, 10, 30, 10]
+    assert both.digest not in (first.digest, second.digest)
+    assert [len(name) for name in both.of(["eve", "ada"]).names] == [len("chips/ada/1.png"), 16, 17, 15]
+
+
+def test_the_pack_is_made_anew_when_a_chip_changes(tmp_path: Path) -> None:
+    folder = prepared(tmp_path, {"ada": ["1", "22"]})
+    before = load_faces(folder)
+    assert load_faces(folder).digest == before.digest
+    cv2.imwrite(str(folder / "chips/ada/1.png"), np.full((32, 32), 99, np.uint8))
+    after = load_faces(folder)
+    assert after.digest != before.digest
+    assert after.chips.one(0)[0, 0] == 99
+    (folder / "chips/ada/1.png").unlink()
+    with pytest.raises(InputError, match=r"ada/1\.png: missing"):
+        load_faces(folder)
+
+
+def test_a_person_with_many_pictures_counts_with_the_first(tmp_path: Path) -> None:
+    faces = load_faces(prepared(tmp_path, {"ada": [f"{n:02d}" for n in range(12)], "bob": ["1"]})).few_each(10)
+    assert np.bincount(faces.labels).tolist() == [10, 1]
+
+
+def test_evaluation_leaves_out_whom_the_run_used(tmp_path: Path) -> None:
+    folder = prepared(tmp_path / "data", {"ada": ["1", "2"], "bob": ["1", "2"], "eve": ["1", "2"], "dan": ["1", "2"]})
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "run.json").write_text('{"state": "finished"}')
+    split = {"train": ["ada"], "validation": ["bob"], "cohort": ["dan"], "test": ["eve"], "further": ["zoe"]}
+    (run / "split.json").write_text(json.dumps(split))
+    seen = seen_people(run)
+    assert seen == {"ada", "bob", "dan", "zoe"}
+    assert unseen_faces(folder, seen).identities == ["eve"]
+    with pytest.raises(InputError, match="all of its 4 people were used"):
+        unseen_faces(folder, {"ada", "bob", "dan", "eve"})
+    check_start(run, {"validation": ["eve"], "test": [], "cohort": []})
+    with pytest.raises(InputError, match="trained on 2 people whom this one keeps"):
+        check_start(run, {"validation": ["ada"], "test": ["zoe"], "cohort": []})
+
+
+def test_people_of_another_set_get_their_name_there(tmp_path: Path) -> None:
+    for person in ("001", "002", "003"):
+        (tmp_path / "in" / person).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "in" / person / "1.png"), np.zeros((8, 8), np.uint8))
+    table = tmp_path / "same.tsv"
+    table.write_text("# set\tidentity\tname\tcosine\nx\t001\tAda_Byron\t0.9\nx\t002\tBob_Ross\t0.55\n")
+    done = import_people(tmp_path / "in", tmp_path / "out", Layout.IDENTITIES, read_renaming("x-", table))
+    assert sorted(path.name for path in (tmp_path / "out/pictures").iterdir()) == ["Ada_Byron", "x-003"]
+    assert done.left_out == [("002/1.png", "may be a person of another set")]
+    table.write_text("001 Ada\n")
+    with pytest.raises(InputError, match=r"same\.tsv, line 1"):
+        read_renaming("", table)
