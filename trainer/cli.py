@@ -252,13 +252,18 @@ def compare_models(
     if as_json:
         print(json.dumps(rows))
         return
-    table = Table(
-        "model", *(key.replace("tar_", "TAR at FMR ") for key in rows[0] if key not in ("model", "genuine", "impostor"))
-    )
+    keys = [key for key in rows[0] if key not in ("model", "genuine", "impostor")]
+    titles = {"eer": "EER", "ms_a_face": "ms a face"}
+    table = Table("model", *(titles.get(key, key.replace("tar_", "TAR at FMR ")) for key in keys))
     for row in rows:
-        shown = [f"{v[0]:.2%} ({v[1]:.1%}-{v[2]:.1%})" if isinstance(v, list) else f"{v:.2f}" if isinstance(v, float) else str(v)
-                 for key, v in row.items() if key not in ("model", "genuine", "impostor")]  # fmt: skip
-        table.add_row(row["model"], *shown)
+        shown = [row.get(key, "") for key in keys]
+        table.add_row(
+            row["model"],
+            *(
+                f"{v[0]:.2%}\n{v[1]:.1%}-{v[2]:.1%}" if isinstance(v, list) else f"{v:.2f}" if isinstance(v, float) else str(v)
+                for v in shown
+            ),
+        )
     console.print(table)
     console.print(f"{rows[0]['genuine']} genuine and {rows[0]['impostor']} impostor comparisons, 95 % intervals over people")
     console.print(f"curves: {out / 'models.png'}")

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from edge.contract.errors import InputError
-from edge.contract.score import Head
+from edge.contract.score import Head, score
 from trainer.comparisons import compare_all
 from trainer.dataset import Chips
 from trainer.evaluate import Subject, load_subject, unseen_faces
@@ -70,8 +70,6 @@ def _subject(name: str, folder: Path, names: list[str]) -> tuple[Subject, int]:
 
 def _milliseconds(subject: Subject, chips: Chips) -> float:
     """Median time of one chip in, scores against 20 anchors out."""
-    from edge.contract.score import score
-
     anchors = subject.embed(chips[:ANCHORS])
     spent = []
     for at in range(min(TIMED, len(chips))):

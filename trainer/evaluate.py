@@ -66,7 +66,8 @@ def load_subject(path: Path) -> Subject:
     embedder = Embedder(model)
 
     def embed(chips: Chips | NDArray[np.uint8]) -> NDArray[np.float32]:
-        told = track(range(len(chips)), f"embedding by {path.name}", console=Console(stderr=True))
+        quick = len(chips) < 500
+        told = track(range(len(chips)), f"embedding by {path.name}", console=Console(stderr=True), disable=quick)
         return np.stack([embedder.embed(chips[at : at + 1][0]) for at in told])
 
     return Subject(f"{path.name} ({model.tower.input.dtype})", model.head, embed)

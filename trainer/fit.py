@@ -97,7 +97,9 @@ def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = 
         0.0, total, warmup_target=schedule.learning_rate, warmup_steps=min(schedule.warmup_steps, total // 4)
     )
     targets = train.teaching.vectors if train.teaching else None
-    model = Siamese(tower, head, keras.optimizers.Adam(rate, clipnorm=1.0), recipe.loss, train.labels, targets)
+    average = {"use_ema": True, "ema_momentum": schedule.average} if schedule.average else {}
+    optimizer = keras.optimizers.Adam(rate, clipnorm=1.0, **average)
+    model = Siamese(tower, head, optimizer, recipe.loss, train.labels, targets)
     progressed = restore_last(run, model)
     if recipe.tower.init and progressed.epoch == 0:
         # What it starts from is the first to beat: a training that only makes it worse for others hands back the start.
@@ -128,7 +130,11 @@ def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = 
                 raise InputError(f"{run}: the loss is no longer a number; start again with a lower --learning-rate")
             took = time.monotonic() - began
             progressed.epoch += 1
-            row, cost = _validate(head, tower, validation, val_placements, recipe)
+            with model.averaged():
+                row, cost = _validate(head, tower, validation, val_placements, recipe)
+                better = cost < progressed.best_cost
+                if better:
+                    save_best(run, model)
             row = {
                 "epoch": progressed.epoch,
                 "loss": float(np.mean(losses)),
@@ -142,9 +148,8 @@ def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = 
                 print(f"epoch {progressed.epoch}: {told}", file=sys.stderr, flush=True)
             progressed.history.append(row)
             progressed.seconds = time.monotonic() - started
-            if cost < progressed.best_cost:
+            if better:
                 progressed.best_cost, progressed.best_eer, progressed.best_epoch = cost, row["val_eer"], progressed.epoch
-                save_best(run, model)
             save_last(run, model, progressed)
             with board.as_default(step=progressed.epoch):
                 for name, value in row.items():

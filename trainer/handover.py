@@ -15,6 +15,8 @@ from trainer.run import read_run
 
 HANDOVER = "chips.npz"
 CALIBRATION_CHIPS = 300
+# Each costs half a kilobyte of the model file; mean and deviation of scores need no more.
+COHORT_CHIPS = 128
 
 
 def write_handover(run: Path, data: Path) -> None:
@@ -32,5 +34,11 @@ def write_handover(run: Path, data: Path) -> None:
     rows = np.random.default_rng(0).permutation(len(train.chips))[:CALIBRATION_CHIPS]
     _, first = np.unique(cohort.labels, return_index=True)
     out = io.BytesIO()
-    np.savez(out, calibration=train.chips[rows], test=test.chips[:], test_labels=test.labels, cohort=cohort.chips[first])
+    np.savez(
+        out,
+        calibration=train.chips[rows],
+        test=test.chips[:],
+        test_labels=test.labels,
+        cohort=cohort.chips[first[:COHORT_CHIPS]],
+    )
     write_atomically(run / HANDOVER, out.getvalue())

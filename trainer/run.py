@@ -69,8 +69,10 @@ def open_run(
     path = run / RECORD
     if path.exists():
         before = read_run(run)
+        # A knob that came later was at its default then.
+        started_with = _flat(Recipe().model_dump(mode="json")) | _flat(before["settings"])
         for key, value in _flat(record["settings"]).items():
-            had = _flat(before["settings"]).get(key)
+            had = started_with[key]
             if had != value:
                 raise InputError(
                     f"{path}: this run was started with {key} = {had}, asked for is {value}; choose another --run folder, or delete it"

@@ -80,6 +80,9 @@ class ScheduleSettings(_Table):
     steps: Annotated[int, Field(ge=1, le=100000, description="steps an epoch")] = 100
     learning_rate: Annotated[float, Field(ge=1e-7, le=1)] = 1e-3
     warmup_steps: Annotated[int, Field(ge=0)] = 200
+    average: Annotated[
+        float, Field(ge=0, lt=1, description="momentum of the average of the weights that is judged; 0: none")
+    ] = 0.0
     patience: Annotated[int, Field(ge=1, description="epochs without a lower EER on the validation people")] = 15
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -79,6 +81,20 @@ class Siamese:
         own = self._labels[None, :] == tf.gather(self._labels, rows[: 2 * people])[:, None]
         others = tf.where(own, -1e9, scale * cosines)
         return tf.reduce_mean(tf.nn.softplus(tf.reduce_logsumexp(others, axis=-1) - wanted))
+
+    @contextmanager
+    def averaged(self) -> Iterator[None]:
+        """Within, the weights are their moving average, where the optimiser keeps one (Polyak and Juditsky 1992)."""
+        if not self.optimizer.use_ema:
+            yield
+            return
+        kept = [np.asarray(variable) for variable in self.variables]
+        self.optimizer.finalize_variable_values(self.variables)
+        try:
+            yield
+        finally:
+            for variable, value in zip(self.variables, kept, strict=True):
+                variable.assign(value)
 
     def weights(self) -> list[Any]:
         """What the verifier needs."""

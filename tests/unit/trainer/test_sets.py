@@ -1,4 +1,4 @@
-"""Several data sets in one training: people of one name are one, nobody is trained on who is kept out, no photograph is a pair with itself."""
+"""Several data sets in one training: people of one name are one, no photograph is a pair with itself, nobody kept out is trained on."""
 
 from __future__ import annotations
 
@@ -30,7 +30,13 @@ def prepared(folder: Path, pictures: dict[str, list[str]]) -> Path:
             (folder / chip).parent.mkdir(parents=True, exist_ok=True)
             cv2.imwrite(str(folder / chip), np.full((32, 32), 10 * len(name), np.uint8))
             entries.append({"chip": chip, "identity": person, "box": [0, 0, 32, 32]})
-    record = {"layout": "identities", "chip": SPEC.to_json(), "fingerprint": chip_fingerprint(SPEC), "chips": entries, "skipped": []}
+    record = {
+        "layout": "identities",
+        "chip": SPEC.to_json(),
+        "fingerprint": chip_fingerprint(SPEC),
+        "chips": entries,
+        "skipped": [],
+    }
     (folder / "prepared.json").write_text(json.dumps(record))
     return folder
 
