@@ -21,7 +21,7 @@ from trainer.settings import AugmentSettings
 layers = keras.layers
 
 INPUT_SHRINK = 4
-BATCH, STEPS, LEARNING_RATE = 128, 2500, 2e-3
+BATCH, LEARNING_RATE = 128, 2e-3
 # Moved further than boxes and heads move, so that what is rare in the data is learned as well.
 _JITTER = AugmentSettings(
     rotate_deg=0, scale=0, shift=0, mirror_chance=0, contrast=0.3, brightness=25, shade=30, coarse_chance=0.3
@@ -59,7 +59,7 @@ def build_aligner(input_px: int) -> keras.Model:
     return keras.Model(pixels, layers.Dense(4, name="placement")(x), name="aligner")
 
 
-def fit_aligner(train: Faces, validation: Faces, side_px: int, seed: int) -> tuple[Aligner, dict[str, Any]]:
+def fit_aligner(train: Faces, validation: Faces, side_px: int, steps: int, seed: int) -> tuple[Aligner, dict[str, Any]]:
     """An aligner for chips like those of `train`, and how far it is off on `validation`, a standard deviation for each output.
 
     Raises:
@@ -75,10 +75,10 @@ def fit_aligner(train: Faces, validation: Faces, side_px: int, seed: int) -> tup
     spec = AlignSpec(ALIGN_VERSION, chip_px // INPUT_SHRINK, side_px, tuple(map(float, mean)), tuple(map(float, deviation)))  # type: ignore[arg-type]
     network = build_aligner(spec.input_px)
     network.compile(
-        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, STEPS)), keras.losses.Huber(delta=1.0)
+        keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)), keras.losses.Huber(delta=1.0)
     )
     rng = np.random.default_rng((seed, 1))
-    told = track(range(STEPS), "aligner", console=Console(stderr=True), disable=not sys.stderr.isatty())
+    told = track(range(steps), "aligner", console=Console(stderr=True), disable=not sys.stderr.isatty())
     for _ in told:
         rows = rng.integers(0, len(train.labels), BATCH)
         pictures, targets = zip(*(_moved(train.chips.one(row), wanted[row], spec, rng) for row in rows), strict=True)

@@ -83,7 +83,7 @@ def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = 
         write_record(run, record)
         save_aligner(run, aligner)
     if recipe.tower.align and aligner is None:
-        aligner, record["aligner"] = fit_aligner(train, validation, side_px, recipe.seed)
+        aligner, record["aligner"] = fit_aligner(train, validation, side_px, recipe.tower.align_steps, recipe.seed)
         write_record(run, record)
         save_aligner(run, aligner)
     placements, val_placements = (aligner.placements(faces.chips) if aligner else None for faces in (train, validation))

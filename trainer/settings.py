@@ -45,6 +45,7 @@ class TowerSettings(_Table):
     ] = ""
     side: Annotated[int, Field(ge=0, le=256, description="pixels that the tower sees; 0: the whole chip")] = 0
     align: Annotated[bool, Field(description="a small network finds the face in the chip first")] = False
+    align_steps: Annotated[int, Field(ge=1, le=100000, description="steps that the aligner is trained for")] = 2500
     inner: Annotated[float, Field(gt=0, le=1, description="share of the maps inside the resnet's blocks that are kept")] = 1.0
     normalise: Annotated[bool, Field(description="the head compares directions, not lengths")] = False
     squared: Annotated[bool, Field(description="the head sums squared differences")] = False

@@ -42,7 +42,6 @@ def test_without_jitter_training_sees_what_the_device_cuts() -> None:
 
 def test_an_aligner_learns_where_a_face_lies(monkeypatch: pytest.MonkeyPatch) -> None:
     """Faces here are a bright square on grey; the teacher's placements are those they were drawn at."""
-    monkeypatch.setattr("trainer.aligner.STEPS", 150)
     monkeypatch.setattr("trainer.aligner.BATCH", 32)
     rng = np.random.default_rng(0)
     chips, placements = [], []
@@ -63,12 +62,12 @@ def test_an_aligner_learns_where_a_face_lies(monkeypatch: pytest.MonkeyPatch) ->
         ["n"] * 200,
         teaching,
     )
-    aligner, told = fit_aligner(faces, faces, 64, 1)
+    aligner, told = fit_aligner(faces, faces, 64, 150, 1)
     assert told["error_deviation"]["right"] < 0.5 * told["unaligned_deviation"]["right"]
     assert told["error_deviation"]["down"] < 0.5 * told["unaligned_deviation"]["down"]
     assert aligner.spec.input_px == 24
     with pytest.raises(InputError, match="trainer teach"):
-        fit_aligner(Faces(faces.spec, faces.chips, faces.labels, faces.identities, "d", faces.names), faces, 64, 1)
+        fit_aligner(Faces(faces.spec, faces.chips, faces.labels, faces.identities, "d", faces.names), faces, 64, 150, 1)
 
 
 def test_a_smaller_tower_is_cut_out_of_a_trained_one(tmp_path: Path) -> None:

@@ -1,0 +1,130 @@
+"""A recipe with a teacher and an aligner, on drawn people, from the data set to the device's file. The teacher here is made up."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.contract.align import crop, shrink
+from edge.contract.modelfile import read_model
+from edge.contract.runtime import Embedder
+from trainer.dataset import Teaching, load_faces
+from trainer.teach import write_teaching
+
+RECIPE = """
+[chip]
+side = 96
+scale = 1.4
+[tower]
+side = 64
+align = true
+align_steps = 30
+normalise = true
+squared = true
+[loss]
+pairs = 0.0
+teacher = 20.0
+contrast = 0.1
+[batch]
+people = 12
+strangers = 4
+alike = 0.5
+[schedule]
+epochs = 2
+steps = 6
+average = 0.9
+"""
+FIT = ("fit", "--recipe", "own.toml", "--data", "data", "--data", "more", "--seed", "1")
+
+
+def typed(folder: Path, module: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run([sys.executable, "-m", module, *words], cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two taught data sets that share people, and a finished run on both with its int8 file."""
+    folder = tmp_path_factory.mktemp("recipes")
+    (folder / "own.toml").write_text(RECIPE)
+    for name, people, seed in (("data", "60", "1"), ("more", "75", "1")):
+        typed(folder, "trainer", "draw", f"people-{name}", "--people", people, "--pictures", "4", "--seed", seed)
+        typed(folder, "trainer", "import", "people", f"people-{name}", "--data", name)
+        typed(folder, "trainer", "prepare", name, "--recipe", "own.toml", "--several", "largest", "--json")
+        faces = load_faces(folder / name)
+        rng = np.random.default_rng(0)
+        vectors = rng.normal(size=(200, 128))[faces.labels] + 0.1 * rng.normal(size=(len(faces.labels), 128))
+        placements = np.array([0.0, 0.02, 0.7, 0.0]) + rng.normal(size=(len(faces.labels), 4)) * [0.01, 0.01, 0.02, 2.0]
+        write_teaching(
+            folder / name, faces.names, Teaching(vectors.astype(np.float32), placements.astype(np.float32)), made_by="a test"
+        )
+    typed(folder, "trainer", *FIT, "--run", "run")
+    typed(folder, "export", "tflite", "--quantize", "run", "-o", "int8.tflite")
+    return folder
+
+
+def test_nobody_of_a_further_set_is_trained_on_who_is_kept_out(workshop: Path) -> None:
+    split = json.loads((workshop / "run/split.json").read_text())
+    kept = {name for part in ("test", "validation", "cohort") for name in split[part]}
+    assert len(split["further"]) == 15  # the other sixty are those of the first set
+    assert kept.isdisjoint({*split["train"], *split["further"]})
+    record = json.loads((workshop / "run/run.json").read_text())
+    assert record["trained_on"]["people"] == 75 - len(kept)
+    assert record["head"]["chosen"] in ("equal", "fitted")
+    assert record["aligner"]["validation_pictures"] > 0
+
+
+def test_the_device_sees_the_square_that_the_aligner_found(workshop: Path) -> None:
+    model = read_model(workshop / "int8.tflite")
+    assert model.aligner is not None
+    assert model.head.squared
+    assert model.head.normalise
+    assert (model.chip.side_px, model.tower.input.shape) == (96, (1, 64, 64, 1))
+    with np.load(workshop / "run/chips.npz") as saved:
+        chip = saved["test"][0]
+    embedder = Embedder(model)
+    assert embedder._aligner is not None
+    placement = model.aligner.spec.placement(embedder._aligner.run(shrink(chip, 24)))
+    assert np.array_equal(embedder.view(chip), crop(chip, placement, 64))
+    assert embedder.embed(chip).shape == (128,)
+    assert model.record["parity"]["median_cosine"] > 0.97
+
+
+def test_a_start_is_the_first_to_beat(workshop: Path) -> None:
+    typed(
+        workshop, "trainer", *FIT, "--run", "again", "--init", "run", "--epochs", "1", "--steps", "2", "--learning-rate", "1e-7"
+    )
+    record = json.loads((workshop / "again/run.json").read_text())
+    assert record["aligner"]["taken_from"] == "run"
+    assert record["start"]["val_eer"] == pytest.approx(json.loads((workshop / "run/run.json").read_text())["val_eer"], abs=0.02)
+    other = typed(workshop, "trainer", *FIT[:-1], "2", "--run", "other", "--init", "run", code=3)
+    assert "people whom this one keeps for its figures" in other.stderr
+
+
+def test_the_report_and_the_comparison_are_on_people_unseen(workshop: Path) -> None:
+    told = typed(workshop, "trainer", "evaluate", "int8.tflite", "--run", "run", "--data", "data", "--json")
+    figures = json.loads(told.stdout)
+    split = json.loads((workshop / "run/split.json").read_text())
+    assert figures["people"] == len(split["test"])
+    page = (workshop / "evaluation/report.html").read_text()
+    assert "data:image/png;base64," in page
+    assert 'src="http' not in page
+    rows = json.loads(
+        typed(workshop, "trainer", "compare-models", "int8.tflite", "run", "--run", "run", "--data", "data", "--json").stdout
+    )
+    assert [row["genuine"] for row in rows] == [figures["genuine"]] * 2
+    assert rows[0]["bytes"] == (workshop / "int8.tflite").stat().st_size
+
+
+def test_a_damaged_aligner_is_refused(workshop: Path) -> None:
+    data = bytearray((workshop / "int8.tflite").read_bytes())
+    at = data.rindex(b"TFL3") + 400
+    data[at] ^= 1
+    (workshop / "damaged.tflite").write_bytes(bytes(data))
+    assert "damaged" in typed(workshop, "edge", "model", "show", "damaged.tflite", code=5).stderr
