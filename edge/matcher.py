@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.score import Head, score
+from edge.contract.score import Head, compare, place
 from edge.gallery import Subject
 from edge.reasons import Reason
 
@@ -29,13 +29,13 @@ class Matcher:
         sizes = [len(subject.templates) for subject in subjects]
         self._starts = np.cumsum([0, *sizes])[:-1]
         empty = np.empty((0, head.size), np.float32)
-        self._templates = np.concatenate([empty, *(subject.templates for subject in subjects)])
+        self._templates = place(head, np.concatenate([empty, *(subject.templates for subject in subjects)]))
 
     def match(self, probe: NDArray[np.float32], threshold: float) -> Match | Reason:
         """The one subject whose score for `probe`, float32 [D], reaches `threshold`, or the reason why there is none."""
         if not self._names:
             return Reason.EMPTY_GALLERY
-        best = np.maximum.reduceat(score(self._head, probe, self._templates), self._starts)
+        best = np.maximum.reduceat(compare(self._head, place(self._head, probe[None]), self._templates), self._starts)
         above = np.flatnonzero(best >= threshold)
         if len(above) == 0:
             return Reason.NO_MATCH

@@ -47,15 +47,17 @@ def operating_points(genuine: NDArray[np.float64], impostor: NDArray[np.float64]
 
 
 def parity(
-    head: Head, from_float: NDArray[np.float32], from_file: NDArray[np.float32], labels: NDArray[np.int64]
+    in_float: tuple[Head, NDArray[np.float32]], in_file: tuple[Head, NDArray[np.float32]], labels: NDArray[np.int64]
 ) -> dict[str, Any]:
-    """How the file's embeddings and EER differ from the float model's, on the same chips.
+    """How the file's embeddings and EER differ from the float model's, on the same chips; each with its head, whose cohorts are
+    embedded by the one and by the other.
 
     Raises:
         GateMissed: they differ by more than a quantised model may.
     """
+    from_float, from_file = in_float[1], in_file[1]
     cosine = (from_float * from_file).sum(1) / (np.linalg.norm(from_float, axis=1) * np.linalg.norm(from_file, axis=1) + 1e-12)
-    eer_float, eer_file = (eer(*score_all_pairs(head, e, labels))[0] for e in (from_float, from_file))
+    eer_float, eer_file = (eer(*score_all_pairs(*side, labels))[0] for side in (in_float, in_file))
     figures = {
         "chips": len(labels),
         "median_cosine": float(np.median(cosine)),

@@ -23,7 +23,7 @@ _END_RECORD = b"PK\x05\x06"
 
 
 def pack(
-    flatbuffer: bytes, record: dict[str, Any], arrays: dict[str, NDArray[np.float32]], files: dict[str, bytes] | None = None
+    flatbuffer: bytes, record: dict[str, Any], arrays: dict[str, NDArray[Any]], files: dict[str, bytes] | None = None
 ) -> bytes:
     """The bytes of a model file. `record` names its arrays and files as {"file": ..., "sha256": ...}, see `array_entry`."""
     out = io.BytesIO(flatbuffer)
@@ -40,14 +40,14 @@ def pack(
     return unsealed + seal(unsealed)
 
 
-def array_bytes(array: NDArray[np.float32]) -> bytes:
+def array_bytes(array: NDArray[Any]) -> bytes:
     """An array in the .npy format, version 1.0."""
     out = io.BytesIO()
     np.lib.format.write_array(out, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return out.getvalue()
 
 
-def array_entry(name: str, array: NDArray[np.float32]) -> dict[str, str]:
+def array_entry(name: str, array: NDArray[Any]) -> dict[str, str]:
     """How the metadata name an array."""
     return {"file": name, "sha256": hashlib.sha256(array_bytes(array)).hexdigest()}
 

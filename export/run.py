@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.contract.align import AlignSpec, crop, shrink
 from edge.contract.errors import InputError
 from edge.contract.fingerprint import chip_fingerprint
-from edge.contract.score import Head
+from edge.contract.score import Cohort, Head
 from edge.contract.spec import ChipSpec
 from export.quiet import quiet
 
@@ -79,7 +79,9 @@ def read_run(path: Path) -> Run:
             chips = {name: saved[name] for name in ("calibration", "test", "test_labels", "cohort")}
         with np.load(path / "head.npz", allow_pickle=False) as saved:
             kind = bool(saved["normalise"]), bool(saved["squared"])
-            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind)
+            nearest = int(saved.get("nearest", 0))
+            cohort = Cohort(saved["cohort"], nearest, float(saved["ceiling"])) if nearest else None
+            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
         tower = keras.models.load_model(path / "tower.keras", compile=False)
         aligns = (path / "align.json").exists()
         align = AlignSpec.from_json(json.loads((path / "align.json").read_text())) if aligns else None

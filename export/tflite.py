@@ -18,8 +18,9 @@ from edge.contract.align import shrink
 from edge.contract.errors import GateMissed
 from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.modelfile import SCHEMA_VERSION, ModelFile, TensorSpec, model_id_of, parse_model
+from edge.contract.quantise import quantise
 from edge.contract.runtime import Embedder, runtime_name
-from edge.contract.score import score_all_pairs
+from edge.contract.score import make_cohort, score_all_pairs
 from export.convert import inspect, to_tflite
 from export.measure import operating_points, parity
 from export.package import array_entry, pack, write_file
@@ -50,21 +51,28 @@ def export_tflite(run: Run, out: Path, *, quantize: bool, name: str, command: st
         small = np.stack([shrink(chip, run.align.input_px) for chip in run.calibration])
         aligner = _convert(run.aligner, small, quantize)
     record = _record(run, tower, aligner, name, command)
-    arrays = {HEAD_NAME: run.head.weights, COHORT_NAME: np.empty((0, run.head.size), np.float32)}
+    arrays = {HEAD_NAME: run.head.weights, COHORT_NAME: np.empty((0, run.head.size), tower.output.dtype)}
     more = {ALIGNER_NAME: aligner.flatbuffer} if aligner else {}
 
     # The file measures itself: without figures first, then again with them, read by the device's own reader each time.
     bare = parse_model(pack(tower.flatbuffer, _with_arrays(record, arrays), arrays, more), out)
     embedder = Embedder(bare)
     from_file = _embed(embedder, run.test, "measuring the file")
-    record["parity"] = parity(run.head, run.embed(run.test), from_file, run.test_labels)
-    genuine, impostor = score_all_pairs(run.head, from_file, run.test_labels)
+    strangers = _embed(embedder, run.cohort, "embedding the cohort")
+    arrays[COHORT_NAME] = _as_output(strangers, tower.output)
+    head = replace(run.head, cohort=None)
+    if run.head.cohort:
+        # The file's own embeddings of the same people, and their own nearness to each other.
+        cohort = make_cohort(head, strangers, run.head.cohort.nearest)
+        record["head"]["cohort"] = {"nearest": cohort.nearest, "ceiling": cohort.ceiling}
+        head = replace(head, cohort=cohort)
+    record["parity"] = parity((run.head, run.embed(run.test)), (head, from_file), run.test_labels)
+    genuine, impostor = score_all_pairs(head, from_file, run.test_labels)
     record["operating_points"] = operating_points(genuine, impostor)
     if not record["operating_points"]:
         raise GateMissed(
             f"{impostor.size} impostor comparisons of held-out people support no operating point; train on more people"
         )
-    arrays[COHORT_NAME] = _embed(embedder, run.cohort, "embedding the cohort")
     data = pack(tower.flatbuffer, _with_arrays(record, arrays), arrays, more)
     model = parse_model(data, out)
     again = Embedder(model).embed(run.test[0])
@@ -81,6 +89,10 @@ def _convert(network: Any, seen: NDArray[np.uint8], quantize: bool) -> Converted
 
 def _embed(embedder: Embedder, chips: NDArray[np.uint8], what: str) -> NDArray[np.float32]:
     return np.stack([embedder.embed(chip) for chip in track(chips, what, console=Console(stderr=True))])
+
+
+def _as_output(embeddings: NDArray[np.float32], output: TensorSpec) -> NDArray[Any]:
+    return quantise(embeddings, output.scale, output.zero_point) if output.dtype == "int8" else embeddings
 
 
 def _record(run: Run, tower: Converted, aligner: Converted | None, name: str, command: str) -> dict[str, Any]:
@@ -123,6 +135,6 @@ def _record(run: Run, tower: Converted, aligner: Converted | None, name: str, co
     }
 
 
-def _with_arrays(record: dict[str, Any], arrays: dict[str, NDArray[np.float32]]) -> dict[str, Any]:
+def _with_arrays(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     head = record["head"] | {"weights": array_entry(HEAD_NAME, arrays[HEAD_NAME])}
     return record | {"head": head, "cohort": array_entry(COHORT_NAME, arrays[COHORT_NAME])}

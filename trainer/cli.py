@@ -19,7 +19,7 @@ from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout, check_identity, chosen_layout, layout_of
 from trainer.prepare import Several, reasons
 from trainer.prepare import prepare as prepare_pictures
-from trainer.settings import Network, chip_of, read_recipe, recipe_names
+from trainer.settings import Network, Precision, chip_of, read_recipe, recipe_names
 
 app = typer.Typer(
     help="Data sets, training and evaluation of the face verifier.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -163,6 +163,9 @@ def fit(
     patience: Annotated[int | None, typer.Option(min=1)] = None,
     seed: Annotated[int | None, typer.Option(min=0)] = None,
     minutes: Annotated[float | None, typer.Option(min=0.01, help="End after the epoch in which this time is over.")] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="What the tower is trained in; auto: mixed where the GPU or processor has bfloat16.")
+    ] = Precision.AUTO,
     as_json: AsJson = False,
 ) -> None:
     """Trains the Siamese network; writes curves, the split, the weights and a report into the run's folder."""
@@ -174,7 +177,7 @@ def fit(
     )  # fmt: skip
     folders = data or [Path("data")]
     try:
-        record = train(folders, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]))
+        record = train(folders, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]), precision=precision)
     except KeyboardInterrupt:
         Console(stderr=True).print(f"{run}: stopped; the same command goes on after the last whole epoch")
         raise

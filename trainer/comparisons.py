@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 
 from edge.contract.metrics import Rate, rate
-from edge.contract.score import Head, score_all_pairs, sigmoid
+from edge.contract.score import Head, place, score_all_pairs, sigmoid
 
 ROWS = 256  # embeddings compared with all others at a time
 SAMPLE = 1500  # embeddings on which it is found how many impostor scores are worth keeping
@@ -126,13 +126,14 @@ def compare_all(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.
     Raises:
         ValueError: there is no genuine or no impostor comparison.
     """
-    points = _as_points(head, embeddings)
+    placed = place(head, embeddings)
+    points, penalty = placed.points, placed.penalty / 2
     kind = "sqeuclidean" if head.squared else "cityblock"
     floor = _floor(head, embeddings, labels)
     genuine, genuine_rows, impostor, impostor_rows, impostors = [], [], [], [], 0
     histogram = np.zeros((2, 100), np.int64)
     for at in range(0, len(labels), ROWS):
-        scores = sigmoid(head.bias - cdist(points[at : at + ROWS], points[at:], kind))
+        scores = sigmoid(head.bias - cdist(points[at : at + ROWS], points[at:], kind) - penalty[at : at + ROWS, None] - penalty[None, at:])
         rows = np.arange(len(scores))
         later = np.arange(scores.shape[1])[None, :] > rows[:, None]
         same = labels[at : at + ROWS, None] == labels[None, at:]
@@ -148,15 +149,6 @@ def compare_all(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.
         raise ValueError(f"{len(kept[0])} genuine and {impostors} impostor comparisons: at least one of each is needed")
     first, second = np.argsort(kept[0], kind="stable"), np.argsort(kept[2], kind="stable")
     return Comparisons(kept[0][first], kept[1][first], kept[2][second], kept[3][second], impostors, labels, histogram)
-
-
-def _as_points(head: Head, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    # Weights are not negative, so that a weighted distance is a plain one between scaled points.
-    points = embeddings.astype(np.float64)
-    if head.normalise:
-        points = points / np.maximum(np.linalg.norm(points, axis=1, keepdims=True), 1e-12)
-    weights = head.weights.astype(np.float64)
-    return points * (np.sqrt(weights) if head.squared else weights)
 
 
 def _floor(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> float:

@@ -16,8 +16,17 @@ from edge.contract.spec import ChipSpec
 from trainer.files import write_atomically
 from trainer.prepare import MANIFEST, read_manifest
 
-# Cohort and test are for the exporter and the report; training never sees them, validation only chooses the epoch.
-SPLIT_SHARES = {"test": 0.10, "cohort": 0.05, "validation": 0.10, "train": 0.75}
+# Cohort and test are for the exporter and the report; training never sees them, validation only chooses the epoch. The cohort has
+# two pieces, so that test and validation people are those of trainings from before it had the second.
+SPLIT_SHARES = (("test", 0.10), ("cohort", 0.05), ("validation", 0.10), ("cohort", 0.05), ("train", 0.70))
+# Of a further set, as many of its people are kept for the cohort: faces of another camera and place are strangers too.
+FURTHER_COHORT_SHARE, FURTHER_COHORT_MOST = 0.2, 96
+# A set of fewer people is somebody's own: its people are to be trained on.
+FURTHER_COHORT_LEAST_PEOPLE = 100
+# In a split, the people whom further sets lend to the cohort.
+FURTHER_COHORT = "further_cohort"
+# What all of a cohort may have: each costs an eighth of a kilobyte of the model file.
+COHORT_MOST = 512
 # Pictures of one person that count where people are compared.
 PICTURES_EACH = 10
 # All chips of a set in one file that is mapped, not read: memory holds what the last batches asked for.
@@ -223,13 +232,36 @@ def split_identities(faces: Faces, seed: int) -> dict[str, list[str]]:
             f"{len(several)} people with two or more pictures: at least 10 are needed for a split by identity; "
             "add people with `trainer import lfw` or any folder of person folders"
         )
-    split: dict[str, list[str]] = {part: [] for part in SPLIT_SHARES}
+    split: dict[str, list[str]] = {part: [] for part, _ in SPLIT_SHARES}
     for group in (several, single):
-        ordered = sorted(group, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())
+        ordered = _shuffled(group, seed)
         taken = 0
-        for part, share in SPLIT_SHARES.items():
-            least = 2 if group is several and part != "train" else 0
+        for part, share in SPLIT_SHARES:
+            least = {"test": 2, "validation": 2, "cohort": 1}.get(part, 0) if group is several else 0
             count = len(ordered) - taken if part == "train" else max(least, round(share * len(ordered)))
             split[part] += ordered[taken : taken + count]
             taken += count
     return {part: sorted(names) for part, names in split.items()}
+
+
+def further_cohort(further: list[Faces], main: Faces, seed: int) -> list[str]:
+    """Whom further sets lend to the cohort: a fifth of each, nobody who is in `main`, by a hash of the name and the seed."""
+    chosen: list[str] = []
+    for faces in further:
+        if len(faces.identities) < FURTHER_COHORT_LEAST_PEOPLE:
+            continue
+        free = sorted({*faces.identities} - {*main.identities, *chosen})
+        chosen += _shuffled(free, seed)[: min(FURTHER_COHORT_MOST, round(FURTHER_COHORT_SHARE * len(faces.identities)))]
+    return sorted(chosen)
+
+
+def cohort_chips(together: Faces, split: dict[str, list[str]]) -> Chips:
+    """One chip of each person of the cohort: of all whom further sets lend, filled up with those of the first set."""
+    lent = split.get(FURTHER_COHORT, [])
+    first = split["cohort"][: max(0, COHORT_MOST - len(lent))]
+    faces = together.of([*lent, *first])
+    return faces.chips.only(faces.rows_few_each(1))
+
+
+def _shuffled(names: list[str], seed: int) -> list[str]:
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())

@@ -20,7 +20,7 @@ from edge.contract.metrics import rate
 from edge.contract.modelfile import read_model
 from edge.contract.score import Head, score
 from trainer.comparisons import Comparisons, compare_all, fold_errors, pair_errors
-from trainer.dataset import PICTURES_EACH, Chips, Faces, load_faces
+from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Chips, Faces, load_faces
 from trainer.enrolled import evaluate_enrolled
 from trainer.prepare import read_manifest
 from trainer.run import FURTHER, SPLIT, read_run
@@ -81,7 +81,7 @@ def seen_people(run: Path) -> set[str]:
     """
     read_run(run)
     split = json.loads((run / SPLIT).read_text())
-    return {name for part in ("train", "validation", "cohort", FURTHER) for name in split.get(part, [])}
+    return {name for part in ("train", "validation", "cohort", FURTHER, FURTHER_COHORT) for name in split.get(part, [])}
 
 
 def unseen_faces(folder: Path, seen: set[str]) -> Faces:

@@ -8,6 +8,7 @@ import json
 import shutil
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +20,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
 from edge.contract.metrics import eer, fnmr, supports_fmr, threshold_at_fmr
-from edge.contract.score import score_all_pairs
+from edge.contract.score import score_all_pairs, with_cohort
 from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
-from trainer.dataset import PICTURES_EACH, Faces, load_faces
+from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Chips, Faces, cohort_chips, load_faces
 from trainer.files import write_atomically
 from trainer.head import fit_head
 from trainer.networks import SiameseHead, build_tower, initialise
 from trainer.pairs import PairSampler
+from trainer.precision import computing_in
 from trainer.run import (
     CHECKPOINTS,
     FURTHER,
@@ -39,7 +41,7 @@ from trainer.run import (
     save_last,
     write_record,
 )
-from trainer.settings import Recipe, chip_of
+from trainer.settings import Precision, Recipe, chip_of
 from trainer.step import Siamese, unit
 from trainer.teach import load_taught
 from trainer.verifier import Verifier, embed, load_aligner, save_aligner, save_verifier
@@ -52,7 +54,15 @@ SAMPLE = 256  # pictures that pruning is measured on
 COMPARED_AT = (1e-2, 1e-3, 1e-4)
 
 
-def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = None, command: str = "") -> dict[str, Any]:
+def fit(
+    data: list[Path],
+    run: Path,
+    recipe: Recipe,
+    *,
+    minutes: float | None = None,
+    command: str = "",
+    precision: Precision = Precision.AUTO,
+) -> dict[str, Any]:
     """Trains into the folder `run`, or goes on where a killed run stopped. Returns the record in run.json.
 
     The people of the first set are split; further sets are for training only, without anyone whom the split keeps out of it.
@@ -66,7 +76,7 @@ def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = 
     together = main
     for extra in further:
         together = together.and_those(extra)
-    record, split = open_run(run, recipe, main, together, data, command)
+    record, split = open_run(run, recipe, main, further, together, data, command)
     if record["state"] == "finished":
         return record
     train = together.of([*split["train"], *split[FURTHER]])
@@ -87,8 +97,13 @@ def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = 
         write_record(run, record)
         save_aligner(run, aligner)
     placements, val_placements = (aligner.placements(faces.chips) if aligner else None for faces in (train, validation))
+    strangers = cohort_chips(together, split) if recipe.tower.cohort else None
+    judges = _Judges(validation, val_placements, strangers, aligner.placements(strangers) if aligner and strangers else None, recipe)
 
-    tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe))
+    # The tower that is judged and saved is float32 whatever the one that is trained computes in.
+    finished = build_tower(recipe.tower, side_px, _embedding_size(train, recipe))
+    with computing_in(precision) as record["precision"]:
+        tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe))
     initialise(tower, recipe.tower, _sample(train, placements, side_px))
     head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, name="head")
     head.build((None, tower.output_shape[-1]))
@@ -103,7 +118,8 @@ def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = 
     progressed = restore_last(run, model)
     if recipe.tower.init and progressed.epoch == 0:
         # What it starts from is the first to beat: a training that only makes it worse for others hands back the start.
-        record["start"], progressed.best_cost = _validate(head, tower, validation, val_placements, recipe)
+        finished.set_weights(tower.get_weights())
+        record["start"], progressed.best_cost = judges.validate(head, finished)
         progressed.best_eer = record["start"]["val_eer"]
         save_best(run, model)
     sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px)
@@ -131,7 +147,8 @@ def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = 
             took = time.monotonic() - began
             progressed.epoch += 1
             with model.averaged():
-                row, cost = _validate(head, tower, validation, val_placements, recipe)
+                finished.set_weights(tower.get_weights())
+                row, cost = judges.validate(head, finished)
                 better = cost < progressed.best_cost
                 if better:
                     save_best(run, model)
@@ -159,14 +176,19 @@ def fit(data: list[Path], run: Path, recipe: Recipe, *, minutes: float | None = 
     if not progressed.history:
         raise InputError(f"{run}: no epoch was finished; give more --minutes")
     restore_best(run, model)
+    finished.set_weights(tower.get_weights())
     numpy_head = head.in_numpy()
     if not recipe.loss.pairs:
         rows = train.rows_few_each(PICTURES_EACH)
-        seen = embed(tower, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
-        unseen = embed(tower, validation.chips, val_placements)
-        numpy_head, record["head"] = fit_head(seen, train.labels[rows], unseen, validation.labels, squared=recipe.tower.squared)
+        seen = embed(finished, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
+        numpy_head, record["head"] = fit_head(
+            seen, train.labels[rows], judges.embed(finished), validation.labels, judges.strangers(finished),
+            squared=recipe.tower.squared, nearest=recipe.tower.cohort,
+        )  # fmt: skip
+    elif recipe.tower.cohort:
+        numpy_head = with_cohort(numpy_head, judges.strangers(finished), recipe.tower.cohort)
     write_atomically(run / "history.csv", _as_csv(progressed.history))
-    save_verifier(run, Verifier(tower, numpy_head, aligner))
+    save_verifier(run, Verifier(finished, numpy_head, aligner))
     record |= {
         "state": "finished",
         "epochs_run": progressed.epoch,
@@ -190,7 +212,7 @@ def check_start(start: Path, split: dict[str, list[str]]) -> None:
         raise InputError(f"init = {str(start)!r}: that run is not finished")
     before = json.loads((start / SPLIT).read_text())
     trained = {*before["train"], *before.get(FURTHER, [])}
-    kept = {name for part in ("validation", "test", "cohort") for name in split[part]}
+    kept = {name for part in ("validation", "test", "cohort", FURTHER_COHORT) for name in split.get(part, [])}
     if trained & kept:
         raise InputError(
             f"init = {str(start)!r}: that run was trained on {len(trained & kept)} people whom this one keeps for its figures; "
@@ -224,22 +246,41 @@ def _sample(train: Faces, placements: list[Placement] | None, side_px: int) -> N
     )
 
 
-def _validate(
-    head: SiameseHead, tower: keras.Model, validation: Faces, placements: list[Placement] | None, recipe: Recipe
-) -> tuple[dict[str, float], float]:
-    """The validation figures of an epoch, and their mean, which epochs are compared by."""
-    embeddings = embed(tower, validation.chips, placements)
-    genuine, impostor = score_all_pairs(head.in_numpy(), embeddings, validation.labels)
-    row = {"val_eer": eer(genuine, impostor)[0]}
-    for target in COMPARED_AT:
-        if supports_fmr(impostor.size, target):
-            row[f"val_fnmr_{target:g}"] = fnmr(genuine, threshold_at_fmr(impostor, target)).value
-    cost = float(np.mean(list(row.values())))
-    if recipe.loss.pairs:
-        row["val_loss"] = balanced_cross_entropy(genuine, impostor)
-    if recipe.loss.teacher and validation.teaching:
-        row["val_teacher"] = float(np.square(unit(embeddings) - unit(validation.teaching.vectors)).sum(1).mean())
-    return row, cost
+@dataclass(frozen=True, slots=True)
+class _Judges:
+    """Those whom an epoch is judged on: the validation people, and the cohort that they are held against."""
+
+    validation: Faces
+    placements: list[Placement] | None
+    cohort: Chips | None
+    cohort_placements: list[Placement] | None
+    recipe: Recipe
+
+    def embed(self, tower: keras.Model) -> NDArray[np.float32]:
+        """The validation people's embeddings, float32 [n, D]."""
+        return embed(tower, self.validation.chips, self.placements)
+
+    def strangers(self, tower: keras.Model) -> NDArray[np.float32] | None:
+        """The cohort's embeddings, float32 [n, D], where the recipe has one."""
+        return embed(tower, self.cohort, self.cohort_placements) if self.cohort else None
+
+    def validate(self, head: SiameseHead, tower: keras.Model) -> tuple[dict[str, float], float]:
+        """The validation figures of an epoch, and their mean, which epochs are compared by."""
+        embeddings, strangers = self.embed(tower), self.strangers(tower)
+        judge = head.in_numpy()
+        if strangers is not None:
+            judge = with_cohort(judge, strangers, self.recipe.tower.cohort)
+        genuine, impostor = score_all_pairs(judge, embeddings, self.validation.labels)
+        row = {"val_eer": eer(genuine, impostor)[0]}
+        for target in COMPARED_AT:
+            if supports_fmr(impostor.size, target):
+                row[f"val_fnmr_{target:g}"] = fnmr(genuine, threshold_at_fmr(impostor, target)).value
+        cost = float(np.mean(list(row.values())))
+        if self.recipe.loss.pairs:
+            row["val_loss"] = balanced_cross_entropy(genuine, impostor)
+        if self.recipe.loss.teacher and self.validation.teaching:
+            row["val_teacher"] = float(np.square(unit(embeddings) - unit(self.validation.teaching.vectors)).sum(1).mean())
+        return row, cost
 
 
 def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:

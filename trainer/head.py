@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from edge.contract.metrics import fnmr, supports_fmr, threshold_at_fmr
-from edge.contract.score import Head, score_all_pairs
+from edge.contract.score import Head, score_all_pairs, with_cohort
 
 # Judged where a door works; the EER is a place that nobody uses.
 TARGET_FMR = 1e-3
@@ -24,26 +25,33 @@ def fit_head(
     train_labels: NDArray[np.int64],
     held: NDArray[np.float32],
     held_labels: NDArray[np.int64],
+    strangers: NDArray[np.float32] | None = None,
     *,
     squared: bool,
+    nearest: int = 0,
 ) -> tuple[Head, dict[str, Any]]:
     """The better of two heads over unit embeddings, float32 [n, D]: with equal weights, and with weights fitted by binary
     cross-entropy to each training face's genuine and closest impostor pairs. What is better is told on `held`, people that
     the tower was not trained on, as FNMR at FMR 1e-3 (at their EER's lowest supported FMR where they are few); scale and bias
-    are fitted there, so that the score is a probability for as many genuine as impostor comparisons.
+    are fitted there, so that the score is a probability for as many genuine as impostor comparisons. Where there are
+    `strangers`, float32 [n, D], both heads have them as a cohort; what they would miss without it is in the record too.
     """
-    size = train.shape[1]
-    plain = _calibrated(np.ones(size), held, held_labels, squared)
-    weights = _fit_weights(_unit(train), train_labels, squared)
-    fitted = _calibrated(weights, held, held_labels, squared)
-    costs = {name: _cost(head, held, held_labels) for name, head in (("equal", plain), ("fitted", fitted))}
+    shapes = {
+        "equal": Head(np.ones(train.shape[1], np.float32), 0.0, True, squared),
+        "fitted": Head(_fit_weights(_unit(train), train_labels, squared).astype(np.float32), 0.0, True, squared),
+    }
+    costs = {name: _cost(shape, held, held_labels) for name, shape in shapes.items()}
+    record: dict[str, Any] = {"target_fmr": TARGET_FMR}
+    if strangers is not None:
+        record["validation_fnmr_without_cohort"] = costs
+        shapes = {name: with_cohort(shape, strangers, nearest) for name, shape in shapes.items()}
+        costs = {name: _cost(shape, held, held_labels) for name, shape in shapes.items()}
     chosen = "fitted" if costs["fitted"] < costs["equal"] else "equal"
-    return (fitted if chosen == "fitted" else plain), {"chosen": chosen, "target_fmr": TARGET_FMR, "validation_fnmr": costs}
+    return _calibrated(shapes[chosen], held, held_labels), {"chosen": chosen, "validation_fnmr": costs, **record}
 
 
-def _calibrated(weights: NDArray[np.float64], held: NDArray[np.float32], labels: NDArray[np.int64], squared: bool) -> Head:
-    shape = Head(weights.astype(np.float32), 0.0, True, squared)
-    # With a bias of 0 the logit of a score is minus the weighted distance.
+def _calibrated(shape: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:
+    # With a bias of 0 the logit of a score is minus the weighted distance and the penalties.
     genuine, impostor = (-np.log(scores / (1 - scores)) for scores in score_all_pairs(shape, held, labels))
 
     def loss(parameters: NDArray[np.float64]) -> float:
@@ -54,7 +62,8 @@ def _calibrated(weights: NDArray[np.float64], held: NDArray[np.float32], labels:
     start = np.log(8 / max(impostor.mean() - genuine.mean(), 1e-6))
     found = minimize(loss, np.array([middle * np.exp(start), start]), method="Nelder-Mead", options={"maxiter": 400})
     bias, scale = float(found.x[0]), float(np.exp(found.x[1]))
-    return Head((weights * scale).astype(np.float32), bias, True, squared)
+    head = replace(shape, weights=(shape.weights * scale).astype(np.float32), bias=bias, cohort=None)
+    return with_cohort(head, shape.cohort.embeddings, shape.cohort.nearest) if shape.cohort else head
 
 
 def _fit_weights(embeddings: NDArray[np.float32], labels: NDArray[np.int64], squared: bool) -> NDArray[np.float64]:

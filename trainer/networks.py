@@ -63,7 +63,7 @@ def initialise(tower: keras.Model, settings: TowerSettings, sample: NDArray[np.u
     else:
         return
     try:
-        if settings.network is Network.RESNET and settings.inner < 1:
+        if settings.network is Network.RESNET and settings.inner:
             prune(source, tower, sample)
         else:
             tower.set_weights(source.get_weights())

@@ -27,7 +27,7 @@ EACH = 8
 
 def write_run_report(run: Path, data: Path) -> dict[str, Any]:
     """Hands a finished run over to the exporter and evaluates it on its test people; returns the figures."""
-    write_handover(run, data)
+    write_handover(run)
     split = json.loads((run / "split.json").read_text())
     seen = seen_people(run) | {name for name in load_faces(data).identities if name not in split["test"]}
     evaluation = evaluate(load_subject(run), data, unseen_faces(data, seen), [])

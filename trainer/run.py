@@ -14,7 +14,7 @@ import numpy as np
 
 from edge.contract.errors import InputError, StorageError
 from edge.contract.fingerprint import chip_fingerprint
-from trainer.dataset import Faces, split_identities
+from trainer.dataset import FURTHER_COHORT, Faces, further_cohort, split_identities
 from trainer.files import write_atomically
 from trainer.settings import Recipe
 from trainer.step import Siamese
@@ -38,10 +38,10 @@ class Progressed:
 
 
 def open_run(
-    run: Path, recipe: Recipe, main: Faces, together: Faces, sources: list[Path], command: str
+    run: Path, recipe: Recipe, main: Faces, further: list[Faces], together: Faces, sources: list[Path], command: str
 ) -> tuple[dict[str, Any], dict[str, list[str]]]:
     """The record and the split of a new run, written, or of one that was begun with the same recipe and data. Split are the people
-    of `main`; `together` has those of further sets too.
+    of `main`; `together` has those of the `further` sets too.
 
     Raises:
         InputError: the folder belongs to another training.
@@ -83,6 +83,7 @@ def open_run(
             raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
         return before, json.loads((run / SPLIT).read_text())
     split = split_identities(main, recipe.seed)
+    split[FURTHER_COHORT] = further_cohort(further, main, recipe.seed) if recipe.tower.cohort else []
     kept_out = {name for part, names in split.items() if part != "train" for name in names}
     split[FURTHER] = [name for name in together.identities if name not in {*kept_out, *split["train"]}]
     write_atomically(run / SPLIT, json.dumps(split, indent=1).encode())

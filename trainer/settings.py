@@ -24,6 +24,14 @@ class Network(StrEnum):
     RESNET = "resnet"
 
 
+class Precision(StrEnum):
+    """What `trainer fit` computes in. The machine's matter, not the recipe's: a run may go on in another."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    MIXED = "mixed"
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,14 +49,20 @@ class TowerSettings(_Table):
 
     network: Network = Network.COMPACT
     init: Annotated[
-        str, Field(description="`dlib`: the resnet's CC0 weights; a run's folder: its tower, cut where inner < 1")
+        str, Field(description="`dlib`: the resnet's CC0 weights; a run's folder: its tower, cut where inner says so")
     ] = ""
     side: Annotated[int, Field(ge=0, le=256, description="pixels that the tower sees; 0: the whole chip")] = 0
     align: Annotated[bool, Field(description="a small network finds the face in the chip first")] = False
     align_steps: Annotated[int, Field(ge=1, le=100000, description="steps that the aligner is trained for")] = 2500
-    inner: Annotated[float, Field(gt=0, le=1, description="share of the maps inside the resnet's blocks that are kept")] = 1.0
+    inner: Annotated[
+        tuple[Annotated[int, Field(ge=8, le=256)], ...],
+        Field(description="maps inside the blocks of each of the resnet's stages; none: as many as run past them"),
+    ] = ()
     normalise: Annotated[bool, Field(description="the head compares directions, not lengths")] = False
     squared: Annotated[bool, Field(description="the head sums squared differences")] = False
+    cohort: Annotated[
+        int, Field(ge=0, le=64, description="nearest strangers of the cohort that a face's likeness to them is judged by; 0: none")
+    ] = 0
 
 
 class LossSettings(_Table):

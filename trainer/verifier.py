@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.contract.align import AlignSpec, Placement, crop
 from edge.contract.errors import InputError
-from edge.contract.score import Head
+from edge.contract.score import Cohort, Head
 from trainer.aligner import Aligner
 from trainer.backend import keras
 from trainer.dataset import Chips
@@ -57,7 +57,10 @@ def save_verifier(run: Path, verifier: Verifier) -> None:
         save_aligner(run, verifier.aligner)
     _save_network(run / TOWER, verifier.tower)
     head, data = verifier.head, io.BytesIO()
-    np.savez(data, weights=head.weights, bias=np.float32(head.bias), normalise=head.normalise, squared=head.squared)
+    shape = {"weights": head.weights, "bias": np.float32(head.bias), "normalise": head.normalise, "squared": head.squared}
+    if head.cohort:
+        shape |= {"cohort": head.cohort.embeddings, "nearest": head.cohort.nearest, "ceiling": head.cohort.ceiling}
+    np.savez(data, **shape)
     write_atomically(run / HEAD, data.getvalue())
 
 
@@ -73,7 +76,11 @@ def load_verifier(run: Path) -> Verifier:
     if record["state"] != "finished":
         raise InputError(f"{run}: not finished; type its `trainer fit` again to go on: {record['command']}")
     with np.load(run / HEAD, allow_pickle=False) as saved:
-        head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), bool(saved["normalise"]), bool(saved["squared"]))
+        kind = bool(saved["normalise"]), bool(saved["squared"])
+        cohort = (
+            Cohort(saved["cohort"], int(saved["nearest"]), float(saved["ceiling"])) if int(saved.get("nearest", 0)) else None
+        )
+        head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
     return Verifier(keras.models.load_model(run / TOWER, compile=False), head, load_aligner(run))
 
 

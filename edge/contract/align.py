@@ -21,6 +21,7 @@ ALIGN_VERSION = 1
 
 # Positions in the chip are whole 2048ths of a pixel until the last step, which rounds to the 32nds that OpenCV samples at.
 _FINE, _COARSE = 2048, 32
+_FINE_BITS, _COARSE_BITS = 6, 5  # from the one to the other, and from the other to whole pixels: shifts round towards minus infinity
 # No face lies further out, whatever the network says: shares of the chip's side, and degrees.
 _MAX_SHIFT, _MAX_TURN, _SIZES = 0.25, 45.0, (0.3, 1.2)
 
@@ -96,9 +97,10 @@ def shrink(chip: NDArray[np.uint8], to_px: int) -> NDArray[np.uint8]:
     if chip.dtype != np.uint8 or chip.shape != (side, side) or side % to_px:
         raise InputError(f"chip {chip.dtype} {chip.shape}: expected a uint8 square whose side is a multiple of {to_px}")
     factor = side // to_px
-    rows = chip.reshape(to_px, factor, side).sum(axis=1, dtype=np.uint32)
-    sums = rows.reshape(to_px, to_px, factor).sum(axis=2, dtype=np.uint32)
-    small: NDArray[np.uint8] = ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+    # Sums of 256 pixels and a half at most, for chips have 256 px and aligners take 16 or more: sixteen bits hold them.
+    rows = np.add.reduce(chip.reshape(to_px, factor, side), axis=1, dtype=np.uint16)
+    sums = np.add.reduce(rows.reshape(to_px * to_px, factor).T, axis=0, dtype=np.uint16).reshape(to_px, to_px)
+    small: NDArray[np.uint8] = ((sums + np.uint16(factor * factor // 2)) // np.uint16(factor * factor)).astype(np.uint8)
     return small
 
 
@@ -116,12 +118,13 @@ def crop(chip: NDArray[np.uint8], placement: Placement, side_px: int) -> NDArray
     # Rounded before they are added: a sum of whole numbers is the same everywhere.
     right_x, right_y = (np.floor(along * part + 0.5).astype(np.int32) for part in (cosine, sine))
     down_x, down_y = (np.floor(along * part + 0.5).astype(np.int32) for part in (-sine, cosine))
-    x = right_x[None, :] + (down_x + math.floor(middle_x + 0.5))[:, None]
-    y = right_y[None, :] + (down_y + math.floor(middle_y + 0.5))[:, None]
-    half, ratio = _FINE // _COARSE // 2, _FINE // _COARSE
-    x, y = (x + half) // ratio, (y + half) // ratio
-    whole = np.stack([x >> 5, y >> 5], axis=-1).astype(np.int16)
-    fraction = ((y & 31) * _COARSE + (x & 31)).astype(np.uint16)
+    half = _FINE // _COARSE // 2
+    x = (right_x[None, :] + (down_x + math.floor(middle_x + 0.5) + half)[:, None]) >> _FINE_BITS
+    y = (right_y[None, :] + (down_y + math.floor(middle_y + 0.5) + half)[:, None]) >> _FINE_BITS
+    whole = np.empty((side_px, side_px, 2), np.int16)
+    np.right_shift(x, _COARSE_BITS, out=whole[..., 0], casting="unsafe")
+    np.right_shift(y, _COARSE_BITS, out=whole[..., 1], casting="unsafe")
+    fraction = ((y & (_COARSE - 1)) * _COARSE + (x & (_COARSE - 1))).astype(np.uint16)
     return cv2.remap(chip, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
 
 

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from edge.contract.align import AlignSpec
 from edge.contract.errors import ModelDamaged, ModelError, ModelUnproven, ModelUnsupported
 from edge.contract.fingerprint import chip_fingerprint
-from edge.contract.score import Head
+from edge.contract.quantise import dequantise
+from edge.contract.score import Cohort, Head
 from edge.contract.spec import ChipSpec
 
 SCHEMA_VERSION = 1
@@ -82,8 +83,9 @@ class Aligner:
 class ModelFile:
     """A verified model: the tower's network, an aligner before it in models that align, and everything known about them.
 
-    `model_id` is the SHA-256 of the tower's flatbuffer and the aligner's: of all that decides an embedding. `cohort` is
-    float32 [n, D], n may be 0. `record` is the whole of facelatch.json, for showing.
+    `model_id` is the SHA-256 of the tower's flatbuffer and the aligner's: of all that decides an embedding. `cohort`, float32
+    [n, D], are embeddings of strangers, n may be 0; where the head holds faces against them, they are its cohort. `record` is
+    the whole of facelatch.json, for showing.
     """
 
     path: Path
@@ -195,8 +197,10 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
     if not isinstance(normalise, bool) or not isinstance(squared, bool):
         raise ValueError(f"head.normalise {normalise!r}, head.squared {squared!r}: expected true or false")
     weights = _array(path, record["head"]["weights"], members, (size,))
-    head = Head(weights, float(record["head"]["bias"]), normalise, squared)
-    cohort = _array(path, record["cohort"], members, (None, size))
+    cohort = _cohort(path, record["cohort"], members, tower.output)
+    against = record["head"].get("cohort")
+    held = Cohort(cohort, _whole(against["nearest"], 1, 64), float(against["ceiling"])) if against is not None else None
+    head = Head(weights, float(record["head"]["bias"]), normalise, squared, held)
     points = tuple(_point(point) for point in record["operating_points"])
     fingerprint = chip_fingerprint(chip)
     if record["fingerprint"] != fingerprint:
@@ -248,15 +252,23 @@ def _network(path: Path, flatbuffer: bytes, tensors: dict[str, Any], side_px: in
     return Network(flatbuffer, first, last)
 
 
-def _array(path: Path, entry: dict[str, Any], members: dict[str, bytes], shape: tuple[int | None, ...]) -> NDArray[np.float32]:
+def _cohort(path: Path, entry: dict[str, Any], members: dict[str, bytes], output: TensorSpec) -> NDArray[np.float32]:
+    # As the tower gives them: of an int8 model a quarter of the bytes, and none of the digits lost.
+    array = _array(path, entry, members, (None, output.shape[1]), output.dtype)
+    return dequantise(array, output.scale, output.zero_point) if output.dtype == "int8" else array
+
+
+def _array(
+    path: Path, entry: dict[str, Any], members: dict[str, bytes], shape: tuple[int | None, ...], dtype: str = "float32"
+) -> NDArray[Any]:
     raw = members[entry["file"]]
     if hashlib.sha256(raw).hexdigest() != entry["sha256"]:
         raise ModelDamaged(f"{path}: {entry['file']} does not have its recorded SHA-256")
     array = np.load(io.BytesIO(raw), allow_pickle=False)
     fits = len(array.shape) == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
-    if array.dtype != np.float32 or not fits or not np.isfinite(array).all():
-        raise ModelDamaged(f"{path}: {entry['file']} is {array.dtype} {array.shape}, expected finite float32 {shape}")
-    return np.ascontiguousarray(array, dtype=np.float32)
+    if array.dtype != np.dtype(dtype) or not fits or not np.isfinite(array).all():
+        raise ModelDamaged(f"{path}: {entry['file']} is {array.dtype} {array.shape}, expected finite {dtype} {shape}")
+    return np.ascontiguousarray(array)
 
 
 def _tensor(entry: dict[str, Any]) -> TensorSpec:

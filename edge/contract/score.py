@@ -2,10 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Cohort:
+    """Strangers whom every face is held against, so that a face like many others needs a closer match (see `Head`).
+
+    `embeddings` is float32 [n, D]; a face's nearness to them is its mean distance to the `nearest`; from `ceiling` on, as
+    the head measures distances, it costs nothing.
+
+    Raises:
+        ValueError: they are fewer than `nearest`, or a value is not finite.
+    """
+
+    embeddings: NDArray[np.float32]
+    nearest: int
+    ceiling: float
+
+    def __post_init__(self) -> None:
+        if self.embeddings.ndim != 2 or not 1 <= self.nearest <= len(self.embeddings):
+            raise ValueError(f"cohort {self.embeddings.shape}, nearest {self.nearest}: expected [n, D] and 1 to n")
+        if not np.isfinite(self.embeddings).all() or not np.isfinite(self.ceiling) or self.ceiling < 0:
+            raise ValueError("the cohort and its ceiling must be finite, the ceiling not negative")
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,25 +35,36 @@ class Head:
     """The verification head of Koch et al. (2015), p = sigmoid(bias - sum_j w_j |a_j - b_j|).
 
     `weights` is float32 [D], none below zero: no component's distance can make two faces more alike, so that identical
-    embeddings have the highest score there is (the paper leaves the sign free). `bias` is a float. With `normalise`, embeddings
-    are first divided by their Euclidean norm: their direction tells who it is, their length more of the picture. With `squared`,
-    the differences are squared; on embeddings of unit length and with equal weights that is the cosine, which is better than
-    the sum of differences for a tower that was trained to tell people by an angle.
+    embeddings are nearest (the paper leaves the sign free). `bias` is a float. With `normalise`, embeddings are first divided
+    by their Euclidean norm: their direction tells who it is, their length more of the picture. With `squared`, the
+    differences are squared; on embeddings of unit length and with equal weights that is the cosine, which is better than the sum
+    of differences for a tower that was trained to tell people by an angle.
+
+    With a `cohort`, each of the two faces subtracts half of its penalty from the logit: by how much it lies nearer to its
+    nearest strangers than `ceiling`. That is the symmetric normalisation by the top of a cohort (Auckenthaler, Carey and
+    Lloyd-Thomas 2000; Matejka et al. 2017) with two changes: no division by a deviation, and a face far from the cohort gains
+    nothing, so that no score is ever higher than it would be without one.
 
     Raises:
-        ValueError: the weights are not a finite, non-negative vector, or the bias is not finite.
+        ValueError: the weights are not a finite, non-negative vector, the bias is not finite, or the cohort's size is another.
     """
 
     weights: NDArray[np.float32]
     bias: float
     normalise: bool = False
     squared: bool = False
+    cohort: Cohort | None = None
+    _strangers: NDArray[np.float64] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 1 or self.weights.size == 0 or self.weights.dtype != np.float32:
             raise ValueError(f"head weights {self.weights.dtype} {self.weights.shape}: expected float32 [D]")
         if not np.isfinite(self.weights).all() or (self.weights < 0).any() or not np.isfinite(self.bias):
             raise ValueError("head weights must be finite and not negative, the bias finite")
+        if self.cohort and self.cohort.embeddings.shape[1] != self.size:
+            raise ValueError(f"cohort {self.cohort.embeddings.shape}: expected [n, {self.size}]")
+        strangers = self.cohort.embeddings if self.cohort else np.empty((0, self.size), np.float32)
+        object.__setattr__(self, "_strangers", _points(self, strangers))
 
     @property
     def size(self) -> int:
@@ -39,24 +72,44 @@ class Head:
         return int(self.weights.size)
 
 
-def score(head: Head, probe: NDArray[np.float32], templates: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Probability in [0, 1], float64 [n], that `probe`, float32 [D], is the person of each of `templates`, float32 [n, D].
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """n embeddings as a head compares them: `points`, float64 [n, D], whose plain L1 or squared L2 distance is the head's, and
+    each one's `penalty`, float64 [n], none below zero."""
 
-    Symmetric in its two embeddings. Float64, so that scores near 1 still differ at the thresholds in use.
+    points: NDArray[np.float64]
+    penalty: NDArray[np.float64]
+
+
+def place(head: Head, embeddings: NDArray[np.float32]) -> Placed:
+    """What `compare` takes, of embeddings, float32 [n, D]: done once for templates that many probes are compared with.
 
     Raises:
         ValueError: a shape differs from the head's, or an embedding is not finite.
     """
-    if probe.shape != (head.size,) or templates.ndim != 2 or templates.shape[1] != head.size:
-        raise ValueError(f"probe {probe.shape}, templates {templates.shape}: expected [{head.size}] and [n, {head.size}]")
-    if not np.isfinite(probe).all() or not np.isfinite(templates).all():
+    if embeddings.ndim != 2 or embeddings.shape[1] != head.size:
+        raise ValueError(f"embeddings {embeddings.shape}: expected [n, {head.size}]")
+    if not np.isfinite(embeddings).all():
         raise ValueError("an embedding holds values that are not finite")
-    a, b = templates.astype(np.float64), probe.astype(np.float64)
-    if head.normalise:
-        # An embedding of nothing but zeros stays that, and is far from every other.
-        a, b = (x / np.maximum(np.sqrt((x * x).sum(axis=-1, keepdims=True)), 1e-12) for x in (a, b))
-    distance = np.square(a - b) if head.squared else np.abs(a - b)
-    return sigmoid(head.bias - distance @ head.weights.astype(np.float64))
+    points = _points(head, embeddings)
+    if head.cohort is None:
+        return Placed(points, np.zeros(len(points)))
+    near = np.array([_nearness(head, point, head._strangers, head.cohort.nearest) for point in points])
+    return Placed(points, np.maximum(head.cohort.ceiling - near, 0.0))
+
+
+def compare(head: Head, probe: Placed, templates: Placed) -> NDArray[np.float64]:
+    """Probability in [0, 1], float64 [n], that one probe is the person of each of n templates. Symmetric.
+
+    Float64, so that scores near 1 still differ at the thresholds in use.
+    """
+    distance = _distance(head, probe.points[0], templates.points)
+    return sigmoid(head.bias - distance - (probe.penalty[0] + templates.penalty) / 2)
+
+
+def score(head: Head, probe: NDArray[np.float32], templates: NDArray[np.float32]) -> NDArray[np.float64]:
+    """`compare` for a probe, float32 [D], and templates, float32 [n, D], as embeddings. Raises ValueError as `place` does."""
+    return compare(head, place(head, probe[None]), place(head, templates))
 
 
 def score_all_pairs(
@@ -69,16 +122,57 @@ def score_all_pairs(
     """
     if len(labels) < 2 or len(labels) != len(embeddings):
         raise ValueError(f"{len(embeddings)} embeddings, {len(labels)} labels: need as many of both, at least two")
+    placed = place(head, embeddings)
     genuine, impostor = [], []
     for row in range(len(labels) - 1):
-        scores = score(head, embeddings[row], embeddings[row + 1 :])
+        one = Placed(placed.points[row : row + 1], placed.penalty[row : row + 1])
+        scores = compare(head, one, Placed(placed.points[row + 1 :], placed.penalty[row + 1 :]))
         same = labels[row + 1 :] == labels[row]
         genuine.append(scores[same])
         impostor.append(scores[~same])
     return np.concatenate(genuine), np.concatenate(impostor)
 
 
+def make_cohort(head: Head, embeddings: NDArray[np.float32], nearest: int) -> Cohort:
+    """A cohort of these strangers, float32 [n, D], no two of one person. The ceiling is the median of their own nearness to each
+    other: half of all people pay nothing.
+
+    Raises:
+        ValueError: they are not more than `nearest`.
+    """
+    if len(embeddings) <= nearest:
+        raise ValueError(f"a cohort of {len(embeddings)}: more than nearest = {nearest} are needed")
+    points = _points(head, embeddings)
+    near = [_nearness(head, point, np.delete(points, row, axis=0), nearest) for row, point in enumerate(points)]
+    return Cohort(embeddings, nearest, float(np.median(near)))
+
+
+def with_cohort(head: Head, embeddings: NDArray[np.float32], nearest: int) -> Head:
+    """The head with `make_cohort` of these strangers. Raises ValueError as that does."""
+    return replace(head, cohort=make_cohort(head, embeddings, nearest))
+
+
 def sigmoid(logit: NDArray[np.float64]) -> NDArray[np.float64]:
     """1 / (1 + exp(-logit)) without overflow at either end."""
     z = np.exp(-np.abs(logit))
     return np.where(logit >= 0, 1 / (1 + z), z / (1 + z))
+
+
+def _points(head: Head, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+    # Weights are not negative, so that a weighted distance is a plain one between scaled points.
+    points = embeddings.astype(np.float64)
+    if head.normalise:
+        # An embedding of nothing but zeros stays that, and is far from every other.
+        points /= np.maximum(np.sqrt((points * points).sum(axis=1, keepdims=True)), 1e-12)
+    weights = head.weights.astype(np.float64)
+    return points * (np.sqrt(weights) if head.squared else weights)
+
+
+def _distance(head: Head, point: NDArray[np.float64], others: NDArray[np.float64]) -> NDArray[np.float64]:
+    apart = others - point
+    distance: NDArray[np.float64] = np.einsum("nd,nd->n", apart, apart) if head.squared else np.abs(apart).sum(axis=1)
+    return distance
+
+
+def _nearness(head: Head, point: NDArray[np.float64], strangers: NDArray[np.float64], nearest: int) -> float:
+    return float(np.partition(_distance(head, point, strangers), nearest - 1)[:nearest].mean())

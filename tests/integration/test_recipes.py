@@ -26,6 +26,7 @@ align = true
 align_steps = 30
 normalise = true
 squared = true
+cohort = 3
 [loss]
 pairs = 0.0
 teacher = 20.0
@@ -78,6 +79,8 @@ def test_nobody_of_a_further_set_is_trained_on_who_is_kept_out(workshop: Path) -
     assert record["trained_on"]["people"] == 75 - len(kept)
     assert record["head"]["chosen"] in ("equal", "fitted")
     assert record["aligner"]["validation_pictures"] > 0
+    assert record["head"]["validation_fnmr_without_cohort"]["equal"] >= 0
+    assert record["precision"] in ("float32", "mixed_bfloat16")
 
 
 def test_the_device_sees_the_square_that_the_aligner_found(workshop: Path) -> None:
@@ -85,6 +88,9 @@ def test_the_device_sees_the_square_that_the_aligner_found(workshop: Path) -> No
     assert model.aligner is not None
     assert model.head.squared
     assert model.head.normalise
+    assert model.head.cohort is not None
+    assert model.head.cohort.nearest == 3
+    assert len(model.cohort) == len(json.loads((workshop / "run/split.json").read_text())["cohort"])
     assert (model.chip.side_px, model.tower.input.shape) == (96, (1, 64, 64, 1))
     with np.load(workshop / "run/chips.npz") as saved:
         chip = saved["test"][0]

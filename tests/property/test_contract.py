@@ -14,7 +14,7 @@ from edge.contract.chip import FaceBox, cut_chip, to_grey
 from edge.contract.errors import ModelError
 from edge.contract.modelfile import parse_model
 from edge.contract.quantise import dequantise, quantise
-from edge.contract.score import Head, score
+from edge.contract.score import Head, score, with_cohort
 from edge.contract.spec import ChipSpec
 from tests.conftest import MODEL
 from trainer.prepare import cut_chip as cut_chip_of_the_trainer
@@ -42,6 +42,19 @@ def test_scores_are_symmetric_bounded_and_highest_for_the_same(e: np.ndarray, w:
     assert (table >= 0).all()
     assert (table <= 1).all()
     assert (table <= np.diag(table)[:, None]).all()
+
+
+@given(embeddings, weights, st.integers(1, 4), st.booleans(), st.booleans())
+def test_a_cohort_lowers_scores_alone_and_keeps_them_symmetric(
+    e: np.ndarray, w: np.ndarray, nearest: int, normalise: bool, squared: bool
+) -> None:
+    plain = Head(w, 2.0, normalise, squared)
+    table = np.stack([score(plain, probe, e) for probe in e])
+    against = with_cohort(plain, e[::-1] + np.float32(1), nearest)
+    held = np.stack([score(against, probe, e) for probe in e])
+    assert np.allclose(held, held.T, rtol=1e-12)
+    assert (held <= table).all()
+    assert (held >= 0).all()
 
 
 boxes = st.builds(FaceBox, st.integers(-80, 200), st.integers(-80, 150), st.integers(1, 260), st.integers(1, 260))

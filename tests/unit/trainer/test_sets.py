@@ -12,7 +12,7 @@ import pytest
 from edge.contract.errors import InputError
 from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.spec import ChipSpec
-from trainer.dataset import load_faces
+from trainer.dataset import cohort_chips, further_cohort, load_faces
 from trainer.evaluate import seen_people, unseen_faces
 from trainer.fit import check_start
 from trainer.importer import import_people, read_renaming
@@ -75,16 +75,30 @@ def test_evaluation_leaves_out_whom_the_run_used(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "run.json").write_text('{"state": "finished"}')
-    split = {"train": ["ada"], "validation": ["bob"], "cohort": ["dan"], "test": ["eve"], "further": ["zoe"]}
+    split = {"train": ["ada"], "validation": ["bob"], "cohort": ["dan"], "test": ["eve"], "further": ["zoe"], "further_cohort": ["kim"]}
     (run / "split.json").write_text(json.dumps(split))
     seen = seen_people(run)
-    assert seen == {"ada", "bob", "dan", "zoe"}
+    assert seen == {"ada", "bob", "dan", "zoe", "kim"}
     assert unseen_faces(folder, seen).identities == ["eve"]
     with pytest.raises(InputError, match="all of its 4 people were used"):
         unseen_faces(folder, {"ada", "bob", "dan", "eve"})
     check_start(run, {"validation": ["eve"], "test": [], "cohort": []})
     with pytest.raises(InputError, match="trained on 2 people whom this one keeps"):
         check_start(run, {"validation": ["ada"], "test": ["zoe"], "cohort": []})
+
+
+def test_large_further_sets_lend_people_to_the_cohort(tmp_path: Path) -> None:
+    main = load_faces(prepared(tmp_path / "a", {"ada": ["1"], "bob": ["1", "2"]}))
+    many = load_faces(prepared(tmp_path / "b", {"ada": ["1"]} | {f"p{n:03d}": ["333"] for n in range(104)}))
+    own = load_faces(prepared(tmp_path / "c", {"me": ["1", "2"]}))
+    lent = further_cohort([many, own], main, seed=1)
+    assert len(lent) == 21
+    assert set(lent) <= {*many.identities} - {"ada"}
+    assert lent != further_cohort([many, own], main, seed=2)
+    together = main.and_those(many).and_those(own)
+    chips = cohort_chips(together, {"cohort": ["bob"], "further_cohort": lent})
+    assert len(chips) == 22  # one picture each
+    assert sorted(chips[:][:, 0, 0].tolist()) == [10] + [30] * 21
 
 
 def test_people_of_another_set_get_their_name_there(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_a_smaller_tower_is_cut_out_of_a_trained_one(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     whole.save(tmp_path / "run/tower.keras")
     sample = np.random.default_rng(0).integers(0, 256, (12, 118, 118), np.uint8)
-    settings = TowerSettings(network=Network.RESNET, init=str(tmp_path / "run"), inner=0.5)
+    settings = TowerSettings(network=Network.RESNET, init=str(tmp_path / "run"), inner=(16, 32, 64, 128, 128))
     small, fresh = (build_tower(settings, 118) for _ in range(2))
     initialise(small, settings, sample)
     assert small.count_params() < 0.55 * whole.count_params()

@@ -63,6 +63,10 @@ def test_shrink_by_hand() -> None:
         shrink(np.zeros((4, 4), np.uint8), 3)
 
 
+def test_shrinking_the_brightest_chip_does_not_run_over() -> None:
+    assert (shrink(np.full((256, 256), 255, np.uint8), 16) == 255).all()
+
+
 def test_an_answer_is_held_within_where_a_face_can_lie() -> None:
     assert SPEC.placement(np.zeros(4, np.float32)) == Placement(0.0, 0.01, math.exp(-0.3), -1.0)
     wild = SPEC.placement(np.full(4, 1e4, np.float32))

@@ -55,6 +55,14 @@ def test_an_operating_point_is_never_a_looser_one(model: ModelFile) -> None:
         model.operating_point(1e-6)
 
 
+def test_a_head_may_hold_faces_against_the_cohort(model: ModelFile) -> None:
+    held = parse_model(rewritten(model, _set("head", "cohort", {"nearest": 5, "ceiling": 2.5})), HERE)
+    assert model.head.cohort is None
+    assert held.head.cohort is not None
+    assert (held.head.cohort.nearest, held.head.cohort.ceiling) == (5, 2.5)
+    assert np.array_equal(held.head.cohort.embeddings, held.cohort)
+
+
 def test_embeddings_are_finite_float32(model: ModelFile) -> None:
     embedding = Embedder(model).embed(np.full((64, 64), 90, np.uint8))
     assert (embedding.dtype, embedding.shape) == (np.float32, (model.head.size,))
@@ -122,6 +130,11 @@ def _set(*keys: Any) -> Callable[[dict[str, Any]], None]:
         (_set("head", "weights", "file", "arrays/cohort.npy"), ModelDamaged),
         (_set("head", "weights", "file", "../../etc/passwd"), ModelDamaged),
         (_set("cohort", "sha256", "0" * 64), ModelDamaged),
+        (_set("head", "cohort", {"nearest": 0, "ceiling": 1.0}), ModelDamaged),
+        (_set("head", "cohort", {"nearest": 51, "ceiling": 1.0}), ModelDamaged),
+        (_set("head", "cohort", {"nearest": 5, "ceiling": -1.0}), ModelDamaged),
+        (_set("head", "cohort", {"nearest": 5, "ceiling": float("inf")}), ModelDamaged),
+        (_set("head", "cohort", {"nearest": 5}), ModelDamaged),
         (_set("operating_points", 0, "threshold", -1), ModelDamaged),
         (_set("operating_points", 0, "fmr", 0.5), ModelDamaged),
         (_set("operating_points", 0, "impostor_trials", 10), ModelDamaged),

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.contract.score import Head, score, score_all_pairs, sigmoid
+from edge.contract.score import Cohort, Head, compare, place, score, score_all_pairs, sigmoid, with_cohort
 
 HEAD = Head(np.array([1.0, 2.0, 0.0], np.float32), 1.5)
 
@@ -76,3 +76,40 @@ def test_shapes_and_numbers_are_checked() -> None:
 
 def test_the_sigmoid_does_not_overflow() -> None:
     assert sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
+
+
+# Strangers on a line at 0, 1, 2 and 10 to a head that measures |a - b|.
+LINE = np.array([[0], [1], [2], [10]], np.float32)
+
+
+def test_a_cohort_derived_by_hand() -> None:
+    """Each stranger's mean distance to the nearest two others: 0: (1 + 2) / 2; 1: (1 + 1) / 2; 2: (1 + 2) / 2; 10: (8 + 9) / 2.
+    The median of 1.5, 1, 1.5 and 8.5 is 1.5. The probe at 1.5 lies 0.5 from 1 and 2: nearness 0.5, penalty 1. The template at 6 lies
+    4 from 2 and 10: no penalty. Logit 5 - |1.5 - 6| - (1 + 0) / 2 = 0."""
+    head = with_cohort(Head(np.ones(1, np.float32), 5.0), LINE, nearest=2)
+    assert head.cohort is not None
+    assert head.cohort.ceiling == 1.5
+    probe, template = np.array([1.5], np.float32), np.array([[6.0]], np.float32)
+    assert place(head, probe[None]).penalty.tolist() == [1.0]
+    assert score(head, probe, template) == pytest.approx([0.5])
+    assert score(head, template[0], probe[None]) == pytest.approx([0.5])
+
+
+def test_templates_are_placed_once() -> None:
+    head = with_cohort(HEAD, np.random.default_rng(1).normal(size=(9, 3)).astype(np.float32), nearest=3)
+    probe, *templates = np.random.default_rng(2).normal(size=(6, 3)).astype(np.float32)
+    once = compare(head, place(head, probe[None]), place(head, np.stack(templates)))
+    assert np.array_equal(once, score(head, probe, np.stack(templates)))
+
+
+def test_a_cohort_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match="1 to n"):
+        Cohort(LINE, 5, 1.0)
+    with pytest.raises(ValueError, match="finite"):
+        Cohort(np.array([[np.nan]], np.float32), 1, 1.0)
+    with pytest.raises(ValueError, match="not negative"):
+        Cohort(LINE, 1, -1.0)
+    with pytest.raises(ValueError, match="more than nearest"):
+        with_cohort(Head(np.ones(1, np.float32), 0.0), LINE, nearest=4)
+    with pytest.raises(ValueError, match=r"expected \[n, 3\]"):
+        Head(HEAD.weights, 0.0, cohort=Cohort(LINE, 1, 1.0))
