@@ -19,7 +19,7 @@ from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout, check_identity, chosen_layout, layout_of
 from trainer.prepare import Several, reasons
 from trainer.prepare import prepare as prepare_pictures
-from trainer.settings import Network, Precision, chip_of, read_recipe, recipe_names
+from trainer.settings import Network, Precision, Strategy, chip_of, read_recipe, recipe_names
 
 app = typer.Typer(
     help="Data sets, training and evaluation of the face verifier.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -166,6 +166,9 @@ def fit(
     precision: Annotated[
         Precision, typer.Option(help="What the tower is trained in; auto: mixed where the GPU or processor has bfloat16.")
     ] = Precision.AUTO,
+    strategy: Annotated[
+        Strategy, typer.Option(help="auto: the workers of TF_CONFIG, else all GPUs, else this processor.")
+    ] = Strategy.AUTO,
     as_json: AsJson = False,
 ) -> None:
     """Trains the Siamese network; writes curves, the split, the weights and a report into the run's folder."""
@@ -177,10 +180,16 @@ def fit(
     )  # fmt: skip
     folders = data or [Path("data")]
     try:
-        record = train(folders, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]), precision=precision)
+        record = train(
+            folders, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]), precision=precision,
+            strategy=strategy,
+        )  # fmt: skip
     except KeyboardInterrupt:
         Console(stderr=True).print(f"{run}: stopped; the same command goes on after the last whole epoch")
         raise
+    if record is None:
+        console.print(f"{run}: done; the first worker writes the run")
+        return
     from trainer.report import write_run_report
 
     report = write_run_report(run, folders[0])

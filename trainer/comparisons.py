@@ -133,7 +133,9 @@ def compare_all(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.
     genuine, genuine_rows, impostor, impostor_rows, impostors = [], [], [], [], 0
     histogram = np.zeros((2, 100), np.int64)
     for at in range(0, len(labels), ROWS):
-        scores = sigmoid(head.bias - cdist(points[at : at + ROWS], points[at:], kind) - penalty[at : at + ROWS, None] - penalty[None, at:])
+        scores = sigmoid(
+            head.bias - cdist(points[at : at + ROWS], points[at:], kind) - penalty[at : at + ROWS, None] - penalty[None, at:]
+        )
         rows = np.arange(len(scores))
         later = np.arange(scores.shape[1])[None, :] > rows[:, None]
         same = labels[at : at + ROWS, None] == labels[None, at:]

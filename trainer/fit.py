@@ -8,7 +8,6 @@ import json
 import shutil
 import sys
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,21 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
-from edge.contract.metrics import eer, fnmr, supports_fmr, threshold_at_fmr
-from edge.contract.score import score_all_pairs, with_cohort
+from edge.contract.score import with_cohort
 from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
-from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Chips, Faces, cohort_chips, load_faces
+from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Faces, cohort_chips, load_faces
 from trainer.files import write_atomically
 from trainer.head import fit_head
+from trainer.judges import Judges
 from trainer.networks import SiameseHead, build_tower, initialise
 from trainer.pairs import PairSampler
 from trainer.precision import computing_in
 from trainer.run import (
     CHECKPOINTS,
     FURTHER,
+    LAST,
+    RECORD,
     SPLIT,
     open_run,
     read_run,
@@ -41,17 +42,15 @@ from trainer.run import (
     save_last,
     write_record,
 )
-from trainer.settings import Precision, Recipe, chip_of
-from trainer.step import Siamese, unit
+from trainer.settings import Precision, Recipe, Strategy, chip_of
+from trainer.step import Siamese
 from trainer.teach import load_taught
-from trainer.verifier import Verifier, embed, load_aligner, save_aligner, save_verifier
+from trainer.team import assemble, telling_who_is_lost, wait_for_chief
+from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_aligner, save_verifier
 
 __all__ = ["fit", "read_run"]
 
 SAMPLE = 256  # pictures that pruning is measured on
-# Where the epochs are compared: the EER, and FNMR at those FMR that the validation people's number supports.
-
-COMPARED_AT = (1e-2, 1e-3, 1e-4)
 
 
 def fit(
@@ -62,8 +61,10 @@ def fit(
     minutes: float | None = None,
     command: str = "",
     precision: Precision = Precision.AUTO,
-) -> dict[str, Any]:
-    """Trains into the folder `run`, or goes on where a killed run stopped. Returns the record in run.json.
+    strategy: Strategy = Strategy.AUTO,
+) -> dict[str, Any] | None:
+    """Trains into the folder `run`, or goes on where a killed run stopped. Returns the record in run.json; None in a worker beside
+    the first one, which writes all there is to write.
 
     The people of the first set are split; further sets are for training only, without anyone whom the split keeps out of it.
     After each epoch the validation people are compared pair by pair; the weights of the best epoch are kept.
@@ -71,14 +72,18 @@ def fit(
     Raises:
         InputError: the data are unusable, or `run` belongs to another training.
         StorageError: the run folder cannot be written.
+        WorkerLost: another worker is gone.
     """
+    team = assemble(strategy)
+    if not team.chief:
+        wait_for_chief([run / RECORD, *([run / ALIGN_SPEC] if recipe.tower.align else [])])
     main, further = _load(data, recipe)
     together = main
     for extra in further:
         together = together.and_those(extra)
     record, split = open_run(run, recipe, main, further, together, data, command)
     if record["state"] == "finished":
-        return record
+        return record if team.chief else None
     train = together.of([*split["train"], *split[FURTHER]])
     validation = main.of(split["validation"]).few_each(PICTURES_EACH)
     keras.utils.set_random_seed(recipe.seed)
@@ -96,43 +101,48 @@ def fit(
         aligner, record["aligner"] = fit_aligner(train, validation, side_px, recipe.tower.align_steps, recipe.seed)
         write_record(run, record)
         save_aligner(run, aligner)
-    placements, val_placements = (aligner.placements(faces.chips) if aligner else None for faces in (train, validation))
-    strangers = cohort_chips(together, split) if recipe.tower.cohort else None
-    judges = _Judges(validation, val_placements, strangers, aligner.placements(strangers) if aligner and strangers else None, recipe)
+    placements = aligner.placements(train.chips) if aligner else None
+    judges = Judges.placed(validation, cohort_chips(together, split) if recipe.tower.cohort else None, recipe, aligner)
 
     # The tower that is judged and saved is float32 whatever the one that is trained computes in.
     finished = build_tower(recipe.tower, side_px, _embedding_size(train, recipe))
-    with computing_in(precision) as record["precision"]:
+    with telling_who_is_lost(run), computing_in(precision) as record["precision"], team.scope():
         tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe))
-    initialise(tower, recipe.tower, _sample(train, placements, side_px))
-    head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, name="head")
-    head.build((None, tower.output_shape[-1]))
+        head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, dtype="float32", name="head")
+        head.build((None, tower.output_shape[-1]))
+    if not (run / LAST).exists():
+        initialise(tower, recipe.tower, _sample(train, placements, side_px))
     schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, total, warmup_target=schedule.learning_rate, warmup_steps=min(schedule.warmup_steps, total // 4)
     )
     targets = train.teaching.vectors if train.teaching else None
     average = {"use_ema": True, "ema_momentum": schedule.average} if schedule.average else {}
-    optimizer = keras.optimizers.Adam(rate, clipnorm=1.0, **average)
-    model = Siamese(tower, head, optimizer, recipe.loss, train.labels, targets)
+    with telling_who_is_lost(run), team.scope():
+        model = Siamese(tower, head, keras.optimizers.Adam(rate, **average), recipe.loss, train.labels, targets, team)
+    if not team.chief:
+        wait_for_chief([run / LAST])
     progressed = restore_last(run, model)
-    if recipe.tower.init and progressed.epoch == 0:
+    if recipe.tower.init and progressed.epoch == 0 and team.chief:
         # What it starts from is the first to beat: a training that only makes it worse for others hands back the start.
         finished.set_weights(tower.get_weights())
         record["start"], progressed.best_cost = judges.validate(head, finished)
         progressed.best_eer = record["start"]["val_eer"]
         save_best(run, model)
-    sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px)
+    if progressed.epoch == 0 and team.chief:
+        save_last(run, model, progressed)  # what all workers start from
+    sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px, team.share)
     batches = sampler.stream(recipe.seed, progressed.epoch * schedule.steps)
     board = tf.summary.create_file_writer(str(run / "tensorboard"))
 
     started = time.monotonic() - progressed.seconds
-    with _bar() as bar:
-        while progressed.epoch < schedule.epochs:
-            if minutes is not None and time.monotonic() - started > minutes * 60:
-                break
-            if progressed.epoch - progressed.best_epoch >= schedule.patience:
-                break
+
+    def enough() -> bool:
+        over = minutes is not None and time.monotonic() - started > minutes * 60
+        return over or progressed.epoch >= schedule.epochs or progressed.epoch - progressed.best_epoch >= schedule.patience
+
+    with telling_who_is_lost(run), _bar() as bar:
+        while not team.agree(enough()):
             task = bar.add_task(f"epoch {progressed.epoch + 1}", total=schedule.steps, note="")
             losses, waited, pictures, began = [], 0.0, 0, time.monotonic()
             for _ in range(schedule.steps):
@@ -146,6 +156,8 @@ def fit(
                 raise InputError(f"{run}: the loss is no longer a number; start again with a lower --learning-rate")
             took = time.monotonic() - began
             progressed.epoch += 1
+            if not team.chief:
+                continue
             with model.averaged():
                 finished.set_weights(tower.get_weights())
                 row, cost = judges.validate(head, finished)
@@ -173,6 +185,8 @@ def fit(
                     tf.summary.scalar(name, value)
             board.flush()
     batches.close()
+    if not team.chief:
+        return None
     if not progressed.history:
         raise InputError(f"{run}: no epoch was finished; give more --minutes")
     restore_best(run, model)
@@ -244,49 +258,6 @@ def _sample(train: Faces, placements: list[Placement] | None, side_px: int) -> N
     return (
         np.stack([crop(chip, placements[row], side_px) for chip, row in zip(chips, rows, strict=True)]) if placements else chips
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Judges:
-    """Those whom an epoch is judged on: the validation people, and the cohort that they are held against."""
-
-    validation: Faces
-    placements: list[Placement] | None
-    cohort: Chips | None
-    cohort_placements: list[Placement] | None
-    recipe: Recipe
-
-    def embed(self, tower: keras.Model) -> NDArray[np.float32]:
-        """The validation people's embeddings, float32 [n, D]."""
-        return embed(tower, self.validation.chips, self.placements)
-
-    def strangers(self, tower: keras.Model) -> NDArray[np.float32] | None:
-        """The cohort's embeddings, float32 [n, D], where the recipe has one."""
-        return embed(tower, self.cohort, self.cohort_placements) if self.cohort else None
-
-    def validate(self, head: SiameseHead, tower: keras.Model) -> tuple[dict[str, float], float]:
-        """The validation figures of an epoch, and their mean, which epochs are compared by."""
-        embeddings, strangers = self.embed(tower), self.strangers(tower)
-        judge = head.in_numpy()
-        if strangers is not None:
-            judge = with_cohort(judge, strangers, self.recipe.tower.cohort)
-        genuine, impostor = score_all_pairs(judge, embeddings, self.validation.labels)
-        row = {"val_eer": eer(genuine, impostor)[0]}
-        for target in COMPARED_AT:
-            if supports_fmr(impostor.size, target):
-                row[f"val_fnmr_{target:g}"] = fnmr(genuine, threshold_at_fmr(impostor, target)).value
-        cost = float(np.mean(list(row.values())))
-        if self.recipe.loss.pairs:
-            row["val_loss"] = balanced_cross_entropy(genuine, impostor)
-        if self.recipe.loss.teacher and self.validation.teaching:
-            row["val_teacher"] = float(np.square(unit(embeddings) - unit(self.validation.teaching.vectors)).sum(1).mean())
-        return row, cost
-
-
-def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:
-    """Binary cross-entropy of scores, genuine and impostor weighing the same."""
-    tiny = 1e-12
-    return float(-(np.log(genuine + tiny).mean() + np.log(1 - impostor + tiny).mean()) / 2)
 
 
 def _as_csv(rows: list[dict[str, float]]) -> bytes:

@@ -186,4 +186,4 @@ class SiameseHead(layers.Layer):
     def in_numpy(self) -> Head:
         """The same head as the device computes it."""
         weights = np.asarray(self.distance_weights, np.float32) * np.float32(self.scale)
-        return Head(weights, float(self.bias) * self.scale, self.normalise, self.squared)
+        return Head(weights, float(np.asarray(self.bias)) * self.scale, self.normalise, self.squared)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,8 +18,8 @@ from trainer.settings import AugmentSettings, BatchSettings
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """`chips`, uint8 [2p + n, side, side]: p anchors, their positives in the same order, n negatives; `rows`, int64 [2p + n],
-    says which pictures of the set they are.
+    """p anchors, their positives in the same order, n negatives: `rows`, int64 [2p + n], says which pictures of the set they are,
+    `chips`, uint8 [m, side, side], shows those of this process's share, all where it is alone.
 
     No two of the p + n people are the same, so positives of one row are negatives of all others.
     """
@@ -33,7 +33,13 @@ class PairSampler:
     """Draws `people` anchor-positive pairs and `strangers` lone negatives a batch; a person's pictures count as one."""
 
     def __init__(
-        self, faces: Faces, size: BatchSettings, augmentation: AugmentSettings, placements: list[Placement] | None, side_px: int
+        self,
+        faces: Faces,
+        size: BatchSettings,
+        augmentation: AugmentSettings,
+        placements: list[Placement] | None,
+        side_px: int,
+        share: Callable[[int], slice] = slice,
     ) -> None:
         self._chips, self._placements, self._side_px = faces.chips, placements, side_px
         order = np.argsort(faces.labels, kind="stable")
@@ -41,6 +47,7 @@ class PairSampler:
         self._several = np.array([i for i, rows in enumerate(self._by_person) if len(rows) > 1])
         self._people = min(size.people, len(self._several))
         self._strangers = min(size.strangers, len(self._by_person) - self._people)
+        self._share = share(2 * self._people + self._strangers)
         self._augmentation = augmentation
         self._alike = size.alike
         self._likeness = _likeness(faces, self._by_person) if size.alike and faces.teaching else None
@@ -60,7 +67,18 @@ class PairSampler:
         pairs = np.array([rng.choice(self._by_person[i], 2, replace=False) for i in chosen])
         lone = np.array([rng.choice(self._by_person[i]) for i in strangers], dtype=np.int64)
         rows = np.concatenate([pairs[:, 0], pairs[:, 1], lone])
-        return Batch(np.stack([self._view(row, rng) for row in rows]), rows, len(chosen))
+        # Each picture has its own numbers, so that whoever prepares a part of the batch sees the same as who prepares the whole.
+        seeds = rng.integers(0, 2**63, len(rows))
+        return Batch(
+            np.stack(
+                [
+                    self._view(row, np.random.default_rng(seed))
+                    for row, seed in zip(rows[self._share], seeds[self._share], strict=True)
+                ]
+            ),
+            rows,
+            len(chosen),
+        )
 
     def stream(self, seed: int, first_step: int, ahead: int = 8) -> Iterator[Batch]:
         """Batches for step `first_step` and on, for ever; each depends on seed and step alone, so that a resumed run sees

@@ -32,6 +32,14 @@ class Precision(StrEnum):
     MIXED = "mixed"
 
 
+class Strategy(StrEnum):
+    """How `trainer fit` shares its work out: among the GPUs of a machine, or the workers that TF_CONFIG names."""
+
+    AUTO = "auto"
+    MIRRORED = "mirrored"
+    MULTI_WORKER = "multi-worker"
+
+
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -61,7 +69,8 @@ class TowerSettings(_Table):
     normalise: Annotated[bool, Field(description="the head compares directions, not lengths")] = False
     squared: Annotated[bool, Field(description="the head sums squared differences")] = False
     cohort: Annotated[
-        int, Field(ge=0, le=64, description="nearest strangers of the cohort that a face's likeness to them is judged by; 0: none")
+        int,
+        Field(ge=0, le=64, description="nearest strangers of the cohort that a face's likeness to them is judged by; 0: none"),
     ] = 0
 
 

@@ -13,6 +13,9 @@ from trainer.backend import keras, tf
 from trainer.networks import SiameseHead
 from trainer.pairs import Batch
 from trainer.settings import LossSettings
+from trainer.team import Team
+
+CLIP = 1.0  # of each variable's gradient: a copied tower has no normalisation layers to bear a shock
 
 
 class Siamese:
@@ -30,22 +33,25 @@ class Siamese:
         loss: LossSettings,
         labels: NDArray[np.int64],
         targets: NDArray[np.float32] | None,
+        team: Team,
     ) -> None:
-        self.tower, self.head, self.optimizer, self._loss = tower, head, optimizer, loss
+        self.tower, self.head, self.optimizer, self._loss, self._team = tower, head, optimizer, loss, team
         self.variables = tower.trainable_variables + (head.trainable_variables if loss.pairs else [])
         optimizer.build(self.variables)
         self._labels = tf.constant(labels)
         self._targets = None if targets is None else tf.constant(unit(targets), tf.float32)
-        self._memory = tf.Variable(self._targets, trainable=False, name="memory") if loss.contrast else None
-        self._traced = tf.function(self._step, reduce_retracing=True)
+        once = tf.VariableAggregation.ONLY_FIRST_REPLICA  # all replicas would write the same
+        self._memory = tf.Variable(self._targets, trainable=False, aggregation=once) if loss.contrast else None
+        self._traced = team.traced(self._step)
 
     def step(self, batch: Batch) -> float:
         """Trains on a batch and returns its loss."""
-        return float(self._traced(tf.constant(batch.chips), tf.constant(batch.rows), tf.constant(batch.people)))
+        return float(self._traced(batch.chips, tf.constant(batch.rows), tf.constant(batch.people)))
 
     def _step(self, chips: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            embeddings = tf.cast(self.tower(tf.cast(chips, tf.float32)[..., None], training=True), tf.float32)
+            mine = tf.cast(self.tower(tf.cast(chips, tf.float32)[..., None], training=True), tf.float32)
+            embeddings = self._team.gather(mine, tf.shape(rows)[0])
             unit = tf.math.l2_normalize(embeddings, axis=-1)
             loss = tf.constant(0.0)
             if self._loss.pairs:
@@ -56,9 +62,13 @@ class Siamese:
             if self._loss.contrast:
                 loss += self._loss.contrast * self._contrast(unit, rows, people)
             total = loss + tf.add_n(self.tower.losses) if self.tower.losses else loss
-        self.optimizer.apply(tape.gradient(total, self.variables), self.variables)
+            # Every replica computes the loss of the whole batch; their gradients are summed.
+            total /= self._team.replicas
+        gradients = [tf.clip_by_norm(part, CLIP) for part in self._team.sum(tape.gradient(total, self.variables))]
+        # The optimiser sums them once more over the replicas.
+        self.optimizer.apply([part / self._team.replicas for part in gradients], self.variables)
         if self._memory is not None:
-            self._memory.scatter_nd_update(rows[:, None], unit)
+            self._memory.assign(tf.tensor_scatter_nd_update(self._memory.read_value(), rows[:, None], unit))
         return loss
 
     def _cross_entropy(self, embeddings: tf.Tensor, people: tf.Tensor) -> tf.Tensor:

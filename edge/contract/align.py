@@ -21,7 +21,10 @@ ALIGN_VERSION = 1
 
 # Positions in the chip are whole 2048ths of a pixel until the last step, which rounds to the 32nds that OpenCV samples at.
 _FINE, _COARSE = 2048, 32
-_FINE_BITS, _COARSE_BITS = 6, 5  # from the one to the other, and from the other to whole pixels: shifts round towards minus infinity
+_FINE_BITS, _COARSE_BITS = (
+    6,
+    5,
+)  # from the one to the other, and from the other to whole pixels: shifts round towards minus infinity
 # No face lies further out, whatever the network says: shares of the chip's side, and degrees.
 _MAX_SHIFT, _MAX_TURN, _SIZES = 0.25, 45.0, (0.3, 1.2)
 

@@ -14,6 +14,7 @@ FacelatchError
 ├── CameraError (OSError)              a source of frames that gives none
     │   └── CameraWedged                   a driver that does not come back from a read
 ├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or a face enrolled under another name
+├── WorkerLost (RuntimeError)          another process of a shared training is gone
 ├── StorageError (OSError)             a disk that is full, read-only or unreadable
 └── PackageMissing (ImportError)       an optional package that the command needs
 """
@@ -131,6 +132,13 @@ class EnrolmentFailed(FacelatchError, ValueError):
 
     code = "enrolment"
     exit_code = ExitCode.ENROLMENT
+
+
+class WorkerLost(FacelatchError, RuntimeError):
+    """Another process of a training on several is gone."""
+
+    code = "worker"
+    exit_code = ExitCode.INPUT
 
 
 class StorageError(FacelatchError, OSError):

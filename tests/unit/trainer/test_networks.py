@@ -7,7 +7,7 @@ import pytest
 
 from edge.contract.errors import InputError
 from edge.contract.score import Head, score
-from trainer.fit import balanced_cross_entropy
+from trainer.judges import balanced_cross_entropy
 from trainer.networks import SiameseHead, build_tower
 from trainer.settings import Network, TowerSettings
 from trainer.verifier import embed

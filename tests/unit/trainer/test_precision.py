@@ -22,9 +22,7 @@ from trainer.settings import Precision
         (Precision.FLOAT32, "flags\t: amx_bf16", "float32"),
     ],
 )
-def test_what_auto_comes_to(
-    asked: Precision, flags: str, got: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_what_auto_comes_to(asked: Precision, flags: str, got: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\n{flags}\n")
     monkeypatch.setattr(precision, "CPU_INFO", tmp_path / "cpuinfo")
     with computing_in(asked) as name:

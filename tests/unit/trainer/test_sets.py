@@ -75,7 +75,14 @@ def test_evaluation_leaves_out_whom_the_run_used(tmp_path: Path) -> None:
     run = tmp_path / "run"
     run.mkdir()
     (run / "run.json").write_text('{"state": "finished"}')
-    split = {"train": ["ada"], "validation": ["bob"], "cohort": ["dan"], "test": ["eve"], "further": ["zoe"], "further_cohort": ["kim"]}
+    split = {
+        "train": ["ada"],
+        "validation": ["bob"],
+        "cohort": ["dan"],
+        "test": ["eve"],
+        "further": ["zoe"],
+        "further_cohort": ["kim"],
+    }
     (run / "split.json").write_text(json.dumps(split))
     seen = seen_people(run)
     assert seen == {"ada", "bob", "dan", "zoe", "kim"}

@@ -1,0 +1,150 @@
+"""A training shared out is the training of one: among devices of one process, and among workers that talk over loopback."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+FIT = ("fit", "--data", "data", "--epochs", "3", "--steps", "4", "--people", "12", "--strangers", "8", "--seed", "1")
+
+TWO_DEVICES = """
+import sys
+import numpy as np
+from trainer.backend import keras, tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+from trainer.networks import SiameseHead
+from trainer.pairs import Batch
+from trainer.settings import LossSettings, Strategy
+from trainer.step import Siamese
+from trainer.team import Team, assemble
+
+rng = np.random.default_rng(0)
+chips = rng.integers(0, 256, (12, 8, 8), np.uint8)
+rows = np.array([0, 1, 2, 3, 6, 7, 8, 9, 4, 5, 10, 11])
+labels = np.array([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 6, 7])
+targets = rng.normal(size=(12, 5)).astype(np.float32)
+told = []
+for team in (Team(), assemble(Strategy.MIRRORED)):
+    keras.utils.set_random_seed(1)
+    with team.scope():
+        pixels = keras.Input((8, 8, 1))
+        flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
+        tower = keras.Model(pixels, keras.layers.Dense(5, kernel_regularizer="l2")(flat))
+        head = SiameseHead()
+        head.build((None, 5))
+        loss = LossSettings(pairs=1.0, hardest=0.5, teacher=2.0, contrast=0.5)
+        model = Siamese(tower, head, keras.optimizers.Adam(1e-2), loss, labels, targets, team)
+    part = team.share(12)
+    assert part == slice(0, 12)
+    losses = [model.step(Batch(chips[part], rows, 4)) for _ in range(5)]
+    told.append((team.replicas, losses, [np.asarray(v).tolist() for v in model.variables], team.agree(True), team.agree(False)))
+import json
+print(json.dumps(told))
+"""
+
+
+def test_two_devices_train_as_one() -> None:
+    done = subprocess.run([sys.executable, "-c", TWO_DEVICES], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (one, losses, weights, *votes), (two, *shared) = json.loads(done.stdout.splitlines()[-1])
+    assert (one, two) == (1, 2)
+    assert np.allclose(losses, shared[0], rtol=1e-4)
+    assert losses[-1] < losses[0]
+    for alone, together in zip(weights, shared[1], strict=True):
+        assert np.allclose(alone, together, atol=1e-4)
+    assert votes == shared[2:] == [True, False]
+
+
+@pytest.fixture(scope="module")
+def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared set of drawn people."""
+    folder = tmp_path_factory.mktemp("team")
+    for words in (
+        ("draw", "people", "--people", "60", "--pictures", "4", "--seed", "1"),
+        ("import", "people", "people", "--data", "data"),
+        ("prepare", "data", "--several", "largest", "--json"),
+    ):
+        subprocess.run([sys.executable, "-m", "trainer", *words], cwd=folder, check=True, capture_output=True)
+    return folder
+
+
+def start(folder: Path, run: str, index: int, ports: list[int]) -> subprocess.Popen[str]:
+    cluster = {"cluster": {"worker": [f"127.0.0.1:{port}" for port in ports]}, "task": {"type": "worker", "index": index}}
+    words = [sys.executable, "-m", "trainer", *FIT, "--run", run]
+    environment = os.environ | {"TF_CONFIG": json.dumps(cluster), "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(words, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def free_ports() -> list[int]:
+    sockets = [socket.socket() for _ in range(2)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+def history(folder: Path, run: str) -> list[dict[str, str]]:
+    with (folder / run / "history.csv").open() as file:
+        return list(csv.DictReader(file))
+
+
+def test_two_workers_train_as_one_and_a_killed_one_can_go_on(workshop: Path) -> None:
+    """Kills the second worker after the first epoch: the first says so, and both go on from there when they are started again."""
+    ports = free_ports()
+    workers = [start(workshop, "two", index, ports) for index in range(2)]
+    checkpoint = workshop / "two/checkpoint/best.npz"
+    for _ in range(600):
+        if checkpoint.exists() or workers[0].poll() is not None:
+            break
+        time.sleep(0.2)
+    assert checkpoint.exists(), workers[0].communicate()[1]
+    workers[1].send_signal(signal.SIGKILL)
+    told = workers[0].communicate(timeout=120)[1]
+    workers[1].communicate()
+    assert workers[0].returncode == 3, told
+    assert "another worker is gone" in told
+
+    ports = free_ports()
+    workers = [start(workshop, "two", index, ports) for index in range(2)]
+    out = [worker.communicate(timeout=240) for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], out
+    assert "the first worker writes the run" in out[1][0]
+    record = json.loads((workshop / "two/run.json").read_text())
+    assert (record["state"], record["epochs_run"]) == ("finished", 3)
+
+    alone = subprocess.run(
+        [sys.executable, "-m", "trainer", *FIT, "--run", "one"], cwd=workshop, capture_output=True, text=True, check=False
+    )
+    assert alone.returncode == 0, alone.stderr
+    # Each worker normalises its own half of a batch, hence no closer.
+    for one, two in zip(history(workshop, "one"), history(workshop, "two"), strict=True):
+        assert float(two["loss"]) == pytest.approx(float(one["loss"]), rel=0.15)
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        ("{", "TF_CONFIG"),
+        ('{"cluster": {"worker": ["127.0.0.1:1"]}, "task": {"type": "worker", "index": 3}}', "not one of the workers"),
+    ],
+)
+def test_a_cluster_that_is_none_is_told(config: str, says: str, workshop: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "trainer", *FIT, "--run", "none"],
+        cwd=workshop, env=os.environ | {"TF_CONFIG": config}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 3, done.stderr
+    assert says in done.stderr

@@ -1,0 +1,71 @@
+"""Those whom an epoch is judged on: the validation people, all pairs of them, and the cohort that they are held against."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.align import Placement
+from edge.contract.metrics import eer, fnmr, supports_fmr, threshold_at_fmr
+from edge.contract.score import score_all_pairs, with_cohort
+from trainer.aligner import Aligner
+from trainer.backend import keras
+from trainer.dataset import Chips, Faces
+from trainer.networks import SiameseHead
+from trainer.settings import Recipe
+from trainer.step import unit
+from trainer.verifier import embed
+
+# Where the epochs are compared: the EER, and FNMR at those FMR that the validation people's number supports.
+COMPARED_AT = (1e-2, 1e-3, 1e-4)
+
+
+@dataclass(frozen=True, slots=True)
+class Judges:
+    """`cohort` shows one picture of each of its people; None where the recipe has none."""
+
+    validation: Faces
+    cohort: Chips | None
+    recipe: Recipe
+    placements: list[Placement] | None
+    cohort_placements: list[Placement] | None
+
+    @classmethod
+    def placed(cls, validation: Faces, cohort: Chips | None, recipe: Recipe, aligner: Aligner | None) -> Judges:
+        """With what the aligner says of both, once for all epochs."""
+        found = [aligner.placements(chips) if aligner and chips else None for chips in (validation.chips, cohort)]
+        return cls(validation, cohort, recipe, *found)
+
+    def embed(self, tower: keras.Model) -> NDArray[np.float32]:
+        """The validation people's embeddings, float32 [n, D]."""
+        return embed(tower, self.validation.chips, self.placements)
+
+    def strangers(self, tower: keras.Model) -> NDArray[np.float32] | None:
+        """The cohort's embeddings, float32 [n, D]."""
+        return embed(tower, self.cohort, self.cohort_placements) if self.cohort else None
+
+    def validate(self, head: SiameseHead, tower: keras.Model) -> tuple[dict[str, float], float]:
+        """The validation figures of an epoch, and their mean, which epochs are compared by."""
+        embeddings, strangers = self.embed(tower), self.strangers(tower)
+        judge = head.in_numpy()
+        if strangers is not None:
+            judge = with_cohort(judge, strangers, self.recipe.tower.cohort)
+        genuine, impostor = score_all_pairs(judge, embeddings, self.validation.labels)
+        row = {"val_eer": eer(genuine, impostor)[0]}
+        for target in COMPARED_AT:
+            if supports_fmr(impostor.size, target):
+                row[f"val_fnmr_{target:g}"] = fnmr(genuine, threshold_at_fmr(impostor, target)).value
+        cost = float(np.mean(list(row.values())))
+        if self.recipe.loss.pairs:
+            row["val_loss"] = balanced_cross_entropy(genuine, impostor)
+        if self.recipe.loss.teacher and self.validation.teaching:
+            row["val_teacher"] = float(np.square(unit(embeddings) - unit(self.validation.teaching.vectors)).sum(1).mean())
+        return row, cost
+
+
+def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:
+    """Binary cross-entropy of scores, genuine and impostor weighing the same."""
+    tiny = 1e-12
+    return float(-(np.log(genuine + tiny).mean() + np.log(1 - impostor + tiny).mean()) / 2)

@@ -1,0 +1,163 @@
+"""One training on several devices or machines: the same batches, losses and weights on each. What there is to know of tf.distribute.
+
+Every replica takes its part of a batch through the tower; the embeddings are put together again before the loss, so that pairs
+across parts count and the loss is that of one device. The chief alone judges, writes and decides when it is enough.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import InputError, WorkerLost
+from trainer.backend import tf
+from trainer.settings import Strategy
+
+WAIT_S = 3600.0  # for the chief: an aligner is trained before anything is shared
+_LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
+
+
+class Team:
+    """The replicas of a training: `replicas` in all, of which this process has those from `first` on, as many as `here`."""
+
+    def __init__(self, strategy: tf.distribute.Strategy | None = None, first: int = 0, here: int = 1) -> None:
+        self._strategy, self._first, self._here = strategy, first, here
+        self.replicas: int = strategy.num_replicas_in_sync if strategy else 1
+        self.chief = first == 0
+        self._vote = tf.function(lambda flag: self._run(_sum, flag)) if strategy else None
+
+    def scope(self) -> Any:
+        """Variables made within are the same on all replicas."""
+        return self._strategy.scope() if self._strategy else nullcontext()
+
+    def share(self, total: int) -> slice:
+        """The rows of a batch of `total` that this process prepares.
+
+        Raises:
+            InputError: the batch cannot be shared out evenly.
+        """
+        if total % self.replicas:
+            raise InputError(
+                f"a batch of {total} pictures (2 x people + strangers) for {self.replicas} replicas: choose --strangers so that it "
+                "can be shared out evenly"
+            )
+        each = total // self.replicas
+        return slice(self._first * each, (self._first + self._here) * each)
+
+    def traced(self, step: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
+        """A step of tensors (this replica's chips, the batch's rows, its number of people) as one graph on all replicas."""
+        if not self._strategy:
+            return tf.function(step, reduce_retracing=True)
+        graph = tf.function(lambda *given: self._run(step, *given), reduce_retracing=True)
+        return lambda chips, *others: graph(self._spread(chips), *others)
+
+    def gather(self, part: tf.Tensor, total: int) -> tf.Tensor:
+        """In a step: the rows of all replicas, [total, D], of this one's, [total / replicas, D]. Gradients flow back to each."""
+        if not self._strategy:
+            return part
+        # A sum of parts among zeros: TensorFlow's own gather knows no collective for several workers.
+        context = tf.distribute.get_replica_context()
+        before = context.replica_id_in_sync_group * (total // self.replicas)
+        padded = tf.pad(part, [[before, total - total // self.replicas - before], [0, 0]])
+        return context.all_reduce(tf.distribute.ReduceOp.SUM, padded)
+
+    def sum(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
+        """In a step: each gradient summed over the replicas."""
+        if not self._strategy:
+            return gradients
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
+
+    def agree(self, stop: bool) -> bool:
+        """What the chief says of `stop`, on all workers at once."""
+        if self._vote is None:
+            return stop
+        said = self._vote(self._spread(np.full(self._here, float(stop and self.chief), np.float32)))
+        return bool(np.max(said) > 0)
+
+    def _run(self, step: Callable[..., tf.Tensor], *given: Any) -> Any:
+        return self._strategy.experimental_local_results(self._strategy.run(step, args=given))[0]
+
+    def _spread(self, values: NDArray[Any]) -> Any:
+        each = len(values) // self._here
+
+        def part(context: Any) -> tf.Tensor:
+            at = (context.replica_id_in_sync_group - self._first) * each
+            return tf.constant(values[at : at + each])
+
+        return self._strategy.experimental_distribute_values_from_function(part)
+
+
+def assemble(wanted: Strategy) -> Team:
+    """The team that the machine and TF_CONFIG make. Before anything else is asked of TensorFlow, which cannot join one later.
+
+    Raises:
+        InputError: TF_CONFIG is no cluster of workers, or there is none and one is wanted.
+    """
+    workers, index = _cluster()
+    if wanted is Strategy.MULTI_WORKER or (wanted is Strategy.AUTO and workers > 1):
+        if not workers:
+            raise InputError(
+                "--strategy multi-worker needs TF_CONFIG, such as "
+                '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
+            )
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        here = strategy.num_replicas_in_sync // workers
+        return Team(strategy, index * here, here)
+    if wanted is Strategy.MIRRORED or (wanted is Strategy.AUTO and len(tf.config.list_physical_devices("GPU")) > 1):
+        devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
+        strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
+        return Team(strategy, 0, strategy.num_replicas_in_sync)
+    return Team()
+
+
+def wait_for_chief(files: list[Path]) -> None:
+    """Waits until the chief has written what all workers start from.
+
+    Raises:
+        WorkerLost: it does not come.
+    """
+    until = time.monotonic() + WAIT_S
+    while missing := [path for path in files if not path.exists()]:
+        if time.monotonic() > until:
+            raise WorkerLost(f"{missing[0]}: not written by the first worker in {WAIT_S:.0f} s; is the run's folder shared?")
+        time.sleep(0.2)
+
+
+@contextmanager
+def telling_who_is_lost(run: Path) -> Iterator[None]:
+    """Within, the loss of another worker is an error that says how to go on."""
+    try:
+        yield
+    except _LOST as error:
+        raise WorkerLost(
+            f"{run}: another worker is gone ({type(error).__name__}); start all of them again with their commands: "
+            "they go on after the last whole epoch"
+        ) from error
+
+
+def _sum(flag: tf.Tensor) -> tf.Tensor:
+    # What comes from outside the graph has no device, and a sum is sent to its parts' devices.
+    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(flag))
+
+
+def _cluster() -> tuple[int, int]:
+    """How many workers TF_CONFIG names, 0 without it, and which of them this one is."""
+    text = os.environ.get("TF_CONFIG", "")
+    if not text:
+        return 0, 0
+    try:
+        config = json.loads(text)
+        workers, task = config["cluster"]["worker"], config["task"]
+        if task["type"] != "worker" or not 0 <= int(task["index"]) < len(workers):
+            raise ValueError("the task is not one of the workers")
+        return len(workers), int(task["index"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(f"TF_CONFIG = {text!r}: {type(error).__name__}: {error}; name cluster.worker and task") from error
