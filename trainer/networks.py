@@ -94,7 +94,7 @@ def _compact(side_px: int) -> keras.Model:
     x = layers.Dropout(0.2, name="dropout")(x)
     x = layers.Dense(COMPACT_EMBEDDING, use_bias=False, name="project")(x)
     # Unit variance gives the head distances of a known size from the first step; it folds into the layer before.
-    x = layers.BatchNormalization(scale=False, name="embedding")(x)
+    x = layers.BatchNormalization(scale=False, synchronized=True, name="embedding")(x)
     return keras.Model(pixels, x, name="compact")
 
 
@@ -102,7 +102,7 @@ def _conv(x: keras.KerasTensor, width: int, kernel: int, stride: int, name: str)
     x = layers.Conv2D(
         width, kernel, stride, "same", use_bias=False, kernel_regularizer=keras.regularizers.L2(1e-4), name=f"{name}_conv"
     )(x)
-    return layers.BatchNormalization(momentum=0.95, name=f"{name}_norm")(x)
+    return layers.BatchNormalization(momentum=0.95, synchronized=True, name=f"{name}_norm")(x)
 
 
 def _residual(x: keras.KerasTensor, width: int, stride: int, name: str) -> keras.KerasTensor:

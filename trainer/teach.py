@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import math
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -183,5 +184,10 @@ class DlibPeer:
 
     def vector(self, name: str) -> NDArray[np.float32]:
         """Its vector, float32 [128], of the picture whose chip has this name: five points on the box, its own chip, one pass."""
+        return self.ready(name)()
+
+    def ready(self, name: str) -> Callable[[], NDArray[np.float32]]:
+        """The same once the picture is read."""
         rgb = cv2.cvtColor(read_picture(self._sources[name]), cv2.COLOR_BGR2RGB)
-        return np.array(self._network.compute_face_descriptor(rgb, self._points.shape(rgb, self._boxes[name])), np.float32)
+        box = self._boxes[name]
+        return lambda: np.array(self._network.compute_face_descriptor(rgb, self._points.shape(rgb, box)), np.float32)
