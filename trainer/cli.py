@@ -153,7 +153,9 @@ def fit(
     ] = None,
     run: Annotated[Path, typer.Option(help="The run's folder; one that was broken off goes on.")] = Path("runs/first"),
     recipe: Annotated[str, typer.Option(help=f"{', '.join(recipe_names())}, or a file of one's own.")] = "siamese",
-    network: Annotated[Network | None, typer.Option(help="Instead of the recipe's tower.")] = None,
+    network: Annotated[
+        str | None, typer.Option(help=f"Instead of the recipe's tower: {', '.join(Network)}, or module:function of your own.")
+    ] = None,
     init: Annotated[str | None, typer.Option(help="Start from dlib's CC0 weights (dlib), or from a run's folder.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps an epoch.")] = None,
@@ -197,6 +199,8 @@ def fit(
         print(json.dumps(record | {"evaluation": report}))
         return
     console.print(f"{run}: {record['epochs_run']} epochs, best {record['best_epoch']}, validation EER {record['val_eer']:.2%}")
+    if record["best_epoch"] == 0:
+        console.print(f"no epoch was better for the validation people than what it started from: {run} holds that, unchanged")
     for line in report["lines"]:
         console.print(line)
     console.print(f"curves {run / 'loss.png'}, pairs {run / 'pairs.png'}, figures {run / 'report.html'}")

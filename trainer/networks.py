@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +35,37 @@ def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = Non
             tower = _koch(side_px)
         case Network.RESNET:
             tower = build_resnet(side_px, inner=settings.inner)
-        case _:
+        case Network.COMPACT:
             tower = _compact(side_px)
+        case _:
+            tower = own_tower(settings.network, side_px)
     if outputs and tower.output_shape[-1] != outputs:
         raise InputError(
             f"the {settings.network} network gives {tower.output_shape[-1]} numbers, the teacher's vectors have {outputs}"
+        )
+    return tower
+
+
+def own_tower(named: str, side_px: int) -> keras.Model:
+    """The Keras model that the function `module:function` makes of a side in pixels; modules of the working directory count.
+
+    It takes float32 pixels 0..255, [n, side, side, 1], and gives float32 [n, D]. Scaling belongs into it. To be exported it must be
+    of layers with int8 kernels and no shape of its own.
+
+    Raises:
+        InputError: there is no such function, or it makes something else.
+    """
+    module, _, function = named.partition(":")
+    sys.path.insert(0, str(Path.cwd()))
+    try:
+        tower = getattr(importlib.import_module(module), function)(side_px)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"network = {named!r}: {error}") from error
+    finally:
+        sys.path.pop(0)
+    if not isinstance(tower, keras.Model) or tower.input_shape[1:] != (side_px, side_px, 1) or len(tower.output_shape) != 2:
+        raise InputError(
+            f"network = {named!r}: expected a Keras model from [n, {side_px}, {side_px}, 1] to [n, D], got {tower!r}"
         )
     return tower
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
@@ -52,10 +53,20 @@ class ChipSettings(_Table):
     shift_down: Annotated[float, Field(ge=-0.5, le=0.5, description="heights of the box")] = _CHIP.shift_down
 
 
+def _network(named: str) -> str:
+    if named in list(Network):
+        return Network(named)
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", named):
+        raise ValueError(f"expected {', '.join(Network)}, or module:function")
+    return named
+
+
 class TowerSettings(_Table):
     """The twin tower and the head."""
 
-    network: Network = Network.COMPACT
+    network: Annotated[
+        str, AfterValidator(_network), Field(description="compact, koch, resnet, or a function of one's own as module:function")
+    ] = Network.COMPACT
     init: Annotated[
         str, Field(description="`dlib`: the resnet's CC0 weights; a run's folder: its tower, cut where inner says so")
     ] = ""

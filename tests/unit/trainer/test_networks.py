@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -11,6 +13,35 @@ from trainer.judges import balanced_cross_entropy
 from trainer.networks import SiameseHead, build_tower
 from trainer.settings import Network, TowerSettings
 from trainer.verifier import embed
+
+OWN = """
+from trainer.backend import keras
+
+
+def small(side):
+    pixels = keras.Input((side, side, 1))
+    return keras.Model(pixels, keras.layers.Dense(7)(keras.layers.GlobalAveragePooling2D()(pixels)))
+
+
+def wrong(side):
+    return keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
+"""
+
+
+def test_a_network_of_ones_own_is_named_by_its_function(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "owntower.py").write_text(OWN)
+    monkeypatch.chdir(tmp_path)
+    assert build_tower(TowerSettings(network="owntower:small"), 40).output_shape == (None, 7)
+    with pytest.raises(InputError, match="7 numbers, the teacher's vectors have 128"):
+        build_tower(TowerSettings(network="owntower:small"), 40, 128)
+    with pytest.raises(InputError, match="no attribute 'none'"):
+        build_tower(TowerSettings(network="owntower:none"), 40)
+    with pytest.raises(InputError, match="No module named"):
+        build_tower(TowerSettings(network="nowhere.at_all:small"), 40)
+    with pytest.raises(InputError, match=r"expected a Keras model from \[n, 40, 40, 1\]"):
+        build_tower(TowerSettings(network="owntower:wrong"), 40)
+    with pytest.raises(ValueError, match="network"):
+        TowerSettings(network="koala")
 
 
 def test_the_compact_tower_fits_the_device() -> None:
