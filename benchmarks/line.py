@@ -26,12 +26,13 @@ from edge.contract.runtime import Embedder
 from edge.gallery import new_subject
 from edge.line import Line
 from edge.matcher import Matcher
+from edge.models import DEFAULT, model_path
 from edge.quality import check_quality
 from edge.settings import Settings
 from trainer.synth.clip import draw_clip
 from trainer.synth.person import Person
 
-MODEL = Path(__file__).parents[1] / "tests" / "data" / "synthetic.tflite"
+MODEL = model_path(DEFAULT)
 FRAMES, WARM_UP = 60, 8
 
 
@@ -103,9 +104,7 @@ def peer(frames: list[np.ndarray]) -> dict[str, float]:
 def main() -> None:
     """Prints the table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument(
-        "--model", type=Path, default=MODEL, help="model file; where not given the tests' own, of the same tower"
-    )
+    parser.add_argument("--model", type=Path, default=MODEL, help="model file; where not given the one that a device uses")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     cv2.setNumThreads(1)

@@ -215,6 +215,9 @@ def evaluate(
     run: Annotated[Path | None, typer.Option(help="The run that a model file was made from: its people are left out.")] = None,
     strangers: Annotated[bool, typer.Option("--strangers", help="Nobody in the data was used for this model: I know.")] = False,
     protocol: Annotated[Path | None, typer.Option(help="Pairs in LFW's format, such as pairsDevTrain.txt.")] = None,
+    groups: Annotated[
+        Path | None, typer.Option(help="Lines of a person's name, a tab and his or her group: rates by group.")
+    ] = None,
     out: Annotated[Path, typer.Option(help="The folder of the report.")] = Path("evaluation"),
     as_json: AsJson = False,
 ) -> None:
@@ -231,7 +234,7 @@ def evaluate(
     seen = seen_people(made_by) if made_by else set()
     first, *others = data or [Path("data")]
     evaluation = measure(
-        load_subject(model), first, unseen_faces(first, seen), [unseen_faces(other, seen) for other in others], protocol
+        load_subject(model), first, unseen_faces(first, seen), [unseen_faces(other, seen) for other in others], protocol, groups
     )
     figures = write_report(evaluation, out, made_by)
     if as_json:

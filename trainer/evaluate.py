@@ -8,13 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from edge.contract.chip import face_part
 from edge.contract.errors import InputError
 from edge.contract.metrics import rate
 from edge.contract.modelfile import read_model
@@ -24,9 +22,9 @@ from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Chips, Faces, load_fa
 from trainer.enrolled import evaluate_enrolled
 from trainer.prepare import read_manifest
 from trainer.run import FURTHER, SPLIT, read_run
+from trainer.slices import by_group, read_groups, slices
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-SLICES = ("light", "sharpness", "size of the face")
 # Within one camera's pictures strangers may match this many times as often as across before the report warns.
 SAME_CAMERA_LIMIT = 2.0
 
@@ -102,12 +100,14 @@ def unseen_faces(folder: Path, seen: set[str]) -> Faces:
     return faces
 
 
-def evaluate(subject: Subject, folder: Path, faces: Faces, further: list[Faces], protocol: Path | None = None) -> Evaluation:
+def evaluate(
+    subject: Subject, folder: Path, faces: Faces, further: list[Faces], protocol: Path | None = None, groups: Path | None = None
+) -> Evaluation:
     """Compares all of `faces`, of the prepared set `folder`, with each other. `further` are sets of other cameras, for the
-    same-camera check alone; `protocol` names pairs in LFW's format.
+    same-camera check alone; `protocol` names pairs in LFW's format, `groups` the group of each person (see trainer/slices.py).
 
     Raises:
-        InputError: the protocol names pictures that are not there.
+        InputError: the protocol names pictures that are not there, or the groups are unreadable.
     """
     embeddings = subject.embed(faces.chips)
     found = compare_all(subject.head, embeddings, faces.labels)
@@ -149,7 +149,8 @@ def evaluate(subject: Subject, folder: Path, faces: Faces, further: list[Faces],
             f"{protocol.name}: {named['value']:.2%} of {named['pairs']} pairs right "
             f"(95 % {named['low']:.2%}-{named['high']:.2%}), {named['left_out']} pairs left out: {named['why']}"
         )
-    figures["slices"] = _slices(found, faces, folder)
+    figures["slices"] = slices(found, faces, folder)
+    figures["groups"] = by_group(found, faces, read_groups(groups, faces)) if groups else []
     figures["enrolled"] = evaluate_enrolled(subject.head, embeddings, faces.labels)
     figures["cameras"] = _cameras(subject, embeddings, faces, further, found)
     figures["warnings"] = [
@@ -222,37 +223,6 @@ def _failures(folder: Path) -> dict[str, Any]:
     failed, made = len(manifest["skipped"]), len(manifest["chips"])
     fta = rate(failed, failed + made)
     return {"pictures": fta.trials, "failed": fta.errors, "rate": fta.value, "low": fta.low, "high": fta.high}
-
-
-def _slices(found: Comparisons, faces: Faces, folder: Path) -> list[dict[str, Any]]:
-    """FNMR at the common threshold of FMR 1e-3 in the lower, middle and upper third of the worse of two pictures."""
-    if found.impostors * 1e-3 < 3:
-        return []
-    threshold = found.threshold(1e-3)
-    boxes = {entry["chip"]: entry["box"] for entry in read_manifest(folder)["chips"]}  # type: ignore[attr-defined]
-    values = np.empty((len(SLICES), len(faces.labels)))
-    for row in range(len(faces.labels)):
-        face = face_part(faces.chips.one(row), faces.spec)
-        values[:, row] = face.mean(), cv2.Laplacian(face, cv2.CV_32F).var(), boxes[faces.names[row]][2]
-    table = []
-    for name, value in zip(SLICES, values, strict=True):
-        cuts = np.quantile(value, [1 / 3, 2 / 3])
-        worse = {rows: np.digitize(value[getattr(found, rows)].min(1), cuts) for rows in ("genuine_rows", "impostor_rows")}
-        everyone = np.digitize(value, cuts)
-        share = [(everyone >= third).mean() ** 2 - (everyone > third).mean() ** 2 for third in range(3)]
-        for third, label in enumerate((f"below {cuts[0]:.0f}", f"{cuts[0]:.0f} to {cuts[1]:.0f}", f"above {cuts[1]:.0f}")):
-            chosen = worse["genuine_rows"] == third
-            if not chosen.any():
-                continue
-            missed = found.miss_rate(threshold, chosen)
-            matched = int(((worse["impostor_rows"] == third) & (found.impostor >= threshold)).sum())
-            table.append(
-                {
-                    "slice": name, "range": label, "genuine": missed.trials, "fnmr": missed.value, "low": missed.low,
-                    "high": missed.high, "false_matches": matched, "fmr": matched / max(share[third] * found.impostors, 1),
-                }
-            )  # fmt: skip
-    return table
 
 
 def _cameras(

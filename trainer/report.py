@@ -142,6 +142,7 @@ def _page(figures: dict[str, Any], pictures: dict[str, bytes], run: Path | None)
         f"(failure to acquire {failed['rate']:.2%}, 95 % {failed['low']:.2%}-{failed['high']:.2%}).</p>"
         + shown
         + _table("By light, sharpness and size, worse of the two pictures, threshold of FMR 1e-3 over all", figures["slices"])
+        + _table("By group of people, threshold of FMR 1e-3 over all; impostors within the group", figures["groups"])
         + _table("Anchors against a probe at FMR 1e-3", figures["enrolled"])
         + _table("Within one camera's pictures and across", figures["cameras"])
         + facts

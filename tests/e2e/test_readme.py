@@ -39,6 +39,15 @@ def test_every_command_and_option_exists(line: str, tmp_path: Path) -> None:
         assert option in done.stdout, f"{line}: {option}"
 
 
+def test_the_manuals_own_network_is_a_tower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from trainer.networks import own_tower
+
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/training.md").read_text(), re.DOTALL)
+    (tmp_path / "mine.py").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    assert own_tower("mine:tower", 64).output_shape == (None, 64)
+
+
 def test_every_make_target_exists() -> None:
     makefile = (ROOT / "Makefile").read_text()
     for target in set(re.findall(r"make ([a-z-]+)", TEXT)):

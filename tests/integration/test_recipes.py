@@ -114,9 +114,11 @@ def test_a_start_is_the_first_to_beat(workshop: Path) -> None:
 
 
 def test_the_report_and_the_comparison_are_on_people_unseen(workshop: Path) -> None:
-    told = typed(workshop, "trainer", "evaluate", "int8.tflite", "--run", "run", "--data", "data", "--json")
-    figures = json.loads(told.stdout)
     split = json.loads((workshop / "run/split.json").read_text())
+    (workshop / "groups.tsv").write_text("".join(f"{name}\tdrawn\n" for name in split["test"]))
+    words = ("int8.tflite", "--run", "run", "--data", "data", "--groups", "groups.tsv", "--json")
+    figures = json.loads(typed(workshop, "trainer", "evaluate", *words).stdout)
+    assert isinstance(figures["groups"], list)
     assert figures["people"] == len(split["test"])
     page = (workshop / "evaluation/report.html").read_text()
     assert "data:image/png;base64," in page

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.contract.metrics import eer, fnmr, threshold_at_fmr
-from edge.contract.score import Head, score_all_pairs
+from edge.contract.score import Head, score_all_pairs, with_cohort
 from trainer import comparisons
 from trainer.comparisons import compare_all
 from trainer.enrolled import evaluate_enrolled
@@ -22,6 +22,7 @@ def people(count: int, each: int, size: int = 16, noise: float = 0.6, seed: int 
 HEADS = [
     Head(np.linspace(0.1, 2, 16).astype(np.float32), 3.0, normalise, squared) for normalise in (0, 1) for squared in (0, 1)
 ]
+HEADS.append(with_cohort(HEADS[3], people(40, 1, seed=1)[0], 3))
 
 
 @pytest.mark.parametrize("head", HEADS)

@@ -1,0 +1,106 @@
+"""Error rates of parts of the comparisons at the threshold of all: by light, sharpness and size, and by groups of people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.chip import face_part
+from edge.contract.errors import InputError
+from edge.contract.metrics import rate
+from trainer.comparisons import Comparisons
+from trainer.dataset import Faces
+from trainer.prepare import read_manifest
+
+SLICES = ("light", "sharpness", "size of the face")
+TARGET_FMR = 1e-3
+
+
+def slices(found: Comparisons, faces: Faces, folder: Path) -> list[dict[str, Any]]:
+    """FNMR at the common threshold of FMR 1e-3 in the lower, middle and upper third of the worse of two pictures."""
+    if found.impostors * TARGET_FMR < 3:
+        return []
+    threshold = found.threshold(TARGET_FMR)
+    boxes = {entry["chip"]: entry["box"] for entry in read_manifest(folder)["chips"]}  # type: ignore[attr-defined]
+    values = np.empty((len(SLICES), len(faces.labels)))
+    for row in range(len(faces.labels)):
+        face = face_part(faces.chips.one(row), faces.spec)
+        values[:, row] = face.mean(), cv2.Laplacian(face, cv2.CV_32F).var(), boxes[faces.names[row]][2]
+    table = []
+    for name, value in zip(SLICES, values, strict=True):
+        cuts = np.quantile(value, [1 / 3, 2 / 3])
+        worse = {rows: np.digitize(value[getattr(found, rows)].min(1), cuts) for rows in ("genuine_rows", "impostor_rows")}
+        everyone = np.digitize(value, cuts)
+        share = [(everyone >= third).mean() ** 2 - (everyone > third).mean() ** 2 for third in range(3)]
+        for third, label in enumerate((f"below {cuts[0]:.0f}", f"{cuts[0]:.0f} to {cuts[1]:.0f}", f"above {cuts[1]:.0f}")):
+            chosen = worse["genuine_rows"] == third
+            if not chosen.any():
+                continue
+            missed = found.miss_rate(threshold, chosen)
+            matched = int(((worse["impostor_rows"] == third) & (found.impostor >= threshold)).sum())
+            table.append(
+                {
+                    "slice": name, "range": label, "genuine": missed.trials, "fnmr": missed.value, "low": missed.low,
+                    "high": missed.high, "false_matches": matched, "fmr": matched / max(share[third] * found.impostors, 1),
+                }
+            )  # fmt: skip
+    return table
+
+
+def read_groups(path: Path, faces: Faces) -> dict[str, str]:
+    """The group of each person in `faces` that a file names: lines of a person's name, a tab and the group, such as
+
+        Ada_Lovelace\tfemale, 20-40
+
+    Raises:
+        InputError: a line is something else, or the file names nobody who is compared.
+    """
+    try:
+        lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: unreadable: {error}") from error
+    found = {}
+    for number, line in enumerate(lines, 1):
+        name, _, group = line.partition("\t")
+        if not group.strip():
+            raise InputError(
+                f"{path}, line {number} of those that count: {line!r}: expected a person's name, a tab and a group"
+            )
+        if name in faces.identities:
+            found[name] = group.strip()
+    if not found:
+        raise InputError(f"{path}: not one of its {len(lines)} people is among the {len(faces.identities)} who are compared")
+    return found
+
+
+def by_group(found: Comparisons, faces: Faces, groups: dict[str, str]) -> list[dict[str, Any]]:
+    """FNMR of each group's people, and FMR of strangers within it, at the common threshold of FMR 1e-3."""
+    if found.impostors * TARGET_FMR < 3:
+        return []
+    threshold = found.threshold(TARGET_FMR)
+    names = sorted(set(groups.values()))
+    number = {name: at for at, name in enumerate(names)}
+    of_person = np.array([number.get(groups.get(name, ""), -1) for name in faces.identities])
+    of_row: NDArray[np.int64] = of_person[faces.labels]
+    matched = found.impostor_rows[found.impostor >= threshold]
+    table = []
+    for at, name in enumerate(names):
+        genuine = of_row[found.genuine_rows[:, 0]] == at
+        per_person = np.bincount(faces.labels[of_row == at])
+        strangers = int((per_person.sum() ** 2 - (per_person**2).sum()) // 2)
+        if not genuine.any() or not strangers:
+            continue
+        missed = found.miss_rate(threshold, genuine)
+        wrong = rate(int((of_row[matched] == at).all(1).sum()), strangers)
+        table.append(
+            {
+                "group": name, "people": int((per_person > 0).sum()), "genuine": missed.trials, "fnmr": missed.value,
+                "low": missed.low, "high": missed.high, "impostor": wrong.trials, "fmr": wrong.value, "fmr_low": wrong.low,
+                "fmr_high": wrong.high,
+            }
+        )  # fmt: skip
+    return table
