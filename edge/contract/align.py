@@ -102,8 +102,10 @@ def shrink(chip: NDArray[np.uint8], to_px: int) -> NDArray[np.uint8]:
     factor = side // to_px
     # Sums of 256 pixels and a half at most, for chips have 256 px and aligners take 16 or more: sixteen bits hold them.
     rows = np.add.reduce(chip.reshape(to_px, factor, side), axis=1, dtype=np.uint16)
-    sums = np.add.reduce(rows.reshape(to_px * to_px, factor).T, axis=0, dtype=np.uint16).reshape(to_px, to_px)
-    small: NDArray[np.uint8] = ((sums + np.uint16(factor * factor // 2)) // np.uint16(factor * factor)).astype(np.uint8)
+    sums = np.full((to_px, to_px), factor * factor // 2, np.uint16)
+    for column in range(factor):
+        sums += rows[:, column::factor]
+    small: NDArray[np.uint8] = (sums // np.uint16(factor * factor)).astype(np.uint8)
     return small
 
 
@@ -112,23 +114,41 @@ def crop(chip: NDArray[np.uint8], placement: Placement, side_px: int) -> NDArray
 
     Bilinear, at positions rounded to a 32nd of a pixel and with OpenCV's integer weights; outside the chip its edge repeats.
     """
-    side = chip.shape[0]
-    step = placement.size * side / side_px * _FINE
-    cosine, sine = (step * function(math.radians(placement.turn)) for function in (math.cos, math.sin))
-    middle_x = ((side - 1) / 2 + placement.right * side) * _FINE
-    middle_y = ((side - 1) / 2 + placement.down * side) * _FINE
-    along = np.arange(side_px) - (side_px - 1) / 2
-    # Rounded before they are added: a sum of whole numbers is the same everywhere.
-    right_x, right_y = (np.floor(along * part + 0.5).astype(np.int32) for part in (cosine, sine))
-    down_x, down_y = (np.floor(along * part + 0.5).astype(np.int32) for part in (-sine, cosine))
-    half = _FINE // _COARSE // 2
-    x = (right_x[None, :] + (down_x + math.floor(middle_x + 0.5) + half)[:, None]) >> _FINE_BITS
-    y = (right_y[None, :] + (down_y + math.floor(middle_y + 0.5) + half)[:, None]) >> _FINE_BITS
-    whole = np.empty((side_px, side_px, 2), np.int16)
-    np.right_shift(x, _COARSE_BITS, out=whole[..., 0], casting="unsafe")
-    np.right_shift(y, _COARSE_BITS, out=whole[..., 1], casting="unsafe")
-    fraction = ((y & (_COARSE - 1)) * _COARSE + (x & (_COARSE - 1))).astype(np.uint16)
-    return cv2.remap(chip, whole, fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
+    return Cropper(side_px)(chip, placement)
+
+
+class Cropper:
+    """`crop` to one size, many times: its tables of positions are kept, for new memory a frame costs more than all the sums.
+    For one thread."""
+
+    def __init__(self, side_px: int) -> None:
+        self._along = np.arange(side_px) - (side_px - 1) / 2
+        self._x, self._y = (np.empty((side_px, side_px), np.int32) for _ in range(2))
+        self._whole = np.empty((side_px, side_px, 2), np.int16)
+        self._fraction = np.empty((side_px, side_px), np.uint16)
+
+    def __call__(self, chip: NDArray[np.uint8], placement: Placement) -> NDArray[np.uint8]:
+        """As `crop`."""
+        side, side_px = chip.shape[0], len(self._along)
+        step = placement.size * side / side_px * _FINE
+        cosine, sine = (step * function(math.radians(placement.turn)) for function in (math.cos, math.sin))
+        self._place(self._x, cosine, -sine, ((side - 1) / 2 + placement.right * side) * _FINE, self._whole[..., 0])
+        self._place(self._y, sine, cosine, ((side - 1) / 2 + placement.down * side) * _FINE, self._whole[..., 1])
+        np.left_shift(self._y, _COARSE_BITS, out=self._y)
+        np.bitwise_or(self._y, self._x, out=self._fraction, casting="unsafe")
+        flags = cv2.INTER_LINEAR
+        square = cv2.remap(chip, self._whole, self._fraction, flags, borderMode=cv2.BORDER_REPLICATE)
+        return square.astype(np.uint8, copy=False)
+
+    def _place(self, table: NDArray[np.int32], right: float, down: float, middle: float, whole: NDArray[np.int16]) -> None:
+        """Fills one coordinate's tables: `whole` pixels, and in `table` the 32nds beyond them."""
+        # Rounded before they are added: a sum of whole numbers is the same everywhere.
+        across, along = (np.floor(self._along * part + 0.5).astype(np.int32) for part in (right, down))
+        half = _FINE // _COARSE // 2
+        np.add(across[None, :], (along + np.int32(math.floor(middle + 0.5) + half))[:, None], out=table)
+        np.right_shift(table, _FINE_BITS, out=table)
+        np.right_shift(table, _COARSE_BITS, out=whole, casting="unsafe")
+        np.bitwise_and(table, _COARSE - 1, out=table)
 
 
 def _four(values: list[float]) -> tuple[float, float, float, float]:

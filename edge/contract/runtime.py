@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.align import crop, shrink
+from edge.contract.align import Cropper, shrink
 from edge.contract.errors import InputError, ModelDamaged, PackageMissing
 from edge.contract.modelfile import ModelFile, Network
 from edge.contract.quantise import chip_to_int8, dequantise
@@ -30,6 +30,7 @@ class Embedder:
         self._tower = _Interpreter(model.tower, model.path, threads)
         self._aligner = _Interpreter(model.aligner.network, model.path, threads) if model.aligner else None
         self._align = model.aligner.spec if model.aligner else None
+        self._crop = Cropper(self._align.side_px) if self._align else None
         self.runtime = self._tower.runtime
 
     def embed(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -48,10 +49,10 @@ class Embedder:
         """
         if chip.dtype != np.uint8 or chip.shape != (self._side, self._side):
             raise InputError(f"chip {chip.dtype} {chip.shape}: this model takes uint8 [{self._side}, {self._side}]")
-        if self._aligner is None or self._align is None:
+        if self._aligner is None or self._align is None or self._crop is None:
             return chip
         outputs = self._aligner.run(shrink(chip, self._align.input_px))
-        return crop(chip, self._align.placement(outputs), self._align.side_px)
+        return self._crop(chip, self._align.placement(outputs))
 
 
 class _Interpreter:
