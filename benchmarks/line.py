@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.camera import Frame
-from edge.contract.chip import cut_chip, to_grey
+from edge.contract.chip import as_source, cut_chip, to_grey
 from edge.contract.detector import detect_scaled, load_detector
 from edge.contract.modelfile import read_model
 from edge.contract.runtime import Embedder
@@ -57,14 +57,15 @@ def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
 
     grey = to_grey(frames[-1])
     box = detect_scaled(detector, grey, search_height_px=search.search_height_px, min_px=search.min_face_px)[0]
-    chip = cut_chip(grey, box, model.chip)
+    chip = cut_chip(as_source(frames[-1], model.chip), box, model.chip)
     probe = tower.embed(chip)
     people = [new_subject(f"s{n}", model.model_id, np.tile(probe, (8, 1)) + n) for n in range(10)]
     matcher = Matcher(model.head, people)
     return {
         "detector": median_ms(detect, frames),
         "chip and quality": median_ms(
-            lambda frame: check_quality(cut_chip(to_grey(frame), box, model.chip), settings.quality), frames
+            lambda frame: check_quality(to_grey(cut_chip(as_source(frame, model.chip), box, model.chip)), settings.quality),
+            frames,
         ),
         "tower": median_ms(lambda _: tower.embed(chip), frames),
         "match of 80 templates": median_ms(lambda _: matcher.match(probe, 0.99), frames),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera import Frame
-from edge.contract.chip import cut_chip, face_part, to_grey
+from edge.contract.chip import as_source, cut_chip, face_part, to_grey
 from edge.contract.detector import Detector, detect_scaled, load_detector
 from edge.contract.modelfile import ModelFile
 from edge.contract.runtime import Embedder
@@ -72,5 +72,5 @@ class Line:
             return Refusal(Reason.NO_FACE, 0, 1)
         if len(boxes) > 1:
             return Refusal(Reason.SEVERAL_FACES, len(boxes), 1)
-        chip = cut_chip(grey, boxes[0], self._spec)
-        return check_quality(face_part(chip, self._spec), self._settings.quality) or Face(self._embedder.embed(chip))
+        chip = cut_chip(as_source(frame.pixels, self._spec), boxes[0], self._spec)
+        return check_quality(to_grey(face_part(chip, self._spec)), self._settings.quality) or Face(self._embedder.embed(chip))

@@ -27,11 +27,11 @@ def to_tflite(tower: Any, side_px: int, calibration: NDArray[np.uint8] | None) -
     """
 
     # A batch of one, fixed: an open batch leaves shape arithmetic in the graph, which the runtimes do not fuse.
-    pixels = keras.Input(batch_shape=(1, side_px, side_px, 1), dtype="float32", name="pixels")
+    pixels = keras.Input(batch_shape=(1, side_px, side_px, tower.input_shape[-1]), dtype="float32", name="pixels")
     converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(pixels, tower(pixels, training=False)))
     if calibration is not None:
-        chips = calibration.astype(np.float32)[:, None, :, :, None]
-        chips[0, 0, 0, :2, 0] = 0, 255
+        chips = calibration.astype(np.float32).reshape(-1, 1, side_px, side_px, tower.input_shape[-1])
+        chips[0, 0, 0, 0], chips[0, 0, 0, 1] = 0, 255
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
         converter.representative_dataset = lambda: ([chip] for chip in chips)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]

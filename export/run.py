@@ -59,7 +59,8 @@ class Run:
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embeddings in float, float32 [n, D], of chips, uint8 [n, side, side]."""
-        parts = [part[..., None].astype(np.float32) for part in np.array_split(self.views(chips), 16) if len(part)]
+        views = self.views(chips).astype(np.float32)
+        parts = [part for part in np.array_split(views.reshape(*views.shape[:3], -1), 16) if len(part)]
         return np.concatenate([np.asarray(self.tower(part, training=False), np.float32) for part in parts])
 
 

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from edge.contract.align import ALIGN_VERSION, AlignSpec, Placement, shrink
+from edge.contract.chip import to_grey
 from edge.contract.errors import InputError
 from trainer.augment import augment
 from trainer.backend import keras
@@ -108,7 +109,7 @@ def _moved(
     right, down, log_size, turn = outputs
     # The square of the chip that is shown instead of the whole of it.
     shown = Placement(*rng.normal(0, _MOVE_SHIFT, 2), float(np.exp(rng.normal(0, _MOVE_SCALE))), rng.normal(0, _MOVE_TURN))
-    small = augment(chip, _JITTER, rng, shown, side // 2)
+    small = augment(to_grey(chip), _JITTER, rng, shown, side // 2)
     angle = np.radians(-shown.turn)
     back = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / shown.size
     right, down = back @ [right - shown.right, down - shown.down]

@@ -17,7 +17,8 @@ WHOLE = Placement(0.0, 0.0, 1.0, 0.0)
 def augment(
     chip: NDArray[np.uint8], how: AugmentSettings, rng: np.random.Generator, placement: Placement, side_px: int
 ) -> NDArray[np.uint8]:
-    """The square at `placement` of a chip, uint8 [side, side], as it might have been taken at another moment, uint8 [side_px, side_px].
+    """The square at `placement` of a chip, uint8 [side, side] or [side, side, 3], as it might have been taken at another moment, uint8
+    [side_px, side_px] or [side_px, side_px, 3].
 
     The jitter and the cut are one resampling, so that neither blurs what the other gives.
     """
@@ -36,9 +37,14 @@ def augment(
         x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 0.02 * side_px))
     if rng.random() < how.coarse_chance:
         x = _coarse(x, rng)
+    if x.ndim == 3 and rng.random() < how.grey_chance:
+        x = np.repeat(cv2.cvtColor(x, cv2.COLOR_BGR2GRAY)[:, :, None], 3, axis=2)
     x = x.astype(np.float32)
     ramp = np.linspace(-1, 1, side_px, dtype=np.float32)
-    x += rng.normal(0, how.shade) * ramp[None, :] + rng.normal(0, how.shade) * ramp[:, None]
+    shade = rng.normal(0, how.shade) * ramp[None, :] + rng.normal(0, how.shade) * ramp[:, None]
+    x += shade if x.ndim == 2 else shade[:, :, None]
+    if x.ndim == 3 and how.tint:
+        x *= np.exp(rng.normal(0, how.tint, 3)).astype(np.float32)
     x = (x - 128) * np.exp(rng.normal(0, how.contrast)) + 128 + rng.normal(0, how.brightness)
     if rng.random() < how.noise_chance:
         x += rng.standard_normal(x.shape, np.float32) * rng.uniform(0, how.noise)
@@ -55,7 +61,7 @@ def _coarse(x: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]
             cv2.resize(x, (small, small), interpolation=cv2.INTER_AREA), (side, side), interpolation=cv2.INTER_LINEAR
         )
     quality = int(rng.integers(15, 70))
-    return cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_GRAYSCALE)
+    return cv2.imdecode(cv2.imencode(".jpg", x, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_UNCHANGED)
 
 
 def _view(placement: Placement, chip_px: int, side_px: int) -> NDArray[np.float64]:

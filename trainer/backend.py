@@ -20,4 +20,10 @@ finally:
     os.close(_kept)
     os.close(_nowhere)
 
-__all__ = ["keras", "tf"]
+__all__ = ["as_input", "keras", "tf"]
+
+
+def as_input(chips: tf.Tensor) -> tf.Tensor:
+    """Chips, uint8 [n, side, side] or [n, side, side, 3], as a tower takes them: float32 with a last axis of channels."""
+    pixels = tf.cast(chips, tf.float32)
+    return pixels[..., None] if len(pixels.shape) == 3 else pixels

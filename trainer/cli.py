@@ -113,13 +113,15 @@ def prepare(
     recipe: Annotated[str, typer.Option(help="Cut the chips as this recipe of `trainer fit` takes them.")] = "",
     side: Annotated[int | None, typer.Option(min=32, max=256, help="Side of the chip in pixels.")] = None,
     scale: Annotated[float | None, typer.Option(min=0.5, max=3.0, help="Side of what is cut, in widths of the box.")] = None,
+    colour: Annotated[bool | None, typer.Option("--colour/--grey", help="Colour chips, or grey ones.")] = None,
     several: Annotated[Several, typer.Option(help="What to do with a picture of several faces.")] = Several.SKIP,
     layout: Annotated[Layout | None, typer.Option(help="Folders of the data set; found out where not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Finds the faces, greys them, cuts the chips; pictures that give none are listed with the reason."""
     spec = chip_of(read_recipe(recipe)) if recipe else ChipSpec()
-    spec = replace(spec, side_px=side or spec.side_px, scale=scale or spec.scale)
+    channels = spec.channels if colour is None else 3 if colour else 1
+    spec = replace(spec, side_px=side or spec.side_px, scale=scale or spec.scale, channels=channels)
     outcomes = prepare_pictures(folder, layout or layout_of(folder), spec, several)
     counted = reasons(outcomes)
     made = sum(outcome.box is not None for outcome in outcomes)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from edge.contract.chip import cut_chip, to_grey
+from edge.contract.chip import as_source, cut_chip, to_grey
 from edge.contract.detector import load_detector
 from edge.contract.errors import InputError, StorageError
 from edge.contract.score import score
@@ -29,18 +29,18 @@ def compare_pictures(first: Path, second: Path, run: Path, out: Path) -> float:
     detector = load_detector(spec.detector)
     chips = []
     for path in (first, second):
-        grey = to_grey(read_picture(path))
-        found = find_face(detector, grey, Several.SKIP)
+        frame = read_picture(path)
+        found = find_face(detector, to_grey(frame), Several.SKIP)
         if isinstance(found, str):
             raise InputError(f"{path}: {found}; take a picture of one face, from the front")
-        chips.append(cut_chip(grey, found, spec))
+        chips.append(cut_chip(as_source(frame, spec), found, spec))
     left, right = verifier.embed(np.stack(chips))
     probability = float(score(verifier.head, left, right[None])[0])
 
     figure = Figure(figsize=(5, 3), layout="constrained")
     figure.suptitle(f"similarity {probability:.4f}")
     for axis, chip, path in zip(figure.subplots(1, 2), chips, (first, second), strict=True):
-        axis.imshow(chip, cmap="gray", vmin=0, vmax=255)
+        axis.imshow(chip[..., ::-1] if chip.ndim == 3 else chip, cmap="gray", vmin=0, vmax=255)
         axis.set_title(path.name, fontsize=9)
         axis.axis("off")
     try:

@@ -34,7 +34,8 @@ PACK, PACK_RECORD = "chips.npy", "chips.json"
 
 
 class Chips:
-    """Chips of one or more packed sets, as an array of uint8 [n, side, side] that is read when it is indexed."""
+    """Chips of one or more packed sets, as an array that is read when it is indexed: uint8 [n, side, side], in colour with a last axis
+    of 3."""
 
     def __init__(self, packs: list[NDArray[np.uint8]], pack: NDArray[np.int64], row: NDArray[np.int64]) -> None:
         self._packs, self._pack, self._row = packs, pack, row
@@ -193,10 +194,11 @@ def _packed(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
     digest = hashlib.sha256()
     unfinished = folder / f".{PACK}.part"
     try:
-        shape = (len(entries), spec.side_px, spec.side_px)
+        shape = (len(entries), *spec.shape)
+        flags = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
         pack = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
         for at, entry in enumerate(entries):
-            chip = cv2.imread(str(folder / entry["chip"]), cv2.IMREAD_GRAYSCALE)
+            chip = cv2.imread(str(folder / entry["chip"]), flags)
             if chip is None or chip.shape != shape[1:]:
                 raise _bad_chip(folder, entry, spec)
             pack[at] = chip

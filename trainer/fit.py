@@ -105,9 +105,9 @@ def fit(
     judges = Judges.placed(validation, cohort_chips(together, split) if recipe.tower.cohort else None, recipe, aligner)
 
     # The tower that is judged and saved is float32 whatever the one that is trained computes in.
-    finished = build_tower(recipe.tower, side_px, _embedding_size(train, recipe))
+    finished = build_tower(recipe.tower, side_px, _embedding_size(train, recipe), main.spec.channels)
     with telling_who_is_lost(run), computing_in(precision) as record["precision"], team.scope():
-        tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe))
+        tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe), main.spec.channels)
         head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, dtype="float32", name="head")
         head.build((None, tower.output_shape[-1]))
     if not (run / LAST).exists():

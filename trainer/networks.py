@@ -1,4 +1,5 @@
-"""The twin tower and the Siamese head. A tower takes float32 pixels 0..255, [n, side, side, 1], and gives float32 [n, D]."""
+"""The twin tower and the Siamese head. A tower takes float32 pixels 0..255, [n, side, side, 1] or in colour
+[n, side, side, 3], and gives float32 [n, D]."""
 
 from __future__ import annotations
 
@@ -24,7 +25,7 @@ KOCH_SIDE_PX = 105
 COMPACT_EMBEDDING = 128
 
 
-def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = None) -> keras.Model:
+def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = None, channels: int = 1) -> keras.Model:
     """A tower with fresh weights for chips of `side_px`, with as many `outputs` as a teacher's vectors have, where it has one.
 
     Raises:
@@ -32,13 +33,13 @@ def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = Non
     """
     match settings.network:
         case Network.KOCH:
-            tower = _koch(side_px)
+            tower = _koch(side_px, channels)
         case Network.RESNET:
-            tower = build_resnet(side_px, inner=settings.inner)
+            tower = build_resnet(side_px, channels, settings.inner)
         case Network.COMPACT:
-            tower = _compact(side_px)
+            tower = _compact(side_px, channels)
         case _:
-            tower = own_tower(settings.network, side_px)
+            tower = own_tower(settings.network, side_px, channels)
     if outputs and tower.output_shape[-1] != outputs:
         raise InputError(
             f"the {settings.network} network gives {tower.output_shape[-1]} numbers, the teacher's vectors have {outputs}"
@@ -46,11 +47,11 @@ def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = Non
     return tower
 
 
-def own_tower(named: str, side_px: int) -> keras.Model:
+def own_tower(named: str, side_px: int, channels: int = 1) -> keras.Model:
     """The Keras model that the function `module:function` makes of a side in pixels; modules of the working directory count.
 
-    It takes float32 pixels 0..255, [n, side, side, 1], and gives float32 [n, D]. Scaling belongs into it. To be exported it must be
-    of layers with int8 kernels and no shape of its own.
+    It takes float32 pixels 0..255, [n, side, side, 1], in colour [n, side, side, 3] BGR, and gives float32 [n, D]. Scaling belongs
+    into it. To be exported it must be of layers with int8 kernels and no shape of its own.
 
     Raises:
         InputError: there is no such function, or it makes something else.
@@ -63,9 +64,13 @@ def own_tower(named: str, side_px: int) -> keras.Model:
         raise InputError(f"network = {named!r}: {error}") from error
     finally:
         sys.path.pop(0)
-    if not isinstance(tower, keras.Model) or tower.input_shape[1:] != (side_px, side_px, 1) or len(tower.output_shape) != 2:
+    if (
+        not isinstance(tower, keras.Model)
+        or tower.input_shape[1:] != (side_px, side_px, channels)
+        or len(tower.output_shape) != 2
+    ):
         raise InputError(
-            f"network = {named!r}: expected a Keras model from [n, {side_px}, {side_px}, 1] to [n, D], got {tower!r}"
+            f"network = {named!r}: expected a Keras model from [n, {side_px}, {side_px}, {channels}] to [n, D], got {tower!r}"
         )
     return tower
 
@@ -81,8 +86,8 @@ def initialise(tower: keras.Model, settings: TowerSettings, sample: NDArray[np.u
     if settings.init == "dlib":
         if settings.network is not Network.RESNET:
             raise InputError(f"init = 'dlib' with network = {settings.network}: dlib's weights are for network = 'resnet'")
-        source = build_resnet(tower.input_shape[1])
-        load_dlib(source, read_dlib(find_weights()))
+        source = build_resnet(*tower.input_shape[2:])
+        load_dlib(source, read_dlib(find_weights()), bgr=True)
     elif settings.init:
         saved = Path(settings.init) / "tower.keras"
         if not saved.is_file():
@@ -99,20 +104,20 @@ def initialise(tower: keras.Model, settings: TowerSettings, sample: NDArray[np.u
         raise InputError(f"init = {settings.init!r}: that tower is not of this recipe's network and size") from error
 
 
-def _pixels(side_px: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+def _pixels(side_px: int, channels: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
     # Rescaling is a layer, so that no two sides can disagree about mean and standard deviation.
-    pixels = keras.Input((side_px, side_px, 1), name="pixels")
+    pixels = keras.Input((side_px, side_px, channels), name="pixels")
     return pixels, layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(pixels)
 
 
-def _compact(side_px: int) -> keras.Model:
+def _compact(side_px: int, channels: int) -> keras.Model:
     """A residual tower of 1.6 M parameters for the device.
 
     Plain 3x3 convolutions, batch normalisation that folds into them and ReLU: every layer has a fused int8 kernel, also in
     XNNPACK. Resolution falls four times early, where it is cheap. No activation after the embedding: the head's distance
     needs both signs, and an int8 output then uses its whole range.
     """
-    pixels, x = _pixels(side_px)
+    pixels, x = _pixels(side_px, channels)
     x = _conv(x, 24, 3, 2, "stem")
     x = layers.ReLU(name="stem_relu")(x)
     for stage, width in enumerate((48, 96, 192)):
@@ -140,7 +145,7 @@ def _residual(x: keras.KerasTensor, width: int, stride: int, name: str) -> keras
     return layers.ReLU(name=f"{name}_relu2")(x)
 
 
-def _koch(side_px: int) -> keras.Model:
+def _koch(side_px: int, channels: int) -> keras.Model:
     """The network of Koch, Zemel and Salakhutdinov (2015), figure 4: 105x105 in, a 4096-unit sigmoid layer out.
 
     Initialisation as section 3.3 has it: convolutions N(0, 0.01), the full layer N(0, 0.2), biases N(0.5, 0.01).
@@ -154,7 +159,7 @@ def _koch(side_px: int) -> keras.Model:
     def normal(deviation: float, mean: float = 0.0) -> keras.initializers.Initializer:
         return keras.initializers.RandomNormal(mean, deviation)
 
-    pixels, x = _pixels(side_px)
+    pixels, x = _pixels(side_px, channels)
     for number, (filters, kernel) in enumerate(((64, 10), (128, 7), (128, 4), (256, 4)), start=1):
         x = layers.Conv2D(
             filters,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress
 
-from edge.contract.chip import FaceBox, cut_chip, to_grey
+from edge.contract.chip import FaceBox, as_source, cut_chip, to_grey
 from edge.contract.detector import Detector, detect_scaled, load_detector
 from edge.contract.errors import InputError, StorageError
 from edge.contract.fingerprint import chip_fingerprint
@@ -90,15 +90,15 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
 
     def work(picture: Picture) -> Outcome:
         try:
-            grey = to_grey(read_picture(picture.path))
+            frame = read_picture(picture.path)
         except InputError as error:
             return Outcome(picture, None, str(error).removeprefix(f"{picture.path}: "))
         if not hasattr(detectors, "value"):
             detectors.value = load_detector(spec.detector)
-        found = find_face(detectors.value, grey, several)
+        found = find_face(detectors.value, to_grey(frame), several)
         if isinstance(found, str):
             return Outcome(picture, None, found)
-        chip = cv2.imencode(".png", cut_chip(grey, found, spec))[1].tobytes()
+        chip = cv2.imencode(".png", cut_chip(as_source(frame, spec), found, spec))[1].tobytes()
         write_atomically(folder / picture.chip, chip)
         return Outcome(picture, found, "")
 

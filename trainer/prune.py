@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.backend import keras, tf
+from trainer.backend import as_input, keras, tf
 from trainer.resnet import STAGES
 
 POSITIONS = 24_000  # rows of a least-squares problem, over chips and places
@@ -23,7 +23,7 @@ def prune(source: keras.Model, tower: keras.Model, sample: NDArray[np.uint8]) ->
         ValueError: the towers differ in more than their inner maps.
     """
     rng = np.random.default_rng(0)
-    chips = sample[..., None].astype(np.float32)
+    chips = np.asarray(as_input(sample))
     for layer in tower.layers:
         same = source.get_layer(layer.name)
         if [w.shape for w in layer.weights] == [w.shape for w in same.weights]:

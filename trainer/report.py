@@ -108,7 +108,8 @@ def _draw_pairs(evaluation: Evaluation) -> bytes:
             axis.axis("off")
         line[0].set_title(title, loc="left", fontsize=10)
         for axis, value, (a, b) in zip(line, scores[:EACH], places[:EACH], strict=False):
-            axis.imshow(np.hstack([chips.one(a), chips.one(b)]), cmap="gray", vmin=0, vmax=255)
+            both = np.hstack([chips.one(a), chips.one(b)])
+            axis.imshow(both[..., ::-1] if both.ndim == 3 else both, cmap="gray", vmin=0, vmax=255)
             axis.text(0.5, -0.12, f"{value:.4f}", transform=axis.transAxes, ha="center", fontsize=8)
     return _png(figure)
 

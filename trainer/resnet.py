@@ -1,10 +1,10 @@
-"""The residual tower of dlib's face recogniser in Keras, for one grey channel; takes its weights from `trainer.dlibfile`.
+"""The residual tower of dlib's face recogniser in Keras, for grey or colour; takes its weights from `trainer.dlibfile`.
 
 Structure (davisking/dlib-models): a 7x7 convolution, residual blocks in stages of 32, 64, 128, 256 and 256 maps, the average,
 and a matrix to 128 numbers. Convolutions of stride 2 have no padding.
 
-In a grey tower the 7x7 convolution of stride 2 is one of 4x4 over squares of 2x2 pixels, which a layer before it lays side by side
-as four maps: the same numbers, and kernels that take maps by fours or eights do it in half the time.
+The 7x7 convolution of stride 2 is one of 4x4 over squares of 2x2 pixels, which a layer before it lays side by side as maps: the same
+numbers, and kernels that take maps by fours or eights do it in half the time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MEANS, SCALE = np.array([122.782, 117.001, 104.298]), 256.0
 
 
 def build_resnet(side_px: int, channels: int = 1, inner: tuple[int, ...] = ()) -> keras.Model:
-    """A tower with fresh weights, for grey chips or, with three `channels`, for R, G, B as dlib has them.
+    """A tower with fresh weights, for grey chips or, with three `channels`, for colour.
 
     `inner` are the maps between the two convolutions of the blocks of each stage, as many as run past them where empty; what
     runs past stays as it is, so that a tower of fewer inner maps can be cut out of a trained one (trainer/prune.py).
@@ -44,25 +44,23 @@ def build_resnet(side_px: int, channels: int = 1, inner: tuple[int, ...] = ()) -
         raise InputError(f"inner = {list(inner)}: the resnet network has {len(STAGES)} stages")
     pixels = keras.Input((side_px, side_px, channels), name="pixels")
     x = layers.Rescaling(1 / SCALE, name="rescale")(pixels)
-    if channels == 1:
-        x = layers.Conv2D(4, 2, 2, use_bias=False, trainable=False, name="stem_squares")(x)
-        x = layers.ReLU(name="stem_relu")(layers.Conv2D(STAGES[0][0], 4, name="stem_conv")(x))
-    else:
-        x = layers.ReLU(name="stem_relu")(_conv(x, STAGES[0][0], 7, 2, "stem"))
+    x = layers.Conv2D(4 * channels, 2, 2, use_bias=False, trainable=False, name="stem_squares")(x)
+    x = layers.ReLU(name="stem_relu")(layers.Conv2D(STAGES[0][0], 4, name="stem_conv")(x))
     x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     for number, (maps, blocks) in enumerate(STAGES):
         for block in range(blocks):
             x = _residual(x, maps, inner[number] if inner else maps, number > 0 and block == 0, f"s{number}b{block}")
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     tower = keras.Model(pixels, layers.Dense(EMBEDDING, use_bias=False, name="embedding")(x), name="resnet")
-    if channels == 1:
-        tower.get_layer("stem_squares").set_weights([np.eye(4, dtype=np.float32).reshape(2, 2, 1, 4)])
+    side_by_side = np.eye(4 * channels, dtype=np.float32).reshape(2, 2, channels, 4 * channels)
+    tower.get_layer("stem_squares").set_weights([side_by_side])
     return tower
 
 
-def load_dlib(tower: keras.Model, network: DlibNetwork) -> None:
+def load_dlib(tower: keras.Model, network: DlibNetwork, *, bgr: bool = False) -> None:
     """Puts dlib's weights into a fresh tower. The means that dlib subtracts move into the first layer's bias (exact, for that
     layer has no padding). In a grey tower its three colours become one: for a grey picture R = G = B, so that its filters add up.
+    A colour tower takes R, G, B as dlib does, or with `bgr` the other way round, as OpenCV has pictures.
 
     Raises:
         InputError: it is another network.
@@ -75,7 +73,8 @@ def load_dlib(tower: keras.Model, network: DlibNetwork) -> None:
         if first.filters.shape[2] == 3
         else first.bias
     )
-    filters = first.filters if tower.input_shape[-1] == 3 else _over_squares(first.filters.sum(2))
+    filters = first.filters.sum(2, keepdims=True) if tower.input_shape[-1] == 1 else first.filters
+    filters = _over_squares(filters[:, :, ::-1] if bgr else filters)
     given = [(filters, bias), *((c.filters, c.bias) for c in network.convolutions[1:])]
     if [tuple(shape) for shape in wanted] != [filters.shape for filters, _ in given] or network.matrix.shape != (
         256,
@@ -88,10 +87,10 @@ def load_dlib(tower: keras.Model, network: DlibNetwork) -> None:
 
 
 def _over_squares(filters: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Filters of stride 2, [7, 7, n], as filters over squares of 2x2 pixels, [4, 4, 4, n], their eighth row and column zero."""
-    size, count = filters.shape[0], filters.shape[-1]
-    whole = np.pad(filters, ((0, 8 - size), (0, 8 - size), (0, 0)))
-    return whole.reshape(4, 2, 4, 2, count).transpose(0, 2, 1, 3, 4).reshape(4, 4, 4, count)
+    """Filters of stride 2, [7, 7, c, n], as filters over squares of 2x2 pixels, [4, 4, 4c, n], their eighth row and column zero."""
+    size, _, channels, count = filters.shape
+    whole = np.pad(filters, ((0, 8 - size), (0, 8 - size), (0, 0), (0, 0)))
+    return whole.reshape(4, 2, 4, 2, channels, count).transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * channels, count)
 
 
 def _conv(x: keras.KerasTensor, maps: int, kernel: int, stride: int, name: str) -> keras.KerasTensor:

@@ -51,6 +51,7 @@ class ChipSettings(_Table):
     side: Annotated[int, Field(ge=32, le=256, description="pixels")] = _CHIP.side_px
     scale: Annotated[float, Field(ge=0.5, le=3.0, description="widths of the detector's box")] = _CHIP.scale
     shift_down: Annotated[float, Field(ge=-0.5, le=0.5, description="heights of the box")] = _CHIP.shift_down
+    colour: Annotated[bool, Field(description="in colour, as most cameras give it; near-infrared ones do not")] = False
 
 
 def _network(named: str) -> str:
@@ -136,6 +137,10 @@ class AugmentSettings(_Table):
     noise_chance: Annotated[float, Field(ge=0, le=1)] = 0.3
     noise: Annotated[float, Field(ge=0, le=64, description="grey levels")] = 6.0
     coarse_chance: Annotated[float, Field(ge=0, le=1, description="shrunk and enlarged, or compressed as a webcam does")] = 0.0
+    tint: Annotated[float, Field(ge=0, le=1, description="of a colour chip's channels, each by itself, as shares")] = 0.0
+    grey_chance: Annotated[
+        float, Field(ge=0, le=1, description="of a colour chip, to be seen as a near-infrared camera would")
+    ] = 0.0
     mirror_chance: Annotated[float, Field(ge=0, le=1)] = 0.5
 
 
@@ -195,4 +200,6 @@ def _checked(tables: dict[str, Any], where: str) -> Recipe:
 
 def chip_of(recipe: Recipe) -> ChipSpec:
     """The chip specification that a recipe's data must be prepared with."""
-    return ChipSpec(side_px=recipe.chip.side, scale=recipe.chip.scale, shift_down=recipe.chip.shift_down)
+    chip = recipe.chip
+    channels = 3 if chip.colour else 1
+    return ChipSpec(side_px=chip.side, scale=chip.scale, shift_down=chip.shift_down, channels=channels)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.chip import face_part
+from edge.contract.chip import face_part, to_grey
 from edge.contract.errors import InputError
 from edge.contract.metrics import rate
 from trainer.comparisons import Comparisons
@@ -28,7 +28,7 @@ def slices(found: Comparisons, faces: Faces, folder: Path) -> list[dict[str, Any
     boxes = {entry["chip"]: entry["box"] for entry in read_manifest(folder)["chips"]}  # type: ignore[attr-defined]
     values = np.empty((len(SLICES), len(faces.labels)))
     for row in range(len(faces.labels)):
-        face = face_part(faces.chips.one(row), faces.spec)
+        face = to_grey(face_part(faces.chips.one(row), faces.spec))
         values[:, row] = face.mean(), cv2.Laplacian(face, cv2.CV_32F).var(), boxes[faces.names[row]][2]
     table = []
     for name, value in zip(SLICES, values, strict=True):

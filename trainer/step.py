@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.backend import keras, tf
+from trainer.backend import as_input, keras, tf
 from trainer.networks import SiameseHead
 from trainer.pairs import Batch
 from trainer.settings import LossSettings
@@ -50,7 +50,7 @@ class Siamese:
 
     def _step(self, chips: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            mine = tf.cast(self.tower(tf.cast(chips, tf.float32)[..., None], training=True), tf.float32)
+            mine = tf.cast(self.tower(as_input(chips), training=True), tf.float32)
             embeddings = self._team.gather(mine, tf.shape(rows)[0])
             unit = tf.math.l2_normalize(embeddings, axis=-1)
             loss = tf.constant(0.0)

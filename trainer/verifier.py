@@ -14,7 +14,7 @@ from edge.contract.align import AlignSpec, Placement, crop
 from edge.contract.errors import InputError
 from edge.contract.score import Cohort, Head
 from trainer.aligner import Aligner
-from trainer.backend import keras
+from trainer.backend import as_input, keras
 from trainer.dataset import Chips
 from trainer.files import write_atomically
 
@@ -47,7 +47,7 @@ def embed(
         if placements:
             seen = np.stack([crop(chip, where, side_px) for chip, where in zip(seen, placements[at : at + BATCH], strict=True)])
         seen = seen[:, :, ::-1] if mirrored else seen
-        parts.append(np.asarray(tower(seen[..., None].astype(np.float32), training=False), np.float32))
+        parts.append(np.asarray(tower(as_input(np.ascontiguousarray(seen)), training=False), np.float32))
     return np.concatenate(parts)
 
 

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.contract.chip import to_grey
 from edge.contract.errors import InputError, ModelUnsupported
 
 ALIGN_VERSION = 1
@@ -91,12 +92,14 @@ class AlignSpec:
 
 
 def shrink(chip: NDArray[np.uint8], to_px: int) -> NDArray[np.uint8]:
-    """A chip, uint8 [side, side], as means of blocks, uint8 [to_px, to_px]; halves up.
+    """A chip, uint8 [side, side] or [side, side, 3] BGR, as means of blocks of its grey, uint8 [to_px, to_px]; halves up.
 
     Raises:
         InputError: the side is no multiple of `to_px`.
     """
     side = chip.shape[0]
+    if chip.ndim == 3:
+        chip = to_grey(chip)
     if chip.dtype != np.uint8 or chip.shape != (side, side) or side % to_px:
         raise InputError(f"chip {chip.dtype} {chip.shape}: expected a uint8 square whose side is a multiple of {to_px}")
     factor = side // to_px
@@ -110,7 +113,7 @@ def shrink(chip: NDArray[np.uint8], to_px: int) -> NDArray[np.uint8]:
 
 
 def crop(chip: NDArray[np.uint8], placement: Placement, side_px: int) -> NDArray[np.uint8]:
-    """The square at `placement` of a chip, uint8 [side, side], as uint8 [side_px, side_px].
+    """The square at `placement` of a chip, uint8 [side, side] or [side, side, 3], as uint8 [side_px, side_px] or [side_px, side_px, 3].
 
     Bilinear, at positions rounded to a 32nd of a pixel and with OpenCV's integer weights; outside the chip its edge repeats.
     """

@@ -39,6 +39,20 @@ def to_grey(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     raise InputError(f"frame of shape {frame.shape}: expected [height, width, 3] BGR or [height, width] grey")
 
 
+def as_source(frame: NDArray[np.uint8], spec: ChipSpec) -> NDArray[np.uint8]:
+    """A frame as chips of this specification are cut from it: grey, uint8 [h, w], or BGR, uint8 [h, w, 3], where a grey frame's
+    three colours are alike.
+
+    Raises:
+        InputError: the frame has another dtype or shape.
+    """
+    if spec.channels == 1:
+        return to_grey(frame)
+    if frame.ndim == 3 and frame.shape[2] == 3 and frame.dtype == np.uint8 and 0 not in frame.shape:
+        return frame
+    return np.repeat(to_grey(frame)[:, :, None], 3, axis=2)
+
+
 class Window(NamedTuple):
     """The square of a frame that becomes a chip: its upper left pixel and its side, in whole pixels of the frame."""
 
@@ -56,8 +70,8 @@ def chip_window(box: FaceBox, spec: ChipSpec) -> Window:
     return Window(left, _round_half_up(box.y + box.height * (0.5 + spec.shift_down) - side / 2), side)
 
 
-def cut_chip(grey: NDArray[np.uint8], box: FaceBox, spec: ChipSpec) -> NDArray[np.uint8]:
-    """Cuts the face chip, uint8 [side, side] grey, of `box` from a grey frame, uint8 [h, w].
+def cut_chip(source: NDArray[np.uint8], box: FaceBox, spec: ChipSpec) -> NDArray[np.uint8]:
+    """Cuts the face chip of `box`, uint8 [side, side] grey or [side, side, 3] BGR, from what `as_source` makes of a frame.
 
     1. The window is a square of `round(scale * width)` pixels round the box's centre, moved down by `shift_down * height`;
        halves round up. Corners are whole pixels, so a translated frame gives a translated chip.
@@ -67,21 +81,22 @@ def cut_chip(grey: NDArray[np.uint8], box: FaceBox, spec: ChipSpec) -> NDArray[n
     4. The rest is `cv2.INTER_LINEAR_EXACT`, the interpolation that OpenCV documents as bit exact.
 
     Raises:
-        InputError: the frame is not grey uint8, or the box is empty.
+        InputError: the frame is not what `as_source` gives, or the box is empty.
     """
-    if grey.dtype != np.uint8 or grey.ndim != 2 or 0 in grey.shape:
-        raise InputError(f"frame of dtype {grey.dtype} and shape {grey.shape}: expected grey uint8 [height, width]")
+    if source.dtype != np.uint8 or source.shape[2:] != spec.shape[2:] or source.ndim < 2 or 0 in source.shape:
+        wanted = "grey uint8 [height, width]" if spec.channels == 1 else "BGR uint8 [height, width, 3]"
+        raise InputError(f"frame of dtype {source.dtype} and shape {source.shape}: expected {wanted}")
     if box.width < 1 or box.height < 1:
         raise InputError(f"face box {tuple(box)}: width and height must be at least 1 px")
     left, top, window_px = chip_window(box, spec)
     factor = max(1, window_px // spec.side_px)
-    height, width = grey.shape
+    height, width = source.shape[:2]
     rows = np.clip(np.arange(top, top + window_px), 0, height - 1)
     columns = np.clip(np.arange(left, left + window_px), 0, width - 1)
-    window = grey[np.ix_(rows, columns)]
+    window = source[np.ix_(rows, columns)]
     if factor > 1:
         small = window_px // factor
-        sums = window.reshape(small, factor, small, factor).sum(axis=(1, 3), dtype=np.uint32)
+        sums = window.reshape(small, factor, small, factor, *window.shape[2:]).sum(axis=(1, 3), dtype=np.uint32)
         window = ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
     chip = cv2.resize(window, (spec.side_px, spec.side_px), interpolation=cv2.INTER_LINEAR_EXACT)
     return chip.astype(np.uint8, copy=False)

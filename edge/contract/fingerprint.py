@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.chip import FaceBox, cut_chip, to_grey
+from edge.contract.chip import FaceBox, as_source, cut_chip
 from edge.contract.spec import ChipSpec
 
 # Sizes below, at and far above a chip's side; boxes inside, over each edge and larger than the frame.
@@ -27,7 +27,7 @@ def chip_fingerprint(spec: ChipSpec) -> str:
     for number, (height, width, box) in enumerate(_CASES):
         colour = generated_frame(height, width, number)
         for frame in (colour, colour[:, :, number % 3]):
-            digest.update(cut_chip(to_grey(np.ascontiguousarray(frame)), box, spec).tobytes())
+            digest.update(cut_chip(as_source(np.ascontiguousarray(frame), spec), box, spec).tobytes())
     return digest.hexdigest()
 
 

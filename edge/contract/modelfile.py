@@ -192,7 +192,8 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
     model_id = model_id_of(flatbuffer, aligner.network.flatbuffer if aligner else b"")
     if record["model_id"] != model_id:
         raise ModelDamaged(f"{path}: the network's SHA-256 {model_id} is not the recorded {record['model_id']}")
-    tower = _network(path, flatbuffer, record["tensors"], aligner.spec.side_px if aligner else chip.side_px, size)
+    side_px = aligner.spec.side_px if aligner else chip.side_px
+    tower = _network(path, flatbuffer, record["tensors"], (side_px, side_px, chip.channels), size)
     normalise, squared = (record["head"].get(key, False) for key in ("normalise", "squared"))
     if not isinstance(normalise, bool) or not isinstance(squared, bool):
         raise ValueError(f"head.normalise {normalise!r}, head.squared {squared!r}: expected true or false")
@@ -234,16 +235,16 @@ def _aligner(path: Path, entry: dict[str, Any], chip: ChipSpec, members: dict[st
     spec = AlignSpec.from_json(entry["spec"])
     if chip.side_px % spec.input_px:
         raise ModelDamaged(f"{path}: chip side {chip.side_px} is no multiple of the aligner's input {spec.input_px}")
-    return Aligner(_network(path, flatbuffer, entry["tensors"], spec.input_px, 4), spec)
+    return Aligner(_network(path, flatbuffer, entry["tensors"], (spec.input_px, spec.input_px, 1), 4), spec)
 
 
-def _network(path: Path, flatbuffer: bytes, tensors: dict[str, Any], side_px: int, outputs: int) -> Network:
+def _network(path: Path, flatbuffer: bytes, tensors: dict[str, Any], pixels: tuple[int, int, int], outputs: int) -> Network:
     if flatbuffer[4:8] != b"TFL3":
         raise ModelDamaged(f"{path}: the network is no TFLite flatbuffer")
     first, last = _tensor(tensors["input"]), _tensor(tensors["output"])
-    if first.shape != (1, side_px, side_px, 1) or last.shape != (1, outputs):
+    if first.shape != (1, *pixels) or last.shape != (1, outputs):
         raise ModelDamaged(
-            f"{path}: tensor shapes {first.shape} and {last.shape} do not fit side {side_px} and {outputs} outputs"
+            f"{path}: tensor shapes {first.shape} and {last.shape} do not fit pixels {pixels} and {outputs} outputs"
         )
     if first.dtype == "int8" and (first.scale, first.zero_point) != (1.0, -128):
         raise ModelUnsupported(f"{path}: int8 input must be pixel - 128 (scale 1, zero point -128): {first}")

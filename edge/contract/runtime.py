@@ -26,7 +26,7 @@ class Embedder:
     """A loaded model: face chip in, embedding out; aligns first where the model does. Not safe to share between threads."""
 
     def __init__(self, model: ModelFile, *, threads: int = 1) -> None:
-        self._side = model.chip.side_px
+        self._shape = model.chip.shape
         self._tower = _Interpreter(model.tower, model.path, threads)
         self._aligner = _Interpreter(model.aligner.network, model.path, threads) if model.aligner else None
         self._align = model.aligner.spec if model.aligner else None
@@ -34,7 +34,7 @@ class Embedder:
         self.runtime = self._tower.runtime
 
     def embed(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The embedding, float32 [D], of a face chip, uint8 [side, side].
+        """The embedding, float32 [D], of a face chip, uint8 of the shape that the model's chip specification has.
 
         Raises:
             InputError: the chip has another dtype or shape.
@@ -42,13 +42,13 @@ class Embedder:
         return self._tower.run(self.view(chip))
 
     def view(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the tower sees of a face chip, uint8 [side, side]: the chip itself, or the aligned square inside it.
+        """What the tower sees of a face chip: the chip itself, or the aligned square inside it.
 
         Raises:
             InputError: the chip has another dtype or shape.
         """
-        if chip.dtype != np.uint8 or chip.shape != (self._side, self._side):
-            raise InputError(f"chip {chip.dtype} {chip.shape}: this model takes uint8 [{self._side}, {self._side}]")
+        if chip.dtype != np.uint8 or chip.shape != self._shape:
+            raise InputError(f"chip {chip.dtype} {chip.shape}: this model takes uint8 {list(self._shape)}")
         if self._aligner is None or self._align is None or self._crop is None:
             return chip
         outputs = self._aligner.run(shrink(chip, self._align.input_px))
@@ -76,9 +76,9 @@ class _Interpreter:
         self._network = network
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The network's output, float32 [D], for grey pixels, uint8 [side, side]."""
+        """The network's output, float32 [D], for pixels, uint8 [side, side] or [side, side, 3]."""
         fed = chip_to_int8(pixels) if self._network.input.dtype == "int8" else pixels.astype(np.float32)
-        self._interpreter.set_tensor(self._input["index"], fed[None, :, :, None])
+        self._interpreter.set_tensor(self._input["index"], fed.reshape(self._network.input.shape))
         self._interpreter.invoke()
         raw = self._interpreter.get_tensor(self._output["index"])[0]
         if self._network.output.dtype == "int8":

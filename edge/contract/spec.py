@@ -20,6 +20,7 @@ class ChipSpec:
 
     `scale` is the side of the square that is cut, as a multiple of the box's width; `shift_down` moves its centre down by a
     share of the box's height. Both were chosen on a frontal Haar box: eyebrows to chin, with little hair, which changes.
+    `channels` is 1 for grey, 3 for blue, green and red.
     """
 
     version: int = CHIP_VERSION
@@ -28,6 +29,7 @@ class ChipSpec:
     shift_down: float = 0.09
     side_px: int = DEFAULT_SIDE_PX
     interpolation: str = "linear-exact"
+    channels: int = 1
 
     def __post_init__(self) -> None:
         if self.version != CHIP_VERSION:
@@ -37,10 +39,17 @@ class ChipSpec:
             )
         if self.interpolation != "linear-exact":
             raise ModelUnsupported(f"chip interpolation {self.interpolation!r}: only 'linear-exact' is known")
+        if self.channels not in (1, 3):
+            raise ModelUnsupported(f"chip channels {self.channels}: must be 1 or 3")
         if not MIN_SIDE_PX <= self.side_px <= MAX_SIDE_PX:
             raise ModelUnsupported(f"chip side {self.side_px} px: must be {MIN_SIDE_PX} to {MAX_SIDE_PX}")
         if not 0.5 <= self.scale <= 3.0 or not -0.5 <= self.shift_down <= 0.5:
             raise ModelUnsupported(f"chip scale {self.scale}, shift {self.shift_down}: must be 0.5 to 3.0 and -0.5 to 0.5")
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of a chip: [side, side], or [side, side, 3] in colour."""
+        return (self.side_px, self.side_px) if self.channels == 1 else (self.side_px, self.side_px, self.channels)
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values."""
@@ -55,6 +64,7 @@ class ChipSpec:
         """
         if not isinstance(record, dict):
             raise ModelUnsupported(f"chip specification: expected a table, found {type(record).__name__}")
+        record = {"channels": 1} | record  # as all chips were before there was colour
         known = {field.name for field in fields(cls)}
         if set(record) != known:
             raise ModelUnsupported(f"chip specification: keys differ from this version's: {sorted(set(record) ^ known)}")

@@ -20,6 +20,7 @@ RECIPE = """
 [chip]
 side = 96
 scale = 1.4
+colour = true
 [tower]
 side = 64
 align = true
@@ -35,6 +36,10 @@ contrast = 0.1
 people = 12
 strangers = 4
 alike = 0.5
+[augment]
+tint = 0.05
+grey_chance = 0.3
+coarse_chance = 0.5
 [schedule]
 epochs = 2
 steps = 6
@@ -91,7 +96,7 @@ def test_the_device_sees_the_square_that_the_aligner_found(workshop: Path) -> No
     assert model.head.cohort is not None
     assert model.head.cohort.nearest == 3
     assert len(model.cohort) == len(json.loads((workshop / "run/split.json").read_text())["cohort"])
-    assert (model.chip.side_px, model.tower.input.shape) == (96, (1, 64, 64, 1))
+    assert (model.chip.side_px, model.tower.input.shape) == (96, (1, 64, 64, 3))
     with np.load(workshop / "run/chips.npz") as saved:
         chip = saved["test"][0]
     embedder = Embedder(model)

@@ -13,7 +13,7 @@ import pytest
 from edge.contract.errors import InputError
 from trainer.dlibfile import Convolution, DlibNetwork, find_weights, read_dlib
 from trainer.networks import SiameseHead, build_tower
-from trainer.resnet import MEANS, SCALE, STAGES, load_dlib
+from trainer.resnet import MEANS, SCALE, STAGES, build_resnet, load_dlib
 from trainer.settings import Network, TowerSettings
 from trainer.verifier import embed
 
@@ -107,6 +107,19 @@ def test_a_grey_picture_meets_the_sum_of_the_three_colours() -> None:
     stem = tower.get_layer("stem_conv")
     found = np.asarray(stem(tower.get_layer("stem_squares")(chip[None, :8, :8, None] / SCALE)))[0, 0, 0]
     assert np.allclose(found, expected, atol=1e-4)
+
+
+def test_a_colour_tower_takes_the_colours_in_opencvs_order() -> None:
+    """The same network from R, G, B and from B, G, R, and in grey from a picture whose colours are alike."""
+    network = random_network()
+    rgb, bgr, grey = (build_resnet(118, channels) for channels in (3, 3, 1))
+    load_dlib(rgb, network)
+    load_dlib(bgr, network, bgr=True)
+    load_dlib(grey, network)
+    chips = np.random.default_rng(4).integers(0, 256, (2, 118, 118, 3)).astype(np.float32)
+    assert np.allclose(rgb(chips), bgr(chips[..., ::-1]), rtol=1e-3, atol=0.05)
+    alike = np.repeat(chips[..., :1], 3, axis=-1)
+    assert np.allclose(bgr(alike), grey(alike[..., :1]), rtol=1e-3, atol=0.05)
 
 
 def test_the_towers_blocks_keep_the_size_that_dlib_gives() -> None:

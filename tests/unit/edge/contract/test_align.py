@@ -67,6 +67,14 @@ def test_shrinking_the_brightest_chip_does_not_run_over() -> None:
     assert (shrink(np.full((256, 256), 255, np.uint8), 16) == 255).all()
 
 
+def test_colour_is_cut_as_grey_is_and_shrunk_as_its_grey() -> None:
+    colour = generated_frame(208, 208, 4)
+    square = crop(colour, PLACED[1], 150)
+    for channel in range(3):
+        assert np.array_equal(square[:, :, channel], crop(np.ascontiguousarray(colour[:, :, channel]), PLACED[1], 150))
+    assert np.array_equal(shrink(colour, 52), shrink(cv2.cvtColor(colour, cv2.COLOR_BGR2GRAY), 52))
+
+
 def test_an_answer_is_held_within_where_a_face_can_lie() -> None:
     assert SPEC.placement(np.zeros(4, np.float32)) == Placement(0.0, 0.01, math.exp(-0.3), -1.0)
     wild = SPEC.placement(np.full(4, 1e4, np.float32))

@@ -8,8 +8,9 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.contract.chip import FaceBox, cut_chip, to_grey
-from edge.contract.errors import InputError
+from edge.contract.chip import FaceBox, as_source, cut_chip, to_grey
+from edge.contract.errors import InputError, ModelUnsupported
+from edge.contract.fingerprint import chip_fingerprint, generated_frame
 from edge.contract.spec import ChipSpec
 
 SPEC = ChipSpec()
@@ -93,3 +94,34 @@ def test_grey_frames_pass_unchanged_and_colour_is_weighed_as_opencv_does() -> No
 def test_what_is_no_frame_is_refused(frame: np.ndarray) -> None:
     with pytest.raises(InputError, match="frame of"):
         to_grey(frame)
+
+
+COLOUR = ChipSpec(side_px=64, channels=3)
+
+
+@pytest.mark.parametrize("box", [FaceBox(101, 57, 113, 113), FaceBox(-20, -31, 90, 90), FaceBox(80, 40, 150, 150)])
+def test_each_colour_is_cut_as_grey_is(box: FaceBox) -> None:
+    frame = generated_frame(240, 320, 1)
+    chip = cut_chip(as_source(frame, COLOUR), box, COLOUR)
+    assert chip.shape == COLOUR.shape == (64, 64, 3)
+    for channel in range(3):
+        grey = cut_chip(np.ascontiguousarray(frame[:, :, channel]), box, ChipSpec(side_px=64))
+        assert np.array_equal(chip[:, :, channel], grey)
+
+
+def test_a_grey_camera_gives_three_colours_alike() -> None:
+    grey = generated_frame(60, 80, 2)[:, :, 0]
+    source = as_source(grey, COLOUR)
+    assert source.shape == (60, 80, 3)
+    assert all(np.array_equal(source[:, :, channel], grey) for channel in range(3))
+    assert as_source(generated_frame(60, 80, 2), ChipSpec()).ndim == 2
+    with pytest.raises(InputError, match="BGR uint8"):
+        cut_chip(grey, FaceBox(0, 0, 40, 40), COLOUR)
+    with pytest.raises(InputError, match="grey uint8"):
+        cut_chip(source, FaceBox(0, 0, 40, 40), ChipSpec())
+
+
+def test_colour_has_a_fingerprint_of_its_own() -> None:
+    assert chip_fingerprint(COLOUR) != chip_fingerprint(ChipSpec(side_px=64))
+    with pytest.raises(ModelUnsupported, match="channels 2"):
+        ChipSpec(channels=2)
