@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from edge.contract.errors import InputError, StorageError
 from edge.contract.spec import ChipSpec
 from trainer.files import write_atomically
+from trainer.pack import Pack
 from trainer.prepare import MANIFEST, read_manifest
 
 # Cohort and test are for the exporter and the report; training never sees them, validation only chooses the epoch. The cohort has
@@ -29,7 +30,7 @@ FURTHER_COHORT = "further_cohort"
 COHORT_MOST = 512
 # Pictures of one person that count where people are compared.
 PICTURES_EACH = 10
-# All chips of a set in one file that is mapped, not read: memory holds what the last batches asked for.
+# All chips of a set in one file (trainer/pack.py), and what it was made of.
 PACK, PACK_RECORD = "chips.npy", "chips.json"
 
 
@@ -37,13 +38,13 @@ class Chips:
     """Chips of one or more packed sets, as an array that is read when it is indexed: uint8 [n, side, side], in colour with a last axis
     of 3."""
 
-    def __init__(self, packs: list[NDArray[np.uint8]], pack: NDArray[np.int64], row: NDArray[np.int64]) -> None:
+    def __init__(self, packs: list[NDArray[np.uint8] | Pack], pack: NDArray[np.int64], row: NDArray[np.int64]) -> None:
         self._packs, self._pack, self._row = packs, pack, row
         self.shape = (len(row), *packs[0].shape[1:])
 
     @classmethod
-    def whole(cls, pack: NDArray[np.uint8]) -> Chips:
-        """All chips of one array."""
+    def whole(cls, pack: NDArray[np.uint8] | Pack) -> Chips:
+        """All chips of one array or pack."""
         return cls([pack], np.zeros(len(pack), np.int64), np.arange(len(pack)))
 
     def __len__(self) -> int:
@@ -173,7 +174,7 @@ def load_faces(folder: Path) -> Faces:
     identities = sorted({entry["identity"] for entry in entries})
     number = {name: at for at, name in enumerate(identities)}
     labels = np.array([number[entry["identity"]] for entry in entries], np.int64)
-    chips = Chips.whole(np.load(folder / PACK, mmap_mode="r"))
+    chips = Chips.whole(Pack(folder / PACK))
     return Faces(spec, chips, labels, identities, digest, [entry["chip"] for entry in entries])
 
 
@@ -196,14 +197,14 @@ def _packed(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
     try:
         shape = (len(entries), *spec.shape)
         flags = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
-        pack = np.lib.format.open_memmap(unfinished, mode="w+", dtype=np.uint8, shape=shape)
-        for at, entry in enumerate(entries):
-            chip = cv2.imread(str(folder / entry["chip"]), flags)
-            if chip is None or chip.shape != shape[1:]:
-                raise _bad_chip(folder, entry, spec)
-            pack[at] = chip
-            digest.update(entry["identity"].encode() + b"\0" + chip.tobytes())
-        pack.flush()
+        with unfinished.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for entry in entries:
+                chip = cv2.imread(str(folder / entry["chip"]), flags)
+                if chip is None or chip.shape != shape[1:]:
+                    raise _bad_chip(folder, entry, spec)
+                file.write(chip.data)
+                digest.update(entry["identity"].encode() + b"\0" + chip.tobytes())
         record.unlink(missing_ok=True)
         unfinished.replace(folder / PACK)
     except OSError as error:

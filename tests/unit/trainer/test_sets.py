@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edge.contract.errors import InputError
+from edge.contract.errors import InputError, StorageError
 from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.spec import ChipSpec
 from trainer.dataset import cohort_chips, further_cohort, load_faces
@@ -17,6 +18,7 @@ from trainer.evaluate import seen_people, unseen_faces
 from trainer.fit import check_start
 from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout
+from trainer.pack import Pack
 
 SPEC = ChipSpec(side_px=32)
 
@@ -60,9 +62,22 @@ def test_the_pack_is_made_anew_when_a_chip_changes(tmp_path: Path) -> None:
     after = load_faces(folder)
     assert after.digest != before.digest
     assert after.chips.one(0)[0, 0] == 99
+    assert before.chips[:][:, 0, 0].tolist() == [10, 20]  # what was opened before is still what it was
     (folder / "chips/ada/1.png").unlink()
     with pytest.raises(InputError, match=r"ada/1\.png: missing"):
         load_faces(folder)
+
+
+def test_a_pack_is_read_by_rows_and_a_cut_one_is_told(tmp_path: Path) -> None:
+    pictures = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3), np.uint8)
+    np.save(tmp_path / "pack.npy", pictures)
+    pack = Pack(tmp_path / "pack.npy")
+    assert (len(pack), pack.shape) == (5, (5, 4, 4, 3))
+    assert np.array_equal(pack[3], pictures[3])
+    assert np.array_equal(pack[np.array([4, 0, 4])], pictures[[4, 0, 4]])
+    os.truncate(tmp_path / "pack.npy", (tmp_path / "pack.npy").stat().st_size - 1)
+    with pytest.raises(StorageError, match="cut off at picture 4 of 5"):
+        pack[4]
 
 
 def test_a_person_with_many_pictures_counts_with_the_first(tmp_path: Path) -> None:
