@@ -64,14 +64,14 @@ class ChipSpec:
         """
         if not isinstance(record, dict):
             raise ModelUnsupported(f"chip specification: expected a table, found {type(record).__name__}")
-        record = {"channels": 1} | record  # as all chips were before there was colour
+        given: dict[str, Any] = {"channels": 1, **record}  # as all chips were before there was colour
         known = {field.name for field in fields(cls)}
-        if set(record) != known:
-            raise ModelUnsupported(f"chip specification: keys differ from this version's: {sorted(set(record) ^ known)}")
+        if set(given) != known:
+            raise ModelUnsupported(f"chip specification: keys differ from this version's: {sorted(set(given) ^ known)}")
         default = cls()
-        for key, value in record.items():
+        for key, value in given.items():
             expected = type(getattr(default, key))
             accepted: tuple[type, ...] = (int, float) if expected is float else (expected,)
             if isinstance(value, bool) or not isinstance(value, accepted):
                 raise ModelUnsupported(f"chip specification: {key} = {value!r} is not of type {expected.__name__}")
-        return cls(**record)
+        return cls(**given)
