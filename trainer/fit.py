@@ -78,6 +78,13 @@ def fit(
     if not team.chief:
         wait_for_chief([run / RECORD, *([run / ALIGN_SPEC] if recipe.tower.align else [])])
     main, further = _load(data, recipe)
+    side_px = recipe.tower.side or recipe.chip.side
+    start = Path(recipe.tower.init) if recipe.tower.init not in ("", "dlib") else None
+    # What is wrong with a recipe is told before the run's folder is begun with it.
+    if start and not (start / RECORD).is_file():
+        raise InputError(f"init = {recipe.tower.init!r}: neither 'dlib' nor the folder of a finished run")
+    # The tower that is judged and saved is float32 whatever the one that is trained computes in.
+    finished = build_tower(recipe.tower, side_px, _embedding_size(main, recipe), main.spec.channels)
     together = main
     for extra in further:
         together = together.and_those(extra)
@@ -88,8 +95,6 @@ def fit(
     validation = main.of(split["validation"]).few_each(PICTURES_EACH)
     keras.utils.set_random_seed(recipe.seed)
 
-    side_px = recipe.tower.side or recipe.chip.side
-    start = Path(recipe.tower.init) if recipe.tower.init not in ("", "dlib") else None
     if start:
         check_start(start, split)
     aligner = load_aligner(run)
@@ -104,8 +109,6 @@ def fit(
     placements = aligner.placements(train.chips) if aligner else None
     judges = Judges.placed(validation, cohort_chips(together, split) if recipe.tower.cohort else None, recipe, aligner)
 
-    # The tower that is judged and saved is float32 whatever the one that is trained computes in.
-    finished = build_tower(recipe.tower, side_px, _embedding_size(train, recipe), main.spec.channels)
     with telling_who_is_lost(run), computing_in(precision) as record["precision"], team.scope():
         tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe), main.spec.channels)
         head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, dtype="float32", name="head")
