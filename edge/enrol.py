@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from edge.camera import Frame
 from edge.contract.errors import EnrolmentFailed
-from edge.contract.score import Head, score
+from edge.contract.score import Head, compare, place
 from edge.line import Face, Line
 from edge.matcher import Match, Matcher
 from edge.quality import Refusal
@@ -64,7 +64,8 @@ def enrol(
     chosen = _farthest(head, typical, settings.anchors)
     rest = np.delete(typical, chosen, axis=0)
     templates = typical[chosen]
-    recognised = sum(bool((score(head, probe, templates) >= threshold).any()) for probe in rest)
+    probes, enrolled = place(head, rest), place(head, templates)
+    recognised = sum(bool((compare(head, probes[at : at + 1], enrolled) >= threshold).any()) for at in range(len(rest)))
     if recognised < MIN_RECOGNISED * len(rest):
         raise EnrolmentFailed(
             f"only {recognised} of {len(rest)} further frames were recognised with the new templates: "
@@ -116,7 +117,8 @@ def _refuse_duplicate(candidates: NDArray[np.float32], others: Matcher, threshol
 
 def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: float, anchors: int) -> NDArray[np.float32]:
     """The largest group of frames that are linked by matches; poses link through those between them, another face does not."""
-    linked = np.stack([score(head, probe, candidates) >= threshold for probe in candidates])
+    placed = place(head, candidates)
+    linked = np.stack([compare(head, placed[at : at + 1], placed) >= threshold for at in range(len(candidates))])
     largest = max((_reachable(linked, start) for start in range(len(candidates))), key=lambda group: int(group.sum()))
     strange = len(candidates) - int(largest.sum())
     if strange > MAX_STRANGE * len(candidates) or len(candidates) - strange <= anchors:
@@ -138,11 +140,12 @@ def _reachable(linked: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
 
 def _farthest(head: Head, candidates: NDArray[np.float32], count: int) -> list[int]:
     """Farthest-point choice (Gonzalez 1985): from the most typical frame on, always the one least like those chosen."""
-    typical = [float(np.median(score(head, probe, candidates))) for probe in candidates]
-    chosen = [int(np.argmax(typical))]
-    nearest = score(head, candidates[chosen[0]], candidates)
+    placed = place(head, candidates)
+    scores = np.stack([compare(head, placed[at : at + 1], placed) for at in range(len(candidates))])
+    chosen = [int(np.argmax(np.median(scores, axis=1)))]
+    nearest = scores[chosen[0]].copy()
     while len(chosen) < count:
         nearest[chosen] = np.inf
         chosen.append(int(np.argmin(nearest)))
-        nearest = np.maximum(nearest, score(head, candidates[chosen[-1]], candidates))
+        nearest = np.maximum(nearest, scores[chosen[-1]])
     return sorted(chosen)

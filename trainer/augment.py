@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.align import Placement
+from edge.contract.chip import to_grey
 from trainer.settings import AugmentSettings
 
 WHOLE = Placement(0.0, 0.0, 1.0, 0.0)
@@ -38,7 +39,7 @@ def augment(
     if rng.random() < how.coarse_chance:
         x = _coarse(x, rng)
     if x.ndim == 3 and rng.random() < how.grey_chance:
-        x = np.repeat(cv2.cvtColor(x, cv2.COLOR_BGR2GRAY)[:, :, None], 3, axis=2)
+        x = np.repeat(to_grey(x)[:, :, None], 3, axis=2)
     x = x.astype(np.float32)
     ramp = np.linspace(-1, 1, side_px, dtype=np.float32)
     shade = rng.normal(0, how.shade) * ramp[None, :] + rng.normal(0, how.shade) * ramp[:, None]

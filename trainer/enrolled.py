@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.metrics import rate, supports_fmr, threshold_at_fmr
-from edge.contract.score import Head, score
+from edge.contract.score import Head, Placed, compare, place
 
 ANCHORS = (1, 5, 20)
 FRAMES = ((1, 1), (2, 3))
@@ -40,9 +40,10 @@ def evaluate_enrolled(head: Head, embeddings: NDArray[np.float32], labels: NDArr
     """A row for each number of anchors, frames and rule that the pictures of some person suffice for; embeddings, float32
     [n, D], labels, int [n]. Rates where the impostor trials cannot show FMR 1e-3 are left out."""
     found = []
+    placed = place(head, embeddings)
     for anchors in ANCHORS:
         people = [rows for label in np.unique(labels) if len(rows := np.flatnonzero(labels == label)) > anchors]
-        scores = [_scores(head, embeddings, rows[:anchors]) for rows in people]
+        scores = [_scores(head, embeddings, placed, rows[:anchors]) for rows in people]
         for k, n in FRAMES:
             for rule in RULES[: 1 if anchors == 1 else len(RULES)]:
                 genuine, impostor = [], []
@@ -62,15 +63,17 @@ def evaluate_enrolled(head: Head, embeddings: NDArray[np.float32], labels: NDArr
     return found
 
 
-def _scores(head: Head, embeddings: NDArray[np.float32], anchors: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+def _scores(
+    head: Head, embeddings: NDArray[np.float32], placed: Placed, anchors: NDArray[np.int64]
+) -> dict[str, NDArray[np.float64]]:
     """Scores of every embedding against the anchors, float64 [n], by rule."""
-    each = np.stack([score(head, embeddings[anchor], embeddings) for anchor in anchors])
+    each = np.stack([compare(head, placed[anchor : anchor + 1], placed) for anchor in anchors])
     templates = embeddings[anchors].astype(np.float64)
     if head.normalise:
         templates /= np.maximum(np.linalg.norm(templates, axis=1, keepdims=True), 1e-12)
     mean = templates.mean(0).astype(np.float32)
     best = np.sort(each, axis=0)[::-1]
-    return dict(zip(RULES, (best[0], best[:3].mean(0), score(head, mean, embeddings)), strict=True))
+    return dict(zip(RULES, (best[0], best[:3].mean(0), compare(head, place(head, mean[None]), placed)), strict=True))
 
 
 def _k_of_n(scores: NDArray[np.float64], labels: NDArray[np.int64], k: int, n: int) -> NDArray[np.float64]:

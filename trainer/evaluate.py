@@ -16,7 +16,7 @@ from rich.progress import track
 from edge.contract.errors import InputError
 from edge.contract.metrics import rate
 from edge.contract.modelfile import read_model
-from edge.contract.score import Head, score
+from edge.contract.score import Head, compare, place, score
 from trainer.comparisons import Comparisons, compare_all, fold_errors, pair_errors
 from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Chips, Faces, load_faces
 from trainer.enrolled import evaluate_enrolled
@@ -236,12 +236,13 @@ def _cameras(
     for number, more in enumerate(further, start=2):
         sets.append((f"set {number}", subject.embed(more.chips), more.labels + first))
         first += len(more.identities)
+    placed = [place(subject.head, mine) for _, mine, _ in sets]
     across = np.concatenate(
         [
-            score(subject.head, probe, theirs)
-            for at, (_, mine, _) in enumerate(sets)
-            for probe in mine
-            for _, theirs, _ in sets[at + 1 :]
+            compare(subject.head, mine[row : row + 1], theirs)
+            for at, mine in enumerate(placed)
+            for row in range(len(mine.points))
+            for theirs in placed[at + 1 :]
         ]
     )
     threshold = float(np.quantile(across, 1 - 1e-3))

@@ -22,10 +22,8 @@ ALIGN_VERSION = 1
 
 # Positions in the chip are whole 2048ths of a pixel until the last step, which rounds to the 32nds that OpenCV samples at.
 _FINE, _COARSE = 2048, 32
-_FINE_BITS, _COARSE_BITS = (
-    6,
-    5,
-)  # from the one to the other, and from the other to whole pixels: shifts round towards minus infinity
+# From the one to the other, and from the other to whole pixels: shifts round towards minus infinity.
+_FINE_BITS, _COARSE_BITS = 6, 5
 # No face lies further out, whatever the network says: shares of the chip's side, and degrees.
 _MAX_SHIFT, _MAX_TURN, _SIZES = 0.25, 45.0, (0.3, 1.2)
 
@@ -139,8 +137,7 @@ class Cropper:
         self._place(self._y, sine, cosine, ((side - 1) / 2 + placement.down * side) * _FINE, self._whole[..., 1])
         np.left_shift(self._y, _COARSE_BITS, out=self._y)
         np.bitwise_or(self._y, self._x, out=self._fraction, casting="unsafe")
-        flags = cv2.INTER_LINEAR
-        square = cv2.remap(chip, self._whole, self._fraction, flags, borderMode=cv2.BORDER_REPLICATE)
+        square = cv2.remap(chip, self._whole, self._fraction, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return square.astype(np.uint8, copy=False)
 
     def _place(self, table: NDArray[np.int32], right: float, down: float, middle: float, whole: NDArray[np.int16]) -> None:

@@ -80,6 +80,10 @@ class Placed:
     points: NDArray[np.float64]
     penalty: NDArray[np.float64]
 
+    def __getitem__(self, rows: slice) -> Placed:
+        """These rows alone."""
+        return Placed(self.points[rows], self.penalty[rows])
+
 
 def place(head: Head, embeddings: NDArray[np.float32]) -> Placed:
     """What `compare` takes, of embeddings, float32 [n, D]: done once for templates that many probes are compared with.
@@ -125,8 +129,7 @@ def score_all_pairs(
     placed = place(head, embeddings)
     genuine, impostor = [], []
     for row in range(len(labels) - 1):
-        one = Placed(placed.points[row : row + 1], placed.penalty[row : row + 1])
-        scores = compare(head, one, Placed(placed.points[row + 1 :], placed.penalty[row + 1 :]))
+        scores = compare(head, placed[row : row + 1], placed[row + 1 :])
         same = labels[row + 1 :] == labels[row]
         genuine.append(scores[same])
         impostor.append(scores[~same])
