@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import cv2
@@ -158,6 +159,11 @@ class Faces:
             self.names + [others.names[row] for row in new],
             teaching,
         )
+
+
+def joined(main: Faces, further: list[Faces]) -> Faces:
+    """The faces of a first set and of further ones, as `Faces.and_those` joins two."""
+    return reduce(Faces.and_those, further, main)
 
 
 def load_faces(folder: Path) -> Faces:

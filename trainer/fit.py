@@ -21,7 +21,7 @@ from edge.contract.errors import InputError
 from edge.contract.score import with_cohort
 from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
-from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Faces, cohort_chips, load_faces
+from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Faces, cohort_chips, joined, load_faces
 from trainer.files import write_atomically
 from trainer.head import fit_head
 from trainer.judges import Judges
@@ -85,9 +85,7 @@ def fit(
         raise InputError(f"init = {recipe.tower.init!r}: neither 'dlib' nor the folder of a finished run")
     # The tower that is judged and saved is float32 whatever the one that is trained computes in.
     finished = build_tower(recipe.tower, side_px, _embedding_size(main, recipe), main.spec.channels)
-    together = main
-    for extra in further:
-        together = together.and_those(extra)
+    together = joined(main, further)
     record, split = open_run(run, recipe, main, further, together, data, command)
     if record["state"] == "finished":
         return record if team.chief else None

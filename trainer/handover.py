@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract.errors import InputError
-from trainer.dataset import PICTURES_EACH, cohort_chips, load_faces
+from trainer.dataset import PICTURES_EACH, cohort_chips, joined, load_faces
 from trainer.files import write_atomically
 from trainer.run import read_run
 
@@ -26,9 +26,7 @@ def write_handover(run: Path) -> None:
     """
     record = read_run(run)
     main, *further = (load_faces(Path(folder)) for folder in record["data"]["folders"])
-    together = main
-    for extra in further:
-        together = together.and_those(extra)
+    together = joined(main, further)
     if together.digest != record["data"]["sha256"]:
         raise InputError(f"{', '.join(record['data']['folders'])}: changed since {run} was trained on them")
     split = json.loads((run / "split.json").read_text())
