@@ -59,7 +59,7 @@ def enroll(
     if check_name(name) in gallery.names() and not replace:
         raise InputError(f"{name}: already enrolled; --replace enrols again, `edge remove {name}` takes out")
     verifier = read_model(model_path(settings.model.path))
-    point = verifier.operating_point(settings.policy.target_fmr)
+    point = verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
     line = Line(verifier, settings)
     others, _ = gallery.read_for(verifier.model_id, verifier.head.size)
     matcher = Matcher(verifier.head, [subject for subject in others if subject.name != name])
@@ -126,7 +126,7 @@ def verify(
     settings = _settings(config, camera, model)
     gallery = Gallery(state_folder())
     verifier = read_model(model_path(settings.model.path))
-    point = verifier.operating_point(settings.policy.target_fmr)
+    point = verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
     line = Line(verifier, settings)
     if name is not None:
         gallery.read(check_name(name))

@@ -28,7 +28,7 @@ class Daemon:
 
     def __init__(self, model: ModelFile, settings: Settings, gallery: Gallery, journal: Journal) -> None:
         self._model, self._settings, self._gallery, self._journal = model, settings, gallery, journal
-        self._point = model.operating_point(settings.policy.target_fmr)
+        self._point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
         self._line = Line(model, settings)
         self._policy = Policy(settings.policy)
         self._matcher = Matcher(model.head, [])

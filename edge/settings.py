@@ -63,6 +63,7 @@ class PolicySettings(_Table):
     """When a match becomes a decision."""
 
     target_fmr: Annotated[float, Field(gt=0, lt=1, description="one of the model's measured operating points")] = 1e-3
+    allow_failed_gate: Annotated[bool, Field(description="use a model that missed a gate of its export")] = False
     matches: Annotated[int, Field(ge=1, le=100, description="k: so many frames must match the same subject")] = 3
     frames: Annotated[int, Field(ge=1, le=100, description="n: out of so many judged frames")] = 10
     window_s: Annotated[float, Field(gt=0, le=60, description="frames older than this no longer count")] = 5.0

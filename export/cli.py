@@ -6,13 +6,34 @@ import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.table import Table
+from typer.core import TyperCommand
+
+from edge.contract.errors import ExitCode
+from edge.contract.modelfile import ModelFile, read_model
+from export.variant import Variant
 
 app = typer.Typer(help="A trained run to one verified model file.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)
+
+ModelFileArgument = Annotated[Path, typer.Argument(help="A model file.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
+
+
+class _QuantizeAlone(TyperCommand):
+    """`--quantize` without a variant is int8, also where the run's folder follows it."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        variants = {variant.value for variant in Variant}
+        given: list[str] = []
+        for at, word in enumerate(args):
+            alone = word == "--quantize" and (at + 1 == len(args) or args[at + 1] not in variants)
+            given.append(f"--quantize={Variant.INT8.value}" if alone else word)
+        return super().parse_args(ctx, given)
 
 
 @app.callback()
@@ -20,30 +41,162 @@ def main() -> None:
     """A trained run to one verified model file."""
 
 
-@app.command(epilog="example: python -m export tflite --quantize runs/first -o model.tflite")
+@app.command(cls=_QuantizeAlone, epilog="example: python -m export tflite --quantize runs/first -o model.tflite")
 def tflite(
     run: Annotated[Path, typer.Argument(help="The folder of a finished `trainer fit`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model file to write.")] = Path("model.tflite"),
-    quantize: Annotated[bool, typer.Option("--quantize", help="Full int8; without it, float32.")] = False,
+    quantize: Annotated[
+        Variant, typer.Option("--quantize", help="int8 where no other is named; without the option, float32.")
+    ] = Variant.NONE,
     name: Annotated[str | None, typer.Option(help="The model's name; the run's where not given.")] = None,
+    also_in: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--also-in", metavar="PYTHON", help="Run it in this environment's runtime, too, and record how that differs."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Where layers.png, graph.svg and networks.json go; RUN/export-VARIANT where not given.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write the file although a gate is missed; the file tells.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
 ) -> None:
-    """Converts the tower, measures the file on held-out people in the installed runtime, and writes it."""
+    """Converts the networks, measures the file on held-out people in the installed runtimes, and writes it."""
+    from export.report import worst_layers, write_report
     from export.run import read_run
     from export.tflite import export_tflite
 
     trained = read_run(run)
     command = shlex.join(["python", "-m", "export", *sys.argv[1:]])
-    model = export_tflite(trained, out, quantize=quantize, name=name or trained.path.resolve().name, command=command)
+    exported = export_tflite(
+        trained,
+        out,
+        variant=quantize,
+        name=name or trained.path.resolve().name,
+        command=command,
+        also_in=also_in or (),
+        force=force,
+    )
+    folder = report or trained.path / f"export-{quantize}"
+    errors = write_report(exported.networks, folder)
+    model = exported.model
     if as_json:
         print(json.dumps(model.record))
         return
-    parity = model.record["parity"]
-    console.print(f"{out}: {out.stat().st_size} bytes, {model.tower.input.dtype}, model {model.model_id[:12]}")
-    console.print(
-        f"against float on {parity['chips']} held-out chips: median cosine {parity['median_cosine']:.4f}, "
-        f"EER {parity['eer_float']:.2%} -> {parity['eer_file']:.2%}"
-    )
+    console.print(f"{out}: {out.stat().st_size} bytes, {quantize}, model {model.model_id[:12]}; report in {folder}")
+    _tell_gates(model)
+    for network, layers in errors.items():
+        worst = ", ".join(f"{layer.layer} {layer.error:.1%}" for layer in worst_layers(layers))
+        console.print(f"{network}: furthest from float are {worst}")
+    _tell_points(model)
+    for entry in model.record["runtimes"][1:]:
+        console.print(
+            f"{entry['runtime']} on {entry['machine']}: median cosine {entry['median_cosine']:.5f}, largest difference "
+            f"{entry['largest_steps']} steps and {entry['largest_score_change']:.4f} of a score; other decisions: "
+            + ", ".join(
+                f"{found['changed']} of {entry['comparisons']} at {point}" for point, found in entry["decisions"].items()
+            )
+        )
+
+
+@app.command(epilog="example: python -m export inspect edge/models/accurate.tflite --draw graph.svg")
+def inspect(
+    file: ModelFileArgument,
+    draw: Annotated[Path | None, typer.Option(help="Draw the graph to this file: .svg, .png or .pdf.")] = None,
+    operators: Annotated[bool, typer.Option("--operators", help="Every operator of every network.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what a model file holds: networks, gates, operating points, runtimes, origin."""
+    from export.show import gate_table, graphs_of, operator_table, summary
+
+    model = read_model(file)
+    graphs = graphs_of(model)
+    if draw:
+        from export.drawing import draw_graph
+
+        draw_graph(graphs, draw)
+    if as_json:
+        print(json.dumps(summary(model)))
+        return
+    chip = "x".join(map(str, model.chip.shape))
+    console.print(f"{file}: {model.name}, {model.record['quantisation']}, {file.stat().st_size} bytes, model {model.model_id}")
+    console.print(f"chip {chip} ({model.chip.detector}), embedding of {model.head.size}, cohort of {len(model.cohort)}")
+    for name, graph in graphs.items():
+        if operators:
+            console.print(operator_table(name, graph))
+        else:
+            kinds = ", ".join(f"{entry['count']} {kind} v{entry['version']}" for kind, entry in graph.versions().items())
+            console.print(
+                f"{name}: {graph.macs / 1e6:.1f} M multiply-adds, {graph.constant_bytes / 1024:.0f} KiB of weights: {kinds}"
+            )
+    console.print(gate_table(model))
+    _tell_points(model)
+    for entry in model.record["runtimes"]:
+        console.print(f"measured in {entry['runtime']} on {entry['machine']}, {entry['chips']} chips")
+    console.print(f"made by: {model.record['provenance']['export']['command']}")
+
+
+@app.command(epilog="example: python -m export verify model.tflite --data runs/first")
+def verify(
+    file: ModelFileArgument,
+    data: Annotated[Path | None, typer.Option(help="A finished run's folder: its held-out people are compared again.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Holds a file against its gates again. Exit code 0: all hold; 5: one does not."""
+    from export.verify import verify_file, verify_on
+
+    model = read_model(file)
+    checks = verify_file(model)
+    if data:
+        from export.run import read_run
+
+        checks += verify_on(model, read_run(data))
+    if as_json:
+        print(json.dumps({"passed": all(check.passed for check in checks), "checks": [check._asdict() for check in checks]}))
+    else:
+        table = Table("check", "", "found", title=str(file))
+        for check in checks:
+            table.add_row(check.name, "holds" if check.passed else "FAILS", check.found)
+        console.print(table)
+    raise typer.Exit(ExitCode.OK if all(check.passed for check in checks) else ExitCode.MODEL)
+
+
+@app.command(epilog="example: python -m export diff old.tflite new.tflite")
+def diff(first: ModelFileArgument, second: Annotated[Path, typer.Argument(help="Another.")], as_json: AsJson = False) -> None:
+    """Tells how two model files differ. Exit code 0: not at all; 1: they do."""
+    from export.show import differences
+
+    one, other = read_model(first), read_model(second)
+    found = differences(one, other)
+    differ = bool(found["record"]) or not found["same_network"]
+    if as_json:
+        print(json.dumps(found))
+    else:
+        table = Table("key", str(first), str(second), title=f"{len(found['record'])} differences in the metadata")
+        for entry in found["record"]:
+            table.add_row(entry["key"], _short(entry["first"]), _short(entry["second"]))
+        console.print(table if found["record"] else "the metadata are the same")
+        console.print("the networks are the same" if found["same_network"] else "the networks differ")
+        if found["answers"]:
+            console.print(
+                f"answers to {found['answers']['chips']} generated chips: median cosine {found['answers']['median_cosine']:.5f}"
+            )
+        else:
+            console.print("their answers cannot be compared: other chips or another size of embedding")
+    raise typer.Exit(1 if differ else ExitCode.OK)
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value) if value is not None else "-"
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _tell_gates(model: ModelFile) -> None:
+    for gate in model.gates:
+        console.print(f"{'passed' if gate.passed else 'MISSED'}: {gate}")
+
+
+def _tell_points(model: ModelFile) -> None:
     for point in model.operating_points:
         low, high = point.fnmr_interval
         console.print(

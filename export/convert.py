@@ -1,4 +1,4 @@
-"""A Keras tower to TFLite bytes with one fixed input shape, and the checks that nothing was left unquantised."""
+"""A Keras network to TFLite bytes with one fixed input shape, and the checks that nothing was left unquantised."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.errors import GateMissed
-from edge.contract.modelfile import TensorSpec
+from export.graph import Graph
 from export.quiet import quiet
+from export.variant import Variant
 
 with quiet():
     import keras
@@ -17,57 +18,60 @@ with quiet():
 
 # Traces of an input shape left open; each cuts the graph into pieces, so that fewer layers are fused.
 _DYNAMIC_OPS = frozenset({"SHAPE", "STRIDED_SLICE", "PACK"})
+# What batch normalisation and activations leave where they were not folded into the layer before: a pass over memory each.
+_UNFOLDED_OPS = frozenset({"MUL", "SUB", "RSQRT", "PRELU", "LEAKY_RELU", "RELU", "RELU6"})
 
 
-def to_tflite(tower: Any, side_px: int, calibration: NDArray[np.uint8] | None) -> bytes:
-    """The flatbuffer: full int8 with `calibration` chips, uint8 [n, side, side], or float32 without.
+def to_tflite(network: Any, calibration: NDArray[np.uint8], variant: Variant) -> bytes:
+    """The flatbuffer of a network for pixels of the shape that `calibration`, uint8 [n, side, side] or [n, side, side, 3], has.
 
-    Two pixels of one chip are made black and white: with them the input spans 0 to 255 and its quantisation is exactly
-    pixel - 128. Chips all black and all white would do that too, and widen the range of every layer behind.
+    Two pixels of one calibration chip are made black and white: with them the input spans 0 to 255 and its quantisation is
+    exactly pixel - 128. Chips all black and all white would do that too, and widen the range of every layer behind.
     """
-
+    side_px, channels = calibration.shape[1], network.input_shape[-1]
     # A batch of one, fixed: an open batch leaves shape arithmetic in the graph, which the runtimes do not fuse.
-    pixels = keras.Input(batch_shape=(1, side_px, side_px, tower.input_shape[-1]), dtype="float32", name="pixels")
-    converter = tf.lite.TFLiteConverter.from_keras_model(keras.Model(pixels, tower(pixels, training=False)))
-    if calibration is not None:
-        chips = calibration.astype(np.float32).reshape(-1, 1, side_px, side_px, tower.input_shape[-1])
-        chips[0, 0, 0, 0], chips[0, 0, 0, 1] = 0, 255
+    pixels = keras.Input(batch_shape=(1, side_px, side_px, channels), dtype="float32", name="pixels")
+    # A short name: it stands before every tensor's, four times over where layers are fused.
+    whole = keras.Model(pixels, network(pixels, training=False), name="f")
+    converter = tf.lite.TFLiteConverter.from_keras_model(whole)
+    if variant is not Variant.NONE:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if variant is Variant.FLOAT16:
+        converter.target_spec.supported_types = [tf.float16]
+    if variant.calibrated:
+        chips = calibration.astype(np.float32).reshape(-1, 1, side_px, side_px, channels)
+        chips[0, 0, 0, 0], chips[0, 0, 0, 1] = 0, 255
         converter.representative_dataset = lambda: ([chip] for chip in chips)
+    if variant is Variant.INT8:
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
         converter.inference_input_type = converter.inference_output_type = tf.int8
+    elif variant is Variant.INT16X8:
+        wide = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+        converter.target_spec.supported_ops = [wide]
     with quiet():
         return bytes(converter.convert())
 
 
-def inspect(flatbuffer: bytes, *, quantised: bool) -> tuple[TensorSpec, TensorSpec, list[str]]:
-    """Input, output and the operators in order.
+def check_graph(graph: Graph, variant: Variant) -> None:
+    """That the converter left what the runtimes run well.
 
     Raises:
-        GateMissed: a shape was left open, or an int8 model holds a float tensor or another input than pixel - 128.
+        GateMissed: a shape was left open, or an int8 network holds a float tensor or another input than pixel - 128.
     """
-    with quiet():
-        interpreter = tf.lite.Interpreter(
-            model_content=flatbuffer,
-            # A delegate would hide the operators that it has taken over.
-            experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
-        )
-        interpreter.allocate_tensors()
-    operators = [str(op["op_name"]) for op in interpreter._get_ops_details()]
-    left = sorted(_DYNAMIC_OPS & set(operators))
-    if left:
+    names = {operator.name for operator in graph.operators}
+    if left := sorted(_DYNAMIC_OPS & names):
         raise GateMissed(f"the graph still holds {', '.join(left)}: its input shape is not fixed")
-    (first,), (last,) = interpreter.get_input_details(), interpreter.get_output_details()
-    if quantised:
-        floats = [t["name"] for t in interpreter.get_tensor_details() if np.dtype(t["dtype"]).kind == "f"]
-        if floats:
+    (first,), (last,) = graph.inputs, graph.outputs
+    if graph.tensors[first].shape[0] != 1 or graph.tensors[last].shape[0] != 1:
+        raise GateMissed(f"the batch is not 1: input {graph.tensors[first].shape}, output {graph.tensors[last].shape}")
+    if variant is Variant.INT8:
+        if floats := graph.floats():
             raise GateMissed(f"{len(floats)} tensors are still float, such as {floats[0]!r}: a layer has no int8 kernel")
-        if tuple(first["quantization"]) != (1.0, -128):
-            raise GateMissed(f"the input is quantised as {first['quantization']}, not scale 1, zero point -128")
-    return _spec(first), _spec(last), operators
+        entry = graph.tensors[first]
+        if (entry.scale, entry.zero_point) != (1.0, -128):
+            raise GateMissed(f"the input is quantised as {(entry.scale, entry.zero_point)}, not scale 1, zero point -128")
 
 
-def _spec(details: dict[str, Any]) -> TensorSpec:
-    scale, zero_point = details["quantization"]
-    shape = tuple(int(size) for size in details["shape"])
-    return TensorSpec(shape, np.dtype(details["dtype"]).name, float(scale), int(zero_point))
+def unfolded(graph: Graph) -> list[str]:
+    """Operators that stand alone and could be part of the layer before them: not wrong, but slow."""
+    return [operator.name for operator in graph.operators if operator.name in _UNFOLDED_OPS]

@@ -28,7 +28,7 @@ def pack(
     """The bytes of a model file. `record` names its arrays and files as {"file": ..., "sha256": ...}, see `array_entry`."""
     out = io.BytesIO(flatbuffer)
     with zipfile.ZipFile(out, "a") as archive:
-        _add(archive, METADATA_NAME, json.dumps(record, sort_keys=True).encode())
+        _add(archive, METADATA_NAME, json.dumps(record, sort_keys=True, separators=(",", ":")).encode())
         for name, array in sorted(arrays.items()):
             _add(archive, name, array_bytes(array))
         for name, content in sorted((files or {}).items()):

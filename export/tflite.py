@@ -1,10 +1,11 @@
-"""One export from start to end: convert, measure the result in the installed runtime, pack, read back, write."""
+"""One export from start to end: convert, measure in the installed runtimes, hold against the gates, pack, read back, write."""
 
 from __future__ import annotations
 
 import hashlib
 import platform
-from dataclasses import asdict, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,86 +17,147 @@ from rich.progress import track
 
 from edge.contract.align import shrink
 from edge.contract.errors import GateMissed
-from edge.contract.fingerprint import chip_fingerprint
-from edge.contract.modelfile import SCHEMA_VERSION, ModelFile, TensorSpec, model_id_of, parse_model
+from edge.contract.fingerprint import chip_fingerprint, golden_chips
+from edge.contract.modelfile import SCHEMA_VERSION, Gate, ModelFile, TensorSpec, model_id_of, parse_model
 from edge.contract.quantise import quantise
-from edge.contract.runtime import Embedder, runtime_name
+from edge.contract.runtime import Embedder
 from edge.contract.score import make_cohort, score_all_pairs
-from export.convert import inspect, to_tflite
-from export.measure import operating_points, parity
+from export.convert import check_graph, to_tflite
+from export.elsewhere import Elsewhere, embed_elsewhere
+from export.graph import Graph, read_graph
+from export.measure import Side, agreement, agreement_gates, gates, operating_points, parity
 from export.package import array_entry, pack, write_file
 from export.run import Run
+from export.variant import Variant
 
-HEAD_NAME, COHORT_NAME, ALIGNER_NAME = "arrays/head-weights.npy", "arrays/cohort.npy", "align.tflite"
+HEAD_NAME, COHORT_NAME, GOLDEN_NAME = "arrays/head-weights.npy", "arrays/cohort.npy", "arrays/golden.npy"
+ALIGNER_NAME = "align.tflite"
 
 
-class Converted(NamedTuple):
-    """A network as TFLite has it, with its operators in order."""
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A network as TFLite has it. `seen` are the pixels it was calibrated with, `network` what it was made from."""
 
+    network: Any
+    seen: NDArray[np.uint8]
     flatbuffer: bytes
-    input: TensorSpec
-    output: TensorSpec
-    operators: list[str]
+    graph: Graph
+
+    @property
+    def input(self) -> TensorSpec:
+        """The tensor that takes pixels."""
+        return self.graph.tensors[self.graph.inputs[0]].spec
+
+    @property
+    def output(self) -> TensorSpec:
+        """The tensor that gives the answer."""
+        return self.graph.tensors[self.graph.outputs[0]].spec
 
 
-def export_tflite(run: Run, out: Path, *, quantize: bool, name: str, command: str) -> ModelFile:
-    """Writes the model file and returns it as a device reads it.
+class Exported(NamedTuple):
+    """The file as a device reads it, and the networks in it by name."""
+
+    model: ModelFile
+    networks: dict[str, Converted]
+
+
+def export_tflite(
+    run: Run,
+    out: Path,
+    *,
+    variant: Variant,
+    name: str,
+    command: str,
+    also_in: Sequence[Path] = (),
+    force: bool = False,
+) -> Exported:
+    """Writes the model file. `also_in` are interpreters of other environments whose runtime is to run it as well.
 
     Raises:
-        GateMissed: the result is not what was asked for; nothing is written.
+        GateMissed: the result is not what was asked for; nothing is written, unless `force` and a figure alone was missed.
         StorageError: the file cannot be written.
     """
-    tower = _convert(run.tower, run.views(run.calibration), quantize)
-    aligner = None
+    networks = {"tower": convert(run.tower, run.views(run.calibration), variant)}
     if run.align:
         small = np.stack([shrink(chip, run.align.input_px) for chip in run.calibration])
-        aligner = _convert(run.aligner, small, quantize)
-    record = _record(run, tower, aligner, name, command)
-    arrays = {HEAD_NAME: run.head.weights, COHORT_NAME: np.empty((0, run.head.size), tower.output.dtype)}
+        networks["aligner"] = convert(run.aligner, small, variant)
+    tower, aligner = networks["tower"], networks.get("aligner")
+    record = _record(run, tower, aligner, variant, name, command)
+    none = np.empty((0, run.head.size), tower.output.dtype)
+    arrays = {HEAD_NAME: run.head.weights, COHORT_NAME: none, GOLDEN_NAME: none}
     more = {ALIGNER_NAME: aligner.flatbuffer} if aligner else {}
 
     # The file measures itself: without figures first, then again with them, read by the device's own reader each time.
-    bare = parse_model(pack(tower.flatbuffer, _with_arrays(record, arrays), arrays, more), out)
-    embedder = Embedder(bare)
-    from_file = _embed(embedder, run.test, "measuring the file")
-    strangers = _embed(embedder, run.cohort, "embedding the cohort")
+    unmeasured = pack(tower.flatbuffer, _with_arrays(record, arrays), arrays, more)
+    embedder = Embedder(parse_model(unmeasured, out))
+    from_file = embed_all(embedder, run.test, "measuring the file")
+    strangers = embed_all(embedder, run.cohort, "embedding the cohort")
     arrays[COHORT_NAME] = _as_output(strangers, tower.output)
+    arrays[GOLDEN_NAME] = np.stack([embedder.answer(chip) for chip in golden_chips(run.chip)])
     head = replace(run.head, cohort=None)
     if run.head.cohort:
         # The file's own embeddings of the same people, and their own nearness to each other.
         cohort = make_cohort(head, strangers, run.head.cohort.nearest)
         record["head"]["cohort"] = {"nearest": cohort.nearest, "ceiling": cohort.ceiling}
         head = replace(head, cohort=cohort)
-    record["parity"] = parity((run.head, run.embed(run.test)), (head, from_file), run.test_labels)
-    genuine, impostor = score_all_pairs(head, from_file, run.test_labels)
-    record["operating_points"] = operating_points(genuine, impostor)
+    here = Side(head, from_file)
+    record["parity"] = parity(Side(run.head, run.embed(run.test)), here, run.test_labels)
+    record["operating_points"] = operating_points(*score_all_pairs(head, from_file, run.test_labels))
     if not record["operating_points"]:
         raise GateMissed(
-            f"{impostor.size} impostor comparisons of held-out people support no operating point; train on more people"
+            f"{record['parity']['impostor']} impostor comparisons of held-out people support no operating point; "
+            "train on more people"
         )
+    checks = gates(record["parity"])
+    record["runtimes"] = [{"runtime": embedder.runtime, "machine": platform.machine(), "chips": len(run.test)}]
+    for python in also_in:
+        there = embed_elsewhere(python, unmeasured, run.test, tower.output)
+        figures = agreement(here, Side(head, there.embeddings), run.test_labels, record["operating_points"], tower.output.scale)
+        record["runtimes"].append(_told(there) | figures)
+        checks += agreement_gates(there.told["runtime"], figures)
+    record["gates"] = [asdict(gate) | {"passed": gate.passed} for gate in checks]
+    _require(checks, force=force)
     data = pack(tower.flatbuffer, _with_arrays(record, arrays), arrays, more)
     model = parse_model(data, out)
     again = Embedder(model).embed(run.test[0])
     if not np.array_equal(again, from_file[0]):
         raise GateMissed(f"{out}: the packed file gives another embedding than the one that was measured")
     write_file(out, data)
-    return replace(model, path=out)
+    return Exported(replace(model, path=out), networks)
 
 
-def _convert(network: Any, seen: NDArray[np.uint8], quantize: bool) -> Converted:
-    flatbuffer = to_tflite(network, seen.shape[1], seen if quantize else None)
-    return Converted(flatbuffer, *inspect(flatbuffer, quantised=quantize))
+def convert(network: Any, seen: NDArray[np.uint8], variant: Variant) -> Converted:
+    """The network as TFLite has it, checked. Raises GateMissed as `check_graph` does."""
+    flatbuffer = to_tflite(network, seen, variant)
+    graph = read_graph(flatbuffer)
+    check_graph(graph, variant)
+    return Converted(network, seen, flatbuffer, graph)
 
 
-def _embed(embedder: Embedder, chips: NDArray[np.uint8], what: str) -> NDArray[np.float32]:
+def embed_all(embedder: Embedder, chips: NDArray[np.uint8], what: str) -> NDArray[np.float32]:
+    """Embeddings, float32 [n, D], of chips, uint8 [n, side, side] or [n, side, side, 3], under a progress bar."""
     return np.stack([embedder.embed(chip) for chip in track(chips, what, console=Console(stderr=True))])
+
+
+def _require(checks: Sequence[Gate], *, force: bool) -> None:
+    missed = [gate for gate in checks if not gate.passed]
+    if missed and not force:
+        raise GateMissed(
+            f"the file is not the model that was trained: {'; '.join(map(str, missed))}. Nothing was written. "
+            "Look at the layers (`--report`), train with `[schedule] quantise_epochs`, try `--quantize int16x8`, "
+            "or write it all the same with --force: a device then refuses it unless policy.allow_failed_gate is set"
+        )
+
+
+def _told(there: Elsewhere) -> dict[str, Any]:
+    return {key: there.told[key] for key in ("runtime", "machine")}
 
 
 def _as_output(embeddings: NDArray[np.float32], output: TensorSpec) -> NDArray[Any]:
     return quantise(embeddings, output.scale, output.zero_point) if output.dtype == "int8" else embeddings
 
 
-def _record(run: Run, tower: Converted, aligner: Converted | None, name: str, command: str) -> dict[str, Any]:
+def _record(run: Run, tower: Converted, aligner: Converted | None, variant: Variant, name: str, command: str) -> dict[str, Any]:
     align = None
     if run.align and aligner:
         digest = hashlib.sha256(aligner.flatbuffer).hexdigest()
@@ -106,16 +168,17 @@ def _record(run: Run, tower: Converted, aligner: Converted | None, name: str, co
         "written_by": version("facelatch"),
         "model_id": model_id_of(tower.flatbuffer, aligner.flatbuffer if aligner else b""),
         "name": name,
+        "quantisation": variant.value,
         "chip": run.chip.to_json(),
         "fingerprint": chip_fingerprint(run.chip),
         "tensors": {"input": asdict(tower.input), "output": asdict(tower.output)},
         "align": align,
         "embedding_size": run.head.size,
-        "operators": tower.operators,
         "operating_points": [],
+        "gates": [],
         "parity": {},
         "evaluated_on": {"people": len(np.unique(run.test_labels)), "pictures": len(run.test)},
-        "runtimes": [runtime_name()],
+        "runtimes": [],
         "provenance": {
             "run": {key: run.record[key] for key in ("run", "command", "settings", "versions")},
             "data": {key: run.record["data"][key] for key in ("sha256", "people", "pictures")},
@@ -137,4 +200,5 @@ def _record(run: Run, tower: Converted, aligner: Converted | None, name: str, co
 
 def _with_arrays(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
     head = record["head"] | {"weights": array_entry(HEAD_NAME, arrays[HEAD_NAME])}
-    return record | {"head": head, "cohort": array_entry(COHORT_NAME, arrays[COHORT_NAME])}
+    named = {key: array_entry(name, arrays[name]) for key, name in (("cohort", COHORT_NAME), ("golden", GOLDEN_NAME))}
+    return record | {"head": head} | named

@@ -31,6 +31,12 @@ def chip_fingerprint(spec: ChipSpec) -> str:
     return digest.hexdigest()
 
 
+def golden_chips(spec: ChipSpec) -> NDArray[np.uint8]:
+    """The chips, uint8 [6, side, side] or [6, side, side, 3], that every machine can make and a model file tells its answers to."""
+    frames = (generated_frame(height, width, number) for number, (height, width, _) in enumerate(_CASES))
+    return np.stack([cut_chip(as_source(f, spec), box, spec) for f, (_, _, box) in zip(frames, _CASES, strict=True)])
+
+
 def generated_frame(height: int, width: int, number: int) -> NDArray[np.uint8]:
     """Frame `number`, uint8 [height, width, 3]: ramps, edges and noise from integer arithmetic alone.
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from edge.contract.quantise import dequantise
 from edge.contract.score import Cohort, Head
 from edge.contract.spec import ChipSpec
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 METADATA_NAME = "facelatch.json"
 SEAL_PREFIX = b"facelatch-seal:"
 SEAL_SIZE = len(SEAL_PREFIX) + 64
@@ -63,6 +64,24 @@ class OperatingPoint:
 
 
 @dataclass(frozen=True, slots=True)
+class Gate:
+    """One check of the export on held-out people: a figure and the `limit` that it had to stay under or over."""
+
+    name: str
+    value: float
+    limit: float
+    at_least: bool
+
+    @property
+    def passed(self) -> bool:
+        """Whether it held; a value that is no number does not."""
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.value:.4g} ({'at least' if self.at_least else 'at most'} {self.limit:g})"
+
+
+@dataclass(frozen=True, slots=True)
 class Network:
     """A flatbuffer for the interpreter, and the tensors at its edges."""
 
@@ -84,8 +103,9 @@ class ModelFile:
     """A verified model: the tower's network, an aligner before it in models that align, and everything known about them.
 
     `model_id` is the SHA-256 of the tower's flatbuffer and the aligner's: of all that decides an embedding. `cohort`, float32
-    [n, D], are embeddings of strangers, n may be 0; where the head holds faces against them, they are its cohort. `record` is
-    the whole of facelatch.json, for showing.
+    [n, D], are embeddings of strangers, n may be 0; where the head holds faces against them, they are its cohort. `golden` is what
+    the network gave, before dequantisation, for `fingerprint.golden_chips`, [n, D] of the output's dtype, in the runtime that
+    measured it. `record` is the whole of facelatch.json, for showing.
     """
 
     path: Path
@@ -96,15 +116,23 @@ class ModelFile:
     chip: ChipSpec
     head: Head
     operating_points: tuple[OperatingPoint, ...]
+    gates: tuple[Gate, ...]
+    golden: NDArray[Any]
     cohort: NDArray[np.float32]
     record: dict[str, Any]
 
-    def operating_point(self, target_fmr: float) -> OperatingPoint:
+    def operating_point(self, target_fmr: float, *, allow_failed_gate: bool = False) -> OperatingPoint:
         """The measured operating point for `target_fmr`, never a looser one.
 
         Raises:
-            ModelUnproven: the model carries no measurement for it.
+            ModelUnproven: the model carries no measurement for it, or its export missed a gate and that is not allowed.
         """
+        missed = [gate for gate in self.gates if not gate.passed]
+        if missed and not allow_failed_gate:
+            raise ModelUnproven(
+                f"{self.path}: written with --force although it missed {', '.join(map(str, missed))}. "
+                "Use another model, or set policy.allow_failed_gate = true"
+            )
         for point in self.operating_points:
             if abs(point.target_fmr - target_fmr) <= 1e-9 * target_fmr:
                 return point
@@ -181,7 +209,9 @@ def _open_sealed(data: bytes, path: Path) -> tuple[dict[str, bytes], int]:
                     raise ModelDamaged(f"{path}: {entry.filename!r} in the appended zip is compressed or too large")
             start = min((entry.header_offset for entry in entries), default=0)
             return {entry.filename: archive.read(entry) for entry in entries}, start
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+    except ModelError:
+        raise
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, ValueError, RuntimeError, struct.error) as error:
         raise ModelDamaged(f"{path}: the appended zip is unreadable ({error}); copy the model again") from error
 
 
@@ -203,6 +233,8 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
     held = Cohort(cohort, _whole(against["nearest"], 1, 64), float(against["ceiling"])) if against is not None else None
     head = Head(weights, float(record["head"]["bias"]), normalise, squared, held)
     points = tuple(_point(point) for point in record["operating_points"])
+    gates = tuple(_gate(gate) for gate in record["gates"])
+    golden = _array(path, record["golden"], members, (None, size), tower.output.dtype)
     fingerprint = chip_fingerprint(chip)
     if record["fingerprint"] != fingerprint:
         raise ModelUnsupported(
@@ -218,6 +250,8 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
         chip=chip,
         head=head,
         operating_points=points,
+        gates=gates,
+        golden=golden,
         cohort=cohort,
         record=record,
     )
@@ -305,6 +339,13 @@ def _point(entry: dict[str, Any]) -> OperatingPoint:
             f"operating point {point.name!r}: {point.impostor_trials} impostor trials cannot show {point.target_fmr}"
         )
     return point
+
+
+def _gate(entry: dict[str, Any]) -> Gate:
+    gate = Gate(str(entry["name"]), float(entry["value"]), float(entry["limit"]), entry["at_least"] is True)
+    if entry["passed"] is not gate.passed or entry["at_least"] is not gate.at_least or not np.isfinite(gate.limit):
+        raise ValueError(f"gate {gate}: recorded as passed = {entry['passed']!r}")
+    return gate
 
 
 def _whole(value: object, low: int, high: int) -> int:

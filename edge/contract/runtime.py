@@ -41,6 +41,10 @@ class Embedder:
         """
         return self._tower.run(self.view(chip))
 
+    def answer(self, chip: NDArray[np.uint8]) -> NDArray[Any]:
+        """`embed` before dequantisation, [D] of the output's dtype: for comparing runtimes and machines step by step."""
+        return self._tower.answer(self.view(chip))
+
     def view(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
         """What the tower sees of a face chip: the chip itself, or the aligned square inside it.
 
@@ -77,13 +81,18 @@ class _Interpreter:
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's output, float32 [D], for pixels, uint8 [side, side] or [side, side, 3]."""
-        fed = chip_to_int8(pixels) if self._network.input.dtype == "int8" else pixels.astype(np.float32)
-        self._interpreter.set_tensor(self._input["index"], fed.reshape(self._network.input.shape))
-        self._interpreter.invoke()
-        raw = self._interpreter.get_tensor(self._output["index"])[0]
+        raw = self.answer(pixels)
         if self._network.output.dtype == "int8":
             return dequantise(raw, self._network.output.scale, self._network.output.zero_point)
         return np.asarray(raw, np.float32)
+
+    def answer(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        """`run` before dequantisation, [D] of the output's dtype."""
+        fed = chip_to_int8(pixels) if self._network.input.dtype == "int8" else pixels.astype(np.float32)
+        self._interpreter.set_tensor(self._input["index"], fed.reshape(self._network.input.shape))
+        self._interpreter.invoke()
+        raw: NDArray[Any] = self._interpreter.get_tensor(self._output["index"])[0]
+        return raw
 
 
 def runtime_name() -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -46,6 +48,25 @@ def test_the_manuals_own_network_is_a_tower(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "mine.py").write_text(block)
     monkeypatch.chdir(tmp_path)
     assert own_tower("mine:tower", 64).output_shape == (None, 64)
+
+
+def test_the_format_pages_example_reads_the_models(tmp_path: Path) -> None:
+    """With nothing but Python: -I keeps this project and its packages away."""
+    (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/model-format.md").read_text(), re.DOTALL)
+    (tmp_path / "read.py").write_text(block)
+    for model in (ROOT / "edge/models/accurate.tflite", ROOT / "tests/data/synthetic.tflite"):
+        done = run([sys.executable, "-I", "-S", str(tmp_path / "read.py"), str(model)], tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert f"{model.stem} int8 embedding of 128" in done.stdout
+        assert "FMR 0.001: score >= 0.9" in done.stdout
+
+
+def test_the_format_page_names_every_field() -> None:
+    page = (ROOT / "docs/model-format.md").read_text()
+    with zipfile.ZipFile(ROOT / "edge/models/accurate.tflite") as archive:
+        record = json.loads(archive.read("facelatch.json"))
+    fields = [*record, *record["gates"][0], *record["operating_points"][0], *record["runtimes"][1], *record["provenance"]]
+    assert [field for field in fields if f"`{field}`" not in page and f"`{field}." not in page] == []
 
 
 def test_every_make_target_exists() -> None:

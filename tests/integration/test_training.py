@@ -16,9 +16,11 @@ import cv2
 import numpy as np
 import pytest
 
+from edge.contract.errors import ModelUnproven
 from edge.contract.modelfile import read_model
 from edge.contract.runtime import Embedder
 from edge.contract.score import score_all_pairs
+from export.graph import read_graph
 
 FIT = (
     "fit",
@@ -101,7 +103,9 @@ def test_a_finished_run_is_not_trained_again_and_another_one_is_refused(workshop
 def test_the_int8_file_measures_itself_on_people_it_never_saw(workshop: Path) -> None:
     model = read_model(workshop / "int8.tflite")
     assert model.record["parity"]["median_cosine"] > 0.97
-    assert set(model.record["operators"]).isdisjoint({"SHAPE", "STRIDED_SLICE", "PACK", "QUANTIZE", "DEQUANTIZE"})
+    operators = set(read_graph(model.tower.flatbuffer).versions())
+    assert operators.isdisjoint({"SHAPE", "STRIDED_SLICE", "PACK", "QUANTIZE", "DEQUANTIZE"})
+    assert all(gate.passed for gate in model.gates)
     with np.load(workshop / "run/chips.npz") as chips:
         tower = Embedder(model)
         embeddings = np.stack([tower.embed(chip) for chip in chips["test"]])
@@ -116,8 +120,52 @@ def test_the_int8_file_measures_itself_on_people_it_never_saw(workshop: Path) ->
 def test_export_is_deterministic(workshop: Path) -> None:
     typed(workshop, "export", "tflite", "--quantize", "run", "-o", "again.tflite")
     one, two = (read_model(workshop / name) for name in ("int8.tflite", "again.tflite"))
+    told = [model.record["provenance"]["export"].pop("command") for model in (one, two)]
+    assert told[0] != told[1]  # the name of the file that was asked for, and nothing else
+    assert one.record == two.record
     assert one.tower.flatbuffer == two.tower.flatbuffer
-    assert one.record["operating_points"] == two.record["operating_points"]
+
+
+def test_verify_measures_the_file_again(workshop: Path) -> None:
+    done = json.loads(typed(workshop, "export", "verify", "int8.tflite", "--data", "run", "--json").stdout)
+    names = [check["name"] for check in done["checks"]]
+    assert done["passed"]
+    assert any(name.startswith("operating point") for name in names)
+    assert any(name.startswith("measured:") for name in names)
+
+
+def test_the_report_of_an_export_shows_its_layers(workshop: Path) -> None:
+    told = json.loads((workshop / "run/export-int8/networks.json").read_text())
+    assert told["tower"]["layers"]
+    assert told["tower"]["ranges"]
+    assert cv2.imread(str(workshop / "run/export-int8/layers.png")).shape[1] > 500
+    assert "<svg" in (workshop / "run/export-int8/graph.svg").read_text()
+
+
+def test_a_missed_gate_refuses_and_force_writes_it_into_the_file(workshop: Path) -> None:
+    """The gate is moved to where nothing passes: a median cosine of more than 1."""
+    code = "import export.measure as m; m.MIN_MEDIAN_COSINE = 1.1; import sys; from facelatch import export_main; export_main()"
+    words = [sys.executable, "-c", code, "tflite", "--quantize", "run", "-o", "forced.tflite"]
+    done = subprocess.run(words, cwd=workshop, capture_output=True, text=True, check=False)
+    assert done.returncode == 5
+    assert "median cosine to float" in done.stderr
+    assert "--force" in done.stderr
+    assert not (workshop / "forced.tflite").exists()
+    done = subprocess.run([*words, "--force"], cwd=workshop, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "MISSED" in done.stdout
+    with pytest.raises(ModelUnproven, match="allow_failed_gate"):
+        read_model(workshop / "forced.tflite").operating_point(1e-1)
+    typed(workshop, "export", "verify", "forced.tflite", code=5)
+
+
+@pytest.mark.parametrize("variant", ["int16x8", "dynamic"])
+def test_every_variant_runs_through_the_same_code(workshop: Path, variant: str) -> None:
+    typed(workshop, "export", "tflite", "--quantize", variant, "run", "-o", f"{variant}.tflite")
+    model = read_model(workshop / f"{variant}.tflite")
+    assert model.record["quantisation"] == variant
+    assert model.tower.input.dtype == "float32"
+    assert model.record["parity"]["median_cosine"] > 0.99
 
 
 def test_the_float_file_has_the_same_shape(workshop: Path) -> None:

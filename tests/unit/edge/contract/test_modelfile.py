@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from edge.contract.errors import ModelDamaged, ModelError, ModelUnproven, ModelUnsupported
+from edge.contract.fingerprint import golden_chips
 from edge.contract.modelfile import METADATA_NAME, ModelFile, parse_model, read_model
 from edge.contract.runtime import Embedder
 from export.package import pack
@@ -53,6 +54,26 @@ def test_an_operating_point_is_never_a_looser_one(model: ModelFile) -> None:
     assert model.operating_point(1e-3).target_fmr == 1e-3
     with pytest.raises(ModelUnproven, match=r"FMR 1e-06; it has: 0\.1"):
         model.operating_point(1e-6)
+
+
+def test_a_file_that_missed_a_gate_is_used_where_that_is_allowed_alone(model: ModelFile) -> None:
+    def miss(record: dict[str, Any]) -> None:
+        record["gates"][0] |= {"value": 0.5, "passed": False}
+
+    forced = parse_model(rewritten(model, miss), HERE)
+    with pytest.raises(
+        ModelUnproven, match=r"missed median cosine to float 0\.5 \(at least 0\.98\).*policy\.allow_failed_gate"
+    ):
+        forced.operating_point(1e-3)
+    assert forced.operating_point(1e-3, allow_failed_gate=True) == model.operating_point(1e-3)
+
+
+def test_generated_chips_get_the_recorded_answers(model: ModelFile) -> None:
+    """In another runtime or on another machine they may be a few steps off; see benchmarks/arm64."""
+    embedder = Embedder(model)
+    answers = np.stack([embedder.answer(chip) for chip in golden_chips(model.chip)])
+    assert answers.dtype == model.golden.dtype == np.int8
+    assert np.abs(answers.astype(int) - model.golden).max() <= 5
 
 
 def test_a_head_may_hold_faces_against_the_cohort(model: ModelFile) -> None:
@@ -98,7 +119,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
 
 def test_another_schema_names_the_release_that_reads_it(model: ModelFile) -> None:
     data = rewritten(model, lambda record: record.update(schema=9, written_by="7.1"))
-    with pytest.raises(ModelUnsupported, match=r"schema 9; this facelatch reads schema 1.*facelatch 7\.1"):
+    with pytest.raises(ModelUnsupported, match=r"schema 9; this facelatch reads schema 2.*facelatch 7\.1"):
         parse_model(data, HERE)
 
 
@@ -131,7 +152,7 @@ def _set(*keys: Any) -> Callable[[dict[str, Any]], None]:
         (_set("head", "weights", "file", "../../etc/passwd"), ModelDamaged),
         (_set("cohort", "sha256", "0" * 64), ModelDamaged),
         (_set("head", "cohort", {"nearest": 0, "ceiling": 1.0}), ModelDamaged),
-        (_set("head", "cohort", {"nearest": 51, "ceiling": 1.0}), ModelDamaged),
+        (_set("head", "cohort", {"nearest": 65, "ceiling": 1.0}), ModelDamaged),
         (_set("head", "cohort", {"nearest": 5, "ceiling": -1.0}), ModelDamaged),
         (_set("head", "cohort", {"nearest": 5, "ceiling": float("inf")}), ModelDamaged),
         (_set("head", "cohort", {"nearest": 5}), ModelDamaged),
@@ -140,6 +161,12 @@ def _set(*keys: Any) -> Callable[[dict[str, Any]], None]:
         (_set("operating_points", 0, "impostor_trials", 10), ModelDamaged),
         (_set("operating_points", 0, "fmr", float("nan")), ModelDamaged),
         (_set("operating_points", None), ModelDamaged),
+        (_set("gates", 0, "passed", False), ModelDamaged),
+        (_set("gates", 0, "value", float("nan")), ModelDamaged),
+        (_set("gates", 0, "at_least", 1), ModelDamaged),
+        (_set("gates", 0, "limit", float("-inf")), ModelDamaged),
+        (_set("golden", "sha256", "0" * 64), ModelDamaged),
+        (lambda record: record.pop("gates"), ModelDamaged),
         (lambda record: record.pop("head"), ModelDamaged),
     ],
 )

@@ -1,0 +1,153 @@
+"""A model file on emulated ARM processors, in both runtimes: python -m benchmarks.arm64 [--model FILE] [--record]
+
+Chips equal byte for byte (the reader compares their fingerprint before it hands out a model), answers held against this machine's,
+instructions a face and the peak of memory; and how all of it differs from the recorded reference.json beside this file. Instructions
+repeat to a few in 100,000 and compare two models fairly; they are no milliseconds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.arm64.machine import HERE, PROCESSORS, ROOT, WHEELS, Machine, Processor
+from edge.contract.chip import as_source, cut_chip, to_grey
+from edge.contract.detector import load_detector
+from edge.contract.modelfile import ModelFile, read_model
+from edge.contract.quantise import dequantise
+from edge.contract.score import score_all_pairs
+from edge.models import DEFAULT, model_path
+from trainer.synth.clip import draw_clip
+from trainer.synth.person import Person
+
+REFERENCE = HERE / "reference.json"
+PEOPLE, EACH = 8, 3
+# Of instructions and memory, against the reference: beyond it something was changed, not measured differently.
+TOLERANCE = 0.01
+
+
+def drawn_chips(model: ModelFile) -> np.ndarray:
+    """Chips of drawn people, [n, side, side] or [n, side, side, 3], a few of each."""
+    detector = load_detector(model.chip.detector)
+    chips = []
+    for seed in range(PEOPLE):
+        kept = 0
+        for frame in draw_clip(Person.from_seed(seed), 3, 2.0):
+            boxes = detector.detect(to_grey(frame), min_px=80)
+            if boxes and kept < EACH:
+                chips.append(cut_chip(as_source(frame, model.chip), boxes[0], model.chip))
+                kept += 1
+    return np.stack(chips)
+
+
+def instructions(machine: Machine, runtime: str, processor: Processor, model: Path) -> dict[str, int]:
+    """Of one face, chip to embedding: the difference of two runs, so that start-up falls out; and the peak of memory."""
+    counted, told = [], {}
+    for times in (2, 6):
+        with tempfile.TemporaryDirectory() as folder:
+            count = Path(folder) / "count"
+            told = json.loads(machine.run(runtime, processor, [HERE / "guest.py", model, str(times)], count_to=count))
+            counted.append(int(count.read_text()))
+    return {"instructions": (counted[1] - counted[0]) // 4, **told}
+
+
+def main() -> None:
+    """Prints the table, or JSON. Exit code 1: it differs from the reference."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, default=model_path(DEFAULT))
+    parser.add_argument("--folder", type=Path, default=ROOT / ".arm64", help="where the user space is kept")
+    parser.add_argument("--record", action="store_true", help="write the reference anew")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    machine, model = Machine(given.folder), read_model(given.model)
+    chips, output = drawn_chips(model), model.tower.output
+    found: dict[str, Any] = {"model_id": model.model_id, "chips": len(chips), "runs": {}}
+    with tempfile.TemporaryDirectory() as folder:
+        pixels, out = Path(folder) / "chips.npy", Path(folder) / "out.npz"
+        np.save(pixels, chips)
+        subprocess.run([sys.executable, "-m", "edge.embed", str(given.model), str(pixels), str(out)], check=True, cwd=ROOT)
+        here = _read(out)
+        runs = [(runtime, processor) for runtime in WHEELS for processor in PROCESSORS]
+        for runtime, processor in track(runs, "emulating", console=Console(stderr=True)):
+            machine.run(runtime, processor, ["-m", "edge.embed", given.model.resolve(), pixels, out])
+            there = _read(out)
+            found["runs"][f"{runtime}, {processor.name}"] = _apart(model, here, there) | instructions(
+                machine, runtime, processor, given.model.resolve()
+            )
+    if given.record:
+        REFERENCE.write_text(json.dumps(found, indent=1) + "\n")
+    changed = (
+        _changes(json.loads(REFERENCE.read_text()), found) if REFERENCE.exists() else ["there is no reference yet: --record"]
+    )
+    if given.json:
+        print(json.dumps(found | {"changed": changed}))
+    else:
+        table = Table(
+            "runtime, processor", "largest difference", "logit", "million instructions a face", "peak MiB", "of it libraries"
+        )
+        table.title = f"{model.name}, {output.dtype}: arm64 against {here['told']['runtime']} on {here['told']['machine']}"
+        for name, run in found["runs"].items():
+            table.add_row(
+                name,
+                f"{run['largest_steps']} steps, {run['equal']:.0%} equal",
+                f"{run['largest_logit_change']:.3f}",
+                f"{run['instructions'] / 1e6:.1f}",
+                f"{run['peak_kib'] / 1024:.0f}",
+                f"{run['libraries_kib'] / 1024:.0f}",
+            )
+        Console().print(table)
+        print("\n".join(changed) or "as in the reference")
+    sys.exit(1 if changed else 0)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    with np.load(path) as found:
+        return {"answers": found["answers"], "golden": found["golden"], "told": json.loads(str(found["told"]))}
+
+
+def _apart(model: ModelFile, here: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
+    output = model.tower.output
+    both = [np.concatenate([side["answers"], side["golden"]]) for side in (here, there)]
+    steps = np.abs(both[0].astype(np.float64) - both[1])
+    logits = []
+    for side in both:
+        real = dequantise(side, output.scale, output.zero_point) if output.dtype == "int8" else side
+        scores = np.concatenate(score_all_pairs(model.head, real, np.arange(len(real)) // EACH))
+        logits.append(np.log(scores) - np.log1p(-scores))
+    return {
+        "largest_steps": int(steps.max()) if output.dtype == "int8" else float(steps.max()),
+        "equal": float((steps == 0).mean()),
+        "largest_logit_change": float(np.abs(logits[0] - logits[1]).max()),
+    }
+
+
+def _changes(reference: dict[str, Any], found: dict[str, Any]) -> list[str]:
+    if reference["model_id"] != found["model_id"]:
+        told = [f"another model than the reference's {reference['model_id'][:12]}: {found['model_id'][:12]}"]
+    else:
+        told = []
+    for name, run in found["runs"].items():
+        before = reference["runs"].get(name)
+        if before is None:
+            told.append(f"{name}: not in the reference")
+            continue
+        for key in ("instructions", "peak_kib"):
+            if abs(run[key] / before[key] - 1) > (TOLERANCE if key == "instructions" else 5 * TOLERANCE):
+                told.append(f"{name}: {key} {run[key]} instead of {before[key]} ({run[key] / before[key]:.2f} times)")
+        if run["largest_steps"] > before["largest_steps"]:
+            told.append(f"{name}: answers differ by {run['largest_steps']} steps instead of {before['largest_steps']}")
+    return told
+
+
+if __name__ == "__main__":
+    main()

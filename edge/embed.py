@@ -1,0 +1,38 @@
+"""Embeddings of many chips by one model file, as a process: python -m edge.embed MODEL CHIPS.npy OUT.npz
+
+For holding runtimes and machines against each other. CHIPS is uint8 [n, side, side] or [n, side, side, 3]; OUT holds `answers`, [n, D]
+as the network gives them, `golden`, the same for the generated chips, and a JSON `told` of where it ran.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from edge.contract.fingerprint import golden_chips
+from edge.contract.modelfile import read_model
+from edge.contract.runtime import Embedder
+
+
+def main(model: Path, chips: Path, out: Path) -> None:
+    """Embeds all of `chips` and the golden ones. Raises what `read_model` and `Embedder` raise."""
+    verifier = read_model(model)
+    embedder = Embedder(verifier)
+    told = {
+        "runtime": embedder.runtime,
+        "machine": platform.machine(),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+    }
+    pictures = np.load(chips, allow_pickle=False, mmap_mode="r")
+    answers = [embedder.answer(np.ascontiguousarray(chip)) for chip in pictures]
+    golden = [embedder.answer(chip) for chip in golden_chips(verifier.chip)]
+    np.savez(out, answers=np.stack(answers), golden=np.stack(golden), told=json.dumps(told))
+
+
+if __name__ == "__main__":
+    main(*(Path(argument) for argument in sys.argv[1:4]))

@@ -1,0 +1,55 @@
+"""The same file in the runtime of another environment, which cannot be installed beside this one: a process of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import GateMissed, InputError
+from edge.contract.modelfile import TensorSpec
+from edge.contract.quantise import dequantise
+
+LONGEST_S = 1800
+
+
+class Elsewhere(NamedTuple):
+    """`embeddings` of the chips asked for, float32 [n, D]; `golden` as the network gives them; `told` names runtime and machine."""
+
+    embeddings: NDArray[np.float32]
+    golden: NDArray[Any]
+    told: dict[str, str]
+
+
+def embed_elsewhere(python: Path, model: bytes, chips: NDArray[np.uint8], output: TensorSpec) -> Elsewhere:
+    """Embeds chips, uint8 [n, side, side] or [n, side, side, 3], in the environment of another interpreter, which has facelatch installed.
+
+    Raises:
+        InputError: there is no such interpreter, or no facelatch in it.
+        GateMissed: the file cannot be read or run there.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        file, pixels, out = (Path(folder) / name for name in ("model.tflite", "chips.npy", "out.npz"))
+        file.write_bytes(model)
+        np.save(pixels, chips)
+        try:
+            command = [str(python), "-m", "edge.embed", str(file), str(pixels), str(out)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=LONGEST_S, check=False)  # noqa: S603
+        except OSError as error:
+            raise InputError(f"{python}: cannot be started: {error.strerror}; name the python of an environment") from error
+        except subprocess.TimeoutExpired as error:
+            raise GateMissed(f"{python}: not done with {len(chips)} chips after {LONGEST_S} s") from error
+        if "No module named" in done.stderr:
+            raise InputError(f"{python}: {done.stderr.strip().splitlines()[-1]}; install facelatch there")
+        if done.returncode:
+            why = " ".join(done.stderr.strip().splitlines()[-3:])
+            raise GateMissed(f"{python}: the file does not run in the runtime there: {why}")
+        with np.load(out, allow_pickle=False) as found:
+            answers, golden, told = found["answers"], found["golden"], json.loads(str(found["told"]))
+    embeddings = dequantise(answers, output.scale, output.zero_point) if output.dtype == "int8" else answers
+    return Elsewhere(embeddings, golden, told)

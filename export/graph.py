@@ -1,0 +1,129 @@
+"""The graph inside a flatbuffer, read by the schema that comes with the runtime: operators in order, tensors, ranges, cost."""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from edge.contract.errors import InputError
+from edge.contract.modelfile import TensorSpec
+
+# How the schema's numbers for types are written, as far as networks of this project hold them.
+_FULLY_QUANTISED = frozenset({"INT8", "INT16", "INT32", "INT64"})
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """`scale` is 0 where a tensor has none, or one a filter; `constant_bytes` is 0 for activations."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    scale: float
+    zero_point: int
+    constant_bytes: int
+
+    @property
+    def spec(self) -> TensorSpec:
+        """As the model file tells of it."""
+        return TensorSpec(self.shape, self.dtype.lower(), self.scale, self.zero_point)
+
+    @property
+    def range(self) -> tuple[float, float] | None:
+        """The lowest and the highest value that its quantisation can hold, None where it has none."""
+        if not self.scale:
+            return None
+        limits = np.iinfo(self.dtype.lower())
+        return self.scale * (limits.min - self.zero_point), self.scale * (limits.max - self.zero_point)
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """`inputs` and `outputs` are indices into `Graph.tensors`; `macs` are its multiply-adds, 0 where it has none to speak of."""
+
+    name: str
+    version: int
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    macs: int
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """The one subgraph of a network."""
+
+    tensors: tuple[Tensor, ...]
+    operators: tuple[Operator, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+
+    @property
+    def constant_bytes(self) -> int:
+        """Bytes of weights and other constants."""
+        return sum(tensor.constant_bytes for tensor in self.tensors)
+
+    @property
+    def macs(self) -> int:
+        """Multiply-adds of one run."""
+        return sum(operator.macs for operator in self.operators)
+
+    def versions(self) -> dict[str, dict[str, int]]:
+        """How often each operator stands in the graph, and the highest version of it: an old runtime may not know that one."""
+        found: dict[str, dict[str, int]] = {}
+        for operator in self.operators:
+            entry = found.setdefault(operator.name, {"count": 0, "version": 0})
+            entry["count"] += 1
+            entry["version"] = max(entry["version"], operator.version)
+        return dict(sorted(found.items()))
+
+    def floats(self) -> list[str]:
+        """Names of the tensors that hold neither whole numbers nor truths."""
+        return [tensor.name for tensor in self.tensors if tensor.dtype not in _FULLY_QUANTISED | {"BOOL"}]
+
+
+def read_graph(flatbuffer: bytes) -> Graph:
+    """Reads a network.
+
+    Raises:
+        InputError: it is no TFLite flatbuffer, or holds several subgraphs.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        model: Any = schema.ModelT.InitFromPackedBuf(flatbuffer, 0)
+        types = {value: name for name, value in vars(schema.TensorType).items() if not name.startswith("_")}
+        operators = {value: name for name, value in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+        (subgraph,) = model.subgraphs
+        tensors = tuple(_tensor(tensor, model.buffers, types) for tensor in subgraph.tensors)
+        return Graph(
+            tensors,
+            tuple(_operator(op, model.operatorCodes[op.opcodeIndex], operators, tensors) for op in subgraph.operators),
+            tuple(int(index) for index in subgraph.inputs),
+            tuple(int(index) for index in subgraph.outputs),
+        )
+    except (ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, struct.error) as error:
+        raise InputError(f"no TFLite network with one subgraph: {type(error).__name__}: {error}") from error
+
+
+def _tensor(tensor: Any, buffers: Any, types: dict[int, str]) -> Tensor:
+    held = buffers[tensor.buffer].data
+    scales = [] if tensor.quantization is None or tensor.quantization.scale is None else tensor.quantization.scale
+    scale, zero_point = (float(scales[0]), int(tensor.quantization.zeroPoint[0])) if len(scales) == 1 else (0.0, 0)
+    shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
+    return Tensor(tensor.name.decode(), types[tensor.type], shape, scale, zero_point, 0 if held is None else len(held))
+
+
+def _operator(op: Any, code: Any, names: dict[int, str], tensors: tuple[Tensor, ...]) -> Operator:
+    # Codes up to 127 stand in the older field, which older runtimes read.
+    name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
+    inputs, outputs = (tuple(int(index) for index in edge if index >= 0) for edge in (op.inputs, op.outputs))
+    macs = 0
+    if name in ("CONV_2D", "FULLY_CONNECTED"):
+        macs = prod(tensors[outputs[0]].shape) * prod(tensors[inputs[1]].shape[1:])
+    elif name == "DEPTHWISE_CONV_2D":
+        macs = prod(tensors[outputs[0]].shape) * prod(tensors[inputs[1]].shape[1:3])
+    return Operator(name, int(code.version), inputs, outputs, macs)

@@ -1,0 +1,110 @@
+"""How far each layer of a quantised network is from the same layer in float, and its place among the ranges: where to look first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import GateMissed
+from export.quiet import quiet
+
+with quiet():
+    import tensorflow as tf
+
+# Steps between number formats, which have no counterpart in the float network.
+_FORMATS = frozenset({"QUANTIZE", "DEQUANTIZE"})
+# Chips that are enough for a mean over thousands of values a layer.
+CHIPS = 24
+
+
+@dataclass(frozen=True, slots=True)
+class LayerError:
+    """`error` is the root mean square of (quantised - float) over that of the float values, all that went wrong before it included;
+    `clipped` the share of float values outside of what the quantised tensor can hold, `used` the share of its range in use."""
+
+    layer: str
+    operator: str
+    error: float
+    clipped: float
+    used: float
+
+
+def layer_errors(in_float: bytes, quantised: bytes, pixels: NDArray[np.uint8]) -> list[LayerError]:
+    """Layer by layer in the order they run, for `pixels`, uint8 [n, side, side] or [n, side, side, 3].
+
+    Raises:
+        GateMissed: the two networks do not consist of the same layers.
+    """
+    reference, other = _load(in_float), _load(quantised)
+    layers, others = _layers(reference), _layers(other)
+    if [name for name, _ in layers] != [name for name, _ in others]:
+        raise GateMissed(
+            "the converter made other layers of the quantised network than of the float one: no comparison a layer"
+        )
+    details = {tensor["index"]: tensor for tensor in other.get_tensor_details()}
+    apart, power, clipped, count = (np.zeros(len(layers)) for _ in range(4))
+    lowest, highest = np.full(len(layers), np.inf), np.full(len(layers), -np.inf)
+    for chip in pixels[:CHIPS]:
+        _run(reference, chip)
+        _run(other, chip)
+        for row, ((_, at), (_, there)) in enumerate(zip(layers, others, strict=True)):
+            want = reference.get_tensor(at).astype(np.float64)
+            got, low, high = _real(other.get_tensor(there), details[there]["quantization"])
+            apart[row] += np.square(got - want).sum()
+            power[row] += np.square(want).sum()
+            clipped[row] += ((want < low) | (want > high)).sum()
+            count[row] += want.size
+            lowest[row], highest[row] = min(lowest[row], want.min()), max(highest[row], want.max())
+    found = []
+    for row, (name, there) in enumerate(others):
+        _, low, high = _real(np.zeros(1, details[there]["dtype"]), details[there]["quantization"])
+        used = (min(high, highest[row]) - max(low, lowest[row])) / (high - low) if np.isfinite(high - low) else 1.0
+        error = float(np.sqrt(apart[row] / max(power[row], 1e-30)))
+        found.append(LayerError(short_name(details[there]["name"]), name, error, float(clipped[row] / count[row]), float(used)))
+    return found
+
+
+def short_name(tensor: str) -> str:
+    """The layer's name in a tensor's, which also tells the model, the operation and what was fused into it."""
+    parts = tensor.split(";")[0].split("/")
+    return parts[-2].removesuffix("_1") if len(parts) > 1 else "output"
+
+
+def _load(flatbuffer: bytes) -> Any:
+    with quiet():
+        interpreter = tf.lite.Interpreter(
+            model_content=flatbuffer,
+            experimental_preserve_all_tensors=True,
+            # A delegate would hide the tensors between the operators that it has taken over.
+            experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        )
+        interpreter.allocate_tensors()
+    return interpreter
+
+
+def _layers(interpreter: Any) -> list[tuple[str, int]]:
+    operators = interpreter._get_ops_details()
+    return [(op["op_name"], int(op["outputs"][0])) for op in operators if op["op_name"] not in _FORMATS]
+
+
+def _run(interpreter: Any, chip: NDArray[np.uint8]) -> None:
+    (entry,) = interpreter.get_input_details()
+    pixels = chip.reshape(entry["shape"])
+    interpreter.set_tensor(entry["index"], (pixels ^ 0x80).view(np.int8) if entry["dtype"] == np.int8 else np.float32(pixels))
+    interpreter.invoke()
+
+
+def _real(values: NDArray[Any], quantization: tuple[float, int]) -> tuple[NDArray[np.float64], float, float]:
+    """Values as the float network has them, and the limits of what they could be."""
+    scale, zero_point = quantization
+    if not scale or values.dtype.kind == "f":
+        return values.astype(np.float64), -np.inf, np.inf
+    limits = np.iinfo(values.dtype)
+    return (
+        (values.astype(np.float64) - zero_point) * scale,
+        (limits.min - zero_point) * scale,
+        (limits.max - zero_point) * scale,
+    )

@@ -1,0 +1,25 @@
+"""The ways to quantise a network."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Variant(StrEnum):
+    """How weights and activations are stored. All but INT8 take and give float32 at their edges."""
+
+    INT8 = "int8"
+    """Both in 8 bits, a scale a filter: the smallest and, where the runtime has the kernels, the fastest."""
+    INT16X8 = "int16x8"
+    """Activations in 16 bits, weights in 8: nearly the float model's answers; plain loops instead of fast kernels."""
+    DYNAMIC = "dynamic"
+    """Weights in 8 bits, activations in float, quantised a layer at a time while it runs."""
+    FLOAT16 = "float16"
+    """Weights in 16 bits, sums in float32: half the size."""
+    NONE = "none"
+    """float32."""
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether the ranges of activations must be known beforehand."""
+        return self in (Variant.INT8, Variant.INT16X8)

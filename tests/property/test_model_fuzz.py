@@ -1,0 +1,131 @@
+"""Thousands of damaged model files: none is accepted, and none gets anything out of the reader but its own errors."""
+
+from __future__ import annotations
+
+import io
+import json
+import random
+import struct
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.contract.errors import ModelError
+from edge.contract.modelfile import METADATA_NAME, ModelFile, model_id_of, parse_model, seal
+from export.package import array_entry, pack
+
+HERE = Path("fuzzed.tflite")
+MUTATIONS, RESEALED = 12_000, 3_000
+
+
+@pytest.fixture(scope="module")
+def small(model: ModelFile) -> bytes:
+    """A file of some kilobytes that the reader takes: the metadata of the real one, two kilobytes in place of the network."""
+    flatbuffer = b"\x1c\0\0\0TFL3" + bytes(np.random.default_rng(0).integers(0, 256, 2048, np.uint8))
+    arrays = {
+        "arrays/head-weights.npy": model.head.weights,
+        "arrays/cohort.npy": np.zeros((0, model.head.size), np.int8),
+        "arrays/golden.npy": model.golden,
+    }
+    record = json.loads(json.dumps(model.record)) | {"model_id": model_id_of(flatbuffer, b"")}
+    record["cohort"] = array_entry("arrays/cohort.npy", arrays["arrays/cohort.npy"])
+    data = pack(flatbuffer, record, arrays)
+    assert parse_model(data, HERE).model_id == record["model_id"]
+    return data
+
+
+def flip(data: bytearray, rng: random.Random) -> bytearray:
+    for _ in range(rng.choice((1, 1, 2, 8, 64))):
+        data[rng.randrange(len(data))] ^= rng.randrange(1, 256)
+    return data
+
+
+def cut(data: bytearray, rng: random.Random) -> bytearray:
+    at = rng.randrange(len(data))
+    return data[:at] + data[at + rng.choice((1, 2, 4, 100, len(data))) :]
+
+
+def graft(data: bytearray, rng: random.Random) -> bytearray:
+    source, at = rng.randrange(len(data)), rng.randrange(len(data))
+    piece = data[source : source + rng.choice((1, 4, 30, 500))]
+    return data[:at] + piece + data[at + rng.choice((0, len(piece))) :]
+
+
+def grow(data: bytearray, rng: random.Random) -> bytearray:
+    piece = rng.randbytes(rng.choice((1, 4, 22, 300)))
+    return rng.choice((piece + data, data + piece))
+
+
+def swap(data: bytearray, rng: random.Random) -> bytearray:
+    """A field of a whole number, as sizes and offsets are, with an absurd one."""
+    at = rng.randrange(len(data) - 4)
+    absurd = rng.choice((0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, len(data)))
+    data[at : at + 4] = struct.pack("<I", absurd)
+    return data
+
+
+WAYS: tuple[Callable[[bytearray, random.Random], bytearray], ...] = (flip, cut, graft, grow, swap)
+
+
+def mutants(data: bytes, count: int, seed: int) -> list[bytes]:
+    rng = random.Random(seed)
+    found: list[bytes] = []
+    while len(found) < count:
+        mutant = bytes(rng.choice(WAYS)(bytearray(data), rng))
+        if mutant != data:
+            found.append(mutant)
+    return found
+
+
+def test_no_damaged_file_is_accepted(small: bytes) -> None:
+    refused = 0
+    for mutant in mutants(small, MUTATIONS, seed=1):
+        with pytest.raises(ModelError):
+            parse_model(mutant, HERE)
+        refused += 1
+    assert refused == MUTATIONS
+
+
+def test_damage_under_a_seal_that_fits_gives_the_readers_own_errors_alone(small: bytes) -> None:
+    """As someone would do it who can write the seal: what the reader still takes has the network that it says."""
+    body = small[: -len(seal(b""))]
+    accepted = 0
+    for mutant in mutants(body, RESEALED, seed=2):
+        try:
+            model = parse_model(mutant + seal(mutant), HERE)
+        except ModelError:
+            continue
+        accepted += 1
+        assert model_id_of(model.tower.flatbuffer, b"") == model.model_id == model.record["model_id"]
+        assert all(0 < point.threshold <= 1 for point in model.operating_points)
+    assert accepted < RESEALED / 4  # what changed a name or a note alone
+
+
+def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
+    """A file with these members under a seal that fits."""
+    out = io.BytesIO(b"\x1c\0\0\0TFL3")
+    with zipfile.ZipFile(out, "a", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+    data = out.getvalue()[:-2] + struct.pack("<H", len(seal(b"")))
+    return data + seal(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (zipped({METADATA_NAME: b"0" * (1 << 24)}, zipfile.ZIP_DEFLATED), "compressed or too large"),
+        (zipped({f"{n}": b"" for n in range(17)}), "too many files"),
+        (zipped({"../../etc/passwd": b"root"}), "missing or unreadable"),
+        (zipped({METADATA_NAME: b"[" * 200_000}), "missing or unreadable"),
+        (zipped({METADATA_NAME: b'{"schema": 2}'}), "export the model again"),
+        (zipped({METADATA_NAME: b'{"schema": 1e999}'}), "reads schema 2"),
+    ],
+    ids=["bomb", "many", "path", "deep", "bare", "infinite"],
+)
+def test_a_hostile_zip_is_refused(data: bytes, told: str) -> None:
+    with pytest.raises(ModelError, match=told):
+        parse_model(data, HERE)

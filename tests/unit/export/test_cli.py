@@ -1,0 +1,83 @@
+"""What can be typed, and what it says: inspect, verify and diff on the committed model."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from edge.contract.modelfile import read_model
+from export.cli import app
+from export.show import differences, summary
+from export.verify import verify_file
+from tests.conftest import MODEL
+
+runner = CliRunner()
+
+
+@pytest.mark.parametrize(
+    ("words", "quantize", "run"),
+    [
+        (["--quantize", "runs/a"], "int8", "runs/a"),
+        (["runs/a", "--quantize"], "int8", "runs/a"),
+        (["--quantize", "int16x8", "runs/a"], "int16x8", "runs/a"),
+        (["--quantize=float16", "runs/a"], "float16", "runs/a"),
+        (["runs/a"], "none", "runs/a"),
+        (["--quantize", "-o", "x", "runs/a"], "int8", "runs/a"),
+    ],
+)
+def test_quantize_stands_alone_or_names_a_variant(words: list[str], quantize: str, run: str) -> None:
+    command = typer.main.get_command(app).commands["tflite"]
+    with command.make_context("tflite", words) as context:
+        assert context.params["quantize"] == quantize
+        assert context.params["run"] == Path(run)
+
+
+def test_an_unknown_variant_is_named() -> None:
+    command = typer.main.get_command(app).commands["tflite"]
+    with pytest.raises(typer.BadParameter, match="int4"):
+        command.make_context("tflite", ["--quantize=int4", "runs/a"])
+
+
+def test_inspect_tells_what_is_in_the_file(tmp_path: Path) -> None:
+    told = json.loads(runner.invoke(app, ["inspect", str(MODEL), "--json"]).stdout)
+    assert told["record"]["quantisation"] == "int8"
+    assert told["networks"]["tower"]["float_tensors"] == 0
+    assert told["networks"]["tower"]["input"]["range"] == [0.0, 255.0]
+    text = runner.invoke(app, ["inspect", str(MODEL), "--operators", "--draw", str(tmp_path / "g.svg")]).stdout
+    assert "CONV_2D" in text
+    assert "passed" in text
+    assert (tmp_path / "g.svg").read_text().count("<svg") == 1
+
+
+def test_verify_holds_the_committed_file_against_its_gates() -> None:
+    model = read_model(MODEL)
+    checks = verify_file(model)
+    assert all(check.passed for check in checks), checks
+    assert len([check for check in checks if check.name.startswith("recorded")]) == len(model.gates) >= 4
+    done = runner.invoke(app, ["verify", str(MODEL), "--json"])
+    assert done.exit_code == 0
+    assert json.loads(done.stdout)["passed"] is True
+
+
+def test_diff_tells_the_same_from_another() -> None:
+    model = read_model(MODEL)
+    found = differences(model, model)
+    assert found["record"] == []
+    assert found["same_network"]
+    assert found["answers"]["equal"]
+    assert runner.invoke(app, ["diff", str(MODEL), str(MODEL)]).exit_code == 0
+    accurate = Path(__file__).parents[3] / "edge/models/accurate.tflite"
+    done = runner.invoke(app, ["diff", str(MODEL), str(accurate), "--json"])
+    assert done.exit_code == 1
+    told = json.loads(done.stdout)
+    assert not told["same_network"]
+    assert told["answers"] is None
+    assert {"key": "name", "first": "synthetic", "second": "accurate"} in told["record"]
+
+
+def test_summary_is_plain_json() -> None:
+    json.dumps(summary(read_model(MODEL)))

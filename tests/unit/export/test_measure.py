@@ -1,0 +1,90 @@
+"""The figures of an export and its gates, on scores that can be counted by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.contract.score import Head
+from export.measure import Side, agreement, agreement_gates, gates, operating_points, parity
+
+PEOPLE, EACH = 40, 4
+
+
+@pytest.fixture(scope="module")
+def side() -> tuple[Side, np.ndarray]:
+    """Forty people whose pictures scatter round a point each."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(PEOPLE), EACH)
+    points = rng.normal(size=(PEOPLE, 16))[labels] + rng.normal(scale=0.3, size=(PEOPLE * EACH, 16))
+    return Side(Head(np.full(16, 8, np.float32), 6.0, normalise=True, squared=True), points.astype(np.float32)), labels
+
+
+def names_missed(figures: dict) -> set[str]:
+    return {gate.name for gate in gates(figures) if not gate.passed}
+
+
+def test_the_same_model_passes_with_nothing_lost(side: tuple[Side, np.ndarray]) -> None:
+    figures = parity(side[0], side[0], side[1])
+    assert figures["genuine"] == PEOPLE * EACH * (EACH - 1) // 2
+    assert figures["impostor"] == PEOPLE * (PEOPLE - 1) // 2 * EACH * EACH
+    assert figures["target_fmr"] == 1e-3
+    assert figures["tar_float"] == figures["tar_file"] > 0.9
+    assert figures["decisions"] == 0
+    assert figures["threshold_fmr"] <= 1e-3
+    assert names_missed(figures) == set()
+
+
+def test_a_file_that_lost_the_people_misses_every_gate(side: tuple[Side, np.ndarray]) -> None:
+    broken = Side(side[0].head, np.random.default_rng(1).permutation(side[0].embeddings))
+    assert len(names_missed(parity(side[0], broken, side[1]))) >= 3
+
+
+def test_a_shift_of_all_scores_is_seen_although_the_threshold_follows(side: tuple[Side, np.ndarray]) -> None:
+    """A higher bias moves every score up: cosine, EER and TAR at the file's own threshold stay, the float threshold is void."""
+    shifted = Side(Head(side[0].head.weights, 9.0, normalise=True, squared=True), side[0].embeddings)
+    figures = parity(side[0], shifted, side[1])
+    assert figures["eer_float"] == figures["eer_file"]
+    assert figures["tar_float"] == figures["tar_file"]
+    assert names_missed(figures) == {"FMR at the float threshold of 0.001"}
+
+
+def test_limits_widen_where_the_counts_force_them(side: tuple[Side, np.ndarray]) -> None:
+    """240 genuine comparisons: three of them are 1.25 points, more than the limit of one; of 24,000 they would be none."""
+    figures = parity(side[0], side[0], side[1])
+    by_name = {gate.name: gate.limit for gate in gates(figures)}
+    assert by_name["loss of TAR at FMR 0.001"] == 3 / 240
+    assert {gate.name: gate.limit for gate in gates(figures | {"genuine": 24000})}["loss of TAR at FMR 0.001"] == 0.01
+
+
+def test_too_few_comparisons_have_no_operating_point_to_gate() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 2)
+    few = Side(Head(np.ones(4, np.float32), 1.0), rng.normal(size=(6, 4)).astype(np.float32))
+    figures = parity(few, few, labels)
+    assert "tar_file" not in figures
+    assert len(gates(figures)) == 2
+    assert operating_points(np.array([0.9]), np.linspace(0, 0.8, 12)) == []
+
+
+def test_targets_beyond_the_rule_of_three_are_not_written() -> None:
+    """3,000 impostor scores carry 1e-3 and not 1e-4."""
+    points = operating_points(np.full(10, 0.99), np.linspace(0, 0.9, 3000))
+    assert [point["target_fmr"] for point in points] == [1e-1, 1e-2, 1e-3]
+    assert [point["false_matches"] for point in points] == [300, 30, 3]
+
+
+def test_agreement_counts_steps_and_decisions(side: tuple[Side, np.ndarray]) -> None:
+    here, labels = side
+    points = [{"name": "fmr-0.001", "threshold": 0.5}]
+    nothing = agreement(here, here, labels, points, 0.01)
+    assert (nothing["largest_steps"], nothing["equal"], nothing["decisions"]["fmr-0.001"]["changed"]) == (0, 1.0, 0)
+    moved = here.embeddings.copy()
+    moved[3, 5] += 0.02
+    one = agreement(here, Side(here.head, moved), labels, points, 0.01)
+    assert one["largest_steps"] == 2
+    assert one["equal"] == 1 - 1 / moved.size
+    assert 0 < one["largest_score_change"] < 0.1
+    turned = agreement(here, Side(here.head, -here.embeddings[::-1]), labels, points, 0.01)
+    assert turned["decisions"]["fmr-0.001"]["changed"] > 0
+    assert not agreement_gates("other 1.0", turned)[0].passed
