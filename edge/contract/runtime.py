@@ -27,8 +27,8 @@ class Embedder:
 
     def __init__(self, model: ModelFile, *, threads: int = 1) -> None:
         self._shape = model.chip.shape
-        self._tower = _Interpreter(model.tower, model.path, threads)
-        self._aligner = _Interpreter(model.aligner.network, model.path, threads) if model.aligner else None
+        self._tower = Interpreter(model.tower, model.path, threads)
+        self._aligner = Interpreter(model.aligner.network, model.path, threads) if model.aligner else None
         self._align = model.aligner.spec if model.aligner else None
         self._crop = Cropper(self._align.side_px) if self._align else None
         self.runtime = self._tower.runtime
@@ -59,8 +59,13 @@ class Embedder:
         return self._crop(chip, self._align.placement(outputs))
 
 
-class _Interpreter:
-    """One network in the installed runtime."""
+class Interpreter:
+    """One network in the installed runtime. Not safe to share between threads.
+
+    Raises:
+        ModelDamaged: the runtime refuses it, or its tensors are not those told of.
+        PackageMissing: no runtime is installed.
+    """
 
     def __init__(self, network: Network, path: Path, threads: int) -> None:
         module, self.runtime = _load_runtime()
