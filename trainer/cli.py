@@ -161,6 +161,9 @@ def fit(
     init: Annotated[str | None, typer.Option(help="Start from dlib's CC0 weights (dlib), or from a run's folder.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps an epoch.")] = None,
+    quantised: Annotated[
+        bool | None, typer.Option("--quantised/--plain", help="Train with the rounding of int8, from a finished run (--init).")
+    ] = None,
     people: Annotated[int | None, typer.Option(min=2, max=1024, help="Anchor-positive pairs a batch.")] = None,
     strangers: Annotated[int | None, typer.Option(min=0, max=1024, help="Lone negatives a batch.")] = None,
     learning_rate: Annotated[float | None, typer.Option(min=1e-7, max=1.0)] = None,
@@ -179,7 +182,8 @@ def fit(
     from trainer.fit import fit as train
 
     settings = read_recipe(recipe).changed(
-        tower__network=network, tower__init=init, schedule__epochs=epochs, schedule__steps=steps, batch__people=people,
+        tower__network=network, tower__init=init, tower__quantised=quantised,
+        schedule__epochs=epochs, schedule__steps=steps, batch__people=people,
         batch__strangers=strangers, schedule__learning_rate=learning_rate, schedule__patience=patience, seed=seed,
     )  # fmt: skip
     folders = data or [Path("data")]

@@ -28,6 +28,7 @@ from trainer.judges import Judges
 from trainer.networks import SiameseHead, build_tower, initialise
 from trainer.pairs import PairSampler
 from trainer.precision import computing_in
+from trainer.quantise import copy_ranges, measure_ranges, quantised
 from trainer.run import (
     CHECKPOINTS,
     FURTHER,
@@ -107,12 +108,18 @@ def fit(
     placements = aligner.placements(train.chips) if aligner else None
     judges = Judges.placed(validation, cohort_chips(together, split) if recipe.tower.cohort else None, recipe, aligner)
 
-    with telling_who_is_lost(run), computing_in(precision) as record["precision"], team.scope():
+    # bfloat16 rounds as coarsely as int8 does, elsewhere: with both, what is trained for is neither.
+    wanted = Precision.FLOAT32 if recipe.tower.quantised else precision
+    with telling_who_is_lost(run), computing_in(wanted) as record["precision"], team.scope():
         tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe), main.spec.channels)
         head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, dtype="float32", name="head")
         head.build((None, tower.output_shape[-1]))
+        rounding = quantised(tower) if recipe.tower.quantised else None
     if not (run / LAST).exists():
-        initialise(tower, recipe.tower, _sample(train, placements, side_px))
+        sample = _sample(train, placements, side_px)
+        initialise(tower, recipe.tower, sample)
+        if rounding:
+            measure_ranges(rounding, tower, sample)
     schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, total, warmup_target=schedule.learning_rate, warmup_steps=min(schedule.warmup_steps, total // 4)
@@ -120,14 +127,18 @@ def fit(
     targets = train.teaching.vectors if train.teaching else None
     average = {"use_ema": True, "ema_momentum": schedule.average} if schedule.average else {}
     with telling_who_is_lost(run), team.scope():
-        model = Siamese(tower, head, keras.optimizers.Adam(rate, **average), recipe.loss, train.labels, targets, team)
+        model = Siamese(tower, head, keras.optimizers.Adam(rate, **average), recipe.loss, train.labels, targets, team, rounding)
     if not team.chief:
         wait_for_chief([run / LAST])
     progressed = restore_last(run, model)
+    judged = finished
+    if rounding:
+        judged = quantised(finished)
+        copy_ranges(rounding, judged)
     if recipe.tower.init and progressed.epoch == 0 and team.chief:
         # What it starts from is the first to beat: a training that only makes it worse for others hands back the start.
         finished.set_weights(tower.get_weights())
-        record["start"], progressed.best_cost = judges.validate(head, finished)
+        record["start"], progressed.best_cost = judges.validate(head, judged)
         progressed.best_eer = record["start"]["val_eer"]
         save_best(run, model)
     if progressed.epoch == 0 and team.chief:
@@ -161,7 +172,7 @@ def fit(
                 continue
             with model.averaged():
                 finished.set_weights(tower.get_weights())
-                row, cost = judges.validate(head, finished)
+                row, cost = judges.validate(head, judged)
                 better = cost < progressed.best_cost
                 if better:
                     save_best(run, model)

@@ -78,6 +78,12 @@ class TowerSettings(_Table):
         tuple[Annotated[int, Field(ge=8, le=256)], ...],
         Field(description="maps inside the blocks of each of the resnet's stages; none: as many as run past them"),
     ] = ()
+    quantised: Annotated[
+        bool,
+        Field(
+            description="trained and judged with the rounding that its int8 file will have; for a tower that is good already"
+        ),
+    ] = False
     normalise: Annotated[bool, Field(description="the head compares directions, not lengths")] = False
     squared: Annotated[bool, Field(description="the head sums squared differences")] = False
     cohort: Annotated[

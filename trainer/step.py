@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from trainer.backend import as_input, keras, tf
 from trainer.networks import SiameseHead
 from trainer.pairs import Batch
+from trainer.quantise import ranges
 from trainer.settings import LossSettings
 from trainer.team import Team
 
@@ -23,6 +24,8 @@ class Siamese:
 
     With `loss.contrast`, `memory` holds the latest vector of every training picture, so that an anchor's partner is told from
     all of them and not from a batch alone (cross-batch memory, Wang et al. 2020). It starts as the teacher's vectors.
+
+    `rounding` computes in the tower's stead where its int8 file's rounding is to be trained for (trainer/quantise.py).
     """
 
     def __init__(
@@ -34,7 +37,9 @@ class Siamese:
         labels: NDArray[np.int64],
         targets: NDArray[np.float32] | None,
         team: Team,
+        rounding: keras.Model | None = None,
     ) -> None:
+        self._forward, self._ranges = rounding or tower, ranges(rounding) if rounding else []
         self.tower, self.head, self.optimizer, self._loss, self._team = tower, head, optimizer, loss, team
         self.variables = tower.trainable_variables + (head.trainable_variables if loss.pairs else [])
         optimizer.build(self.variables)
@@ -50,7 +55,7 @@ class Siamese:
 
     def _step(self, chips: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
         with tf.GradientTape() as tape:
-            mine = tf.cast(self.tower(as_input(chips), training=True), tf.float32)
+            mine = tf.cast(self._forward(as_input(chips), training=True), tf.float32)
             embeddings = self._team.gather(mine, tf.shape(rows)[0])
             unit = tf.math.l2_normalize(embeddings, axis=-1)
             loss = tf.constant(0.0)
@@ -112,7 +117,8 @@ class Siamese:
 
     def state(self) -> list[Any]:
         """What a resumed run needs."""
-        return [*self.weights(), *self.optimizer.variables, *([] if self._memory is None else [self._memory])]
+        memory = [] if self._memory is None else [self._memory]
+        return [*self.weights(), *self.optimizer.variables, *memory, *self._ranges]
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

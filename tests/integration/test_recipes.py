@@ -13,6 +13,7 @@ import pytest
 from edge.contract.align import crop, shrink
 from edge.contract.modelfile import read_model
 from edge.contract.runtime import Embedder
+from trainer.backend import keras
 from trainer.dataset import Teaching, load_faces
 from trainer.teach import write_teaching
 
@@ -116,6 +117,19 @@ def test_a_start_is_the_first_to_beat(workshop: Path) -> None:
     assert record["start"]["val_eer"] == pytest.approx(json.loads((workshop / "run/run.json").read_text())["val_eer"], abs=0.02)
     other = typed(workshop, "trainer", *FIT[:-1], "2", "--run", "other", "--init", "run", code=3)
     assert "people whom this one keeps for its figures" in other.stderr
+
+
+def test_a_run_goes_on_with_the_rounding_of_its_file(workshop: Path) -> None:
+    words = ("--run", "rounded", "--init", "run", "--quantised", "--epochs", "2", "--steps", "2", "--learning-rate", "1e-5")
+    typed(workshop, "trainer", *FIT, *words)
+    record = json.loads((workshop / "rounded/run.json").read_text())
+    assert record["settings"]["tower"]["quantised"] is True
+    typed(workshop, "export", "tflite", "--quantize", "rounded", "-o", "rounded.tflite")
+    model = read_model(workshop / "rounded.tflite")
+    assert {layer.name for layer in keras.models.load_model(workshop / "rounded/tower.keras").layers}.isdisjoint(
+        {"relu1_values"}
+    )
+    assert model.record["parity"]["median_cosine"] > 0.97
 
 
 def test_the_report_and_the_comparison_are_on_people_unseen(workshop: Path) -> None:

@@ -1,0 +1,100 @@
+"""Quantisation-aware training (Jacob et al. 2018): a tower that computes in float as its int8 file will, rounding and all.
+
+Weights are rounded to eight bits a filter and activations to eight bits a layer, where the converter does it; gradients pass as if
+nothing were rounded. The variables are the tower's own, so that what is trained is the tower.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.backend import as_input, keras, tf
+
+layers = keras.layers
+
+BATCH = 32
+# Layers whose outputs the converter stores with a range of their own. Pooling keeps its input's.
+_STORED = (layers.Conv2D, layers.Dense, layers.BatchNormalization, layers.ReLU, layers.Add, layers.GlobalAveragePooling2D)
+# What is folded into the layer before it: between the two nothing is rounded.
+_FOLDED = (layers.BatchNormalization, layers.ReLU)
+
+
+class RoundedWeights(layers.Layer):
+    """A Conv2D or Dense whose kernel is rounded as int8 a filter, symmetric, -127 to 127; the layer's own variables."""
+
+    def __init__(self, inner: Any, **given: Any) -> None:
+        super().__init__(name=f"{inner.name}_rounded", **given)
+        self.inner = inner
+
+    def call(self, x: Any) -> Any:
+        """As the inner layer, with the rounded kernel."""
+        kernel = tf.cast(tf.convert_to_tensor(self.inner.kernel), tf.float32)
+        reach = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=list(range(len(kernel.shape) - 1))), 1e-9)
+        kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -reach, reach, narrow_range=True)
+        kernel = tf.cast(kernel, x.dtype)
+        if isinstance(self.inner, layers.Dense):
+            y = tf.matmul(x, kernel)
+        else:
+            y = tf.nn.conv2d(x, kernel, self.inner.strides, self.inner.padding.upper())
+        return y if self.inner.bias is None else y + tf.cast(tf.convert_to_tensor(self.inner.bias), x.dtype)
+
+
+class RoundedValues(layers.Layer):
+    """Activations rounded to 256 steps between `low` and `high`, which contain zero; beyond them they are cut."""
+
+    def build(self, _: Any) -> None:
+        """The two ends; both 0 until they are measured."""
+        self.low = self.add_weight(name="low", shape=(), initializer="zeros", trainable=False, dtype="float32")
+        self.high = self.add_weight(name="high", shape=(), initializer="zeros", trainable=False, dtype="float32")
+
+    def call(self, x: Any) -> Any:
+        """Rounded, of the dtype given."""
+        low, high = tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high)
+        return tf.cast(tf.quantization.fake_quant_with_min_max_vars(tf.cast(x, tf.float32), low, high), x.dtype)
+
+
+def quantised(tower: keras.Model) -> keras.Model:
+    """A model of the tower's own variables that rounds. Its ranges are still to be measured or copied."""
+    return keras.models.clone_model(tower, clone_function=lambda layer: layer, call_function=_rounding_values)
+
+
+def measure_ranges(rounding: keras.Model, tower: keras.Model, pixels: NDArray[np.uint8]) -> None:
+    """Sets the ranges to what the layers of `tower` give for `pixels`, uint8 [n, side, side] or [n, side, side, 3], as the
+    converter does."""
+    found = [layer for layer in rounding.layers if isinstance(layer, RoundedValues)]
+    watched = keras.Model(tower.inputs, [tower.get_layer(layer.name.removesuffix("_values")).output for layer in found])
+    low, high = np.zeros(len(found)), np.zeros(len(found))
+    for at in range(0, len(pixels), BATCH):
+        for row, values in enumerate(watched(as_input(pixels[at : at + BATCH]), training=False)):
+            low[row] = min(low[row], float(tf.reduce_min(values)))
+            high[row] = max(high[row], float(tf.reduce_max(values)))
+    for layer, bottom, top in zip(found, low, high, strict=True):
+        layer.low.assign(bottom)
+        layer.high.assign(max(top, bottom + 1e-6))
+
+
+def copy_ranges(source: keras.Model, to: keras.Model) -> None:
+    """The ranges of one rounding model to another of the same tower."""
+    for layer in source.layers:
+        if isinstance(layer, RoundedValues):
+            other = to.get_layer(layer.name)
+            other.low.assign(layer.low)
+            other.high.assign(layer.high)
+
+
+def ranges(rounding: keras.Model) -> list[Any]:
+    """The variables that a resumed training needs beside the tower's."""
+    return [variable for layer in rounding.layers if isinstance(layer, RoundedValues) for variable in (layer.low, layer.high)]
+
+
+def _rounding_values(layer: Any, *inputs: Any, **options: Any) -> Any:
+    weighted = isinstance(layer, (layers.Conv2D, layers.Dense)) and layer.activation is keras.activations.linear
+    outputs = RoundedWeights(layer)(*inputs) if weighted else layer(*inputs, **options)
+    consumers = [node.operation for node in layer._outbound_nodes]
+    folded = consumers and all(isinstance(consumer, _FOLDED) for consumer in consumers)
+    if folded or not isinstance(layer, _STORED):
+        return outputs
+    return RoundedValues(name=f"{layer.name}_values")(outputs)
