@@ -16,17 +16,19 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from edge.camera import Camera, Frame, open_camera
-from edge.contract.errors import ExitCode, InputError, StorageError
+from edge.contract.errors import ExitCode, FacelatchError, InputError, StorageError
 from edge.contract.modelfile import read_model
 from edge.daemon import Daemon
 from edge.enrol import enrol
 from edge.gallery import Gallery, check_name, new_subject
 from edge.journal import Event, Journal
 from edge.line import Line
+from edge.lockout import ANYONE, Failures, Lockout
 from edge.matcher import Matcher
 from edge.models import model_path
 from edge.policy import Denial, Grant, Policy
 from edge.quality import Refusal
+from edge.rates import Bounds, far, far_until_disabled, frr
 from edge.reasons import ADVICE, Reason
 from edge.settings import Settings, as_toml, load_settings, state_folder
 
@@ -109,6 +111,7 @@ def list_subjects(as_json: AsJson = False) -> None:
 def remove(name: Name) -> None:
     """Removes a subject's templates; a running daemon takes it over within a second."""
     Gallery(state_folder()).remove(check_name(name))
+    Lockout(state_folder()).clear(name)
     Journal().tell(Event.REMOVED, f"removed {name}", SUBJECT=name)
     console.print(f"removed {name}")
 
@@ -135,9 +138,20 @@ def verify(
         if name is not None and name not in [subject.name for subject in subjects]:
             raise problem
         Console(stderr=True, soft_wrap=True).print(f"warning: {problem}")
-    policy, matcher = Policy(settings.policy, only=name), Matcher(verifier.head, subjects)
-    with _frames(settings) as frames:
-        decision, cost_ms = _decide(line, matcher, point.threshold, policy, frames, timeout, empty=not subjects)
+    lockout, key = Lockout(state_folder()), name or ANYONE
+    before = lockout.read(key, settings.policy.lockout_s)
+    policy, matcher = Policy(settings.policy, only=name, before=before), Matcher(verifier.head, subjects)
+    cost_ms = 0.0
+    if before.count >= settings.policy.disable_failures:
+        decision: Grant | Denial = Denial(Reason.DISABLED, 0)
+    elif before.rest_s:
+        decision = Denial(Reason.LOCKED_OUT, 0)
+    else:
+        with _frames(settings) as frames:
+            decision, cost_ms = _decide(line, matcher, point.threshold, policy, frames, timeout, empty=not subjects)
+        # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
+        if policy.failures != before.count:
+            lockout.write(key, Failures(policy.failures, decision.locked_s if isinstance(decision, Denial) else 0.0))
     Journal().tell_decision(decision, operating_point=point.name, cost_ms=cost_ms)
     granted = isinstance(decision, Grant)
     if as_json:
@@ -163,7 +177,25 @@ def run(
     """The daemon: judges every frame and tells each decision to the journal. SIGHUP reads the gallery again."""
     settings = _settings(config, camera, model)
     verifier = read_model(model_path(settings.model.path))
-    Daemon(verifier, settings, Gallery(state_folder()), Journal(sys.stdout if as_json else None)).run()
+    Daemon(verifier, settings, Gallery(state_folder()), Lockout(state_folder()), Journal(sys.stdout if as_json else None)).run()
+
+
+@app.command("unlock-out", epilog="example: edge unlock-out --all")
+def unlock_out(
+    name: Annotated[str | None, typer.Argument(help="A subject; without one: whoever stands there.")] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="All counts, also where their file is damaged.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Forgives the failures that locked a subject, or everyone, out. A running daemon takes it over within a second."""
+    lockout = Lockout(state_folder())
+    cleared = lockout.clear(None if everyone else check_name(name) if name else ANYONE)
+    for key in cleared:
+        told = {"SUBJECT": key} if key else {}
+        Journal().tell(Event.LOCKOUT_CLEARED, f"failures of {key or 'anyone'} forgiven", **told)
+    if as_json:
+        print(json.dumps({"cleared": [key or None for key in cleared]}))
+    else:
+        console.print(f"forgiven: {', '.join(key or 'anyone' for key in cleared) or 'nobody was locked out'}")
 
 
 @models.command("show", epilog="example: edge model show model.tflite")
@@ -197,7 +229,33 @@ def show_model(
 def show_config(config: Config = None, as_json: AsJson = False) -> None:
     """Prints every setting in force with its meaning, as TOML."""
     settings = load_settings(config)
-    print(json.dumps(settings.model_dump()) if as_json else as_toml(settings))
+    if as_json:
+        print(json.dumps(settings.model_dump(mode="json") | {"expected": _expected(settings)}))
+        return
+    print(as_toml(settings))
+    for key, value in _expected(settings).items():
+        print(f"# {key}: {value}")
+
+
+def _expected(settings: Settings) -> dict[str, str]:
+    """What the policy makes of the model's rates, in words; why not, where the model cannot be read."""
+    try:
+        point = read_model(model_path(settings.model.path)).operating_point(
+            settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate
+        )
+    except FacelatchError as error:
+        return {"expected rates": f"unknown: {error}"}
+    wrong, missed, tried = far(point, settings.policy), frr(point, settings.policy), far_until_disabled(point, settings.policy)
+    k_of_n = f"{settings.policy.matches} of {settings.policy.frames} frames at {point.name}"
+
+    def told(bounds: Bounds) -> str:
+        return f"{bounds.independent:.2g} if frames are independent, {bounds.alike:.2g} if all are alike"
+
+    return {
+        "FAR of one attempt, one subject enrolled": f"{told(wrong)} ({k_of_n}, FMR {point.fmr:.2g} of {point.impostor_trials})",
+        "FRR of one attempt": f"{told(missed)} (FNMR {point.fnmr:.2g} of {point.genuine_trials})",
+        "FAR until disabled": f"{told(tried)} ({settings.policy.disable_failures} attempts)",
+    }
 
 
 def _settings(config: Path | None, camera: str | None, model: Path | None) -> Settings:
@@ -241,7 +299,7 @@ def _decide(
     *,
     empty: bool,
 ) -> tuple[Grant | Denial, float]:
-    last, cost_ms, first = Reason.NO_FRAMES, 0.0, None
+    last, cost_ms, first, at = Reason.NO_FRAMES, 0.0, None, 0.0
     if empty:
         return Denial(Reason.EMPTY_GALLERY, 0), cost_ms
     for frame in frames:
@@ -250,10 +308,11 @@ def _decide(
         first = frame.at if first is None else first
         if frame.at - first > timeout_s:
             break
+        at = frame.at
         judged = line.judge(frame, matcher, threshold, policy)
         cost_ms = judged.cost_ms
         if judged.decision is not None:
             return judged.decision, cost_ms
         if isinstance(judged.outcome, Reason):
             last = judged.outcome
-    return Denial(last, 0), cost_ms
+    return policy.give_up(at) or Denial(last, 0), cost_ms

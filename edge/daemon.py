@@ -7,14 +7,16 @@ import signal
 import time
 from types import FrameType
 
+from edge.action import Actor, load_action
 from edge.camera import Camera, Frame, open_camera
-from edge.contract.errors import CameraError, CameraWedged, InputError, StorageError
+from edge.contract.errors import ActionFailed, CameraError, CameraWedged, InputError, StorageError
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery
 from edge.journal import Event, Journal
 from edge.line import Line
+from edge.lockout import ANYONE, Failures, Lockout
 from edge.matcher import Matcher
-from edge.policy import Policy
+from edge.policy import Denial, Grant, Policy
 from edge.settings import Settings
 from edge.systemd import notify
 
@@ -26,8 +28,13 @@ NAP_S = 0.25
 class Daemon:
     """`edge run`. Until `run` has loaded model and gallery nothing is judged, and after an error nothing is granted."""
 
-    def __init__(self, model: ModelFile, settings: Settings, gallery: Gallery, journal: Journal) -> None:
+    def __init__(self, model: ModelFile, settings: Settings, gallery: Gallery, lockout: Lockout, journal: Journal) -> None:
         self._model, self._settings, self._gallery, self._journal = model, settings, gallery, journal
+        self._lockout = lockout
+        self._lockout_stamp: object = ()
+        self._lockout_broken = False
+        self._tried_lockout = float("-inf")
+        self._actor = Actor(load_action(settings.action), self._tell_action)
         self._point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
         self._line = Line(model, settings)
         self._policy = Policy(settings.policy)
@@ -58,10 +65,12 @@ class Daemon:
             self._watch()
         finally:
             notify("STOPPING=1")
+            self._actor.finish()
             self._journal.tell(Event.STOPPED, "stopped; nothing is judged")
 
     def _watch(self) -> None:
         self._look_at_gallery()
+        self._look_at_lockout()
         notify("READY=1")
         pause, told = FIRST_PAUSE_S, ""
         while not self._stop:
@@ -92,6 +101,7 @@ class Daemon:
                 break
             notify("WATCHDOG=1")
             self._look_at_gallery()
+            self._look_at_lockout()
             if frame is None:
                 continue
             if not running:
@@ -101,14 +111,59 @@ class Daemon:
         return running
 
     def _judge(self, frame: Frame) -> None:
-        if self._policy.blocked(frame.at):
+        if self._lockout_broken or self._policy.blocked(frame.at):
             return
         try:
             judged = self._line.judge(frame, self._matcher, self._point.threshold, self._policy)
         except InputError as error:
             raise CameraError(f"unusable frame: {error}") from error
-        if judged.decision is not None:
+        if judged.decision is not None and self._counted(judged.decision):
             self._journal.tell_decision(judged.decision, operating_point=self._point.name, cost_ms=judged.cost_ms)
+            if isinstance(judged.decision, Grant):
+                self._actor.begin(judged.decision)
+
+    def _counted(self, decision: Grant | Denial) -> bool:
+        """Keeps the failures on disk before anyone hears of the decision; a grant that cannot be kept is none."""
+        rest_s = decision.locked_s if isinstance(decision, Denial) else 0.0
+        try:
+            self._lockout.write(ANYONE, Failures(self._policy.failures, rest_s))
+            self._lockout_stamp = self._lockout.stamp()
+        except StorageError as error:
+            self._break_lockout(error)
+            return isinstance(decision, Denial)
+        return True
+
+    def _look_at_lockout(self) -> None:
+        """Takes over what `edge unlock-out` or a verification changed. While the counts cannot be read nobody is judged."""
+        now = time.monotonic()
+        if self._lockout_broken and now - self._tried_lockout < LOOK_AT_GALLERY_S:
+            return
+        self._tried_lockout = now
+        try:
+            stamp = self._lockout.stamp()
+            if stamp == self._lockout_stamp:
+                return
+            self._policy.restore(self._lockout.read(ANYONE, self._settings.policy.lockout_s))
+            if self._lockout_broken:
+                # It is read again, but can it be written? A grant needs that.
+                self._lockout.write(ANYONE, Failures(self._policy.failures))
+                stamp = self._lockout.stamp()
+        except StorageError as error:
+            self._break_lockout(error)
+            return
+        self._lockout_stamp, self._lockout_broken = stamp, False
+
+    def _break_lockout(self, error: StorageError) -> None:
+        if not self._lockout_broken:
+            self._journal.tell(Event.LOCKOUT_BROKEN, f"{error}; nobody is judged", ERROR=error.code)
+        self._lockout_broken, self._lockout_stamp = True, ()
+
+    def _tell_action(self, grant: Grant, error: ActionFailed | None) -> None:
+        kind = self._settings.action.kind.value
+        if error is None:
+            self._journal.tell(Event.ACTION_DONE, f"done: {kind}", ACTION=kind, SUBJECT=grant.subject)
+        else:
+            self._journal.tell(Event.ACTION_FAILED, str(error), ACTION=kind, SUBJECT=grant.subject, ERROR=error.code)
 
     def _look_at_gallery(self) -> None:
         """Takes over what was enrolled or removed since, at most once a second: who was removed must not be let in."""

@@ -29,6 +29,10 @@ class Event(Enum):
     GALLERY_REFUSED = ("gallery-refused", "9cb613cf232c4107990191189753f9d7", 3)
     ENROLLED = ("enrolled", "1f7ee28d190744dd92eff873240cbc9a", 5)
     REMOVED = ("removed", "e8b1229432b64c04beea9d39204bb876", 5)
+    ACTION_DONE = ("action-done", "8c69419ba0b548cbbabc7b92da373273", 6)
+    ACTION_FAILED = ("action-failed", "267a52d84f484c708be1da1cec2e8225", 3)
+    LOCKOUT_CLEARED = ("lock-out-cleared", "33dbc0b30ac6477f87d26584ddb075bb", 5)
+    LOCKOUT_BROKEN = ("lock-out-broken", "a592e03877064d869674f16d3f726690", 3)
 
     def __init__(self, label: str, message_id: str, priority: int) -> None:
         self.label, self.message_id, self.priority = label, message_id, priority
@@ -38,7 +42,7 @@ class Event(Enum):
 FIELDS = frozenset(
     {
         "SUBJECT", "REASON", "SCORE", "FRAMES", "COST_MS", "LOCKED_S", "OPERATING_POINT", "MODEL_ID", "RUNTIME",
-        "CAMERA", "SUBJECTS", "ERROR",
+        "CAMERA", "SUBJECTS", "ERROR", "ACTION", "FAILURES",
     }
 )  # fmt: skip
 

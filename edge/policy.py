@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
+from edge.lockout import Failures
 from edge.matcher import Match
 from edge.reasons import Reason
 from edge.settings import PolicySettings
@@ -35,18 +36,33 @@ _JUDGED = frozenset({Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.WRONG_SUBJECT})
 class Policy:
     """Counts frames of one attempt and failures over attempts (the shape of NIST SP 800-63B-4, section 3.2.3).
 
-    With `only`, this is a verification: a match of another subject counts as a failure.
+    With `only`, this is a verification: a match of another subject counts as a failure. `before` are failures of earlier
+    processes (edge/lockout.py).
     """
 
-    def __init__(self, settings: PolicySettings, only: str | None = None) -> None:
+    def __init__(self, settings: PolicySettings, only: str | None = None, before: Failures | None = None) -> None:
         self._settings = settings
         self._only = only
         self._frames: deque[tuple[float, Match | Reason]] = deque()
-        self._failures = 0
         self._resting_until = float("-inf")
+        self.restore(before or Failures())
+
+    @property
+    def failures(self) -> int:
+        """Denials since the last grant."""
+        return self._failures
+
+    def restore(self, before: Failures) -> None:
+        """Goes on from failures that were counted elsewhere; their rest begins with the next frame."""
+        self._failures = before.count
+        self._rest_s = before.rest_s
+        if not before.count:
+            self._resting_until = float("-inf")
 
     def blocked(self, now: float) -> Reason | None:
         """The reason why nothing is judged at `now`, monotonic seconds, or None."""
+        if self._rest_s:
+            self._resting_until, self._rest_s = max(self._resting_until, now + self._rest_s), 0.0
         if self._failures >= self._settings.disable_failures:
             return Reason.DISABLED
         if self._failures >= self._settings.lockout_failures and now < self._resting_until:
@@ -74,6 +90,10 @@ class Policy:
         if len(self._frames) >= self._settings.frames:
             return self._deny(now)
         return None
+
+    def give_up(self, now: float) -> Denial | None:
+        """Ends an attempt that frames were judged in and that came to no decision: a failure as any other."""
+        return self._deny(now) if self._frames else None
 
     def _grant(self, subject: str, matches: list[Match], now: float) -> Grant:
         scores = sorted(match.score for match in matches if match.subject == subject)

@@ -36,6 +36,6 @@ ADVICE = {
     Reason.WRONG_SUBJECT: "someone else who is enrolled",
     Reason.EMPTY_GALLERY: "nobody is enrolled; run `edge enroll NAME`",
     Reason.LOCKED_OUT: "locked out after repeated failures; wait",
-    Reason.DISABLED: "disabled after too many failures; restart the service",
+    Reason.DISABLED: "disabled after too many failures; `edge unlock-out` as administrator",
     Reason.NO_FRAMES: "the camera gave no frames that could be judged",
 }

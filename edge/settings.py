@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import tomllib
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -70,7 +71,7 @@ class PolicySettings(_Table):
     rearm_s: Annotated[float, Field(ge=0, le=3600, description="rest after an accept")] = 5.0
     lockout_failures: Annotated[int, Field(ge=1, le=100, description="denials before the lock-out")] = 5
     lockout_s: Annotated[float, Field(ge=30, le=86400, description="rest after each further denial")] = 30.0
-    disable_failures: Annotated[int, Field(ge=1, le=100, description="denials after which only a restart helps")] = 50
+    disable_failures: Annotated[int, Field(ge=1, le=100, description="denials after which only `edge unlock-out` helps")] = 50
 
     @model_validator(mode="after")
     def _consistent(self) -> PolicySettings:
@@ -78,6 +79,37 @@ class PolicySettings(_Table):
             raise ValueError(f"matches = {self.matches} of frames = {self.frames}: must not be more")
         if self.disable_failures <= self.lockout_failures:
             raise ValueError("disable_failures must be more than lockout_failures")
+        return self
+
+
+class ActionKind(StrEnum):
+    """What a grant sets off."""
+
+    LOG = "log"
+    COMMAND = "command"
+    GPIO = "gpio"
+    UNLOCK_SESSION = "unlock-session"
+
+
+class ActionSettings(_Table):
+    """What a grant sets off beyond its line in the journal."""
+
+    kind: Annotated[ActionKind, Field(strict=False, description="log, command, gpio or unlock-session")] = ActionKind.LOG
+    argv: Annotated[
+        tuple[str, ...], Field(strict=False, description="the command, word by word; no shell; FACELATCH_SUBJECT says who")
+    ] = ()
+    timeout_s: Annotated[float, Field(gt=0, le=300, description="a command that takes longer is ended")] = 10.0
+    pin: Annotated[str, Field(description="gpiozero's name of a pin, such as GPIO17")] = ""
+    pulse_s: Annotated[float, Field(gt=0, le=60, description="how long the pin is active")] = 3.0
+    active_high: Annotated[bool, Field(description="false for a relay that closes when its pin is low")] = True
+    user: Annotated[str, Field(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="whose sessions; empty: the subject's name")] = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> ActionSettings:
+        if self.kind is ActionKind.COMMAND and not (self.argv and self.argv[0].startswith("/")):
+            raise ValueError("kind = command needs argv, its first word an absolute path")
+        if self.kind is ActionKind.GPIO and not self.pin:
+            raise ValueError("kind = gpio needs pin")
         return self
 
 
@@ -96,6 +128,7 @@ class Settings(_Table):
     detection: DetectionSettings = DetectionSettings()
     quality: QualitySettings = QualitySettings()
     policy: PolicySettings = PolicySettings()
+    action: ActionSettings = ActionSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()
 
 

@@ -12,7 +12,8 @@ FacelatchError
 ├── GalleryError (ValueError)          a store of templates that cannot be used
 │   └── TemplateMismatch               templates made by another model
 ├── CameraError (OSError)              a source of frames that gives none
-    │   └── CameraWedged                   a driver that does not come back from a read
+│   └── CameraWedged                   a driver that does not come back from a read
+├── ActionFailed (RuntimeError)         what a grant should have set off did not happen
 ├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or a face enrolled under another name
 ├── WorkerLost (RuntimeError)          another process of a shared training is gone
 ├── StorageError (OSError)             a disk that is full, read-only or unreadable
@@ -125,6 +126,13 @@ class CameraWedged(CameraError):
     """A camera's driver does not come back from a read."""
 
     code = "camera-wedged"
+
+
+class ActionFailed(FacelatchError, RuntimeError):
+    """What a grant should have set off did not happen."""
+
+    code = "action"
+    exit_code = ExitCode.SETTINGS
 
 
 class EnrolmentFailed(FacelatchError, ValueError):

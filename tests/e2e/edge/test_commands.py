@@ -268,3 +268,58 @@ def test_the_umbrella_command_names_its_parts() -> None:
     ):
         done = subprocess.run([sys.executable, "-m", "facelatch", *words], capture_output=True, text=True, check=False)
         assert (done.returncode, told in done.stdout + done.stderr) == (code, True)
+
+
+def test_failures_outlive_the_process_until_an_administrator_forgives_them(device: Device, clip: Clip) -> None:
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    for _ in range(5):
+        assert device.run("verify", "ada", "--camera", clip(EVE, 1)).returncode == 1
+    locked = device.run("verify", "ada", "--camera", clip(ADA, 2), "--json")
+    assert locked.returncode == 1
+    assert json.loads(locked.stdout)["reason"] == "locked-out"
+    # Whoever is not asked for by name has failures of his or her own.
+    assert device.run("verify", "--camera", clip(ADA, 2)).returncode == 0
+    assert "forgiven: ada" in device.run("unlock-out", "ada").stdout
+    assert device.run("verify", "ada", "--camera", clip(ADA, 2)).returncode == 0
+    assert "nobody was locked out" in device.run("unlock-out", "--all").stdout
+
+
+def test_a_damaged_count_denies_until_it_is_begun_anew(device: Device, clip: Clip) -> None:
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    (device.state / "lockout.json").write_text("{")
+    broken = device.run("verify", "ada", "--camera", clip(ADA, 2))
+    assert broken.returncode == 9
+    assert "unlock-out --all" in broken.stderr
+    daemon = device.run("run", "--camera", clip(ADA, 2), "--json")
+    events = [json.loads(line) for line in daemon.stdout.splitlines()]
+    assert [event["event"] for event in events if event["event"] in ("lock-out-broken", "accept", "deny")] == [
+        "lock-out-broken"
+    ]
+    assert device.run("unlock-out", "--all").returncode == 0
+    assert device.run("verify", "ada", "--camera", clip(ADA, 2)).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("argv", "event"),
+    [(["/bin/sh", "-c", "echo $FACELATCH_SUBJECT >> {out}"], "action-done"), (["/bin/false"], "action-failed")],
+)
+def test_a_grant_sets_off_its_action_and_outlives_it(device: Device, clip: Clip, argv: list[str], event: str) -> None:
+    out = device.home / "opened"
+    words = json.dumps([word.format(out=out) for word in argv])
+    with (device.home / "edge.toml").open("a") as file:
+        file.write(f'[action]\nkind = "command"\nargv = {words}\n')
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    daemon = device.run("run", "--camera", clip(ADA, 2), "--json")
+    assert daemon.returncode == 0
+    events = [json.loads(line)["event"] for line in daemon.stdout.splitlines()]
+    assert events.count("accept") >= 1
+    assert event in events
+    assert events[-1] == "stopped"
+    if event == "action-done":
+        assert set(out.read_text().split()) == {"ada"}
+
+
+def test_the_policys_rates_are_shown_with_the_settings(device: Device) -> None:
+    text = device.run("config", "show").stdout
+    assert "# FAR of one attempt" in text
+    assert json.loads(device.run("config", "show", "--json").stdout)["expected"]["FRR of one attempt"]

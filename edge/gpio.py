@@ -1,0 +1,38 @@
+"""The one module that knows gpiozero: a pulse on a pin, which always ends."""
+
+from __future__ import annotations
+
+import time
+
+from edge.contract.errors import ActionFailed, PackageMissing
+from edge.policy import Grant
+
+
+class Pulse:
+    """A pin that is active for `pulse_s` seconds a grant, and inactive before, after and when anything goes wrong.
+
+    Raises:
+        PackageMissing: gpiozero is not installed.
+        ActionFailed: there is no such pin, it is in use, or this machine has none.
+    """
+
+    def __init__(self, pin: str, pulse_s: float, *, active_high: bool) -> None:
+        try:
+            import gpiozero
+        except ImportError as error:
+            raise PackageMissing(
+                "action.kind = gpio needs gpiozero: apt install python3-gpiozero, or pip install 'facelatch[gpio]'"
+            ) from error
+        self._pulse_s = pulse_s
+        try:
+            self._device = gpiozero.DigitalOutputDevice(pin, active_high=active_high, initial_value=False)
+        except (gpiozero.GPIOZeroError, OSError, ValueError) as error:
+            raise ActionFailed(f"action.pin = {pin!r}: {error}") from error
+
+    def __call__(self, grant: Grant) -> None:
+        """Holds the pin active and lets it go."""
+        try:
+            self._device.on()
+            time.sleep(self._pulse_s)
+        finally:
+            self._device.off()

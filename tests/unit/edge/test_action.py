@@ -1,0 +1,154 @@
+"""What a grant sets off: it ends, it is told, and it brings nothing down."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.action import Action, Actor, Command, UnlockSession, load_action
+from edge.contract.errors import ActionFailed, SettingsError
+from edge.policy import Grant
+from edge.settings import ActionSettings, load_settings
+
+ADA = Grant("ada", 0.99, 3)
+
+
+def test_the_default_is_to_log_and_nothing_more() -> None:
+    assert load_action(ActionSettings()) is None
+
+
+def test_a_command_gets_the_name_and_not_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "of the daemon")
+    out = tmp_path / "out"
+    Command(["/bin/sh", "-c", f"env > {out}"], 5)(ADA)
+    told = out.read_text()
+    assert "FACELATCH_SUBJECT=ada" in told
+    assert "SECRET" not in told
+
+
+@pytest.mark.parametrize(
+    ("argv", "told"),
+    [
+        (["/bin/false"], "/bin/false: exit code 1"),
+        (["/none/such"], "/none/such: cannot be started"),
+        (["/bin/sleep", "60"], r"not done after 0\.2 s"),
+    ],
+)
+def test_a_command_that_fails_says_how(argv: list[str], told: str) -> None:
+    with pytest.raises(ActionFailed, match=told):
+        Command(argv, 0.2)(ADA)
+
+
+def test_a_session_is_unlocked_for_the_subjects_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stand-in for loginctl that keeps what it was asked."""
+    tool = tmp_path / "loginctl"
+    tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$1" = show-user ] && echo "c1 4"\nexit 0\n')
+    tool.chmod(0o755)
+    monkeypatch.setattr("edge.action._PATH", f"{tmp_path}:/bin")
+    UnlockSession("", 5)(ADA)
+    UnlockSession("bob", 5)(ADA)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[0].endswith("-- ada")
+    assert asked[2].endswith("-- bob")
+    assert asked[1] == asked[3] == "unlock-session -- c1 4"
+
+
+@pytest.fixture
+def pins(monkeypatch: pytest.MonkeyPatch) -> object:
+    """gpiozero's own mock of a board."""
+    gpiozero = pytest.importorskip("gpiozero")
+    from gpiozero.pins.mock import MockFactory
+
+    factory = MockFactory()
+    monkeypatch.setattr(gpiozero.Device, "pin_factory", factory)
+    yield factory
+    factory.reset()
+
+
+@pytest.mark.parametrize("active_high", [True, False])
+def test_a_pulse_begins_and_ends(pins: object, active_high: bool) -> None:
+    action = load_action(ActionSettings(kind="gpio", pin="GPIO17", pulse_s=0.05, active_high=active_high))
+    pin = pins.pin(17)
+    rest = pin.state
+    assert bool(rest) is not active_high
+    seen = []
+    thread = threading.Thread(target=action, args=(ADA,))
+    thread.start()
+    while thread.is_alive():
+        seen.append(pin.state)
+    assert (not rest) in [bool(state) for state in seen]
+    assert pin.state == rest
+
+
+def test_a_pulse_ends_when_its_wait_is_broken(pins: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    action = load_action(ActionSettings(kind="gpio", pin="GPIO17"))
+
+    def broken(_: float) -> None:
+        assert pins.pin(17).state == 1
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("edge.gpio.time.sleep", broken)
+    with pytest.raises(KeyboardInterrupt):
+        action(ADA)
+    assert pins.pin(17).state == 0
+
+
+def test_a_pin_that_is_not_there_is_told_when_the_daemon_starts(pins: object) -> None:
+    with pytest.raises(ActionFailed, match=r"action\.pin = 'GPIO99'"):
+        load_action(ActionSettings(kind="gpio", pin="GPIO99"))
+
+
+class Slow:
+    """An action that ends when it is let."""
+
+    def __init__(self) -> None:
+        self.begun, self.end, self.times = threading.Event(), threading.Event(), 0
+
+    def __call__(self, grant: Grant) -> None:
+        self.times += 1
+        self.begun.set()
+        self.end.wait(5)
+
+
+def test_a_second_grant_while_one_is_running_sets_off_none() -> None:
+    slow, told = Slow(), []
+    actor = Actor(slow, lambda grant, error: told.append((grant.subject, error)))
+    began = time.monotonic()
+    actor.begin(ADA)
+    slow.begun.wait(5)
+    actor.begin(ADA)
+    assert time.monotonic() - began < 4  # neither waits for the action
+    slow.end.set()
+    actor.finish()
+    assert (slow.times, told) == (1, [("ada", None)])
+
+
+def test_whatever_an_action_raises_is_told() -> None:
+    def broken(grant: Grant) -> None:
+        raise RuntimeError("the driver's own")
+
+    action: Action = broken
+    told: list[str] = []
+    actor = Actor(action, lambda grant, error: told.append(str(error)))
+    actor.begin(ADA)
+    actor.finish()
+    assert told == ["RuntimeError: the driver's own"]
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ('kind = "command"', "needs argv"),
+        ('kind = "command"\nargv = ["sh", "-c", "x"]', "absolute path"),
+        ('kind = "gpio"', "needs pin"),
+        ('kind = "door"', r"action\.kind"),
+        ('user = "Ada; rm"', r"action\.user"),
+    ],
+)
+def test_incomplete_settings_are_refused(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "edge.toml").write_text(f"[action]\n{text}\n")
+    with pytest.raises(SettingsError, match=told):
+        load_settings(tmp_path / "edge.toml")
