@@ -79,7 +79,8 @@ take_out() {
     if [ -e "$unit" ] && [ -d /run/systemd/system ]; then
         do_ systemctl disable --now facelatch.service
     fi
-    do_ rm -f "$unit" /usr/lib/sysusers.d/facelatch.conf /usr/local/bin/edge
+    do_ rm -f "$unit" /usr/lib/sysusers.d/facelatch.conf /usr/lib/systemd/catalog/facelatch.catalog /usr/local/bin/edge
+    do_ journalctl --update-catalog
     [ ! -d /run/systemd/system ] || do_ systemctl daemon-reload
     do_ rm -rf "$prefix"
     if [ "$action" = purge ]; then
@@ -124,6 +125,8 @@ fi
 echo "user facelatch"
 do_ install -D -m 0644 "$here/deploy/facelatch.sysusers" /usr/lib/sysusers.d/facelatch.conf
 do_ systemd-sysusers facelatch.conf
+do_ install -D -m 0644 "$here/deploy/facelatch.catalog" /usr/lib/systemd/catalog/facelatch.catalog
+do_ journalctl --update-catalog
 do_ install -d -m 0700 -o facelatch -g facelatch /var/lib/facelatch
 do_ install -d -m 0755 "$settings"
 

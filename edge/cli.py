@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +20,7 @@ from edge.contract.errors import ExitCode, FacelatchError, InputError, StorageEr
 from edge.contract.modelfile import read_model
 from edge.daemon import Daemon
 from edge.enrol import enrol
+from edge.events import rows, statistics
 from edge.gallery import Gallery, check_name, new_subject
 from edge.journal import Event, Journal
 from edge.line import Line
@@ -31,6 +32,7 @@ from edge.quality import Refusal
 from edge.rates import Bounds, far, far_until_disabled, frr
 from edge.reasons import ADVICE, Reason
 from edge.settings import Settings, as_toml, load_settings, state_folder
+from edge.systemd import journal_entries
 
 app = typer.Typer(help="Face unlock on the device.", no_args_is_help=True, pretty_exceptions_enable=False)
 models = typer.Typer(help="Look into a model file.", no_args_is_help=True)
@@ -38,6 +40,7 @@ configuration = typer.Typer(help="The settings in force.", no_args_is_help=True)
 app.add_typer(models, name="model")
 app.add_typer(configuration, name="config")
 console = Console(soft_wrap=True)
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; /etc/facelatch/edge.toml where not given.")]
 CameraOption = Annotated[str | None, typer.Option("--camera", help="A V4L2 device, a video file or an image folder.")]
@@ -196,6 +199,52 @@ def unlock_out(
         print(json.dumps({"cleared": [key or None for key in cleared]}))
     else:
         console.print(f"forgiven: {', '.join(key or 'anyone' for key in cleared) or 'nobody was locked out'}")
+
+
+@app.command(epilog="example: edge events --since 2h --stats")
+def events(
+    since: Annotated[str, typer.Option(help="How far back: 30m, 2h, 7d, or all.")] = "1d",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Counts, reasons by day and percentiles instead of a line an event.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what facelatch told the journal. With --json one object a line, or one of all figures."""
+    begin = None if since == "all" else datetime.now().astimezone() - _span(since)
+    found = rows(journal_entries(begin, follow=follow and not stats))
+    if stats:
+        figures = statistics(found)
+        print(json.dumps(figures)) if as_json else _tell_statistics(figures)
+        return
+    for row in found:
+        if as_json:
+            print(json.dumps(row.to_json()), flush=True)
+            continue
+        shown = " ".join(f"{key}={value}" for key, value in row.fields.items() if key not in ("model_id", "operating_point"))
+        console.print(f"{row.at:%Y-%m-%d %H:%M:%S}  {row.event:<16} {row.message}  [{shown}]", markup=False, highlight=False)
+
+
+def _span(text: str) -> timedelta:
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or unit not in _UNITS:
+        raise InputError(f"--since {text!r}: expected a number with m, h or d, such as 2h, or all")
+    return timedelta(**{_UNITS[unit]: int(number)})
+
+
+def _tell_statistics(figures: dict[str, Any]) -> None:
+    table = Table("event", "count", title="events")
+    for event, count in figures["events"].items():
+        table.add_row(event, str(count))
+    console.print(table)
+    told = sorted({key for counted in figures["days"].values() for key in counted})
+    table = Table("day", *told, title="decisions by day")
+    for day, counted in figures["days"].items():
+        table.add_row(day, *(str(counted.get(key, 0)) for key in told))
+    console.print(table)
+    for key, what in (("cost_ms", "milliseconds of a decision's last frame"), ("frames", "frames to a decision")):
+        if figures[key]:
+            console.print(", ".join(f"{name} {value:g}" for name, value in figures[key].items()) + f": {what}")
 
 
 @models.command("show", epilog="example: edge model show model.tflite")

@@ -42,7 +42,7 @@ class Event(Enum):
 FIELDS = frozenset(
     {
         "SUBJECT", "REASON", "SCORE", "FRAMES", "COST_MS", "LOCKED_S", "OPERATING_POINT", "MODEL_ID", "RUNTIME",
-        "CAMERA", "SUBJECTS", "ERROR", "ACTION", "FAILURES",
+        "CAMERA", "SUBJECTS", "ERROR", "ACTION",
     }
 )  # fmt: skip
 

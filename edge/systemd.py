@@ -1,12 +1,14 @@
-"""The one module that knows systemd: native journal fields, and READY and watchdog by sd_notify."""
+"""The one module that knows systemd: native journal fields, written and read, and READY and watchdog by sd_notify."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from edge.contract.errors import PackageMissing
+from edge.contract.errors import PackageMissing, StorageError
 
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
 
@@ -20,6 +22,34 @@ def journal_sender() -> Any | None:
     except ImportError:
         return None
     return journal.send
+
+
+def journal_entries(since: datetime | None, *, follow: bool) -> Iterator[dict[str, Any]]:
+    """The journal's entries of facelatch from `since` on, oldest first; with `follow` those to come as well, for ever.
+
+    Raises:
+        PackageMissing: systemd-python is not installed.
+        StorageError: the journal cannot be read by this user.
+    """
+    try:
+        from systemd import journal
+    except ImportError as error:
+        raise PackageMissing(
+            "reading the journal needs systemd-python: apt install python3-systemd, or pip install 'facelatch[journal]'"
+        ) from error
+    try:
+        with journal.Reader() as reader:
+            reader.add_match(SYSLOG_IDENTIFIER="facelatch")
+            if since is not None:
+                reader.seek_realtime(since)
+            yield from reader
+            while follow:
+                if reader.wait(1.0) == journal.APPEND:
+                    yield from reader
+    except OSError as error:
+        raise StorageError(
+            f"the journal cannot be read: {error.strerror}; add the user to the group systemd-journal"
+        ) from error
 
 
 def notify(state: str) -> None:

@@ -1,0 +1,89 @@
+"""A real journald: what the daemon tells it, what `edge events` reads back, what journalctl explains, and what is in none of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from edge.journal import Event
+from tests.conftest import ADA, EVE, MODEL
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+@pytest.fixture(scope="module")
+def journal(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
+    """`journal(script)`: what a shell script prints that runs with a journald of its own."""
+    if os.geteuid() != 0 or not Path("/lib/systemd/systemd-journald").exists() or shutil.which("unshare") is None:
+        pytest.skip("needs root, systemd-journald and unshare")
+    pytest.importorskip("systemd.journal", reason="systemd-python is not installed")
+    folder = tmp_path_factory.mktemp("journal")
+
+    def run(script: str) -> str:
+        (folder / "script.sh").write_text(f'set -e\nedge() {{ {sys.executable} -m edge "$@"; }}\n{script}\n')
+        words = [HERE / "journald.sh", "bash", folder / "script.sh"]
+        environment = os.environ | {"STATE_DIRECTORY": str(folder / "state")}
+        done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT, env=environment, timeout=120)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    (folder / "state").mkdir()
+    return run
+
+
+def test_events_go_in_and_come_out_by_field(journal: Callable[[str], str], clip: Callable[[int, int], Path]) -> None:
+    told = journal(f"""
+        printf '[detection]\\nmin_face_px = 60\\n' > "$STATE_DIRECTORY/edge.toml"
+        with="--config $STATE_DIRECTORY/edge.toml --model {MODEL}"
+        edge enroll ada --camera {clip(ADA, 1)} $with >/dev/null
+        edge run --camera {clip(ADA, 2)} $with
+        edge run --camera {clip(EVE, 1)} $with
+        edge remove ada >/dev/null
+        journalctl --sync
+        edge events --since all --json
+        echo ==
+        edge events --since 1h --stats --json
+        echo ==
+        edge events --since all
+        echo ==
+        journalctl -o json --no-pager
+    """)
+    lines, figures, text, raw = told.split("==\n")
+    found = [json.loads(line) for line in lines.splitlines()]
+    names = [row["event"] for row in found]
+    assert names[0] == "enrolled"
+    assert names[-1] == "removed"
+    assert {"started", "accept", "deny", "stopped", "gallery-loaded", "camera-running"} <= set(names)
+    accept = next(row for row in found if row["event"] == "accept")
+    assert accept["subject"] == "ada"
+    assert 0 < float(accept["score"]) <= 1
+    assert all("score" not in row for row in found if row["event"] != "accept")
+    assert json.loads(figures)["events"]["accept"] == names.count("accept")
+    assert json.loads(figures)["cost_ms"]["p50"] > 0
+    assert "accepted ada" in text
+    entries = [json.loads(line) for line in raw.splitlines()]
+    ours = [entry for entry in entries if entry.get("SYSLOG_IDENTIFIER") == "facelatch"]
+    assert len(ours) == len(found)
+    assert all(len(str(value)) < 400 for entry in ours for value in entry.values())  # no embedding fits into that
+
+
+def test_the_catalog_is_one_that_journalctl_takes(tmp_path: Path) -> None:
+    if shutil.which("journalctl") is None:
+        pytest.skip("journalctl is not installed")
+    catalog = tmp_path / "usr/lib/systemd/catalog"
+    catalog.mkdir(parents=True)
+    (tmp_path / "var/lib/systemd/catalog").mkdir(parents=True)
+    shutil.copy(ROOT / "deploy/facelatch.catalog", catalog)
+    update = ["journalctl", f"--root={tmp_path}", "--update-catalog"]
+    done = subprocess.run(update, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    database = (tmp_path / "var/lib/systemd/catalog/database").read_bytes()
+    assert [event.label for event in Event if bytes.fromhex(event.message_id) not in database] == []
