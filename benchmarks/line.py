@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 import cv2
@@ -59,6 +60,7 @@ def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
     box = detect_scaled(detector, grey, search_height_px=search.search_height_px, min_px=search.min_face_px)[0]
     chip = cut_chip(as_source(frames[-1], model.chip), box, model.chip)
     probe = tower.embed(chip)
+    held = count(1.0, 0.001)  # so close together that no look at the whole frame falls between
     people = [new_subject(f"s{n}", model.model_id, np.tile(probe, (8, 1)) + n) for n in range(10)]
     matcher = Matcher(model.head, people)
     return {
@@ -70,6 +72,7 @@ def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
         "tower": median_ms(lambda _: tower.embed(chip), frames),
         "match of 80 templates": median_ms(lambda _: matcher.match(probe, 0.99), frames),
         "the line": median_ms(lambda frame: line.look(Frame(frame, 0.0)), frames),
+        "the line, a face held": median_ms(lambda frame: line.look(Frame(frame, next(held))), frames),
     }
 
 
@@ -116,7 +119,7 @@ def main() -> None:
         return
     table = Table("stage", "facelatch", "dlib (Howdy's way)", "ratio", title="one 640x480 frame, one thread, median")
     for stage, took in mine.items():
-        other = theirs.get(stage)
+        other = theirs.get(stage.split(",")[0])
         table.add_row(stage, f"{took:.2f} ms", f"{other:.2f} ms" if other else "-", f"{other / took:.1f}" if other else "-")
     Console().print(table)
     if not theirs:

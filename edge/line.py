@@ -1,4 +1,4 @@
-"""The straight line of one frame: detector, face chip, quality, embedder, matcher, policy. Each stage once; no I/O."""
+"""The straight line of one frame: search, face chip, quality, embedder, matcher, policy. Each stage once; no I/O."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from numpy.typing import NDArray
 
 from edge.camera import Frame
 from edge.contract.chip import as_source, cut_chip, face_part, to_grey
-from edge.contract.detector import Detector, detect_scaled, load_detector
+from edge.contract.detector import load_detector
 from edge.contract.modelfile import ModelFile
 from edge.contract.runtime import Embedder
 from edge.matcher import Match, Matcher
 from edge.policy import Denial, Grant, Policy
 from edge.quality import Refusal, check_quality
 from edge.reasons import Reason
+from edge.search import Search
 from edge.settings import Settings
 
 # A second face this much smaller stands behind the person, or is none: the cascade errs most on small boxes.
@@ -46,7 +47,7 @@ class Line:
     def __init__(self, model: ModelFile, settings: Settings) -> None:
         self._spec = model.chip
         self._settings = settings
-        self._detector: Detector = load_detector(model.chip.detector)
+        self.search = Search(load_detector(model.chip.detector), settings.detection)
         self._embedder = Embedder(model, threads=settings.model.threads)
         self.runtime = self._embedder.runtime
 
@@ -65,12 +66,16 @@ class Line:
     def look(self, frame: Frame) -> Face | Refusal:
         """The face of a frame as the network sees it, or why there is none."""
         grey = to_grey(frame.pixels)
-        search = self._settings.detection
-        boxes = detect_scaled(self._detector, grey, search_height_px=search.search_height_px, min_px=search.min_face_px)
+        boxes = self.search.find(grey, frame.at)
         boxes = [box for box in boxes if box.width >= BYSTANDER * boxes[0].width]
         if not boxes:
-            return Refusal(Reason.NO_FACE, 0, 1)
+            small = self.search.too_far(grey, frame.at)
+            wanted = self._settings.detection.min_face_px
+            return Refusal(Reason.TOO_FAR, small.width, wanted) if small else Refusal(Reason.NO_FACE, 0, 1)
         if len(boxes) > 1:
             return Refusal(Reason.SEVERAL_FACES, len(boxes), 1)
+        widest = self._settings.quality.max_face * grey.shape[0]
+        if boxes[0].width > widest:
+            return Refusal(Reason.TOO_NEAR, boxes[0].width, widest)
         chip = cut_chip(as_source(frame.pixels, self._spec), boxes[0], self._spec)
         return check_quality(to_grey(face_part(chip, self._spec)), self._settings.quality) or Face(self._embedder.embed(chip))

@@ -14,6 +14,8 @@ class Reason(StrEnum):
     TOO_BRIGHT = "too-bright"
     LOW_CONTRAST = "low-contrast"
     BLURRED = "blurred"
+    TOO_FAR = "too-far"
+    TOO_NEAR = "too-near"
 
     NO_MATCH = "no-match"
     AMBIGUOUS = "ambiguous"
@@ -31,6 +33,8 @@ ADVICE = {
     Reason.TOO_BRIGHT: "too bright; turn away from the light",
     Reason.LOW_CONTRAST: "the face is flat; change the light or clean the lens",
     Reason.BLURRED: "blurred; hold still",
+    Reason.TOO_FAR: "too far away; come closer",
+    Reason.TOO_NEAR: "too near; step back",
     Reason.NO_MATCH: "not someone who is enrolled",
     Reason.AMBIGUOUS: "like two enrolled subjects at once",
     Reason.WRONG_SUBJECT: "someone else who is enrolled",

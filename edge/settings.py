@@ -49,11 +49,18 @@ class DetectionSettings(_Table):
         240
     )
     min_face_px: Annotated[int, Field(ge=32, le=2000, description="smallest face, in pixels of the frame")] = 80
+    budget_ms: Annotated[
+        float, Field(gt=0, le=10000, description="a search that costs more is done in a frame shrunk further")
+    ] = 40.0
+    still_levels: Annotated[
+        float, Field(ge=0, le=64, description="grey levels that some block must change by, or an empty frame is not searched")
+    ] = 4.0
 
 
 class QualitySettings(_Table):
     """What a face must be like to be judged. Brightness and contrast are of the chip, grey levels 0 to 255."""
 
+    max_face: Annotated[float, Field(gt=0.2, le=1, description="widest face, as a share of the frame's height")] = 0.85
     min_brightness: Annotated[float, Field(ge=0, le=255)] = 45.0
     max_brightness: Annotated[float, Field(ge=0, le=255)] = 220.0
     min_contrast: Annotated[float, Field(ge=0, le=128, description="standard deviation of the chip")] = 12.0

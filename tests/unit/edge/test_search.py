@@ -1,0 +1,112 @@
+"""The search over frames: near a held face, in the whole frame now and then, and not in a frame that did not change."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.contract.chip import FaceBox, to_grey
+from edge.contract.detector import load_detector
+from edge.search import WHOLE_EVERY_S, How, Search
+from edge.settings import DetectionSettings
+from trainer.synth.draw import draw_frame
+from trainer.synth.person import Person
+from trainer.synth.view import View
+
+SETTINGS = DetectionSettings(min_face_px=60)
+
+
+def drawn(seed: int = 1, **view: float) -> np.ndarray:
+    return to_grey(draw_frame(Person.from_seed(seed), View(**view), np.random.default_rng(seed), width=320, height=240))
+
+
+class Counting:
+    """A detector that keeps the sizes of what it was asked to search, and finds what it is told."""
+
+    name = "counting"
+
+    def __init__(self, found: list[FaceBox]) -> None:
+        self.found, self.asked = found, []
+
+    def detect(self, grey: np.ndarray, *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
+        self.asked.append(grey.shape)
+        return self.found
+
+
+def test_a_held_face_is_followed_and_the_whole_frame_looked_at_now_and_then() -> None:
+    search = Search(load_detector("haar-alt2"), SETTINGS)
+    ways, boxes = [], []
+    for n in range(12):
+        (box,) = search.find(drawn(x=0.005 * n), n / 10)
+        ways.append(search.how)
+        boxes.append(box)
+    assert ways[0] is How.WHOLE
+    assert ways.count(How.WHOLE) == 3  # at 0, 0.5 and 1.0 s
+    assert set(ways) == {How.WHOLE, How.NEAR}
+    whole = Search(load_detector("haar-alt2"), SETTINGS)
+    for n, box in enumerate(boxes):
+        (alone,) = whole.find(drawn(x=0.005 * n), 100.0 * n)
+        assert abs(box.x - alone.x) + abs(box.width - alone.width) <= 0.12 * alone.width
+
+
+def test_a_face_that_left_is_looked_for_everywhere_at_once() -> None:
+    search = Search(load_detector("haar-alt2"), SETTINGS)
+    assert search.find(drawn(x=-0.3, size=0.3), 0.0)
+    (box,) = search.find(drawn(x=0.3, size=0.3), 0.1)
+    assert search.how is How.WHOLE
+    assert box.x > 160
+
+
+def test_a_second_face_is_seen_within_half_a_second() -> None:
+    search = Search(load_detector("haar-alt2"), SETTINGS)
+    alone = drawn(x=-0.3, size=0.3)
+    both = np.hstack([alone[:, :160], drawn(seed=2, x=0.3, size=0.3)[:, 160:]])
+    assert len(search.find(alone, 0.0)) == 1
+    counts = [len(search.find(both, 0.1 * n)) for n in range(1, 8)]
+    assert 2 in counts
+    assert 0.1 * (counts.index(2) + 1) <= WHOLE_EVERY_S + 0.1
+
+
+def test_an_empty_frame_that_stays_is_not_searched_again() -> None:
+    detector = Counting([])
+    search = Search(detector, SETTINGS)
+    empty = np.random.default_rng(0).integers(90, 110, (240, 320), np.uint8)
+    noise = np.random.default_rng(1)
+    for n in range(30):
+        search.find(np.clip(empty + noise.normal(0, 3, empty.shape), 0, 255).astype(np.uint8), n / 10)
+    assert len(detector.asked) == 2  # at the start and after two seconds: what a thumbnail cannot see is found then
+    empty[100:140, 100:140] += 40
+    search.find(empty, 3.0)
+    assert search.how is How.WHOLE
+
+
+def test_frames_out_of_time_are_searched_whole() -> None:
+    """A gap, a clock that goes back, the same time twice: nothing is followed over any of them."""
+    search = Search(load_detector("haar-alt2"), SETTINGS)
+    for at in (5.0, 5.0, 4.0, 9.0):
+        search.find(drawn(), at)
+        assert search.how is How.WHOLE
+
+
+@pytest.mark.parametrize(("budget_ms", "shrinks"), [(1e-3, True), (1e4, False)])
+def test_the_budget_is_kept_by_shrinking_and_not_below_what_a_face_needs(budget_ms: float, shrinks: bool) -> None:
+    settings = DetectionSettings(min_face_px=80, search_height_px=240, budget_ms=budget_ms)
+    search = Search(load_detector("haar-alt2"), settings)
+    heights = []
+    for n in range(12):
+        search.find(drawn(), 10.0 * n)
+        heights.append(search.height_px)
+    assert heights == sorted(heights, reverse=True)
+    assert (heights[-1] < 240) is shrinks
+    assert heights[-1] >= 240 * 20 / 40
+
+
+def test_a_face_too_small_to_be_judged_is_told_of_once_a_second() -> None:
+    search = Search(load_detector("haar-alt2"), DetectionSettings(min_face_px=120))
+    small = drawn(size=0.15)
+    assert search.find(small, 0.0) == []
+    box = search.too_far(small, 0.0)
+    assert box is not None
+    assert 40 < box.width < 120
+    assert search.find(np.ascontiguousarray(small[:, ::-1]), 0.7) == []
+    assert search.too_far(small, 0.7) is None
