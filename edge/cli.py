@@ -6,6 +6,7 @@ import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,8 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from edge.camera import Camera, Frame, open_camera
-from edge.contract.errors import ExitCode, FacelatchError, InputError, StorageError
+from edge.camera import Camera, Frame, csi, open_camera
+from edge.camera.v4l2 import nodes
+from edge.contract.errors import ExitCode, FacelatchError, InputError, PackageMissing, StorageError
 from edge.contract.modelfile import read_model
 from edge.daemon import Daemon
 from edge.enrol import enrol
@@ -181,6 +183,28 @@ def run(
     settings = _settings(config, camera, model)
     verifier = read_model(model_path(settings.model.path))
     Daemon(verifier, settings, Gallery(state_folder()), Lockout(state_folder()), Journal(sys.stdout if as_json else None)).run()
+
+
+@app.command(epilog="example: edge cameras --json")
+def cameras(as_json: AsJson = False) -> None:
+    """Lists the cameras of this machine, and why each video node that is none cannot be used."""
+    found = nodes()
+    try:
+        ribbon = csi.cameras()
+    except PackageMissing:
+        ribbon = []
+    if as_json:
+        print(json.dumps({"v4l2": [asdict(node) for node in found], "csi": ribbon}))
+        return
+    table = Table(
+        "camera.source", "what it is", "driver", "", title=f"{len(found) + len(ribbon)} video nodes and ribbon cameras"
+    )
+    for node in found:
+        source = node.path if node.problem else node.stable_path or node.usb_id or node.path
+        table.add_row(source, node.card or "?", node.driver, node.problem or "can be used")
+    for number, name in enumerate(ribbon):
+        table.add_row(f"csi:{number}", name, "libcamera", "can be used")
+    console.print(table)
 
 
 @app.command("unlock-out", epilog="example: edge unlock-out --all")

@@ -8,7 +8,7 @@ import time
 from types import FrameType
 
 from edge.action import Actor, load_action
-from edge.camera import Camera, Frame, open_camera
+from edge.camera import Camera, Frame, is_replay, open_camera
 from edge.contract.errors import ActionFailed, CameraError, CameraWedged, InputError, StorageError
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery
@@ -190,8 +190,7 @@ class Daemon:
         self._journal.tell(Event.GALLERY_LOADED, f"{len(subjects)} subjects enrolled", SUBJECTS=len(subjects))
 
     def _may_come_back(self, error: CameraError) -> bool:
-        source = self._settings.camera.source
-        return (source.isdigit() or source.startswith("/dev/")) and not isinstance(error, CameraWedged)
+        return not is_replay(self._settings.camera.source) and not isinstance(error, CameraWedged)
 
     def _rest(self, seconds: float) -> None:
         until = time.monotonic() + seconds

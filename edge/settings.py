@@ -7,7 +7,7 @@ import os
 import tomllib
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -24,11 +24,21 @@ class _Table(BaseModel):
 class CameraSettings(_Table):
     """Where frames come from."""
 
-    source: Annotated[str, Field(description="V4L2 device (best by /dev/v4l/by-id/...), video file or image folder")] = (
-        "/dev/video0"
-    )
+    source: Annotated[
+        str,
+        Field(
+            description="V4L2 device (best by /dev/v4l/by-id/...), USB vendor:product, csi:0, http:// or rtsp:// address, "
+            "video file or image folder"
+        ),
+    ] = "/dev/video0"
     width: Annotated[int, Field(ge=160, le=4096, description="pixels asked of a V4L2 device")] = 640
     height: Annotated[int, Field(ge=120, le=2160, description="pixels asked of a V4L2 device")] = 480
+    fourcc: Annotated[
+        str, Field(pattern=r"^[A-Z0-9 ]{4}$", description="format asked of a V4L2 device, such as MJPG or YUYV")
+    ] = "MJPG"
+    exposure: Annotated[int, Field(ge=0, le=1_000_000, description="in units of 100 us (V4L2) or 1 us (csi); 0: automatic")] = 0
+    rotate: Annotated[Literal[0, 90, 180, 270], Field(description="degrees clockwise that frames are turned by")] = 0
+    mirror: Annotated[bool, Field(description="left and right changed, after the turn")] = False
     max_age_s: Annotated[float, Field(gt=0, le=5, description="a frame older than this is never judged")] = 0.5
     stall_s: Annotated[float, Field(ge=1, le=60, description="without a frame for so long a camera is opened again")] = 12.0
 

@@ -6,14 +6,16 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from edge import camera as module
-from edge.camera import Camera, Device, Frame, open_camera
+from edge.camera import Camera, Frame, csi, is_replay, live, open_camera, v4l2
+from edge.camera.live import Live
+from edge.camera.stream import without_password
 from edge.contract.errors import CameraError, CameraWedged
 from edge.settings import CameraSettings
 from tests.conftest import ADA
@@ -87,11 +89,11 @@ class Driver:
 
 def device(
     monkeypatch: pytest.MonkeyPatch, script: Callable[[], tuple[bool, np.ndarray | None]], **changes: object
-) -> tuple[Device, Driver]:
+) -> tuple[Live, Driver]:
     driver = Driver(script)
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: driver)
-    monkeypatch.setattr(module, "MISSED_PAUSE_S", 0.0)
-    return Device("/dev/video0", CameraSettings.model_validate({"stall_s": 1.0, **changes})), driver
+    monkeypatch.setattr(live, "MISSED_PAUSE_S", 0.0)
+    return v4l2.open_device("/dev/video0", CameraSettings.model_validate({"stall_s": 1.0, **changes})), driver
 
 
 GOOD = np.zeros((4, 6, 3), np.uint8)
@@ -149,3 +151,180 @@ def test_a_stale_frame_is_never_given(monkeypatch: pytest.MonkeyPatch) -> None:
     camera._thread.join()
     camera._newest = Frame(GOOD, time.monotonic() - 1)
     assert next(frames) is None
+
+
+def test_frames_are_turned_and_mirrored(tmp_path: Path) -> None:
+    picture = np.zeros((4, 8, 3), np.uint8)
+    picture[0, 0] = 255  # top left
+    cv2.imwrite(str(tmp_path / "1.png"), picture)
+
+    def bright(**changes: object) -> tuple[tuple[int, ...], tuple[int, int]]:
+        (frame,) = opened(tmp_path, **changes).frames()
+        assert frame is not None
+        y, x = np.argwhere(frame.pixels[..., 0] == 255)[0]
+        return frame.pixels.shape[:2], (int(y), int(x))
+
+    assert bright() == ((4, 8), (0, 0))
+    assert bright(rotate=90) == ((8, 4), (0, 3))
+    assert bright(rotate=180) == ((4, 8), (3, 7))
+    assert bright(rotate=270) == ((8, 4), (7, 0))
+    assert bright(mirror=True) == ((4, 8), (0, 7))
+    assert bright(rotate=90, mirror=True) == ((8, 4), (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("source", "replay"),
+    [
+        ("0", False), ("/dev/v4l/by-id/usb-cam", False), ("046d:0825", False), ("csi", False), ("csi:1", False),
+        ("http://127.0.0.1/stream", False), ("rtsp://cam/1", False), ("clip.avi", True), ("faces", True),
+    ],
+)  # fmt: skip
+def test_what_is_waited_for_and_what_is_not(source: str, replay: bool) -> None:
+    assert is_replay(source) is replay
+
+
+def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[str, int]]) -> None:
+    """Video nodes as the kernel lists them; `answers` are card and capabilities, as QUERYCAP gives them."""
+    usb = tmp_path / "devices/usb1/1-1"
+    (usb / "1-1:1.0").mkdir(parents=True)
+    (usb / "idVendor").write_text("046d\n")
+    (usb / "idProduct").write_text("0825\n")
+    for name in answers:
+        (tmp_path / "class" / name).mkdir(parents=True)
+        (tmp_path / "class" / name / "device").symlink_to(usb / "1-1:1.0")
+    handles = {}
+
+    def opens(path: str, _: int) -> int:
+        name = Path(path).name
+        if answers[name][0] == "locked":
+            raise PermissionError(13, "Permission denied")
+        handle = real_open("/dev/null", os.O_RDONLY)
+        handles[handle] = name
+        return handle
+
+    real_open = os.open
+
+    def ask(handle: int, request: int, _: bytes) -> bytes:
+        assert request == 0x80685600
+        card, capabilities = answers[handles[handle]]
+        return v4l2._CAPABILITY.pack(b"uvcvideo", card.encode(), b"usb", 0, 0x80000000, capabilities)
+
+    monkeypatch.setattr(v4l2, "SYSFS", tmp_path / "class")
+    monkeypatch.setattr(
+        v4l2.os, "open", lambda path, flags: opens(path, flags) if "video" in str(path) else real_open(path, flags)
+    )
+    monkeypatch.setattr(v4l2.fcntl, "ioctl", ask)
+
+
+def test_codecs_and_metadata_nodes_are_no_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = {
+        "video10": ("codec", 0x8000),
+        "video2": ("Webcam", 0x1),
+        "video1": ("Webcam", 0x00800000),
+        "video3": ("locked", 0),
+    }
+    sysfs(tmp_path, monkeypatch, answers)
+    found = {node.path: node for node in v4l2.nodes()}
+    assert list(found) == ["/dev/video1", "/dev/video2", "/dev/video3", "/dev/video10"]
+    assert found["/dev/video2"].problem == ""
+    assert found["/dev/video2"].card == "Webcam"
+    assert found["/dev/video2"].usb_id == "046d:0825"
+    assert "metadata" in found["/dev/video1"].problem
+    assert "codec" in found["/dev/video10"].problem
+    assert "group video" in found["/dev/video3"].problem
+    assert v4l2.node_of_usb_id("046d:0825") == "/dev/video2"
+    with pytest.raises(CameraError, match="dead:beef: no such camera; plugged in: 046d:0825"):
+        v4l2.node_of_usb_id("dead:beef")
+
+
+class Ribbon:
+    """picamera2, as far as it is used: its API, a camera that gives grey squares, and what was asked of it."""
+
+    def __init__(self, broken: bool = False) -> None:
+        self.asked: dict[str, object] = {}
+        outer = self
+
+        class Picamera2:
+            @staticmethod
+            def global_camera_info() -> list[dict[str, str]]:
+                return [{"Model": "imx708"}]
+
+            def __init__(self, number: int) -> None:
+                if broken:
+                    raise RuntimeError("Failed to acquire camera: Device or resource busy")
+
+            def create_video_configuration(self, **given: object) -> dict[str, object]:
+                outer.asked |= given
+                return given
+
+            def configure(self, _: object) -> None: ...
+
+            def start(self) -> None:
+                outer.asked["started"] = True
+
+            def capture_array(self, name: str) -> np.ndarray:
+                assert name == "main"
+                time.sleep(0.01)
+                return GOOD
+
+            def stop(self) -> None: ...
+
+            def close(self) -> None:
+                outer.asked["closed"] = True
+
+        self.Picamera2 = Picamera2
+
+
+def test_a_ribbon_camera_gives_frames_and_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    ribbon = Ribbon()
+    monkeypatch.setattr(csi, "_library", lambda: ribbon)
+    camera = opened("csi:0", exposure=8000)
+    assert next(frame for frame in camera.frames() if frame is not None).pixels.shape == GOOD.shape
+    camera.close()
+    assert ribbon.asked["main"] == {"size": (640, 480), "format": "RGB888"}
+    assert ribbon.asked["controls"] == {"AeEnable": False, "ExposureTime": 8000}
+    assert ribbon.asked["closed"]
+    assert csi.cameras() == ["imx708"]
+    with pytest.raises(CameraError, match="csi:3: no such camera; libcamera knows of 1"):
+        opened("csi:3")
+    monkeypatch.setattr(csi, "_library", lambda: Ribbon(broken=True))
+    with pytest.raises(CameraError, match="resource busy; is it in use"):
+        opened("csi")
+
+
+def test_an_address_gives_frames_and_keeps_its_password(tmp_path: Path) -> None:
+    """MJPEG over loopback, as cheap cameras give it; and nothing there at all."""
+    good, jpeg = cv2.imencode(".jpg", np.full((48, 64, 3), 99, np.uint8))
+    assert good
+
+    class Stream(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+            self.end_headers()
+            for _ in range(100):
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                try:
+                    self.wfile.write(head.encode() + jpeg.tobytes() + b"\r\n")
+                except OSError:
+                    return
+                time.sleep(0.02)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Stream)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        camera = opened(f"http://ada:secret@127.0.0.1:{server.server_port}/stream.mjpg", max_age_s=5.0)
+        assert camera.live
+        assert "secret" not in camera.name
+        frame = next(frame for frame in camera.frames() if frame is not None)
+        assert frame.pixels.shape == (48, 64, 3)
+        camera.close()
+    finally:
+        server.shutdown()
+        server.server_close()
+    with pytest.raises(CameraError, match="no stream") as caught:
+        opened(f"http://ada:secret@127.0.0.1:{server.server_port}/stream.mjpg", stall_s=2.0)
+    assert "secret" not in str(caught.value)
+    assert without_password("rtsp://a:b@cam:554/1") == "rtsp://cam:554/1"

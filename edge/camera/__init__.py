@@ -1,0 +1,94 @@
+"""Where frames come from. `open_camera` is the way in; the sources are modules of their own. Judges nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.camera.csi import open_csi
+from edge.camera.frame import Camera, Frame
+from edge.camera.replay import Folder, Video
+from edge.camera.stream import open_stream
+from edge.camera.v4l2 import USB_ID, node_of_usb_id, open_device
+from edge.contract.errors import CameraError
+from edge.settings import CameraSettings
+
+__all__ = ["Camera", "Frame", "is_replay", "open_camera"]
+
+_ADDRESS = re.compile(r"(https?|rtsps?)://.+")
+_CSI = re.compile(r"csi(?::(\d))?")
+_TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
+
+
+def open_camera(settings: CameraSettings) -> Camera:
+    """Opens `settings.source`, turned and mirrored as the settings say.
+
+    Raises:
+        CameraError: it is missing, not ours to read, in use, or neither a device nor pictures.
+        PackageMissing: it needs picamera2, which is not installed.
+    """
+    camera = _open(settings)
+    return Turned(camera, settings) if settings.rotate or settings.mirror else camera
+
+
+def is_replay(source: str) -> bool:
+    """Whether a source is recorded: what breaks in it is not going to mend itself."""
+    return not (source.isdigit() or source.startswith("/dev/") or any(p.fullmatch(source) for p in (_ADDRESS, _CSI, USB_ID)))
+
+
+class Turned:
+    """A camera that hangs on its side or before a mirror."""
+
+    def __init__(self, camera: Camera, settings: CameraSettings) -> None:
+        self.name, self.live = camera.name, camera.live
+        self._camera, self._settings = camera, settings
+
+    def frames(self) -> Iterator[Frame | None]:
+        """See `Camera.frames`."""
+        for frame in self._camera.frames():
+            if frame is None:
+                yield None
+                continue
+            pixels = frame.pixels
+            if self._settings.rotate:
+                pixels = cv2.rotate(pixels, _TURNS[self._settings.rotate]).astype(np.uint8, copy=False)
+            if self._settings.mirror:
+                pixels = cv2.flip(pixels, 1).astype(np.uint8, copy=False)
+            yield Frame(pixels, frame.at)
+
+    def close(self) -> None:
+        """See `Camera.close`."""
+        self._camera.close()
+
+
+def _open(settings: CameraSettings) -> Camera:
+    source = f"/dev/video{settings.source}" if re.fullmatch(r"\d{1,3}", settings.source) else settings.source
+    if _ADDRESS.fullmatch(source):
+        return open_stream(source, settings)
+    if csi := _CSI.fullmatch(source):
+        return open_csi(int(csi[1] or 0), settings)
+    if USB_ID.fullmatch(source):
+        source = node_of_usb_id(source)
+    path = Path(source)
+    try:
+        kind = path.stat().st_mode
+    except OSError as error:
+        raise CameraError(
+            f"{source}: cannot open the camera: {error.strerror}; see /dev/v4l/by-id for those plugged in"
+        ) from error
+    if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(kind) else 0)):
+        remedy = "add the user to the group video" if stat.S_ISCHR(kind) else "give the user read access"
+        raise CameraError(f"{source}: permission denied; {remedy}")
+    if stat.S_ISCHR(kind):
+        return open_device(source, settings)
+    if stat.S_ISDIR(kind):
+        return Folder(path)
+    if stat.S_ISREG(kind):
+        return Video(path)
+    raise CameraError(f"{source}: neither a video device nor a video file nor a folder of pictures")

@@ -1,0 +1,52 @@
+"""What a camera gives, and what every source of frames can do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+_SILENT = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """`pixels` is uint8 [h, w, 3] BGR or [h, w] grey; `at` is when it was taken, in seconds of a monotonic clock."""
+
+    pixels: NDArray[np.uint8]
+    at: float
+
+
+class Camera(Protocol):
+    """A source of frames."""
+
+    name: str
+    live: bool
+
+    def frames(self) -> Iterator[Frame | None]:
+        """The newest frame each time, each once; None where there was none for a moment. Ends with a replay.
+
+        Raises:
+            CameraError: a device was unplugged, stalls, or gives something else than pictures.
+        """
+        ...
+
+    def close(self) -> None:
+        """Releases the source.
+
+        Raises:
+            CameraWedged: the driver does not come back from a read; only the end of the process frees the device.
+        """
+        ...
+
+
+def silence_opencv() -> None:
+    """Keeps OpenCV's own log off stderr."""
+    # What goes wrong is told once, in our words, with a remedy.
+    # The call moved between 4.11 and 4.12.
+    set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
+    set_level(_SILENT)

@@ -1,0 +1,96 @@
+"""A camera that is read by a thread, for a read can block for ten seconds. Keeps the newest frame only; what is stale is never given."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.camera.frame import Frame
+from edge.contract.errors import CameraError, CameraWedged
+from edge.settings import CameraSettings
+
+# An unplugged device fails each read at once and for ever; a single failure can be a dropped buffer.
+MAX_MISSED = 15
+MISSED_PAUSE_S = 0.05
+WAIT_S = 0.25
+
+
+class Driver(Protocol):
+    """What the thread reads: blocks until there is a picture, uint8 [h, w, 3] BGR or [h, w] grey, or gives None."""
+
+    def grab(self) -> NDArray[np.uint8] | None:
+        """The next picture, None where a read failed."""
+        ...
+
+    def release(self) -> None:
+        """Gives the device back. Called by the thread that reads."""
+        ...
+
+
+class Live:
+    """See `Camera`."""
+
+    live = True
+
+    def __init__(self, name: str, driver: Driver, settings: CameraSettings) -> None:
+        self.name = name
+        self._driver, self._settings = driver, settings
+        self._fresh = threading.Condition()
+        self._newest: Frame | None = None
+        self._error: str | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
+        self._thread.start()
+
+    def frames(self) -> Iterator[Frame | None]:
+        """See `Camera.frames`."""
+        last = time.monotonic()
+        while True:
+            with self._fresh:
+                self._fresh.wait_for(lambda: self._newest is not None or self._error is not None, WAIT_S)
+                frame, self._newest, error = self._newest, None, self._error
+            if error is not None:
+                raise CameraError(error)
+            now = time.monotonic()
+            if frame is not None:
+                last = now
+                yield frame if now - frame.at <= self._settings.max_age_s else None
+            elif now - last > self._settings.stall_s:
+                raise CameraError(f"{self.name}: no frame for {self._settings.stall_s:g} s; the camera hangs")
+            else:
+                yield None
+
+    def close(self) -> None:
+        """See `Camera.close`."""
+        self._stop.set()
+        self._thread.join(self._settings.stall_s)
+        if self._thread.is_alive():
+            raise CameraWedged(f"{self.name}: the driver does not come back; plug the camera out and in")
+
+    def _read(self) -> None:
+        missed = 0
+        while not self._stop.is_set():
+            pixels = self._driver.grab()
+            if pixels is None:
+                missed += 1
+                if missed >= MAX_MISSED:
+                    self._publish(None, f"{self.name}: gives no more frames; was it unplugged?")
+                    break
+                time.sleep(MISSED_PAUSE_S)
+                continue
+            missed = 0
+            if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 2:
+                self._publish(None, f"{self.name}: gives {pixels.dtype} {pixels.shape}, no picture; choose another video node")
+                break
+            self._publish(Frame(pixels.astype(np.uint8, copy=False), time.monotonic()), None)
+        self._driver.release()
+
+    def _publish(self, frame: Frame | None, error: str | None) -> None:
+        with self._fresh:
+            self._newest, self._error = frame, error
+            self._fresh.notify_all()

@@ -1,0 +1,46 @@
+"""A camera in the network, MJPEG over HTTP or RTSP, through OpenCV."""
+
+from __future__ import annotations
+
+import re
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.camera.frame import silence_opencv
+from edge.camera.live import Live
+from edge.contract.errors import CameraError
+from edge.settings import CameraSettings
+
+
+class Capture:
+    """An OpenCV capture of an address, as `live.Driver`."""
+
+    def __init__(self, address: str, settings: CameraSettings) -> None:
+        silence_opencv()
+        # A camera that is off must not hold the daemon: both in milliseconds.
+        limit = round(settings.stall_s * 1000)
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
+        self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
+        if not self._capture.isOpened():
+            raise CameraError(f"{without_password(address)}: no stream; is the camera on, and the address right?")
+
+    def grab(self) -> NDArray[np.uint8] | None:
+        """See `live.Driver`."""
+        good, pixels = self._capture.read()
+        return pixels.astype(np.uint8, copy=False) if good else None
+
+    def release(self) -> None:
+        """See `live.Driver`."""
+        self._capture.release()
+
+
+def open_stream(address: str, settings: CameraSettings) -> Live:
+    """An address as a camera. Raises CameraError where nothing answers."""
+    return Live(without_password(address), Capture(address, settings), settings)
+
+
+def without_password(address: str) -> str:
+    """The address as it may be told: what stands before an @ is left out."""
+    return re.sub(r"(?<=://)[^/@]*@", "", address)

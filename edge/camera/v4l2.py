@@ -1,0 +1,131 @@
+"""V4L2: which nodes there are, which of them are cameras, and frames from one through OpenCV."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.camera.frame import silence_opencv
+from edge.camera.live import Live
+from edge.contract.errors import CameraError
+from edge.settings import CameraSettings
+
+SYSFS, BY_ID = Path("/sys/class/video4linux"), Path("/dev/v4l/by-id")
+USB_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
+
+# linux/videodev2.h: VIDIOC_QUERYCAP, and struct v4l2_capability.
+_QUERYCAP, _CAPABILITY = 0x80685600, struct.Struct("16s32s32sIII12x")
+_CAPTURE, _CAPTURE_PLANES, _MEMORY_TO_MEMORY, _DEVICE_CAPS = 0x1, 0x1000, 0xC000, 0x80000000
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A video node: `problem` says why it is no camera that can be used, and is empty where it is one."""
+
+    path: str
+    card: str
+    driver: str
+    stable_path: str
+    usb_id: str
+    problem: str
+
+
+def nodes() -> list[Node]:
+    """Every video node of this machine, in the order of their numbers."""
+    found = sorted(SYSFS.glob("video*"), key=lambda path: int(path.name.removeprefix("video") or 0))
+    return [_node(path) for path in found]
+
+
+def node_of_usb_id(usb_id: str) -> str:
+    """The first node of the USB device `vendor:product` that gives pictures.
+
+    Raises:
+        CameraError: there is none.
+    """
+    same = [node for node in nodes() if node.usb_id == usb_id]
+    usable = [node.path for node in same if not node.problem]
+    if not usable:
+        known = ", ".join(sorted({node.usb_id for node in nodes() if node.usb_id})) or "none"
+        told = f"; {same[0].path}: {same[0].problem}" if same else f"; plugged in: {known}"
+        raise CameraError(f"{usb_id}: no such camera{told}")
+    return usable[0]
+
+
+class Capture:
+    """An OpenCV capture of a V4L2 node, as `live.Driver`."""
+
+    def __init__(self, source: str, settings: CameraSettings) -> None:
+        silence_opencv()
+        self._capture = cv2.VideoCapture(source, cv2.CAP_V4L2)
+        if not self._capture.isOpened():
+            problem = next((node.problem for node in nodes() if node.path == source), "")
+            raise CameraError(f"{source}: cannot open; {problem or 'is it a camera, and not in use by another program?'}")
+        # Without a FOURCC some drivers hand out formats that OpenCV returns as one flat row.
+        self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*settings.fourcc))
+        self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
+        self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, settings.height)
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if settings.exposure:
+            self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, 1)  # V4L2_EXPOSURE_MANUAL
+            self._capture.set(cv2.CAP_PROP_EXPOSURE, settings.exposure)
+
+    def grab(self) -> NDArray[np.uint8] | None:
+        """See `live.Driver`."""
+        good, pixels = self._capture.read()
+        return pixels if good else None  # type: ignore[return-value] # what is no picture is found out by the reader
+
+    def release(self) -> None:
+        """See `live.Driver`."""
+        self._capture.release()
+
+
+def open_device(source: str, settings: CameraSettings) -> Live:
+    """A V4L2 node as a camera. Raises CameraError where it cannot be opened."""
+    return Live(source, Capture(source, settings), settings)
+
+
+def _node(sysfs: Path) -> Node:
+    path = f"/dev/{sysfs.name}"
+    stable = next((str(link) for link in sorted(BY_ID.glob("*")) if link.resolve() == Path(path)), "")
+    card, driver, capabilities = "", "", 0
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except PermissionError:
+        problem = "permission denied; add the user to the group video"
+    except OSError as error:
+        problem = f"cannot open: {error.strerror}"
+    else:
+        try:
+            answer = fcntl.ioctl(handle, _QUERYCAP, bytes(_CAPABILITY.size))
+            drivers, cards, _, _, whole, own = _CAPABILITY.unpack(answer)
+            driver, card = (text.split(b"\0")[0].decode(errors="replace") for text in (drivers, cards))
+            capabilities = own if whole & _DEVICE_CAPS else whole
+            problem = _problem(capabilities)
+        except OSError as error:
+            problem = f"does not answer: {error.strerror}"
+        finally:
+            os.close(handle)
+    return Node(path, card, driver, stable, _usb_id(sysfs), problem)
+
+
+def _problem(capabilities: int) -> str:
+    if capabilities & _MEMORY_TO_MEMORY:
+        return "a codec, no camera"
+    if not capabilities & (_CAPTURE | _CAPTURE_PLANES):
+        return "gives metadata or takes pictures, no camera"
+    return ""
+
+
+def _usb_id(sysfs: Path) -> str:
+    for folder in ((sysfs / "device").resolve(), *(sysfs / "device").resolve().parents):
+        if (folder / "idVendor").is_file():
+            return f"{(folder / 'idVendor').read_text().strip()}:{(folder / 'idProduct').read_text().strip()}"
+    return ""
