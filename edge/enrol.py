@@ -23,6 +23,8 @@ SPACING_S = 0.15
 CANDIDATES_PER_ANCHOR = 4
 # Of the frames that were not chosen, so many must be recognised by those that were.
 MIN_RECOGNISED = 0.5
+# Of the frames of another look of a person, so many must match a template that is there: glasses and beards leave more.
+MIN_ALIKE = 0.2
 # A candidate this unlike the others is a bad crop, or another person who stepped in.
 MAX_STRANGE = 0.25
 
@@ -47,10 +49,13 @@ def enrol(
     others: Matcher,
     settings: EnrolmentSettings,
     progressed: Progressed,
+    *,
+    known: NDArray[np.float32] | None = None,
 ) -> Enrolment:
     """Collects frames that pass the gates, and keeps the `settings.anchors` that differ most.
 
-    `others` holds the subjects already enrolled. `progressed` is called after every frame with how many candidates there
+    `others` holds the subjects already enrolled, `known`, float32 [n, D], templates that the subject has already: another look
+    of a person must still be that person. `progressed` is called after every frame with how many candidates there
     are, how many are wanted, and why the frame was refused, if it was.
 
     Raises:
@@ -60,6 +65,8 @@ def enrol(
     """
     candidates = _collect(line, frames, settings, progressed)
     _refuse_duplicate(candidates, others, threshold)
+    if known is not None:
+        _refuse_stranger(head, candidates, known, threshold)
     typical = _without_strangers(head, candidates, threshold, settings.anchors)
     chosen = _farthest(head, typical, settings.anchors)
     rest = np.delete(typical, chosen, axis=0)
@@ -113,6 +120,16 @@ def _refuse_duplicate(candidates: NDArray[np.float32], others: Matcher, threshol
     if found and found.most_common(1)[0][1] > len(candidates) / 2:
         name = found.most_common(1)[0][0]
         raise EnrolmentFailed(f"this face is enrolled already, as {name}; `edge remove {name}` first to give it another name")
+
+
+def _refuse_stranger(head: Head, candidates: NDArray[np.float32], known: NDArray[np.float32], threshold: float) -> None:
+    probes, enrolled = place(head, candidates), place(head, known)
+    alike = sum(bool((compare(head, probes[at : at + 1], enrolled) >= threshold).any()) for at in range(len(candidates)))
+    if alike < MIN_ALIKE * len(candidates):
+        raise EnrolmentFailed(
+            f"only {alike} of {len(candidates)} frames look like the person who is enrolled: nothing was added; if it is, "
+            "--replace enrols anew"
+        )
 
 
 def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: float, anchors: int) -> NDArray[np.float32]:

@@ -98,19 +98,23 @@ class Gallery:
             raise GalleryError(f"{path}: holds something else than templates of {name}; remove {name} and enrol again")
         return subject
 
+    def read_own(self, name: str, model_id: str, size: int) -> Subject:
+        """One subject whose templates a model made. Raises TemplateMismatch where another made them, else as `read` does."""
+        subject = self.read(name)
+        if subject.model_id != model_id or subject.templates.shape[1] != size:
+            raise TemplateMismatch(
+                f"{self._path(name)}: templates of {name} were made by model {subject.model_id[:12]}, "
+                f"in use is {model_id[:12]}; enrol {name} again"
+            )
+        return subject
+
     def read_for(self, model_id: str, size: int) -> tuple[list[Subject], list[GalleryError | StorageError]]:
         """The subjects that can be matched with a model, and an error for each that cannot."""
         subjects: list[Subject] = []
         refused: list[GalleryError | StorageError] = []
         for name in self.names():
             try:
-                subject = self.read(name)
-                if subject.model_id != model_id or subject.templates.shape[1] != size:
-                    raise TemplateMismatch(
-                        f"{self._path(name)}: templates of {name} were made by model {subject.model_id[:12]}, "
-                        f"in use is {model_id[:12]}; enrol {name} again"
-                    )
-                subjects.append(subject)
+                subjects.append(self.read_own(name, model_id, size))
             except InputError:
                 continue  # removed since its name was read
             except (GalleryError, StorageError) as error:
@@ -146,8 +150,8 @@ class Gallery:
                     temporary.unlink()
                 raise StorageError(f"{path}: cannot write: {error.strerror or error}; the gallery is as it was") from error
 
-    def remove(self, name: str) -> None:
-        """Takes a subject out, readable or not.
+    def remove(self, name: str, *, overwrite: bool = False) -> None:
+        """Takes a subject out, readable or not; with `overwrite` its blocks are written over first, as far as the disk does that.
 
         Raises:
             InputError: nobody of this name is enrolled.
@@ -158,6 +162,11 @@ class Gallery:
             try:
                 # What a killed enrolment left behind holds a face too.
                 path.with_name(f".{path.name}.new").unlink(missing_ok=True)
+                if overwrite:
+                    with path.open("r+b") as file:
+                        file.write(bytes(path.stat().st_size))
+                        file.flush()
+                        os.fsync(file.fileno())
                 path.unlink()
                 self._sync_folder()
             except FileNotFoundError:

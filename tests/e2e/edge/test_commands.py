@@ -251,7 +251,8 @@ def test_nothing_of_the_device_needs_tensorflow(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("raised", "code"), [("RuntimeError('boom')", 70), ("KeyboardInterrupt()", 130)])
 def test_a_crash_is_not_taken_for_a_denial(tmp_path: Path, raised: str, code: int) -> None:
-    broken = f"import sys, edge.cli\ndef boom(*_):\n    raise {raised}\nedge.cli.read_model = boom\nimport facelatch\nfacelatch.edge_main()"
+    broken = f"import edge.cli.judging as module\ndef boom(*_):\n    raise {raised}\nmodule.read_model = boom\n"
+    broken += "import facelatch\nfacelatch.edge_main()"
     words = [sys.executable, "-c", broken, "verify", "--camera", "x", "--model", str(MODEL)]
     done = subprocess.run(
         words, env=os.environ | {"STATE_DIRECTORY": str(tmp_path)}, capture_output=True, text=True, check=False
@@ -323,3 +324,45 @@ def test_the_policys_rates_are_shown_with_the_settings(device: Device) -> None:
     text = device.run("config", "show").stdout
     assert "# FAR of one attempt" in text
     assert json.loads(device.run("config", "show", "--json").stdout)["expected"]["FRR of one attempt"]
+
+
+def test_another_look_is_added_to_the_same_person_alone(device: Device, clip: Clip) -> None:
+    missing = device.run("enroll", "ada", "--add", "--camera", clip(ADA, 1))
+    assert missing.returncode == 3
+    assert "ada: not enrolled" in missing.stderr
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    more = json.loads(device.run("enroll", "ada", "--add", "--camera", clip(ADA, 2), "--json").stdout)
+    assert more["templates"] == 16
+    stranger = device.run("enroll", "ada", "--add", "--camera", clip(EVE, 1))
+    assert stranger.returncode == 8
+    assert "nothing was added" in stranger.stderr
+    assert json.loads(device.run("list", "--json").stdout)["subjects"][0]["templates"] == 16
+
+
+def test_a_person_gets_what_is_kept_and_is_taken_out(device: Device, clip: Clip) -> None:
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    out = device.home / "ada.json"
+    assert device.run("takeout", "ada", "--out", out).returncode == 0
+    told = json.loads(out.read_text())
+    assert out.stat().st_mode & 0o777 == 0o600
+    assert len(told["templates"]) == 8
+    assert told["failures_since_the_last_accept"] == 0
+    again = device.run("takeout", "ada", "--out", out)
+    assert again.returncode == 9
+    assert "not there yet" in again.stderr
+    done = device.run("remove", "ada", "--purge")
+    assert done.returncode == 0
+    assert "FACELATCH_SUBJECT=ada" in done.stdout
+    assert device.names() == []
+
+
+def test_a_new_model_says_who_must_come_again(device: Device, clip: Clip) -> None:
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    words = ("--config", device.home / "edge.toml", "--json")
+    same = device.run("migrate", "--model", MODEL, *words)
+    assert same.returncode == 0
+    assert json.loads(same.stdout)["ready"] == ["ada"]
+    other = device.run("migrate", "--model", "accurate", *words)
+    assert other.returncode == 6
+    assert "enrol ada again" in json.loads(other.stdout)["again"][0]
+    assert device.names() == ["ada"]

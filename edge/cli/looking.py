@@ -1,0 +1,157 @@
+"""What there is and what was: cameras, events, models, settings."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+
+from edge.camera import csi
+from edge.camera.v4l2 import nodes
+from edge.cli.shared import AsJson, Config, app, console
+from edge.contract.errors import FacelatchError, InputError, PackageMissing
+from edge.contract.modelfile import read_model
+from edge.events import rows, statistics
+from edge.models import model_path
+from edge.rates import Bounds, far, far_until_disabled, frr
+from edge.settings import Settings, as_toml, load_settings
+from edge.systemd import journal_entries
+
+models = typer.Typer(help="Look into a model file.", no_args_is_help=True)
+configuration = typer.Typer(help="The settings in force.", no_args_is_help=True)
+app.add_typer(models, name="model")
+app.add_typer(configuration, name="config")
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@app.command(epilog="example: edge cameras --json")
+def cameras(as_json: AsJson = False) -> None:
+    """Lists the cameras of this machine, and why each video node that is none cannot be used."""
+    found = nodes()
+    try:
+        ribbon = csi.cameras()
+    except PackageMissing:
+        ribbon = []
+    if as_json:
+        print(json.dumps({"v4l2": [asdict(node) for node in found], "csi": ribbon}))
+        return
+    table = Table(
+        "camera.source", "what it is", "driver", "", title=f"{len(found) + len(ribbon)} video nodes and ribbon cameras"
+    )
+    for node in found:
+        source = node.path if node.problem else node.stable_path or node.usb_id or node.path
+        table.add_row(source, node.card or "?", node.driver, node.problem or "can be used")
+    for number, name in enumerate(ribbon):
+        table.add_row(f"csi:{number}", name, "libcamera", "can be used")
+    console.print(table)
+
+
+@app.command(epilog="example: edge events --since 2h --stats")
+def events(
+    since: Annotated[str, typer.Option(help="How far back: 30m, 2h, 7d, or all.")] = "1d",
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
+    stats: Annotated[
+        bool, typer.Option("--stats", help="Counts, reasons by day and percentiles instead of a line an event.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Shows what facelatch told the journal. With --json one object a line, or one of all figures."""
+    begin = None if since == "all" else datetime.now().astimezone() - _span(since)
+    found = rows(journal_entries(begin, follow=follow and not stats))
+    if stats:
+        figures = statistics(found)
+        print(json.dumps(figures)) if as_json else _tell_statistics(figures)
+        return
+    for row in found:
+        if as_json:
+            print(json.dumps(row.to_json()), flush=True)
+            continue
+        shown = " ".join(f"{key}={value}" for key, value in row.fields.items() if key not in ("model_id", "operating_point"))
+        console.print(f"{row.at:%Y-%m-%d %H:%M:%S}  {row.event:<16} {row.message}  [{shown}]", markup=False, highlight=False)
+
+
+def _span(text: str) -> timedelta:
+    number, unit = text[:-1], text[-1:]
+    if not number.isdigit() or unit not in _UNITS:
+        raise InputError(f"--since {text!r}: expected a number with m, h or d, such as 2h, or all")
+    return timedelta(**{_UNITS[unit]: int(number)})
+
+
+def _tell_statistics(figures: dict[str, Any]) -> None:
+    table = Table("event", "count", title="events")
+    for event, count in figures["events"].items():
+        table.add_row(event, str(count))
+    console.print(table)
+    told = sorted({key for counted in figures["days"].values() for key in counted})
+    table = Table("day", *told, title="decisions by day")
+    for day, counted in figures["days"].items():
+        table.add_row(day, *(str(counted.get(key, 0)) for key in told))
+    console.print(table)
+    for key, what in (("cost_ms", "milliseconds of a decision's last frame"), ("frames", "frames to a decision")):
+        if figures[key]:
+            console.print(", ".join(f"{name} {value:g}" for name, value in figures[key].items()) + f": {what}")
+
+
+@models.command("show", epilog="example: edge model show model.tflite")
+def show_model(
+    file: Annotated[Path, typer.Argument(help="A model file, or the name of one that comes along.")], as_json: AsJson = False
+) -> None:
+    """Verifies a model file and shows what it carries."""
+    verifier = read_model(model_path(str(file)))
+    if as_json:
+        print(json.dumps(verifier.record))
+        return
+    console.print(f"{file}: model {verifier.name}, {verifier.model_id[:12]}, {len(verifier.tower.flatbuffer)} bytes of network")
+    console.print(
+        f"chip {verifier.chip.side_px} px ({verifier.chip.detector}), {'aligned, ' if verifier.aligner else ''}"
+        f"input {verifier.tower.input.dtype}, output {verifier.tower.output.dtype} [{verifier.head.size}], cohort of {len(verifier.cohort)}"
+    )
+    table = Table("operating point", "threshold", "FMR (95 %)", "FNMR (95 %)", "impostor", "genuine")
+    for point in verifier.operating_points:
+        table.add_row(
+            point.name,
+            f"{point.threshold:.6f}",
+            f"{point.fmr:.2g} ({point.fmr_interval[0]:.2g}-{point.fmr_interval[1]:.2g})",
+            f"{point.fnmr:.2%} ({point.fnmr_interval[0]:.2%}-{point.fnmr_interval[1]:.2%})",
+            str(point.impostor_trials),
+            str(point.genuine_trials),
+        )
+    console.print(table)
+
+
+@configuration.command("show", epilog="example: edge config show > edge.toml")
+def show_config(config: Config = None, as_json: AsJson = False) -> None:
+    """Prints every setting in force with its meaning, as TOML."""
+    settings = load_settings(config)
+    if as_json:
+        print(json.dumps(settings.model_dump(mode="json") | {"expected": _expected(settings)}))
+        return
+    print(as_toml(settings))
+    for key, value in _expected(settings).items():
+        print(f"# {key}: {value}")
+
+
+def _expected(settings: Settings) -> dict[str, str]:
+    """What the policy makes of the model's rates, in words; why not, where the model cannot be read."""
+    try:
+        point = read_model(model_path(settings.model.path)).operating_point(
+            settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate
+        )
+    except FacelatchError as error:
+        return {"expected rates": f"unknown: {error}"}
+    wrong, missed, tried = far(point, settings.policy), frr(point, settings.policy), far_until_disabled(point, settings.policy)
+    k_of_n = f"{settings.policy.matches} of {settings.policy.frames} frames at {point.name}"
+
+    def told(bounds: Bounds) -> str:
+        return f"{bounds.independent:.2g} if frames are independent, {bounds.alike:.2g} if all are alike"
+
+    return {
+        "FAR of one attempt, one subject enrolled": f"{told(wrong)} ({k_of_n}, FMR {point.fmr:.2g} of {point.impostor_trials})",
+        "FRR of one attempt": f"{told(missed)} (FNMR {point.fnmr:.2g} of {point.genuine_trials})",
+        "FAR until disabled": f"{told(tried)} ({settings.policy.disable_failures} attempts)",
+    }

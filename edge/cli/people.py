@@ -1,0 +1,186 @@
+"""Who is enrolled: enroll, list, remove, takeout, migrate."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+
+from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, Name, app, console, frames_of, settings_of
+from edge.contract.errors import ExitCode, InputError, StorageError
+from edge.contract.modelfile import read_model
+from edge.enrol import enrol
+from edge.gallery import Gallery, check_name, new_subject
+from edge.journal import Event, Journal
+from edge.line import Line
+from edge.lockout import Lockout
+from edge.matcher import Matcher
+from edge.models import model_path
+from edge.quality import Refusal
+from edge.reasons import ADVICE
+from edge.settings import state_folder
+
+
+@app.command("enroll", epilog="example: edge enroll ada --camera /dev/video0")
+def enroll(
+    name: Name,
+    camera: CameraOption = None,
+    model: ModelOption = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Enrol anew who is enrolled already.")] = False,
+    add: Annotated[bool, typer.Option("--add", help="More templates of who is enrolled: with glasses, with a beard.")] = False,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Enrols the person in front of the camera. Keeps templates, no picture."""
+    settings = settings_of(config, camera, model)
+    gallery = Gallery(state_folder())
+    if replace and add:
+        raise InputError("--replace and --add: one of them")
+    if check_name(name) in gallery.names() and not (replace or add):
+        raise InputError(
+            f"{name}: already enrolled; --add learns another look, --replace enrols again, `edge remove {name}` takes out"
+        )
+    verifier = read_model(model_path(settings.model.path))
+    point = verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
+    before = gallery.read_own(name, verifier.model_id, verifier.head.size) if add else None
+    line = Line(verifier, settings)
+    others, _ = gallery.read_for(verifier.model_id, verifier.head.size)
+    matcher = Matcher(verifier.head, [subject for subject in others if subject.name != name])
+    with frames_of(settings) as frames, _guide(f"enrolling {name}: look into the camera, turn your head slowly") as progressed:
+        enrolment = enrol(
+            line,
+            verifier.head,
+            point.threshold,
+            frames,
+            matcher,
+            settings.enrolment,
+            progressed,
+            known=None if before is None else before.templates,
+        )
+    templates = enrolment.templates if before is None else np.concatenate([before.templates, enrolment.templates])
+    gallery.write(new_subject(name, verifier.model_id, templates), replace=replace or add)
+    count = len(templates)
+    Journal().tell(Event.ENROLLED, f"enrolled {name}", SUBJECT=name, FRAMES=count, MODEL_ID=verifier.model_id)
+    if as_json:
+        told = {"subject": name, "templates": count, "recognised": enrolment.recognised, "checked": enrolment.checked}
+        print(json.dumps(told | {"model_id": verifier.model_id}))
+        return
+    console.print(
+        f"enrolled {name} with {count} templates; of {enrolment.checked} further frames "
+        f"{enrolment.recognised} were recognised at {point.name}"
+    )
+
+
+@app.command("list", epilog="example: edge list --json")
+def list_subjects(as_json: AsJson = False) -> None:
+    """Lists who is enrolled, readable or not."""
+    gallery = Gallery(state_folder())
+    subjects: list[dict[str, Any]] = []
+    for name in gallery.names():
+        try:
+            subject = gallery.read(name)
+        except (InputError, StorageError, ValueError) as error:
+            subjects.append({"subject": name, "error": str(error)})
+            continue
+        created = datetime.fromtimestamp(subject.created).astimezone().isoformat()
+        subjects.append(
+            {"subject": name, "templates": len(subject.templates), "enrolled": created, "model_id": subject.model_id}
+        )
+    if as_json:
+        print(json.dumps({"subjects": subjects}))
+        return
+    table = Table("subject", "templates", "enrolled", "model", title=f"{gallery.folder}: {len(subjects)} enrolled")
+    for entry in subjects:
+        if "error" in entry:
+            table.add_row(entry["subject"], "-", entry["error"], "-")
+        else:
+            table.add_row(entry["subject"], str(entry["templates"]), entry["enrolled"][:16], entry["model_id"][:12])
+    console.print(table)
+
+
+@app.command(epilog="example: edge remove ada")
+def remove(
+    name: Name,
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Write over the templates first; says what else knows the name.")
+    ] = False,
+) -> None:
+    """Removes a subject's templates; a running daemon takes it over within a second."""
+    Gallery(state_folder()).remove(check_name(name), overwrite=purge)
+    Lockout(state_folder()).clear(name)
+    Journal().tell(Event.REMOVED, f"removed {name}", SUBJECT=name)
+    console.print(f"removed {name}")
+    if purge:
+        console.print(
+            f"the journal still has the name in its entries, until it is rotated away: `journalctl -t facelatch FACELATCH_SUBJECT={name}`, "
+            "`journalctl --vacuum-time=`. A flash card may keep old blocks: only an encrypted disk keeps those from being read"
+        )
+
+
+@app.command(epilog="example: edge takeout ada --out ada.json")
+def takeout(
+    name: Name, out: Annotated[Path, typer.Option("--out", "-o", help="The file to write, readable by its owner alone.")]
+) -> None:
+    """Writes everything that is kept of a person into a file of JSON: what she or he may ask for."""
+    subject = Gallery(state_folder()).read(check_name(name))
+    failures = Lockout(state_folder()).everyone().get(name, 0)
+    record = {
+        "subject": subject.name,
+        "enrolled": datetime.fromtimestamp(subject.created).astimezone().isoformat(),
+        "model_id": subject.model_id,
+        "failures_since_the_last_accept": failures,
+        "templates": subject.templates.tolist(),
+        "what_templates_are": "numbers that a neural network made of pictures of the face; the pictures were not kept",
+    }
+    try:
+        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(record, file, indent=1)
+            file.write("\n")
+    except OSError as error:
+        raise StorageError(f"{out}: cannot write: {error.strerror}; name a file that is not there yet") from error
+    console.print(f"{out}: {len(subject.templates)} templates of {name}; events with the name are in `edge events --since all`")
+
+
+@app.command(epilog="example: edge migrate --model new.tflite")
+def migrate(model: ModelOption = None, config: Config = None, as_json: AsJson = False) -> None:
+    """Says who must be enrolled again before a model can be used. Changes nothing. Exit code 0: nobody; 6: somebody."""
+    settings = settings_of(config, None, model)
+    verifier = read_model(model_path(settings.model.path))
+    subjects, refused = Gallery(state_folder()).read_for(verifier.model_id, verifier.head.size)
+    if as_json:
+        ready = [subject.name for subject in subjects]
+        print(json.dumps({"model_id": verifier.model_id, "ready": ready, "again": [str(error) for error in refused]}))
+    else:
+        console.print(
+            f"{verifier.name}, {verifier.model_id[:12]}: {len(subjects)} can be recognised, {len(refused)} must come again"
+        )
+        for error in refused:
+            console.print(f"  {error}")
+        if refused:
+            console.print(
+                "their templates stay as they are: `edge enroll NAME --replace` makes new ones, another model's are never used"
+            )
+    raise typer.Exit(ExitCode.GALLERY if refused else ExitCode.OK)
+
+
+@contextmanager
+def _guide(title: str) -> Iterator[Any]:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[hint]}"))
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task(title, total=None, hint="")
+
+        def progressed(done: int, wanted: int, refusal: Refusal | None) -> None:
+            hint = "" if refusal is None else f"{ADVICE[refusal.reason]} ({refusal.measured:.0f} of {refusal.wanted:.0f})"
+            bar.update(task, completed=done, total=wanted, hint=hint)
+
+        yield progressed

@@ -1,0 +1,41 @@
+"""What all commands share: the application, options that several take, settings with an option in their place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from edge.camera import Camera, Frame, open_camera
+from edge.settings import Settings, load_settings
+
+app = typer.Typer(help="Face unlock on the device.", no_args_is_help=True, pretty_exceptions_enable=False)
+console = Console(soft_wrap=True)
+
+Config = Annotated[Path | None, typer.Option("--config", help="Settings file; /etc/facelatch/edge.toml where not given.")]
+CameraOption = Annotated[str | None, typer.Option("--camera", help="A V4L2 device, a video file or an image folder.")]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="Model file; the settings' where not given.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
+Name = Annotated[str, typer.Argument(help="The subject: a-z, 0-9, '_', '.', '-', at most 32.")]
+
+
+def settings_of(config: Path | None, camera: str | None, model: Path | None) -> Settings:
+    settings = load_settings(config)
+    if camera is not None:
+        settings = settings.model_copy(update={"camera": settings.camera.model_copy(update={"source": camera})})
+    if model is not None:
+        settings = settings.model_copy(update={"model": settings.model.model_copy(update={"path": str(model)})})
+    return settings
+
+
+@contextmanager
+def frames_of(settings: Settings) -> Iterator[Iterator[Frame | None]]:
+    camera: Camera = open_camera(settings.camera)
+    try:
+        yield camera.frames()
+    finally:
+        camera.close()
