@@ -18,7 +18,7 @@ from edge.settings import CameraSettings, Settings
 ADA, BOB = 9_000_001, 9_000_002
 
 ROOT = Path(__file__).parents[3]
-LIMIT_BYTES = {"accurate": 6_000_000}
+LIMIT_BYTES = {"accurate": 6_000_000, "compact": 2_500_000}
 
 
 def test_the_default_comes_along() -> None:
