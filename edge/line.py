@@ -50,6 +50,8 @@ class Line:
         self.search = Search(load_detector(model.chip.detector), settings.detection)
         self._embedder = Embedder(model, threads=settings.model.threads)
         self.runtime = self._embedder.runtime
+        self.cost_ms: dict[str, float] = {}
+        self._lap_began = 0.0
 
     def judge(self, frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
         """One frame from its pixels to a decision."""
@@ -59,14 +61,17 @@ class Line:
             outcome: Match | Reason = face.reason
         else:
             outcome = matcher.match(face.embedding, threshold)
+            self._lap("match")
         decision = policy.observe(outcome, frame.at)
         cost_ms = (time.perf_counter() - began) * 1000
         return Judged(outcome, decision, face if isinstance(face, Refusal) else None, cost_ms)
 
     def look(self, frame: Frame) -> Face | Refusal:
-        """The face of a frame as the network sees it, or why there is none."""
+        """The face of a frame as the network sees it, or why there is none. `cost_ms` then holds what each stage took."""
+        self.cost_ms, self._lap_began = {}, time.perf_counter()
         grey = to_grey(frame.pixels)
         boxes = self.search.find(grey, frame.at)
+        self._lap("search")
         boxes = [box for box in boxes if box.width >= BYSTANDER * boxes[0].width]
         if not boxes:
             small = self.search.too_far(grey, frame.at)
@@ -78,4 +83,15 @@ class Line:
         if boxes[0].width > widest:
             return Refusal(Reason.TOO_NEAR, boxes[0].width, widest)
         chip = cut_chip(as_source(frame.pixels, self._spec), boxes[0], self._spec)
-        return check_quality(to_grey(face_part(chip, self._spec)), self._settings.quality) or Face(self._embedder.embed(chip))
+        refusal = check_quality(to_grey(face_part(chip, self._spec)), self._settings.quality)
+        self._lap("chip and quality")
+        if refusal:
+            return refusal
+        face = Face(self._embedder.embed(chip))
+        self._lap("embed")
+        return face
+
+    def _lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.cost_ms[stage] = (now - self._lap_began) * 1000
+        self._lap_began = now

@@ -46,9 +46,9 @@ class CameraSettings(_Table):
 class ModelSettings(_Table):
     """The verifier."""
 
-    path: Annotated[str, Field(description="accurate or compact, which come along, or a file made by `python -m export tflite`")] = (
-        DEFAULT
-    )
+    path: Annotated[
+        str, Field(description="accurate or compact, which come along, or a file made by `python -m export tflite`")
+    ] = DEFAULT
     threads: Annotated[int, Field(ge=1, le=16, description="threads of the interpreter")] = 1
 
 

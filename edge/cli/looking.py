@@ -1,4 +1,4 @@
-"""What there is and what was: cameras, events, models, settings."""
+"""What there is and what was: cameras, bench, events, models, settings."""
 
 from __future__ import annotations
 
@@ -9,17 +9,23 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
+from edge.bench import WARM_UP, measure
 from edge.camera import csi
 from edge.camera.v4l2 import nodes
-from edge.cli.shared import AsJson, Config, app, console
+from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, console, frames_of, settings_of
 from edge.contract.errors import FacelatchError, InputError, PackageMissing
 from edge.contract.modelfile import read_model
 from edge.events import rows, statistics
+from edge.gallery import Gallery
+from edge.line import Line
+from edge.matcher import Matcher
 from edge.models import model_path
 from edge.rates import Bounds, far, far_until_disabled, frr
-from edge.settings import Settings, as_toml, load_settings
+from edge.settings import Settings, as_toml, load_settings, state_folder
 from edge.systemd import journal_entries
 
 models = typer.Typer(help="Look into a model file.", no_args_is_help=True)
@@ -49,6 +55,36 @@ def cameras(as_json: AsJson = False) -> None:
     for number, name in enumerate(ribbon):
         table.add_row(f"csi:{number}", name, "libcamera", "can be used")
     console.print(table)
+
+
+@app.command(epilog="example: edge bench --camera /dev/video0")
+def bench(
+    camera: CameraOption = None,
+    model: ModelOption = None,
+    frames: Annotated[int, typer.Option(min=1, max=10000, help="So many frames are measured.")] = 100,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measures what a frame costs on this machine, stage by stage, and says what to change. Grants nothing."""
+    settings = settings_of(config, camera, model)
+    verifier = read_model(model_path(settings.model.path))
+    point = verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
+    subjects, _ = Gallery(state_folder()).read_for(verifier.model_id, verifier.head.size)
+    line, matcher = Line(verifier, settings), Matcher(verifier.head, subjects)
+    with frames_of(settings) as source, Progress(console=Console(stderr=True)) as bar:
+        costs = measure(line, matcher, point.threshold, bar.track(source, total=frames + WARM_UP), settings, frames)
+    if as_json:
+        print(json.dumps(asdict(costs)))
+        return
+    table = Table("stage", "frames", "p50", "p95", "", title=f"{costs.frames} frames with {verifier.name}, {line.runtime}")
+    for stage in (*costs.stages, costs.frame):
+        length = round(40 * stage.p50_ms / max(costs.frame.p50_ms, 1e-9))
+        table.add_row(stage.name, str(stage.count), f"{stage.p50_ms:.2f} ms", f"{stage.p95_ms:.2f} ms", "█" * length)
+    console.print(table)
+    console.print("frames ended with " + ", ".join(f"{what} {count}" for what, count in costs.outcomes.items()))
+    console.print("searched: " + ", ".join(f"{how} {count}" for how, count in costs.searched.items()))
+    for advice in costs.advice or ("nothing to change",):
+        console.print(advice)
 
 
 @app.command(epilog="example: edge events --since 2h --stats")

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import cv2
+import numpy as np
 import pytest
 
 from tests.conftest import ADA, BOB, EVE, MODEL, Device
@@ -366,3 +368,28 @@ def test_a_new_model_says_who_must_come_again(device: Device, clip: Clip) -> Non
     assert other.returncode == 6
     assert "enrol ada again" in json.loads(other.stdout)["again"][0]
     assert device.names() == ["ada"]
+
+
+def test_bench_measures_every_stage_and_grants_nothing(device: Device, clip: Clip) -> None:
+    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    words = ("--config", device.home / "edge.toml", "--model", MODEL, "--camera", clip(ADA, 2))
+    costs = json.loads(device.run("bench", *words, "--frames", "40", "--json").stdout)
+    assert costs["frames"] == 40
+    assert [stage["name"] for stage in costs["stages"]] == ["search", "chip and quality", "embed", "match"]
+    assert all(0 < stage["p50_ms"] <= stage["p95_ms"] for stage in costs["stages"])
+    assert sum(costs["outcomes"].values()) == sum(costs["searched"].values()) == 40
+    assert costs["searched"]["near"] > costs["searched"]["whole"]
+    text = device.run("bench", *words, "--frames", "10")
+    assert text.returncode == 0
+    assert "a frame" in text.stdout
+    assert not (device.state / "lockout.json").exists()
+
+
+def test_bench_says_what_to_change(device: Device, tmp_path: Path) -> None:
+    (tmp_path / "dark").mkdir()
+    for number in range(12):
+        cv2.imwrite(str(tmp_path / f"dark/{number:02}.png"), np.full((240, 320, 3), 8, np.uint8))
+    done = device.run("bench", "--config", device.home / "edge.toml", "--model", MODEL, "--camera", tmp_path / "dark", "--json")
+    assert "most of them no-face" in json.loads(done.stdout)["advice"][-1]
+    few = device.run("bench", "--config", device.home / "edge.toml", "--model", MODEL, "--camera", tmp_path / "none")
+    assert few.returncode == 7
