@@ -105,6 +105,7 @@ def _advice(stages: tuple[Stage, ...], frame: Stage, outcomes: Counter[str], lin
     judged = ("match", Reason.NO_MATCH.value, Reason.AMBIGUOUS.value, Reason.EMPTY_GALLERY.value)
     unusable = sum(outcomes.values()) - sum(outcomes[outcome] for outcome in judged)
     if unusable > sum(outcomes.values()) / 2:
-        most = max((reason for reason in Reason if outcomes[reason.value] and reason.value not in judged), key=lambda reason: outcomes[reason.value])
+        found = [reason for reason in Reason if outcomes[reason.value] and reason.value not in judged]
+        most = max(found, key=lambda reason: outcomes[reason.value])
         told.append(f"more than half of the frames were not judged, most of them {most.value}: {ADVICE[most]}")
     return tuple(told)

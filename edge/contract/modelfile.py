@@ -183,7 +183,7 @@ def parse_model(data: bytes, path: Path) -> ModelFile:
         raise ModelDamaged(f"{path}: {METADATA_NAME}: {type(error).__name__}: {error}; export the model again") from error
 
 
-def seal(data: bytes) -> bytes:
+def seal(data: bytes | memoryview) -> bytes:
     """The comment for a zip whose bytes up to the comment are `data`, comment length already written."""
     return SEAL_PREFIX + hashlib.sha256(data).hexdigest().encode()
 
@@ -196,7 +196,7 @@ def _open_sealed(data: bytes, path: Path) -> tuple[dict[str, bytes], int]:
             f"{path}: {kind if data else 'empty'}: no facelatch seal at its end. Make a model with "
             "`python -m export tflite --quantize RUN`, or copy it again if it was cut off"
         )
-    if comment != seal(data[:-SEAL_SIZE]):
+    if comment != seal(memoryview(data)[:-SEAL_SIZE]):
         raise ModelDamaged(f"{path}: the seal does not fit the bytes: the file is damaged or was changed; copy it again")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -259,7 +259,9 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
 
 def model_id_of(tower: bytes, aligner: bytes) -> str:
     """The identity of a model, from its flatbuffers; `aligner` is empty where there is none."""
-    return hashlib.sha256(tower + aligner).hexdigest()
+    digest = hashlib.sha256(tower)
+    digest.update(aligner)
+    return digest.hexdigest()
 
 
 def _aligner(path: Path, entry: dict[str, Any], chip: ChipSpec, members: dict[str, bytes]) -> Aligner:
