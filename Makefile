@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 DEVICE_TESTS := tests/unit/edge tests/property tests/e2e/edge
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help setup demo test test-device lint bench lock clean
+.PHONY: help setup demo test test-device lint bench arm64 lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -32,6 +32,11 @@ lint: $(READY) ## ruff, mypy, import-linter
 bench: $(READY) ## Cost of the line against a peer's, in one run
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
 	OMP_NUM_THREADS=1 $(VENV)/bin/python benchmarks/line.py
+	$(VENV)/bin/python -m benchmarks.inference
+
+arm64: $(READY) .venv-tflite-runtime/.ready ## The default model on emulated ARM processors against the recorded reference: five minutes
+	command -v qemu-aarch64 mmdebstrap >/dev/null || apt-get -qq install --no-install-recommends qemu-user mmdebstrap gcc libc6-dev >/dev/null
+	$(VENV)/bin/python -m benchmarks.arm64
 
 lock: $(READY) ## Resolve the packages anew
 	$(COMPILE) pyproject.toml --extra edge --extra trainer --extra journal --extra dev -o requirements.lock
@@ -41,7 +46,7 @@ lock: $(READY) ## Resolve the packages anew
 	$(COMPILE) --group bench -o requirements-bench.lock
 
 clean: ## Remove what these targets made; runs/ and data/ stay
-	rm -rf .venv .venv-edge .venv-tflite-runtime demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .arm64 .venv .venv-edge .venv-tflite-runtime demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
 $(READY): requirements.lock pyproject.toml
 	deploy/setup-host.sh $(PYTHON)

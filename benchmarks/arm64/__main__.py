@@ -31,6 +31,7 @@ from trainer.synth.clip import draw_clip
 from trainer.synth.person import Person
 
 REFERENCE = HERE / "reference.json"
+PEER = ROOT / ".venv-tflite-runtime/bin/python"
 PEOPLE, EACH = 8, 3
 # Of instructions and memory, against the reference: beyond it something was changed, not measured differently.
 TOLERANCE = 0.01
@@ -75,13 +76,14 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pixels, out = Path(folder) / "chips.npy", Path(folder) / "out.npz"
         np.save(pixels, chips)
-        subprocess.run([sys.executable, "-m", "edge.embed", str(given.model), str(pixels), str(out)], check=True, cwd=ROOT)
-        here = _read(out)
+        # Like with like: each runtime against itself on this machine, where it is installed.
+        here = {"ai-edge-litert": _embed_here(Path(sys.executable), given.model, pixels, out)}
+        here["tflite-runtime"] = _embed_here(PEER, given.model, pixels, out) if PEER.exists() else here["ai-edge-litert"]
         runs = [(runtime, processor) for runtime in WHEELS for processor in PROCESSORS]
         for runtime, processor in track(runs, "emulating", console=Console(stderr=True)):
             machine.run(runtime, processor, ["-m", "edge.embed", given.model.resolve(), pixels, out])
             there = _read(out)
-            found["runs"][f"{runtime}, {processor.name}"] = _apart(model, here, there) | instructions(
+            found["runs"][f"{runtime}, {processor.name}"] = _apart(model, here[runtime], there) | instructions(
                 machine, runtime, processor, given.model.resolve()
             )
     if given.record:
@@ -95,7 +97,8 @@ def main() -> None:
         table = Table(
             "runtime, processor", "largest difference", "logit", "million instructions a face", "peak MiB", "of it libraries"
         )
-        table.title = f"{model.name}, {output.dtype}: arm64 against {here['told']['runtime']} on {here['told']['machine']}"
+        against = " and ".join(sorted({side["told"]["runtime"] for side in here.values()}))
+        table.title = f"{model.name}, {output.dtype}: arm64 against {against} on {here['ai-edge-litert']['told']['machine']}"
         for name, run in found["runs"].items():
             table.add_row(
                 name,
@@ -108,6 +111,11 @@ def main() -> None:
         Console().print(table)
         print("\n".join(changed) or "as in the reference")
     sys.exit(1 if changed else 0)
+
+
+def _embed_here(python: Path, model: Path, pixels: Path, out: Path) -> dict[str, Any]:
+    subprocess.run([python, "-m", "edge.embed", model.resolve(), pixels, out], check=True, cwd=ROOT)
+    return _read(out)
 
 
 def _read(path: Path) -> dict[str, Any]:
