@@ -35,7 +35,7 @@ bench: $(READY) ## Cost of the line against a peer's, in one run
 	$(VENV)/bin/python -m benchmarks.inference
 
 arm64: $(READY) .venv-tflite-runtime/.ready ## The default model on emulated ARM processors against the recorded reference: five minutes
-	command -v qemu-aarch64 mmdebstrap >/dev/null || apt-get -qq install --no-install-recommends qemu-user mmdebstrap gcc libc6-dev >/dev/null
+	command -v qemu-aarch64 >/dev/null && command -v mmdebstrap >/dev/null || apt-get -qq install --no-install-recommends qemu-user mmdebstrap gcc libc6-dev >/dev/null
 	$(VENV)/bin/python -m benchmarks.arm64
 
 lock: $(READY) ## Resolve the packages anew

@@ -35,6 +35,9 @@ from edge.settings import state_folder
 def enroll(
     name: Name,
     camera: CameraOption = None,
+    pictures: Annotated[
+        Path | None, typer.Option("--from", help="A folder of pictures, or a video, instead of a camera.")
+    ] = None,
     model: ModelOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Enrol anew who is enrolled already.")] = False,
     add: Annotated[bool, typer.Option("--add", help="More templates of who is enrolled: with glasses, with a beard.")] = False,
@@ -42,7 +45,9 @@ def enroll(
     as_json: AsJson = False,
 ) -> None:
     """Enrols the person in front of the camera. Keeps templates, no picture."""
-    settings = settings_of(config, camera, model)
+    if camera and pictures:
+        raise InputError("--camera and --from: one of them")
+    settings = settings_of(config, str(pictures) if pictures else camera, model)
     gallery = Gallery(state_folder())
     if replace and add:
         raise InputError("--replace and --add: one of them")

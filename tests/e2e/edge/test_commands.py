@@ -332,7 +332,8 @@ def test_another_look_is_added_to_the_same_person_alone(device: Device, clip: Cl
     missing = device.run("enroll", "ada", "--add", "--camera", clip(ADA, 1))
     assert missing.returncode == 3
     assert "ada: not enrolled" in missing.stderr
-    assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
+    assert device.run("enroll", "ada", "--from", clip(ADA, 1)).returncode == 0
+    assert device.run("enroll", "bob", "--from", clip(BOB, 1), "--camera", "0").returncode == 3
     more = json.loads(device.run("enroll", "ada", "--add", "--camera", clip(ADA, 2), "--json").stdout)
     assert more["templates"] == 16
     stranger = device.run("enroll", "ada", "--add", "--camera", clip(EVE, 1))
