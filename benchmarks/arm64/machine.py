@@ -61,7 +61,14 @@ class Machine:
         """Runs Python with these arguments on an emulated processor and returns what it prints."""
         self._describe(processor)
         command = ["qemu-aarch64", "-cpu", processor.name, "-L", str(self._system)]
-        command += ["-E", f"PYTHONPATH={self._wheels[runtime]}:{ROOT}", "-E", "PYTHONDONTWRITEBYTECODE=1"]
+        command += [
+            "-E",
+            f"PYTHONPATH={self._wheels[runtime]}:{ROOT}",
+            "-E",
+            "PYTHONDONTWRITEBYTECODE=1",
+            "-E",
+            "PYTHONHASHSEED=0",
+        ]
         command += ["-plugin", f"{self._plugin},out={count_to}"] if count_to else []
         done = subprocess.run(
             [*command, str(self._system / "usr/bin/python3"), *map(str, arguments)], capture_output=True, text=True, check=False
