@@ -57,6 +57,21 @@ def test_limits_widen_where_the_counts_force_them(side: tuple[Side, np.ndarray])
     assert {gate.name: gate.limit for gate in gates(figures | {"genuine": 24000})}["loss of TAR at FMR 0.001"] == 0.01
 
 
+def test_what_may_be_chance_is_no_loss() -> None:
+    """Five of 470 lost and none won is 1.06 points, 0.95 of them within two standard deviations (2 sqrt(5) / 470); twenty lost is not."""
+    figures = {
+        "genuine": 470,
+        "impostor": 50_000,
+        "median_cosine": 0.999,
+        "eer_float": 0.02,
+        "eer_file": 0.02,
+        "target_fmr": 1e-3,
+    }
+    figures |= {"tar_float": 0.8, "threshold_fmr": 1e-3}
+    assert names_missed(figures | {"tar_file": 0.8 - 5 / 470, "genuine_decisions": 5}) == set()
+    assert names_missed(figures | {"tar_file": 0.8 - 20 / 470, "genuine_decisions": 20}) == {"loss of TAR at FMR 0.001"}
+
+
 def test_too_few_comparisons_have_no_operating_point_to_gate() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), 2)
