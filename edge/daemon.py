@@ -147,10 +147,11 @@ class Daemon:
             stamp = self._lockout.stamp()
             if stamp == self._lockout_stamp:
                 return
-            self._policy.restore(self._lockout.read(ANYONE, self._settings.policy.lockout_s))
+            before = self._lockout.read(ANYONE, self._settings.policy.lockout_s)
+            self._policy.restore(before)
             if self._lockout_broken:
                 # It is read again, but can it be written? A grant needs that.
-                self._lockout.write(ANYONE, Failures(self._policy.failures))
+                self._lockout.write(ANYONE, before)
                 stamp = self._lockout.stamp()
         except StorageError as error:
             self._break_lockout(error)

@@ -71,8 +71,7 @@ def enrol(
     chosen = _farthest(head, typical, settings.anchors)
     rest = np.delete(typical, chosen, axis=0)
     templates = typical[chosen]
-    probes, enrolled = place(head, rest), place(head, templates)
-    recognised = sum(bool((compare(head, probes[at : at + 1], enrolled) >= threshold).any()) for at in range(len(rest)))
+    recognised = _recognised(head, rest, templates, threshold)
     if recognised < MIN_RECOGNISED * len(rest):
         raise EnrolmentFailed(
             f"only {recognised} of {len(rest)} further frames were recognised with the new templates: "
@@ -123,13 +122,18 @@ def _refuse_duplicate(candidates: NDArray[np.float32], others: Matcher, threshol
 
 
 def _refuse_stranger(head: Head, candidates: NDArray[np.float32], known: NDArray[np.float32], threshold: float) -> None:
-    probes, enrolled = place(head, candidates), place(head, known)
-    alike = sum(bool((compare(head, probes[at : at + 1], enrolled) >= threshold).any()) for at in range(len(candidates)))
+    alike = _recognised(head, candidates, known, threshold)
     if alike < MIN_ALIKE * len(candidates):
         raise EnrolmentFailed(
             f"only {alike} of {len(candidates)} frames look like the person who is enrolled: nothing was added; if it is, "
             "--replace enrols anew"
         )
+
+
+def _recognised(head: Head, probes: NDArray[np.float32], templates: NDArray[np.float32], threshold: float) -> int:
+    """How many of the probes match one of the templates."""
+    placed, enrolled = place(head, probes), place(head, templates)
+    return sum(bool((compare(head, placed[at : at + 1], enrolled) >= threshold).any()) for at in range(len(probes)))
 
 
 def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: float, anchors: int) -> NDArray[np.float32]:

@@ -144,8 +144,8 @@ def _require(checks: Sequence[Gate], *, force: bool) -> None:
     if missed and not force:
         raise GateMissed(
             f"the file is not the model that was trained: {'; '.join(map(str, missed))}. Nothing was written. "
-            "Look at the layers (`--report`), train it for int8 (`trainer fit --quantised --init RUN`), try `--quantize int16x8`, "
-            "or write it all the same with --force: a device then refuses it unless policy.allow_failed_gate is set"
+            "Train it for int8 (`trainer fit --quantised --init RUN`), try `--quantize int16x8`, "
+            "or write it all the same, with its report, with --force: a device then refuses it unless policy.allow_failed_gate is set"
         )
 
 

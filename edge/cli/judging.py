@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from edge.camera import Frame
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, console, frames_of, settings_of
+from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, console, frames_of, settings_of, verifier_of
 from edge.contract.errors import ExitCode
 from edge.contract.modelfile import read_model
 from edge.daemon import Daemon
@@ -38,8 +38,7 @@ def verify(
     """Verifies the person in front of the camera once. Exit code 0 is an accept, 1 a denial."""
     settings = settings_of(config, camera, model)
     gallery = Gallery(state_folder())
-    verifier = read_model(model_path(settings.model.path))
-    point = verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
+    verifier, point = verifier_of(settings)
     line = Line(verifier, settings)
     if name is not None:
         gallery.read(check_name(name))

@@ -16,7 +16,7 @@ from rich.table import Table
 from edge.bench import WARM_UP, measure
 from edge.camera import csi
 from edge.camera.v4l2 import nodes
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, console, frames_of, settings_of
+from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, console, frames_of, settings_of, verifier_of
 from edge.contract.errors import FacelatchError, InputError, PackageMissing
 from edge.contract.modelfile import read_model
 from edge.events import rows, statistics
@@ -67,8 +67,7 @@ def bench(
 ) -> None:
     """Measures what a frame costs on this machine, stage by stage, and says what to change. Grants nothing."""
     settings = settings_of(config, camera, model)
-    verifier = read_model(model_path(settings.model.path))
-    point = verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
+    verifier, point = verifier_of(settings)
     subjects, _ = Gallery(state_folder()).read_for(verifier.model_id, verifier.head.size)
     line, matcher = Line(verifier, settings), Matcher(verifier.head, subjects)
     with frames_of(settings) as source, Progress(console=Console(stderr=True)) as bar:
@@ -175,9 +174,7 @@ def show_config(config: Config = None, as_json: AsJson = False) -> None:
 def _expected(settings: Settings) -> dict[str, str]:
     """What the policy makes of the model's rates, in words; why not, where the model cannot be read."""
     try:
-        point = read_model(model_path(settings.model.path)).operating_point(
-            settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate
-        )
+        _, point = verifier_of(settings)
     except FacelatchError as error:
         return {"expected rates": f"unknown: {error}"}
     wrong, missed, tried = far(point, settings.policy), frr(point, settings.policy), far_until_disabled(point, settings.policy)

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, Name, app, console, frames_of, settings_of
+from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, Name, app, console, frames_of, settings_of, verifier_of
 from edge.contract.errors import ExitCode, InputError, StorageError
 from edge.contract.modelfile import read_model
 from edge.enrol import enrol
@@ -55,8 +55,7 @@ def enroll(
         raise InputError(
             f"{name}: already enrolled; --add learns another look, --replace enrols again, `edge remove {name}` takes out"
         )
-    verifier = read_model(model_path(settings.model.path))
-    point = verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
+    verifier, point = verifier_of(settings)
     before = gallery.read_own(name, verifier.model_id, verifier.head.size) if add else None
     line = Line(verifier, settings)
     others, _ = gallery.read_for(verifier.model_id, verifier.head.size)

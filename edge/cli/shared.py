@@ -11,6 +11,8 @@ import typer
 from rich.console import Console
 
 from edge.camera import Camera, Frame, open_camera
+from edge.contract.modelfile import ModelFile, OperatingPoint, read_model
+from edge.models import model_path
 from edge.settings import Settings, load_settings
 
 app = typer.Typer(help="Face unlock on the device.", no_args_is_help=True, pretty_exceptions_enable=False)
@@ -30,6 +32,12 @@ def settings_of(config: Path | None, camera: str | None, model: Path | None) -> 
     if model is not None:
         settings = settings.model_copy(update={"model": settings.model.model_copy(update={"path": str(model)})})
     return settings
+
+
+def verifier_of(settings: Settings) -> tuple[ModelFile, OperatingPoint]:
+    """The model that the settings name, verified, and its operating point. Raises ModelError as reading and choosing do."""
+    verifier = read_model(model_path(settings.model.path))
+    return verifier, verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
 
 
 @contextmanager

@@ -253,7 +253,7 @@ def test_nothing_of_the_device_needs_tensorflow(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("raised", "code"), [("RuntimeError('boom')", 70), ("KeyboardInterrupt()", 130)])
 def test_a_crash_is_not_taken_for_a_denial(tmp_path: Path, raised: str, code: int) -> None:
-    broken = f"import edge.cli.judging as module\ndef boom(*_):\n    raise {raised}\nmodule.read_model = boom\n"
+    broken = f"import edge.cli.judging as module\ndef boom(*_):\n    raise {raised}\nmodule.verifier_of = boom\n"
     broken += "import facelatch\nfacelatch.edge_main()"
     words = [sys.executable, "-c", broken, "verify", "--camera", "x", "--model", str(MODEL)]
     done = subprocess.run(
