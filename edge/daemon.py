@@ -1,4 +1,4 @@
-"""The daemon: keeps a camera open, judges its frames, tells each decision, and outlives whatever breaks. Nothing else grants."""
+"""The daemon: owns the camera, watches a door or waits to be asked, does what is asked on the bus, outlives whatever breaks."""
 
 from __future__ import annotations
 
@@ -7,49 +7,53 @@ import gc
 import random
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-from edge.action import Actor, load_action
 from edge.camera import Camera, Frame, is_replay, open_camera
-from edge.contract.errors import ActionFailed, CameraError, CameraWedged, InputError, StorageError
-from edge.contract.modelfile import ModelFile
-from edge.gallery import Gallery
-from edge.journal import Event, Journal
-from edge.line import Line
-from edge.lockout import ANYONE, Failures, Lockout
-from edge.matcher import Matcher
-from edge.policy import Denial, Grant, Policy
-from edge.settings import Settings
+from edge.camera.state import CameraState, CameraWatch
+from edge.contract.errors import CameraError, CameraWedged, InputError
+from edge.desk import Desk, Job
+from edge.door import Door
+from edge.journal import Event
+from edge.settings import CameraSettings, Mode
+from edge.station import Station
 from edge.systemd import notify
 
-LOOK_AT_GALLERY_S = 1.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
 NAP_S = 0.25
 
+_EVENTS = {
+    CameraState.CLOSED: (Event.CAMERA_CLOSED, "closed; nobody looks"),
+    CameraState.STARTING: (Event.CAMERA_STARTING, "opening"),
+    CameraState.DARK: (Event.CAMERA_DARK, "shows nothing; is the lens covered, the light off?"),
+    CameraState.RUNNING: (Event.CAMERA_RUNNING, "gives frames"),
+    CameraState.STALLED: (Event.CAMERA_STALLED, "gives no frames for the moment"),
+}
+
 
 class Daemon:
-    """`edge run`. Until `run` has loaded model and gallery nothing is judged, and after an error nothing is granted."""
+    """`edge run`. Until `run` has read gallery and failures nothing is judged, and after an error nothing is granted."""
 
-    def __init__(self, model: ModelFile, settings: Settings, gallery: Gallery, lockout: Lockout, journal: Journal) -> None:
-        self._model, self._settings, self._gallery, self._journal = model, settings, gallery, journal
-        self._lockout = lockout
-        self._lockout_stamp: object = ()
-        self._lockout_broken = False
-        self._tried_lockout = float("-inf")
-        self._actor = Actor(load_action(settings.action), self._tell_action)
-        self._point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
-        self._line = Line(model, settings)
-        self._policy = Policy(settings.policy)
-        self._matcher = Matcher(model.head, [])
-        self._stamp: object = None
-        self._looked = float("-inf")
-        self._gallery_broken = False
-        self._stop = False
-        self._reload = False
+    def __init__(
+        self, station: Station, desk: Desk | None = None, opened: Callable[[CameraSettings], Camera] = open_camera
+    ) -> None:
+        self._station, self._settings, self._journal = station, station.settings, station.journal
+        self.desk, self.door = desk or Desk(), Door(station)
+        self._open, self._watched = opened, CameraWatch()
+        self._on_demand = self._settings.service.mode is Mode.ON_DEMAND
+        self._asked_at = time.monotonic()
+        self._ran = self._stop = False
+        self._reload = True
+
+    @property
+    def camera_state(self) -> CameraState:
+        """What the camera is doing."""
+        return self._watched.state
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT, or the end of a replay. SIGHUP reads the gallery again.
+        """Until SIGTERM or SIGINT, the end of a replay, or on demand for too long without a caller. SIGHUP reads the gallery again.
 
         Raises:
             CameraError: a replay cannot be opened or read, or a driver hangs for good. A device that is not there is waited for.
@@ -59,150 +63,119 @@ class Daemon:
         signal.signal(signal.SIGHUP, self._asked_to_reload)
         self._journal.tell(
             Event.STARTED,
-            f"judging with {self._model.name} at {self._point.name}",
-            MODEL_ID=self._model.model_id,
-            RUNTIME=self._line.runtime,
-            OPERATING_POINT=self._point.name,
+            f"judging with {self._station.model.name} at {self._station.point.name}",
+            MODEL_ID=self._station.model.model_id,
+            RUNTIME=self._station.line.runtime,
+            OPERATING_POINT=self._station.point.name,
         )
         try:
-            self._watch()
+            self._serve()
         finally:
             notify("STOPPING=1")
-            self._actor.finish()
+            self.door.close()
             self._journal.tell(Event.STOPPED, "stopped; nothing is judged")
 
-    def _watch(self) -> None:
-        self._look_at_gallery()
-        self._look_at_lockout()
+    def stop(self) -> None:
+        """Ends `run` with the next frame. From any thread."""
+        self._stop = True
+
+    def _serve(self) -> None:
+        self._tick()
         _give_memory_back()
         notify("READY=1")
-        pause, told = FIRST_PAUSE_S, ""
+        pause = FIRST_PAUSE_S
         while not self._stop:
+            job = self._next_job() if self._on_demand else None
+            if self._on_demand and job is None:
+                return
             try:
-                camera = open_camera(self._settings.camera)
-                try:
-                    told = ""
-                    if self._judge_frames(camera):
-                        pause = FIRST_PAUSE_S
-                    if not camera.live:
-                        return
-                finally:
-                    camera.close()
+                self._look(job)
+                if not self._on_demand and is_replay(self._settings.camera.source):
+                    return
             except CameraError as error:
-                # A replay that breaks is not going to mend itself, and a driver that hangs needs another process.
-                if not self._may_come_back(error):
+                # Whoever waits is told now, not when the camera is back.
+                self.desk.fail(error)
+                if job is not None:
+                    job.fail(error)
+                # A driver that hangs needs another process, and a replay that breaks is not going to mend itself.
+                if isinstance(error, CameraWedged) or (not self._on_demand and is_replay(self._settings.camera.source)):
                     raise
-                if str(error) != told:
-                    self._journal.tell(Event.CAMERA_LOST, f"{error}; trying again", ERROR=error.code)
-                    told = str(error)
-                self._rest(pause * random.uniform(0.8, 1.2))  # noqa: S311 - many devices on one power switch, not secrecy
-                pause = min(LONGEST_PAUSE_S, pause * 2)
+                if not self._on_demand:
+                    pause, self._ran = FIRST_PAUSE_S if self._ran else pause, False
+                    self._rest(pause * random.uniform(0.8, 1.2))  # noqa: S311 - many devices on one power switch, not secrecy
+                    pause = min(LONGEST_PAUSE_S, pause * 2)
 
-    def _judge_frames(self, camera: Camera) -> bool:
-        running = False
+    def _look(self, job: Job | None) -> None:
+        """Opens the camera, does what is asked and watches the door, until it is no longer wanted."""
+        with self._camera() as frames:
+            if job is not None:
+                job.run(frames)
+                self._asked_at = time.monotonic()
+            for frame in frames:
+                if job := self.desk.take():
+                    job.run(frames)
+                    self._asked_at = time.monotonic()
+                elif self._on_demand:
+                    if time.monotonic() - self._asked_at > self._settings.service.linger_s:
+                        break
+                elif frame is not None and self._watched.state is CameraState.RUNNING:
+                    try:
+                        self.door.judge(frame)
+                    except InputError as error:
+                        raise CameraError(f"unusable frame: {error}") from error
+
+    @contextmanager
+    def _camera(self) -> Iterator[Iterator[Frame | None]]:
+        source = self._settings.camera.source
+        self._tell_camera(self._watched.opening(time.monotonic()), source)
+        try:
+            camera = self._open(self._settings.camera)
+            try:
+                yield self._ticking(camera)
+            finally:
+                camera.close()
+        except CameraError as error:
+            if (state := self._watched.failed(error)) is not None:
+                event = Event.CAMERA_BUSY if state is CameraState.BUSY else Event.CAMERA_LOST
+                self._journal.tell(event, f"{error}; {'closed' if self._on_demand else 'trying again'}", ERROR=error.code)
+            raise
+        self._tell_camera(self._watched.closed(), camera.name)
+
+    def _ticking(self, camera: Camera) -> Iterator[Frame | None]:
+        """The camera's frames, with all that must be done between two of them whoever takes them."""
         for frame in camera.frames():
+            self._tick()
             if self._stop:
-                break
-            notify("WATCHDOG=1")
-            self._look_at_gallery()
-            self._look_at_lockout()
-            if frame is None:
-                continue
-            if not running:
-                self._journal.tell(Event.CAMERA_RUNNING, f"frames from {camera.name}", CAMERA=camera.name)
-                running = True
-            self._judge(frame)
-        return running
-
-    def _judge(self, frame: Frame) -> None:
-        if self._lockout_broken or self._policy.blocked(frame.at):
-            return
-        try:
-            judged = self._line.judge(frame, self._matcher, self._point.threshold, self._policy)
-        except InputError as error:
-            raise CameraError(f"unusable frame: {error}") from error
-        if judged.decision is not None and self._counted(judged.decision):
-            self._journal.tell_decision(judged.decision, operating_point=self._point.name, cost_ms=judged.cost_ms)
-            if isinstance(judged.decision, Grant):
-                self._actor.begin(judged.decision)
-
-    def _counted(self, decision: Grant | Denial) -> bool:
-        """Keeps the failures on disk before anyone hears of the decision; a grant that cannot be kept is none."""
-        rest_s = decision.locked_s if isinstance(decision, Denial) else 0.0
-        try:
-            self._lockout.write(ANYONE, Failures(self._policy.failures, rest_s))
-            self._lockout_stamp = self._lockout.stamp()
-        except StorageError as error:
-            self._break_lockout(error)
-            return isinstance(decision, Denial)
-        return True
-
-    def _look_at_lockout(self) -> None:
-        """Takes over what `edge unlock-out` or a verification changed. While the counts cannot be read nobody is judged."""
-        now = time.monotonic()
-        if self._lockout_broken and now - self._tried_lockout < LOOK_AT_GALLERY_S:
-            return
-        self._tried_lockout = now
-        try:
-            stamp = self._lockout.stamp()
-            if stamp == self._lockout_stamp:
                 return
-            before = self._lockout.read(ANYONE, self._settings.policy.lockout_s)
-            self._policy.restore(before)
-            if self._lockout_broken:
-                # It is read again, but can it be written? A grant needs that.
-                self._lockout.write(ANYONE, before)
-                stamp = self._lockout.stamp()
-        except StorageError as error:
-            self._break_lockout(error)
-            return
-        self._lockout_stamp, self._lockout_broken = stamp, False
+            self._tell_camera(self._watched.saw(frame, time.monotonic()), camera.name)
+            self._ran |= self._watched.state is CameraState.RUNNING
+            yield frame
 
-    def _break_lockout(self, error: StorageError) -> None:
-        if not self._lockout_broken:
-            self._journal.tell(Event.LOCKOUT_BROKEN, f"{error}; nobody is judged", ERROR=error.code)
-        self._lockout_broken, self._lockout_stamp = True, ()
+    def _tick(self) -> None:
+        notify("WATCHDOG=1")
+        at_once, self._reload = self._reload, False
+        self.door.look(at_once=at_once)
 
-    def _tell_action(self, grant: Grant, error: ActionFailed | None) -> None:
-        kind = self._settings.action.kind.value
-        if error is None:
-            self._journal.tell(Event.ACTION_DONE, f"done: {kind}", ACTION=kind, SUBJECT=grant.subject)
-        else:
-            self._journal.tell(Event.ACTION_FAILED, str(error), ACTION=kind, SUBJECT=grant.subject, ERROR=error.code)
-
-    def _look_at_gallery(self) -> None:
-        """Takes over what was enrolled or removed since, at most once a second: who was removed must not be let in."""
-        now = time.monotonic()
-        if not self._reload and now - self._looked < LOOK_AT_GALLERY_S:
-            return
-        self._looked = now
-        try:
-            stamp = self._gallery.stamp()
-            if stamp == self._stamp and not self._reload:
-                return
-            subjects, refused = self._gallery.read_for(self._model.model_id, self._model.head.size)
-        except StorageError as error:
-            self._matcher = Matcher(self._model.head, [])
-            self._stamp = None
-            if not self._gallery_broken:
-                self._journal.tell(Event.GALLERY_REFUSED, f"{error}; nobody is recognised", ERROR=error.code)
-            self._gallery_broken = True
-            return
-        self._gallery_broken, self._reload, self._stamp = False, False, stamp
-        self._matcher = Matcher(self._model.head, subjects)
-        for problem in refused:
-            self._journal.tell(Event.GALLERY_REFUSED, str(problem), ERROR=problem.code)
-        self._journal.tell(Event.GALLERY_LOADED, f"{len(subjects)} subjects enrolled", SUBJECTS=len(subjects))
-
-    def _may_come_back(self, error: CameraError) -> bool:
-        return not is_replay(self._settings.camera.source) and not isinstance(error, CameraWedged)
+    def _next_job(self) -> Job | None:
+        """Waits with a closed camera; None when it is time to leave."""
+        leave_s = self._settings.service.idle_exit_s
+        while not self._stop and not (leave_s and time.monotonic() - self._asked_at > leave_s):
+            self._tick()
+            if job := self.desk.take(NAP_S):
+                return job
+        return None
 
     def _rest(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while not self._stop and time.monotonic() < until:
-            notify("WATCHDOG=1")
-            self._look_at_gallery()
-            time.sleep(NAP_S)
+            self._tick()
+            if job := self.desk.take(NAP_S):
+                job.fail(CameraError(f"{self._settings.camera.source}: the camera is {self._watched.state.value}"))
+
+    def _tell_camera(self, entered: CameraState | None, name: str) -> None:
+        if entered is not None:
+            event, told = _EVENTS[entered]
+            self._journal.tell(event, f"{name}: {told}", CAMERA=name)
 
     def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
         self._stop = True

@@ -1,8 +1,10 @@
-"""The one module that knows gpiozero: a pulse on a pin, which always ends."""
+"""The one module that knows gpiozero: a pulse on a pin, which always ends, and a button."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from typing import Any
 
 from edge.contract.errors import ActionFailed, PackageMissing
 from edge.policy import Grant
@@ -17,12 +19,7 @@ class Pulse:
     """
 
     def __init__(self, pin: str, pulse_s: float, *, active_high: bool) -> None:
-        try:
-            import gpiozero
-        except ImportError as error:
-            raise PackageMissing(
-                "action.kind = gpio needs gpiozero: apt install python3-gpiozero, or pip install 'facelatch[gpio]'"
-            ) from error
+        gpiozero = _library("action.kind = gpio")
         self._pulse_s = pulse_s
         try:
             self._device = gpiozero.DigitalOutputDevice(pin, active_high=active_high, initial_value=False)
@@ -36,3 +33,27 @@ class Pulse:
             time.sleep(self._pulse_s)
         finally:
             self._device.off()
+
+
+def pressed(pin: str, told: Callable[[], None]) -> Any:
+    """A button between `pin` and ground, whose presses are told from a thread of gpiozero's. `close()` gives the pin back.
+
+    Raises:
+        PackageMissing: gpiozero is not installed.
+        ActionFailed: there is no such pin, it is in use, or this machine has none.
+    """
+    gpiozero = _library("intent.kind = button")
+    try:
+        button = gpiozero.Button(pin, bounce_time=0.05)
+    except (gpiozero.GPIOZeroError, OSError, ValueError) as error:
+        raise ActionFailed(f"intent.pin = {pin!r}: {error}") from error
+    button.when_pressed = told
+    return button
+
+
+def _library(key: str) -> Any:
+    try:
+        import gpiozero
+    except ImportError as error:
+        raise PackageMissing(f"{key} needs gpiozero: apt install python3-gpiozero, or pip install 'facelatch[gpio]'") from error
+    return gpiozero

@@ -23,7 +23,12 @@ class Event(Enum):
     ACCEPT = ("accept", "4b0816ddd9284d558838e628c029fcd3", 5)
     DENY = ("deny", "b4c6168992544a8c8ba7b2aae46f5645", 5)
     LOCKED_OUT = ("locked-out", "9d3f15206d1d4eb799fed26d3adf015e", 4)
+    CAMERA_STARTING = ("camera-starting", "375176722d204a4eb6eb3f814b290d6e", 6)
+    CAMERA_DARK = ("camera-dark", "c55a78766a5d4ef686a7779713c1c608", 5)
     CAMERA_RUNNING = ("camera-running", "b394c4f0034349ffabec17995f56ca22", 6)
+    CAMERA_STALLED = ("camera-stalled", "916c0ac936654b018bc3deb7be1d55c0", 4)
+    CAMERA_BUSY = ("camera-busy", "cbadc44f73fd4de0ad6989538264423a", 4)
+    CAMERA_CLOSED = ("camera-closed", "e0cb85f603f54cdebf28b9e753ff3ed1", 6)
     CAMERA_LOST = ("camera-lost", "5909de09b4694f3c904c10fedcc49122", 4)
     GALLERY_LOADED = ("gallery-loaded", "7b5e5f162bcb4c1ba9f20f103cebc7bb", 6)
     GALLERY_REFUSED = ("gallery-refused", "9cb613cf232c4107990191189753f9d7", 3)
@@ -32,6 +37,10 @@ class Event(Enum):
     ACTION_DONE = ("action-done", "8c69419ba0b548cbbabc7b92da373273", 6)
     ACTION_FAILED = ("action-failed", "267a52d84f484c708be1da1cec2e8225", 3)
     LOCKOUT_CLEARED = ("lock-out-cleared", "33dbc0b30ac6477f87d26584ddb075bb", 5)
+    QUIET_BEGAN = ("quiet-began", "3d7cc6fe106f475187f3a7adb06701b2", 5)
+    QUIET_ENDED = ("quiet-ended", "5c62c1bf4b004af8974bf8ea282e978b", 5)
+    BUS_LOST = ("bus-lost", "a262b0c8511f4f76b31dd58c2bc00275", 4)
+    BUS_JOINED = ("bus-joined", "cf3a533941ef482790d671026c655555", 6)
     LOCKOUT_BROKEN = ("lock-out-broken", "a592e03877064d869674f16d3f726690", 3)
 
     def __init__(self, label: str, message_id: str, priority: int) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera import Frame
+from edge.camera.frame import DARK_LEVEL
 from edge.contract.chip import as_source, cut_chip, face_part, to_grey
 from edge.contract.detector import load_detector
 from edge.contract.modelfile import ModelFile
@@ -73,6 +74,8 @@ class Line:
         boxes = self.search.find(grey, frame.at)
         self._lap("search")
         boxes = [box for box in boxes if box.width >= BYSTANDER * boxes[0].width]
+        if not boxes and frame.brightness < DARK_LEVEL:
+            return Refusal(Reason.TOO_DARK, frame.brightness, DARK_LEVEL)
         if not boxes:
             small = self.search.too_far(grey, frame.at)
             wanted = self._settings.detection.min_face_px

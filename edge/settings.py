@@ -9,16 +9,25 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from edge.contract.errors import SettingsError
 from edge.models import DEFAULT
+from edge.quiet import Span
 
 DEFAULT_PATH = Path("/etc/facelatch/edge.toml")
 
 
 class _Table(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Replay(StrEnum):
+    """How recorded frames are played."""
+
+    FAST = "fast"
+    REAL_TIME = "real-time"
+    LOOP = "loop"
 
 
 class CameraSettings(_Table):
@@ -39,6 +48,13 @@ class CameraSettings(_Table):
     exposure: Annotated[int, Field(ge=0, le=1_000_000, description="in units of 100 us (V4L2) or 1 us (csi); 0: automatic")] = 0
     rotate: Annotated[Literal[0, 90, 180, 270], Field(description="degrees clockwise that frames are turned by")] = 0
     mirror: Annotated[bool, Field(description="left and right changed, after the turn")] = False
+    replay: Annotated[
+        Replay,
+        Field(
+            strict=False,
+            description="of a file or folder: fast (as it can be judged), real-time, or loop (real-time, over and over)",
+        ),
+    ] = Replay.FAST
     max_age_s: Annotated[float, Field(gt=0, le=5, description="a frame older than this is never judged")] = 0.5
     stall_s: Annotated[float, Field(ge=1, le=60, description="without a frame for so long a camera is opened again")] = 12.0
 
@@ -90,12 +106,50 @@ class PolicySettings(_Table):
     lockout_s: Annotated[float, Field(ge=30, le=86400, description="rest after each further denial")] = 30.0
     disable_failures: Annotated[int, Field(ge=1, le=100, description="denials after which only `edge unlock-out` helps")] = 50
 
+    quiet_hours: Annotated[
+        tuple[str, ...], Field(strict=False, description='local times in which nobody is granted, such as ["22:00-06:00"]')
+    ] = ()
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _are_spans(cls, spans: tuple[str, ...]) -> tuple[str, ...]:
+        for span in spans:
+            Span.parse(span)
+        return spans
+
     @model_validator(mode="after")
     def _consistent(self) -> PolicySettings:
         if self.matches > self.frames:
             raise ValueError(f"matches = {self.matches} of frames = {self.frames}: must not be more")
         if self.disable_failures <= self.lockout_failures:
             raise ValueError("disable_failures must be more than lockout_failures")
+        return self
+
+
+class IntentKind(StrEnum):
+    """What must come before a face is judged."""
+
+    NONE = "none"
+    BUTTON = "button"
+    CALL = "call"
+
+
+class IntentSettings(_Table):
+    """What a person must do before a face is judged, so that walking past opens nothing."""
+
+    kind: Annotated[
+        IntentKind,
+        Field(
+            strict=False, description="none, button (on a pin) or call (`edge attempt`, or a verification asked for on the bus)"
+        ),
+    ] = IntentKind.NONE
+    pin: Annotated[str, Field(description="gpiozero's name of the button's pin, such as GPIO27; it pulls to ground")] = ""
+    window_s: Annotated[float, Field(gt=0, le=120, description="for so long after it faces are judged")] = 10.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> IntentSettings:
+        if self.kind is IntentKind.BUTTON and not self.pin:
+            raise ValueError("kind = button needs pin")
         return self
 
 
@@ -130,6 +184,50 @@ class ActionSettings(_Table):
         return self
 
 
+class Mode(StrEnum):
+    """When the daemon looks."""
+
+    WATCH = "watch"
+    ON_DEMAND = "on-demand"
+
+
+class ServiceSettings(_Table):
+    """The daemon among other programs."""
+
+    mode: Annotated[
+        Mode,
+        Field(
+            strict=False, description="watch (a door: always looking) or on-demand (a desk: the camera is closed until asked)"
+        ),
+    ] = Mode.WATCH
+    bus: Annotated[bool, Field(description="answer as io.facelatch on the system bus, where there is one")] = True
+    linger_s: Annotated[float, Field(ge=0, le=60, description="on-demand: the camera stays open so long for the next try")] = (
+        2.0
+    )
+    idle_exit_s: Annotated[
+        float,
+        Field(ge=0, le=86400, description="on-demand: leave after so long without a caller, the bus starts it again; 0: stay"),
+    ] = 0.0
+    refuse_remote: Annotated[bool, Field(description="no verification for a session that came over the network (SSH)")] = True
+
+
+class CompatSettings(_Table):
+    """Other programs' ways to ask."""
+
+    fprintd: Annotated[
+        bool, Field(description="answer as net.reactivated.Fprint, too: pam_fprintd and the fprintd-* tools take a face")
+    ] = False
+
+
+class MetricsSettings(_Table):
+    """Figures for Prometheus."""
+
+    file: Annotated[
+        str, Field(pattern=r"^(/.*\.prom)?$", description="a file for node_exporter's textfile collector; empty: none")
+    ] = ""
+    every_s: Annotated[float, Field(ge=1, le=3600, description="seconds between two writings of it")] = 15.0
+
+
 class EnrolmentSettings(_Table):
     """How a subject is enrolled."""
 
@@ -145,8 +243,12 @@ class Settings(_Table):
     detection: DetectionSettings = DetectionSettings()
     quality: QualitySettings = QualitySettings()
     policy: PolicySettings = PolicySettings()
+    intent: IntentSettings = IntentSettings()
     action: ActionSettings = ActionSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()
+    service: ServiceSettings = ServiceSettings()
+    compat: CompatSettings = CompatSettings()
+    metrics: MetricsSettings = MetricsSettings()
 
 
 def load_settings(path: Path | None) -> Settings:

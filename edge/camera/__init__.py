@@ -13,11 +13,11 @@ import numpy as np
 
 from edge.camera.csi import open_csi
 from edge.camera.frame import Camera, Frame
-from edge.camera.replay import Folder, Video
+from edge.camera.replay import Paced, open_replay
 from edge.camera.stream import open_stream
 from edge.camera.v4l2 import USB_ID, node_of_usb_id, open_device
 from edge.contract.errors import CameraError
-from edge.settings import CameraSettings
+from edge.settings import CameraSettings, Replay
 
 __all__ = ["Camera", "Frame", "is_replay", "open_camera"]
 
@@ -87,8 +87,7 @@ def _open(settings: CameraSettings) -> Camera:
         raise CameraError(f"{source}: permission denied; {remedy}")
     if stat.S_ISCHR(kind):
         return open_device(source, settings)
-    if stat.S_ISDIR(kind):
-        return Folder(path)
-    if stat.S_ISREG(kind):
-        return Video(path)
+    if stat.S_ISDIR(kind) or stat.S_ISREG(kind):
+        fast = settings.replay is Replay.FAST
+        return open_replay(path) if fast else Paced(path, loop=settings.replay is Replay.LOOP)
     raise CameraError(f"{source}: neither a video device nor a video file nor a folder of pictures")

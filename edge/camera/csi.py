@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera.live import Live
-from edge.contract.errors import CameraError, PackageMissing
+from edge.contract.errors import CameraBusy, CameraError, PackageMissing
 from edge.settings import CameraSettings
 
 
@@ -29,7 +29,9 @@ class Capture:
             self._camera.configure(self._camera.create_video_configuration(main=main, controls=controls, buffer_count=2))
             self._camera.start()
         except (RuntimeError, OSError, IndexError) as error:
-            raise CameraError(f"csi:{number}: cannot open: {error}; is it in use by another program?") from error
+            # libcamera has no code for it but the kernel's words.
+            kind = CameraBusy if "busy" in str(error).lower() else CameraError
+            raise kind(f"csi:{number}: cannot open: {error}; is it in use by another program?") from error
 
     def grab(self) -> NDArray[np.uint8] | None:
         """See `live.Driver`."""

@@ -11,6 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SILENT = 0
+DARK_LEVEL = 10.0
+"""Mean grey level, 0 to 255, under which a frame shows nothing: a lens that is covered, a camera that warms up, a room at night."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,11 @@ class Frame:
 
     pixels: NDArray[np.uint8]
     at: float
+
+    @property
+    def brightness(self) -> float:
+        """Mean level, 0 to 255, of every eighth pixel of every eighth row."""
+        return float(self.pixels[::8, ::8].mean())
 
 
 class Camera(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from edge.camera.frame import Frame, silence_opencv
 from edge.contract.errors import CameraError
 
 FOLDER_FPS = 5.0
+LONGEST_NAP_S = 0.25
 PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm"})
 
 
@@ -69,3 +71,42 @@ class Folder:
 
     def close(self) -> None:
         """See `Camera.close`."""
+
+
+class Paced:
+    """A replay in real time, as a device would give it: its frames have the time at which they are shown. Over and over, if wanted."""
+
+    live = False
+
+    def __init__(self, path: Path, *, loop: bool) -> None:
+        self._path, self._loop = path, loop
+        self._replay = open_replay(path)
+        self.name = self._replay.name
+
+    def frames(self) -> Iterator[Frame | None]:
+        """See `Camera.frames`."""
+        while True:
+            began = time.monotonic()
+            for frame in self._replay.frames():
+                if frame is None:
+                    yield None
+                    continue
+                due = began + frame.at
+                while (wait := due - time.monotonic()) > 0:
+                    time.sleep(min(wait, LONGEST_NAP_S))
+                    if wait > LONGEST_NAP_S:
+                        yield None
+                yield Frame(frame.pixels, time.monotonic())
+            if not self._loop:
+                return
+            self._replay.close()
+            self._replay = open_replay(self._path)
+
+    def close(self) -> None:
+        """See `Camera.close`."""
+        self._replay.close()
+
+
+def open_replay(path: Path) -> Video | Folder:
+    """A video file or a folder of pictures. Raises CameraError where it is neither."""
+    return Folder(path) if path.is_dir() else Video(path)

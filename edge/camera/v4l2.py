@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge.camera.frame import silence_opencv
 from edge.camera.live import Live
-from edge.contract.errors import CameraError
+from edge.contract.errors import CameraBusy, CameraError
 from edge.settings import CameraSettings
 
 SYSFS, BY_ID = Path("/sys/class/video4linux"), Path("/dev/v4l/by-id")
@@ -23,6 +24,8 @@ USB_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 
 # linux/videodev2.h: VIDIOC_QUERYCAP, and struct v4l2_capability.
 _QUERYCAP, _CAPABILITY = 0x80685600, struct.Struct("16s32s32sIII12x")
+# VIDIOC_REQBUFS, and struct v4l2_requestbuffers: count, type VIDEO_CAPTURE, memory MMAP.
+_REQBUFS, _NO_BUFFERS = 0xC0145608, struct.pack("IIIII", 0, 1, 1, 0, 0)
 _CAPTURE, _CAPTURE_PLANES, _MEMORY_TO_MEMORY, _DEVICE_CAPS = 0x1, 0x1000, 0xC000, 0x80000000
 
 
@@ -66,8 +69,11 @@ class Capture:
         silence_opencv()
         self._capture = cv2.VideoCapture(source, cv2.CAP_V4L2)
         if not self._capture.isOpened():
+            self._capture.release()
+            if _in_use(source):
+                raise CameraBusy(f"{source}: in use by another program; `fuser -v {source}` names it")
             problem = next((node.problem for node in nodes() if node.path == source), "")
-            raise CameraError(f"{source}: cannot open; {problem or 'is it a camera, and not in use by another program?'}")
+            raise CameraError(f"{source}: cannot open; {problem or 'is it a camera?'}")
         # Without a FOURCC some drivers hand out formats that OpenCV returns as one flat row.
         self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*settings.fourcc))
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
@@ -90,6 +96,21 @@ class Capture:
 def open_device(source: str, settings: CameraSettings) -> Live:
     """A V4L2 node as a camera. Raises CameraError where it cannot be opened."""
     return Live(source, Capture(source, settings), settings)
+
+
+def _in_use(path: str) -> bool:
+    """Whether another program streams from a node: asking for no buffers is refused then, and does nothing else."""
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    try:
+        fcntl.ioctl(handle, _REQBUFS, _NO_BUFFERS)
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    finally:
+        os.close(handle)
+    return False
 
 
 def _node(sysfs: Path) -> Node:

@@ -4,25 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from edge.camera import Frame
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, console, frames_of, settings_of, verifier_of
+from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, console, frames_of, settings_of, station_of
 from edge.contract.errors import ExitCode
-from edge.contract.modelfile import read_model
 from edge.daemon import Daemon
-from edge.gallery import Gallery, check_name
+from edge.gallery import check_name
 from edge.journal import Event, Journal
-from edge.line import Line
-from edge.lockout import ANYONE, Failures, Lockout
-from edge.matcher import Matcher
-from edge.models import model_path
-from edge.policy import Denial, Grant, Policy
-from edge.reasons import ADVICE, Reason
+from edge.lockout import ANYONE, Lockout
+from edge.policy import Grant
+from edge.reasons import ADVICE
 from edge.settings import state_folder
 
 
@@ -37,31 +31,12 @@ def verify(
 ) -> None:
     """Verifies the person in front of the camera once. Exit code 0 is an accept, 1 a denial."""
     settings = settings_of(config, camera, model)
-    gallery = Gallery(state_folder())
-    verifier, point = verifier_of(settings)
-    line = Line(verifier, settings)
-    if name is not None:
-        gallery.read(check_name(name))
-    subjects, refused = gallery.read_for(verifier.model_id, verifier.head.size)
-    for problem in refused:
-        if name is not None and name not in [subject.name for subject in subjects]:
-            raise problem
+    station = station_of(settings, Journal())
+    for problem in station.matcher()[2]:
         Console(stderr=True, soft_wrap=True).print(f"warning: {problem}")
-    lockout, key = Lockout(state_folder()), name or ANYONE
-    before = lockout.read(key, settings.policy.lockout_s)
-    policy, matcher = Policy(settings.policy, only=name, before=before), Matcher(verifier.head, subjects)
-    cost_ms = 0.0
-    if before.count >= settings.policy.disable_failures:
-        decision: Grant | Denial = Denial(Reason.DISABLED, 0)
-    elif before.rest_s:
-        decision = Denial(Reason.LOCKED_OUT, 0)
-    else:
-        with frames_of(settings) as frames:
-            decision, cost_ms = _decide(line, matcher, point.threshold, policy, frames, timeout, empty=not subjects)
-        # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
-        if policy.failures != before.count:
-            lockout.write(key, Failures(policy.failures, decision.locked_s if isinstance(decision, Denial) else 0.0))
-    Journal().tell_decision(decision, operating_point=point.name, cost_ms=cost_ms)
+    with frames_of(settings) as frames:
+        decision = station.verify(name, frames, timeout)
+    point = station.point
     granted = isinstance(decision, Grant)
     if as_json:
         told: dict[str, Any] = {"accepted": granted, "frames": decision.frames, "operating_point": point.name}
@@ -85,8 +60,7 @@ def run(
 ) -> None:
     """The daemon: judges every frame and tells each decision to the journal. SIGHUP reads the gallery again."""
     settings = settings_of(config, camera, model)
-    verifier = read_model(model_path(settings.model.path))
-    Daemon(verifier, settings, Gallery(state_folder()), Lockout(state_folder()), Journal(sys.stdout if as_json else None)).run()
+    Daemon(station_of(settings, Journal(sys.stdout if as_json else None))).run()
 
 
 @app.command("unlock-out", epilog="example: edge unlock-out --all")
@@ -105,32 +79,3 @@ def unlock_out(
         print(json.dumps({"cleared": [key or None for key in cleared]}))
     else:
         console.print(f"forgiven: {', '.join(key or 'anyone' for key in cleared) or 'nobody was locked out'}")
-
-
-def _decide(
-    line: Line,
-    matcher: Matcher,
-    threshold: float,
-    policy: Policy,
-    frames: Iterator[Frame | None],
-    timeout_s: float,
-    *,
-    empty: bool,
-) -> tuple[Grant | Denial, float]:
-    last, cost_ms, first, at = Reason.NO_FRAMES, 0.0, None, 0.0
-    if empty:
-        return Denial(Reason.EMPTY_GALLERY, 0), cost_ms
-    for frame in frames:
-        if frame is None:
-            continue
-        first = frame.at if first is None else first
-        if frame.at - first > timeout_s:
-            break
-        at = frame.at
-        judged = line.judge(frame, matcher, threshold, policy)
-        cost_ms = judged.cost_ms
-        if judged.decision is not None:
-            return judged.decision, cost_ms
-        if isinstance(judged.outcome, Reason):
-            last = judged.outcome
-    return policy.give_up(at) or Denial(last, 0), cost_ms

@@ -10,25 +10,22 @@ from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, Name, app, console, frames_of, settings_of, verifier_of
+from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, Name, app, console, frames_of, settings_of, station_of
 from edge.contract.errors import ExitCode, InputError, StorageError
 from edge.contract.modelfile import read_model
-from edge.enrol import enrol
-from edge.gallery import Gallery, check_name, new_subject
-from edge.journal import Event, Journal
-from edge.line import Line
+from edge.gallery import Gallery, check_name
+from edge.journal import Journal
 from edge.lockout import Lockout
-from edge.matcher import Matcher
 from edge.models import model_path
 from edge.quality import Refusal
 from edge.reasons import ADVICE
 from edge.settings import state_folder
+from edge.station import Manner, remove_subject
 
 
 @app.command("enroll", epilog="example: edge enroll ada --camera /dev/video0")
@@ -47,41 +44,21 @@ def enroll(
     """Enrols the person in front of the camera. Keeps templates, no picture."""
     if camera and pictures:
         raise InputError("--camera and --from: one of them")
-    settings = settings_of(config, str(pictures) if pictures else camera, model)
-    gallery = Gallery(state_folder())
     if replace and add:
         raise InputError("--replace and --add: one of them")
-    if check_name(name) in gallery.names() and not (replace or add):
-        raise InputError(
-            f"{name}: already enrolled; --add learns another look, --replace enrols again, `edge remove {name}` takes out"
-        )
-    verifier, point = verifier_of(settings)
-    before = gallery.read_own(name, verifier.model_id, verifier.head.size) if add else None
-    line = Line(verifier, settings)
-    others, _ = gallery.read_for(verifier.model_id, verifier.head.size)
-    matcher = Matcher(verifier.head, [subject for subject in others if subject.name != name])
+    settings = settings_of(config, str(pictures) if pictures else camera, model)
+    station = station_of(settings, Journal())
+    manner = Manner.ADD if add else Manner.REPLACE if replace else Manner.NEW
     with frames_of(settings) as frames, _guide(f"enrolling {name}: look into the camera, turn your head slowly") as progressed:
-        enrolment = enrol(
-            line,
-            verifier.head,
-            point.threshold,
-            frames,
-            matcher,
-            settings.enrolment,
-            progressed,
-            known=None if before is None else before.templates,
-        )
-    templates = enrolment.templates if before is None else np.concatenate([before.templates, enrolment.templates])
-    gallery.write(new_subject(name, verifier.model_id, templates), replace=replace or add)
-    count = len(templates)
-    Journal().tell(Event.ENROLLED, f"enrolled {name}", SUBJECT=name, FRAMES=count, MODEL_ID=verifier.model_id)
+        enrolled = station.enrol(name, frames, progressed, manner)
+    count, made = enrolled.templates, enrolled.enrolment
     if as_json:
-        told = {"subject": name, "templates": count, "recognised": enrolment.recognised, "checked": enrolment.checked}
-        print(json.dumps(told | {"model_id": verifier.model_id}))
+        told = {"subject": name, "templates": count, "recognised": made.recognised, "checked": made.checked}
+        print(json.dumps(told | {"model_id": station.model.model_id}))
         return
     console.print(
-        f"enrolled {name} with {count} templates; of {enrolment.checked} further frames "
-        f"{enrolment.recognised} were recognised at {point.name}"
+        f"enrolled {name} with {count} templates; of {made.checked} further frames "
+        f"{made.recognised} were recognised at {station.point.name}"
     )
 
 
@@ -120,9 +97,7 @@ def remove(
     ] = False,
 ) -> None:
     """Removes a subject's templates; a running daemon takes it over within a second."""
-    Gallery(state_folder()).remove(check_name(name), overwrite=purge)
-    Lockout(state_folder()).clear(name)
-    Journal().tell(Event.REMOVED, f"removed {name}", SUBJECT=name)
+    remove_subject(Gallery(state_folder()), Lockout(state_folder()), Journal(), name, overwrite=purge)
     console.print(f"removed {name}")
     if purge:
         console.print(

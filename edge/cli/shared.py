@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
-from edge.camera import Camera, Frame, open_camera
+from edge.camera import Frame, open_camera
 from edge.contract.modelfile import ModelFile, OperatingPoint, read_model
+from edge.gallery import Gallery
+from edge.journal import Journal
+from edge.lockout import Lockout
 from edge.models import model_path
-from edge.settings import Settings, load_settings
+from edge.settings import Settings, load_settings, state_folder
+from edge.station import Station
 
 app = typer.Typer(help="Face unlock on the device.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)
@@ -40,10 +44,22 @@ def verifier_of(settings: Settings) -> tuple[ModelFile, OperatingPoint]:
     return verifier, verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
 
 
+def station_of(settings: Settings, journal: Journal) -> Station:
+    """What the settings name, loaded. Raises ModelError as reading and choosing do."""
+    verifier, point = verifier_of(settings)
+    return Station(settings, verifier, point, Gallery(state_folder()), Lockout(state_folder()), journal)
+
+
 @contextmanager
 def frames_of(settings: Settings) -> Iterator[Iterator[Frame | None]]:
-    camera: Camera = open_camera(settings.camera)
+    """The camera's frames. It is opened for the first of them: who is refused without a look is not looked at."""
+    with closing(_frames(settings)) as frames:
+        yield frames
+
+
+def _frames(settings: Settings) -> Generator[Frame | None, None, None]:
+    camera = open_camera(settings.camera)
     try:
-        yield camera.frames()
+        yield from camera.frames()
     finally:
         camera.close()

@@ -12,6 +12,7 @@ FacelatchError
 ├── GalleryError (ValueError)          a store of templates that cannot be used
 │   └── TemplateMismatch               templates made by another model
 ├── CameraError (OSError)              a source of frames that gives none
+│   ├── CameraBusy                     a device that another program holds
 │   └── CameraWedged                   a driver that does not come back from a read
 ├── ActionFailed (RuntimeError)         what a grant should have set off did not happen
 ├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or a face enrolled under another name
@@ -120,6 +121,12 @@ class CameraError(FacelatchError, OSError):
 
     code = "camera"
     exit_code = ExitCode.CAMERA
+
+
+class CameraBusy(CameraError):
+    """A camera is held by another program."""
+
+    code = "camera-busy"
 
 
 class CameraWedged(CameraError):

@@ -60,8 +60,8 @@ def test_the_daemon_tells_every_decision(device: Device, clip: Clip) -> None:
         done = device.run("run", "--json", "--camera", clip(person, 2))
         assert done.returncode == 0, done.stderr
         shown[person] = [json.loads(line) for line in done.stdout.splitlines()]
-        assert [e["event"] for e in shown[person]][:3] == ["started", "gallery-loaded", "camera-running"]
-        assert shown[person][-1]["event"] == "stopped"
+        assert [e["event"] for e in shown[person]][:4] == ["started", "gallery-loaded", "camera-starting", "camera-running"]
+        assert [e["event"] for e in shown[person]][-2:] == ["camera-closed", "stopped"]
     accepts = [event for event in shown[ADA] if event["event"] == "accept"]
     assert accepts
     assert {event["subject"] for event in accepts} == {"ada"}
@@ -83,7 +83,8 @@ def test_the_daemon_waits_for_a_camera_and_ends_on_sigterm(device: Device) -> No
             time.sleep(0.5)
             daemon.send_signal(signal.SIGTERM)
     assert daemon.wait(20) == 0
-    assert [event["event"] for event in events] == ["started", "gallery-loaded", "camera-lost", "gallery-loaded", "stopped"]
+    told = [event["event"] for event in events]
+    assert told == ["started", "gallery-loaded", "camera-starting", "camera-lost", "gallery-loaded", "stopped"]
 
 
 def test_a_removed_subject_is_not_let_in_by_a_running_daemon(device: Device, tmp_path: Path) -> None:
@@ -253,7 +254,7 @@ def test_nothing_of_the_device_needs_tensorflow(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("raised", "code"), [("RuntimeError('boom')", 70), ("KeyboardInterrupt()", 130)])
 def test_a_crash_is_not_taken_for_a_denial(tmp_path: Path, raised: str, code: int) -> None:
-    broken = f"import edge.cli.judging as module\ndef boom(*_):\n    raise {raised}\nmodule.verifier_of = boom\n"
+    broken = f"import edge.cli.judging as module\ndef boom(*_):\n    raise {raised}\nmodule.station_of = boom\n"
     broken += "import facelatch\nfacelatch.edge_main()"
     words = [sys.executable, "-c", broken, "verify", "--camera", "x", "--model", str(MODEL)]
     done = subprocess.run(
@@ -391,6 +392,6 @@ def test_bench_says_what_to_change(device: Device, tmp_path: Path) -> None:
     for number in range(12):
         cv2.imwrite(str(tmp_path / f"dark/{number:02}.png"), np.full((240, 320, 3), 8, np.uint8))
     done = device.run("bench", "--config", device.home / "edge.toml", "--model", MODEL, "--camera", tmp_path / "dark", "--json")
-    assert "most of them no-face" in json.loads(done.stdout)["advice"][-1]
+    assert "most of them too-dark" in json.loads(done.stdout)["advice"][-1]
     few = device.run("bench", "--config", device.home / "edge.toml", "--model", MODEL, "--camera", tmp_path / "none")
     assert few.returncode == 7

@@ -88,7 +88,7 @@ def test_a_dark_room_says_so(enrolled: Enrolled, clip: Callable[[int, int], Path
 
 def test_it_ends_after_the_timeout(enrolled: Enrolled) -> None:
     endless = (Frame(np.zeros((240, 320), np.uint8), float(n)) for n in iter(int, 1) for n in range(10**9))
-    with pytest.raises(EnrolmentFailed, match="no-face 61"):
+    with pytest.raises(EnrolmentFailed, match="too-dark 61"):
         enrolled(endless)
 
 

@@ -1,0 +1,76 @@
+"""Work that others ask of the daemon, handed from their threads to the one that has the camera, one piece at a time. Judges nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from edge.camera import Frame
+from edge.contract.errors import CameraError, FacelatchError
+
+Frames = Iterator[Frame | None]
+
+
+class Job:
+    """Something to be done with frames: `work` takes them, and `failed` hears why it could not be done. Both run where the camera is."""
+
+    def __init__(self, work: Callable[[Frames], None], failed: Callable[[FacelatchError], None]) -> None:
+        self._work, self._failed = work, failed
+        self._cancelled, self._told = threading.Event(), False
+
+    def cancel(self) -> None:
+        """Ends it with the next frame. From any thread, more than once."""
+        self._cancelled.set()
+
+    def run(self, frames: Frames) -> None:
+        """Does it.
+
+        Raises:
+            CameraError: the source broke; whoever asked has been told.
+        """
+        try:
+            self._work(self._until_cancelled(frames))
+        except CameraError as error:
+            self.fail(error)
+            raise
+        except FacelatchError as error:
+            self.fail(error)
+
+    def fail(self, error: FacelatchError) -> None:
+        """Tells whoever asked why it is not done, once, unless nobody waits any more."""
+        if not (self._told or self._cancelled.is_set()):
+            self._told = True
+            self._failed(error)
+
+    def _until_cancelled(self, frames: Frames) -> Frames:
+        for frame in frames:
+            if self._cancelled.is_set():
+                return
+            yield frame
+
+
+class Desk:
+    """Where jobs wait. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._jobs: deque[Job] = deque()
+        self._changed = threading.Condition()
+
+    def submit(self, job: Job) -> None:
+        """Puts a job at the end."""
+        with self._changed:
+            self._jobs.append(job)
+            self._changed.notify_all()
+
+    def take(self, wait_s: float = 0.0) -> Job | None:
+        """The next job; None where there is none for `wait_s` seconds."""
+        with self._changed:
+            if not self._changed.wait_for(lambda: bool(self._jobs), wait_s):
+                return None
+            return self._jobs.popleft()
+
+    def fail(self, error: FacelatchError) -> None:
+        """Ends all that wait."""
+        while job := self.take():
+            job.fail(error)

@@ -1,0 +1,146 @@
+"""Watching a door: whoever comes is judged, unless it is too soon, too late, too often, or not asked for. Tells every decision, and
+sets the action off on a grant.
+"""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from edge.action import Actor, load_action
+from edge.camera import Frame
+from edge.contract.errors import ActionFailed, StorageError
+from edge.intent import Intent
+from edge.journal import Event
+from edge.lockout import ANYONE, Failures
+from edge.matcher import Matcher
+from edge.policy import Denial, Grant, Policy
+from edge.quiet import is_quiet
+from edge.station import Station
+
+LOOK_EVERY_S = 1.0
+
+
+class Door:
+    """Its gallery is empty until `look_at_gallery`, and nobody is judged before `look_at_failures` has read the counts."""
+
+    def __init__(self, station: Station) -> None:
+        self._station, self._journal = station, station.journal
+        self._policy = Policy(station.settings.policy)
+        self._actor = Actor(load_action(station.settings.action), self._tell_action)
+        self.intent = Intent(station.settings.intent)
+        self._matcher = Matcher(station.model.head, [])
+        self._stamp: object = None
+        self._looked = self._looked_at_hours = float("-inf")
+        self._gallery_broken = False
+        self._lockout_stamp: object = ()
+        self._lockout_broken = False
+        self._tried_lockout = float("-inf")
+        self._quiet = False
+        self.enrolled = 0
+
+    def judge(self, frame: Frame) -> None:
+        """One frame, to its decision if it completes one.
+
+        Raises:
+            InputError: the frame is no picture.
+        """
+        if self._lockout_broken or self._quiet or self._policy.blocked(frame.at) or self.intent.missing(time.monotonic()):
+            return
+        judged = self._station.line.judge(frame, self._matcher, self._station.point.threshold, self._policy)
+        if judged.decision is not None and self._counted(judged.decision):
+            self._journal.tell_decision(judged.decision, operating_point=self._station.point.name, cost_ms=judged.cost_ms)
+            if isinstance(judged.decision, Grant):
+                self.intent.spend()
+                self._actor.begin(judged.decision)
+
+    def look(self, *, at_once: bool = False) -> None:
+        """Takes over what changed on disk and on the clock: who was removed must not be let in."""
+        self._look_at_hours()
+        self._look_at_gallery(at_once=at_once)
+        self._look_at_failures()
+
+    def close(self) -> None:
+        """Waits for what a grant has set off: a pulse must end before the process does."""
+        self._actor.finish()
+        self.intent.close()
+
+    def _counted(self, decision: Grant | Denial) -> bool:
+        """Keeps the failures on disk before anyone hears of the decision; a grant that cannot be kept is none."""
+        rest_s = decision.locked_s if isinstance(decision, Denial) else 0.0
+        try:
+            self._station.lockout.write(ANYONE, Failures(self._policy.failures, rest_s))
+            self._lockout_stamp = self._station.lockout.stamp()
+        except StorageError as error:
+            self._break_lockout(error)
+            return isinstance(decision, Denial)
+        return True
+
+    def _look_at_failures(self) -> None:
+        """Takes over what `edge unlock-out` or a verification changed. While the counts cannot be read nobody is judged."""
+        now = time.monotonic()
+        if self._lockout_broken and now - self._tried_lockout < LOOK_EVERY_S:
+            return
+        self._tried_lockout = now
+        lockout = self._station.lockout
+        try:
+            stamp = lockout.stamp()
+            if stamp == self._lockout_stamp:
+                return
+            before = lockout.read(ANYONE, self._station.settings.policy.lockout_s)
+            self._policy.restore(before)
+            if self._lockout_broken:
+                # It is read again, but can it be written? A grant needs that.
+                lockout.write(ANYONE, before)
+                stamp = lockout.stamp()
+        except StorageError as error:
+            self._break_lockout(error)
+            return
+        self._lockout_stamp, self._lockout_broken = stamp, False
+
+    def _break_lockout(self, error: StorageError) -> None:
+        if not self._lockout_broken:
+            self._journal.tell(Event.LOCKOUT_BROKEN, f"{error}; nobody is judged", ERROR=error.code)
+        self._lockout_broken, self._lockout_stamp = True, ()
+
+    def _look_at_gallery(self, *, at_once: bool) -> None:
+        now = time.monotonic()
+        if not at_once and now - self._looked < LOOK_EVERY_S:
+            return
+        self._looked = now
+        try:
+            stamp = self._station.gallery.stamp()
+            if stamp == self._stamp and not at_once:
+                return
+            matcher, names, refused = self._station.matcher()
+        except StorageError as error:
+            self._matcher, self._stamp, self.enrolled = Matcher(self._station.model.head, []), None, 0
+            if not self._gallery_broken:
+                self._journal.tell(Event.GALLERY_REFUSED, f"{error}; nobody is recognised", ERROR=error.code)
+            self._gallery_broken = True
+            return
+        self._gallery_broken, self._stamp = False, stamp
+        self._matcher, self.enrolled = matcher, len(names)
+        for problem in refused:
+            self._journal.tell(Event.GALLERY_REFUSED, str(problem), ERROR=problem.code)
+        self._journal.tell(Event.GALLERY_LOADED, f"{len(names)} subjects enrolled", SUBJECTS=len(names))
+
+    def _look_at_hours(self) -> None:
+        spans, now = self._station.settings.policy.quiet_hours, time.monotonic()
+        if not spans or now - self._looked_at_hours < LOOK_EVERY_S:
+            return
+        self._looked_at_hours = now
+        quiet = is_quiet(spans, datetime.now())
+        if quiet != self._quiet:
+            self._quiet = quiet
+            if quiet:
+                self._journal.tell(Event.QUIET_BEGAN, f"nobody is judged: {', '.join(spans)}, or a clock that cannot be right")
+            else:
+                self._journal.tell(Event.QUIET_ENDED, "whoever comes is judged again")
+
+    def _tell_action(self, grant: Grant, error: ActionFailed | None) -> None:
+        kind = self._station.settings.action.kind.value
+        if error is None:
+            self._journal.tell(Event.ACTION_DONE, f"done: {kind}", ACTION=kind, SUBJECT=grant.subject)
+        else:
+            self._journal.tell(Event.ACTION_FAILED, str(error), ACTION=kind, SUBJECT=grant.subject, ERROR=error.code)

@@ -1,0 +1,51 @@
+"""What must come before a face is judged, where the settings want it: a button or a call. A press opens one attempt's time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from edge.settings import IntentKind, IntentSettings
+
+
+class Button(Protocol):
+    """A button that is watched from now on."""
+
+    def close(self) -> None:
+        """Gives its pin back."""
+        ...
+
+
+class Intent:
+    """`missing` until a press or a call, then for `window_s` not. Presses come from another thread.
+
+    Raises:
+        PackageMissing, ActionFailed: a button is wanted, and gpiozero is not installed or the pin is not there.
+    """
+
+    def __init__(self, settings: IntentSettings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._wanted, self._window_s, self._clock = settings.kind is not IntentKind.NONE, settings.window_s, clock
+        self._until = float("-inf")
+        self._button: Button | None = None
+        if settings.kind is IntentKind.BUTTON:
+            from edge.gpio import pressed
+
+            self._button = pressed(settings.pin, self.give)
+
+    def give(self) -> None:
+        """Somebody wants to be judged from now on."""
+        self._until = self._clock() + self._window_s
+
+    def spend(self) -> None:
+        """It has served: the next grant needs another."""
+        self._until = float("-inf")
+
+    def missing(self, now: float) -> bool:
+        """Whether faces must not be judged at `now`, seconds of the clock."""
+        return self._wanted and now > self._until
+
+    def close(self) -> None:
+        """Gives the pin back."""
+        if self._button is not None:
+            self._button.close()

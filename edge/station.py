@@ -1,0 +1,166 @@
+"""One device's means, loaded once: model, operating point, line, gallery, failures, journal. Verifies, enrols and removes with them;
+commands and daemon alike do it here. Where the frames come from is the caller's business.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum, auto
+
+import numpy as np
+
+from edge.camera import Frame
+from edge.contract.errors import GalleryError, InputError, StorageError
+from edge.contract.modelfile import ModelFile, OperatingPoint
+from edge.enrol import Enrolment, Progressed, enrol
+from edge.gallery import Gallery, check_name, new_subject
+from edge.journal import Event, Journal
+from edge.line import Judged, Line
+from edge.lockout import ANYONE, Failures, Lockout
+from edge.matcher import Matcher
+from edge.policy import Denial, Grant, Policy
+from edge.quiet import is_quiet
+from edge.reasons import Reason
+from edge.settings import Settings
+
+
+class Manner(Enum):
+    """How templates are kept beside those that are there."""
+
+    NEW = auto()
+    ADD = auto()
+    REPLACE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Enrolled:
+    """What became of an enrolment: how many templates the subject has now, and the check of the new ones."""
+
+    subject: str
+    templates: int
+    enrolment: Enrolment
+
+
+class Station:
+    """See the module. Not safe to use from two threads at once."""
+
+    def __init__(
+        self, settings: Settings, model: ModelFile, point: OperatingPoint, gallery: Gallery, lockout: Lockout, journal: Journal
+    ) -> None:
+        self.settings, self.model, self.point = settings, model, point
+        self.gallery, self.lockout, self.journal = gallery, lockout, journal
+        self.line = Line(model, settings)
+
+    def matcher(self) -> tuple[Matcher, list[str], list[GalleryError | StorageError]]:
+        """All who can be recognised, their names, and an error for each who cannot."""
+        subjects, refused = self.gallery.read_for(self.model.model_id, self.model.head.size)
+        return Matcher(self.model.head, subjects), [subject.name for subject in subjects], refused
+
+    def verify(
+        self,
+        name: str | None,
+        frames: Iterator[Frame | None],
+        timeout_s: float,
+        told: Callable[[Judged], None] = lambda judged: None,
+    ) -> Grant | Denial:
+        """Whether the person before the camera is `name`, or anyone enrolled. Counts and tells the decision before it returns it.
+
+        `told` is called after every judged frame.
+
+        Raises:
+            InputError: nobody of this name is enrolled.
+            GalleryError, StorageError: the templates asked for cannot be used, or the failures not be counted.
+            CameraError: the source broke.
+        """
+        if name is not None:
+            self.gallery.read_own(check_name(name), self.model.model_id, self.model.head.size)
+        matcher, names, _ = self.matcher()
+        key = name or ANYONE
+        before = self.lockout.read(key, self.settings.policy.lockout_s)
+        policy = Policy(self.settings.policy, only=name, before=before)
+        cost_ms = 0.0
+        if before.count >= self.settings.policy.disable_failures:
+            decision: Grant | Denial = Denial(Reason.DISABLED, 0)
+        elif before.rest_s:
+            decision = Denial(Reason.LOCKED_OUT, 0)
+        elif is_quiet(self.settings.policy.quiet_hours, datetime.now()):
+            decision = Denial(Reason.QUIET_HOURS, 0)
+        elif not names:
+            decision = Denial(Reason.EMPTY_GALLERY, 0)
+        else:
+            decision, cost_ms = self._decide(policy, matcher, frames, timeout_s, told)
+            # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
+            if policy.failures != before.count:
+                rest_s = decision.locked_s if isinstance(decision, Denial) else 0.0
+                self.lockout.write(key, Failures(policy.failures, rest_s))
+        self.journal.tell_decision(decision, operating_point=self.point.name, cost_ms=cost_ms)
+        return decision
+
+    def enrol(self, name: str, frames: Iterator[Frame | None], progressed: Progressed, manner: Manner) -> Enrolled:
+        """Makes templates of the person before the camera and keeps them.
+
+        Raises:
+            InputError: the name is taken, or with `Manner.ADD` nobody's.
+            EnrolmentFailed: as `edge.enrol.enrol`.
+            GalleryError, StorageError, CameraError: what is there cannot be read, the disk takes nothing, the source broke.
+        """
+        if check_name(name) in self.gallery.names() and manner is Manner.NEW:
+            raise InputError(
+                f"{name}: already enrolled; --add learns another look, --replace enrols again, `edge remove {name}` takes out"
+            )
+        model_id, size = self.model.model_id, self.model.head.size
+        before = self.gallery.read_own(name, model_id, size) if manner is Manner.ADD else None
+        others, _ = self.gallery.read_for(model_id, size)
+        made = enrol(
+            self.line,
+            self.model.head,
+            self.point.threshold,
+            frames,
+            Matcher(self.model.head, [subject for subject in others if subject.name != name]),
+            self.settings.enrolment,
+            progressed,
+            known=None if before is None else before.templates,
+        )
+        templates = made.templates if before is None else np.concatenate([before.templates, made.templates])
+        self.gallery.write(new_subject(name, model_id, templates), replace=manner is not Manner.NEW)
+        self.journal.tell(Event.ENROLLED, f"enrolled {name}", SUBJECT=name, FRAMES=len(templates), MODEL_ID=model_id)
+        return Enrolled(name, len(templates), made)
+
+    def _decide(
+        self,
+        policy: Policy,
+        matcher: Matcher,
+        frames: Iterator[Frame | None],
+        timeout_s: float,
+        told: Callable[[Judged], None],
+    ) -> tuple[Grant | Denial, float]:
+        last, cost_ms, first, at = Reason.NO_FRAMES, 0.0, None, 0.0
+        for frame in frames:
+            if frame is None:
+                continue
+            first = frame.at if first is None else first
+            if frame.at - first > timeout_s:
+                break
+            at = frame.at
+            judged = self.line.judge(frame, matcher, self.point.threshold, policy)
+            cost_ms = judged.cost_ms
+            told(judged)
+            if judged.decision is not None:
+                return judged.decision, cost_ms
+            if isinstance(judged.outcome, Reason):
+                last = judged.outcome
+        return policy.give_up(at) or Denial(last, 0), cost_ms
+
+
+def remove_subject(gallery: Gallery, lockout: Lockout, journal: Journal, name: str, *, overwrite: bool = False) -> None:
+    """Takes a subject out, and what was counted of her or him.
+
+    Raises:
+        InputError: nobody of this name is enrolled.
+        StorageError: the file cannot be removed.
+    """
+    gallery.remove(check_name(name), overwrite=overwrite)
+    lockout.clear(name)
+    journal.tell(Event.REMOVED, f"removed {name}", SUBJECT=name)

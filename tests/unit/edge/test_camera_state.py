@@ -1,0 +1,59 @@
+"""States of a camera: each change told once, dark and silent cameras known, no flicker at dusk."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edge.camera.frame import Frame
+from edge.camera.state import CameraState, CameraWatch
+from edge.contract.errors import CameraBusy, CameraError
+
+
+def frame(level: int) -> Frame:
+    return Frame(np.full((48, 64, 3), level, np.uint8), 0.0)
+
+
+def run(script: list[tuple[float, int | None]], watch: CameraWatch | None = None) -> list[tuple[float, CameraState]]:
+    """Plays (time, grey level or None for no frame) and returns the changes."""
+    watch = watch or CameraWatch()
+    watch.opening(0.0)
+    changes = [(at, watch.saw(None if level is None else frame(level), at)) for at, level in script]
+    return [(at, state) for at, state in changes if state is not None]
+
+
+def test_a_warm_up_is_not_dark() -> None:
+    assert run([(0.1, 0), (0.5, 2), (1.0, 40), (1.1, 90)]) == [(1.0, CameraState.RUNNING)]
+
+
+def test_darkness_is_told_once_after_three_seconds_and_light_at_once() -> None:
+    script = [(0.1, 100), *((0.2 + n / 10, 3) for n in range(60)), (7.0, 60)]
+    (_, first), (began, dark), (ended, light) = run(script)
+    assert (first, dark, light) == (CameraState.RUNNING, CameraState.DARK, CameraState.RUNNING)
+    assert 3.0 < began - 0.1 <= 3.2
+    assert ended == 7.0
+
+
+def test_dusk_does_not_flicker() -> None:
+    """A level between dark and light keeps what was: 12 is no longer light enough to leave the dark, and not dark enough to enter it."""
+    assert run([(n / 10, 12) for n in range(100)]) == [(0.0, CameraState.RUNNING)]
+    told = run([*((n / 10, 3) for n in range(40)), *((4 + n / 10, 12 + n % 2) for n in range(100))])
+    assert [state for _, state in told] == [CameraState.DARK]
+
+
+def test_silence_is_a_stall_and_the_next_frame_ends_it() -> None:
+    told = run([(0.1, 90), (1.0, None), (1.7, None), (2.5, None), (5.0, 90)])
+    assert told == [(0.1, CameraState.RUNNING), (1.7, CameraState.STALLED), (5.0, CameraState.RUNNING)]
+
+
+def test_what_is_lost_is_told_once_until_a_frame_comes() -> None:
+    watch = CameraWatch()
+    assert watch.opening(0.0) is CameraState.STARTING
+    assert watch.failed(CameraError("gone")) is CameraState.LOST
+    assert watch.opening(1.0) is None
+    assert watch.failed(CameraError("still gone")) is None
+    assert watch.opening(3.0) is None
+    assert watch.saw(None, 9.0) is None
+    assert watch.failed(CameraBusy("held")) is CameraState.BUSY
+    assert watch.saw(frame(90), 10.0) is CameraState.RUNNING
+    assert watch.closed() is CameraState.CLOSED
+    assert watch.opening(11.0) is CameraState.STARTING

@@ -1,0 +1,66 @@
+"""Jobs for the daemon: in their order, ended by whoever asked, told once why they cannot be done."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from edge.camera import Frame
+from edge.contract.errors import CameraError, FacelatchError, StorageError
+from edge.desk import Desk, Frames, Job
+
+
+def endless() -> Iterator[Frame | None]:
+    while True:
+        yield Frame(np.zeros((4, 4), np.uint8), 0.0)
+
+
+def test_a_cancelled_job_ends_with_the_next_frame_and_hears_nothing() -> None:
+    seen: list[int] = []
+    told: list[FacelatchError] = []
+
+    def work(frames: Frames) -> None:
+        for _ in frames:
+            seen.append(1)
+            if len(seen) == 3:
+                job.cancel()
+        raise StorageError("too late")
+
+    job = Job(work, told.append)
+    job.run(endless())
+    assert (len(seen), told) == (3, [])
+
+
+def test_an_error_is_told_once_and_a_broken_camera_goes_on_to_the_daemon() -> None:
+    told: list[FacelatchError] = []
+
+    def broken(frames: Frames) -> None:
+        raise CameraError("unplugged")
+
+    job = Job(broken, told.append)
+    with pytest.raises(CameraError, match="unplugged"):
+        job.run(endless())
+    job.fail(CameraError("again"))
+    assert [str(error) for error in told] == ["unplugged"]
+
+    def full(frames: Frames) -> None:
+        raise StorageError("disk full")
+
+    Job(full, told.append).run(endless())
+    assert str(told[-1]) == "disk full"
+
+
+def test_jobs_are_taken_in_their_order_and_waited_for() -> None:
+    desk, order = Desk(), []
+    assert desk.take() is None
+    jobs = [Job(lambda frames: None, order.append) for _ in range(3)]
+    threading.Timer(0.02, lambda: desk.submit(jobs[0])).start()
+    assert desk.take(5.0) is jobs[0]
+    desk.submit(jobs[1])
+    desk.submit(jobs[2])
+    desk.fail(CameraError("gone"))
+    assert [str(error) for error in order] == ["gone", "gone"]
+    assert desk.take() is None
