@@ -75,6 +75,10 @@ class Daemon:
             self.door.close()
             self._journal.tell(Event.STOPPED, "stopped; nothing is judged")
 
+    def asked(self) -> None:
+        """Somebody wants something: on demand it is not time to leave. From any thread."""
+        self._asked_at = time.monotonic()
+
     def stop(self) -> None:
         """Ends `run` with the next frame. From any thread."""
         self._stop = True
@@ -110,11 +114,11 @@ class Daemon:
         with self._camera() as frames:
             if job is not None:
                 job.run(frames)
-                self._asked_at = time.monotonic()
+                self.asked()
             for frame in frames:
                 if job := self.desk.take():
                     job.run(frames)
-                    self._asked_at = time.monotonic()
+                    self.asked()
                 elif self._on_demand:
                     if time.monotonic() - self._asked_at > self._settings.service.linger_s:
                         break

@@ -39,6 +39,11 @@ class Door:
         self._quiet = False
         self.enrolled = 0
 
+    @property
+    def failures(self) -> int:
+        """Denials since the last accept, of whoever stood there."""
+        return self._policy.failures
+
     def judge(self, frame: Frame) -> None:
         """One frame, to its decision if it completes one.
 

@@ -25,7 +25,7 @@ class Intent:
     """
 
     def __init__(self, settings: IntentSettings, clock: Callable[[], float] = time.monotonic) -> None:
-        self._wanted, self._window_s, self._clock = settings.kind is not IntentKind.NONE, settings.window_s, clock
+        self._kind, self._window_s, self._clock = settings.kind, settings.window_s, clock
         self._until = float("-inf")
         self._button: Button | None = None
         if settings.kind is IntentKind.BUTTON:
@@ -37,13 +37,18 @@ class Intent:
         """Somebody wants to be judged from now on."""
         self._until = self._clock() + self._window_s
 
+    def call(self) -> None:
+        """Somebody asked over the bus: an intent where calls are what is wanted, and nothing where a button is."""
+        if self._kind is IntentKind.CALL:
+            self.give()
+
     def spend(self) -> None:
         """It has served: the next grant needs another."""
         self._until = float("-inf")
 
     def missing(self, now: float) -> bool:
         """Whether faces must not be judged at `now`, seconds of the clock."""
-        return self._wanted and now > self._until
+        return self._kind is not IntentKind.NONE and now > self._until
 
     def close(self) -> None:
         """Gives the pin back."""

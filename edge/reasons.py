@@ -27,6 +27,14 @@ class Reason(StrEnum):
     NO_FRAMES = "no-frames"
 
 
+MENDABLE = frozenset(
+    {
+        Reason.NO_FACE, Reason.SEVERAL_FACES, Reason.TOO_DARK, Reason.TOO_BRIGHT, Reason.LOW_CONTRAST, Reason.BLURRED,
+        Reason.TOO_FAR, Reason.TOO_NEAR,
+    }
+)  # fmt: skip
+"""What the person before the camera can mend: a retry, no result."""
+
 ADVICE = {
     Reason.NO_FACE: "no face seen; look straight into the camera",
     Reason.SEVERAL_FACES: "several faces; only one person may stand before the camera",

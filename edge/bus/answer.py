@@ -1,0 +1,37 @@
+"""From what the daemon says to what the bus carries: refusals as errors by name."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
+from typing import Any, TypeVar
+
+from dbus_fast import DBusError
+
+from edge.bus.seat import CallRefused, Problem
+from edge.contract.errors import FacelatchError, InputError
+
+Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
+
+
+def refusing(prefix: str, names: Mapping[Problem, str] | None = None) -> Callable[[Method], Method]:
+    """Makes what refuses a method's call an error `prefix.NAME`, NAME being the problem's own or its one in `names`."""
+
+    def refuse(problem: Problem, error: Exception) -> DBusError:
+        return DBusError(f"{prefix}.{(names or {}).get(problem, problem.value)}", str(error))
+
+    def decorate(method: Method) -> Method:
+        @wraps(method)
+        async def answered(*arguments: Any) -> Any:
+            try:
+                return await method(*arguments)
+            except CallRefused as error:
+                raise refuse(error.problem, error) from error
+            except InputError as error:
+                raise refuse(Problem.INVALID, error) from error
+            except FacelatchError as error:
+                raise refuse(Problem.INTERNAL, error) from error
+
+        return answered  # type: ignore[return-value] # the same parameters and result, by wraps
+
+    return decorate

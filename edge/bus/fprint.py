@@ -1,0 +1,230 @@
+"""net.reactivated.Fprint, so that pam_fprintd, login screens and the fprintd-* tools take a face. A face is one finger of its user.
+
+The interface is fprintd 1.94's, file net.reactivated.Fprint.Device.xml. What it has no word for is told in its nearest one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any
+
+from dbus_fast import PropertyAccess
+from dbus_fast.annotations import DBusBool, DBusInt32, DBusObjectPath, DBusSignature, DBusStr
+from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
+
+from edge.bus.answer import refusing
+from edge.bus.authority import CALLER, Action, Authority
+from edge.bus.native import Unicast
+from edge.bus.seat import CallRefused, Problem, Result, Seat, Status
+from edge.gallery import NAME_PATTERN, check_name
+from edge.reasons import Reason
+from edge.station import Manner
+
+NAME = "net.reactivated.Fprint"
+MANAGER_PATH = "/net/reactivated/Fprint/Manager"
+DEVICE_PATH = "/net/reactivated/Fprint/Device/0"
+DEVICE = f"{NAME}.Device"
+ERRORS = f"{NAME}.Error"
+# Longer than pam_fprintd's own limit of thirty seconds, so that its limit is the one that ends.
+TIMEOUT_S = 60.0
+# The face is listed as this one; a face enrolled as another finger is another look of the same person.
+FINGER = "right-index-finger"
+FINGERS = frozenset(f"{side}-{finger}" for side in ("left", "right") for finger in (
+    "thumb", "index-finger", "middle-finger", "ring-finger", "little-finger",
+))  # fmt: skip
+
+_NAMES = {
+    Problem.NOT_ENROLLED: "NoEnrolledPrints",
+    Problem.ALREADY_ENROLLED: "FingerAlreadyEnrolled",
+    Problem.INVALID: "InvalidFingername",
+    Problem.NOT_DELETED: "PrintsNotDeleted",
+}
+_RETRIES = {
+    Reason.SEVERAL_FACES: "remove-and-retry",
+    Reason.TOO_FAR: "finger-not-centered",
+    Reason.TOO_NEAR: "finger-not-centered",
+}
+
+Names = Annotated[list[str], DBusSignature("as")]
+Paths = Annotated[list[str], DBusSignature("ao")]
+Told = Annotated[tuple[str, bool], DBusSignature("sb")]
+
+
+class ManagerInterface(ServiceInterface):
+    """Which readers there are: one."""
+
+    def __init__(self) -> None:
+        super().__init__(f"{NAME}.Manager")
+
+    @dbus_method()
+    def GetDevices(self) -> Paths:  # noqa: N802
+        return [DEVICE_PATH]
+
+    @dbus_method()
+    def GetDefaultDevice(self) -> DBusObjectPath:  # noqa: N802
+        return DEVICE_PATH
+
+
+class DeviceInterface(ServiceInterface):
+    """The face as a finger."""
+
+    def __init__(self, seat: Seat, authority: Authority, unicast: Unicast, stages: int) -> None:
+        super().__init__(DEVICE)
+        self._seat, self._authority, self._unicast, self._stages = seat, authority, unicast, stages
+
+    @dbus_property(access=PropertyAccess.READ, name="name")
+    def reader_name(self) -> DBusStr:
+        return "facelatch camera"
+
+    @dbus_property(access=PropertyAccess.READ, name="num-enroll-stages")
+    def stages(self) -> DBusInt32:
+        return self._stages
+
+    @dbus_property(access=PropertyAccess.READ, name="scan-type")
+    def scan_type(self) -> DBusStr:
+        return "press"
+
+    @dbus_property(access=PropertyAccess.READ, name="finger-present")
+    def finger_present(self) -> DBusBool:
+        return False
+
+    @dbus_property(access=PropertyAccess.READ, name="finger-needed")
+    def finger_needed(self) -> DBusBool:
+        return self._seat.busy
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def Claim(self, username: DBusStr) -> None:  # noqa: N802
+        caller = CALLER.get()
+        subject = await self._subject(caller, username)
+        await self._authority.must(caller, Action.VERIFY)
+        self._seat.claim(caller, subject)
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def Release(self) -> None:  # noqa: N802
+        self._seat.release(CALLER.get())
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def ListEnrolledFingers(self, username: DBusStr) -> Names:  # noqa: N802
+        caller = CALLER.get()
+        subject = await self._subject(caller, username)
+        await self._authority.must(caller, Action.VERIFY)
+        self._must_be_enrolled(subject)
+        return [FINGER]
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def DeleteEnrolledFingers(self, username: DBusStr) -> None:  # noqa: N802
+        caller = CALLER.get()
+        subject = await self._subject(caller, username)
+        await self._authority.must(caller, Action.ENROLL)
+        self._seat.remove(subject)
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def DeleteEnrolledFingers2(self) -> None:  # noqa: N802
+        await self._delete(CALLER.get())
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def DeleteEnrolledFinger(self, finger_name: DBusStr) -> None:  # noqa: N802
+        self._must_be_finger(finger_name)
+        await self._delete(CALLER.get())
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def VerifyStart(self, finger_name: DBusStr) -> None:  # noqa: N802
+        caller = CALLER.get()
+        self._must_be_enrolled(self._seat.must_hold(caller))
+        await self._authority.must(caller, Action.VERIFY)
+        await self._authority.must_be_here(caller)
+        self._seat.verify(caller, self._telling(caller, "verify"), TIMEOUT_S, anyone=False)
+        self._unicast(caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", ["any" if finger_name == "any" else FINGER])
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def VerifyStop(self) -> None:  # noqa: N802
+        self._seat.stop(CALLER.get(), verifying=True)
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def EnrollStart(self, finger_name: DBusStr) -> None:  # noqa: N802
+        caller = CALLER.get()
+        self._must_be_finger(finger_name)
+        known = self._seat.is_enrolled(self._seat.must_hold(caller))
+        await self._authority.must(caller, Action.ENROLL)
+        manner = Manner.NEW if not known else Manner.REPLACE if finger_name == FINGER else Manner.ADD
+        self._seat.enrol(caller, self._telling(caller, "enroll"), manner)
+
+    @dbus_method()
+    @refusing(ERRORS, _NAMES)
+    async def EnrollStop(self) -> None:  # noqa: N802
+        self._seat.stop(CALLER.get(), verifying=False)
+
+    # Declared for whoever introspects; they are sent by `_telling`.
+    @dbus_signal()
+    def VerifyFingerSelected(self, finger_name: Any) -> DBusStr:  # noqa: N802
+        return finger_name  # type: ignore[no-any-return]
+
+    @dbus_signal()
+    def VerifyStatus(self, status: Any) -> Told:  # noqa: N802
+        return status  # type: ignore[no-any-return]
+
+    @dbus_signal()
+    def EnrollStatus(self, status: Any) -> Told:  # noqa: N802
+        return status  # type: ignore[no-any-return]
+
+    async def _subject(self, caller: str, username: str) -> str:
+        own = await self._authority.user(caller)
+        if username and username != own:
+            await self._authority.must(caller, Action.OTHERS)
+        name = username or own
+        if not NAME_PATTERN.fullmatch(name):
+            # PAM asks for every user there is; one whose name no subject can have has no face.
+            raise CallRefused(Problem.NOT_ENROLLED, f"{name}: no subject can have this name")
+        return check_name(name)
+
+    async def _delete(self, caller: str) -> None:
+        subject = self._seat.must_hold(caller)
+        await self._authority.must(caller, Action.ENROLL)
+        self._seat.remove(subject)
+
+    def _must_be_enrolled(self, subject: str) -> None:
+        if not self._seat.is_enrolled(subject):
+            raise CallRefused(Problem.NOT_ENROLLED, f"{subject}: no face is enrolled")
+
+    def _must_be_finger(self, name: str) -> None:
+        if name not in FINGERS:
+            raise CallRefused(Problem.INVALID, f"{name!r}: no finger of fprintd's")
+
+    def _telling(self, caller: str, action: str) -> Callable[[Status], None]:
+        stage = 0
+
+        def tell(status: Status) -> None:
+            nonlocal stage
+            if status.result is Result.PROGRESS:
+                # Many frames make one stage.
+                reached = status.have * self._stages // max(1, status.want)
+                if reached <= stage:
+                    return
+                stage = reached
+            member = "VerifyStatus" if action == "verify" else "EnrollStatus"
+            self._unicast(caller, DEVICE_PATH, DEVICE, member, "sb", [f"{action}-{_word(status)}", status.done])
+
+        return tell
+
+
+def _word(status: Status) -> str:
+    match status.result:
+        case Result.MATCH | Result.NO_MATCH | Result.DISCONNECTED | Result.FAILED:
+            return status.result.value
+        case Result.RETRY:
+            return _RETRIES.get(Reason(status.reason), "retry-scan")
+        case Result.PROGRESS:
+            return "stage-passed"
+        case Result.ENROLLED:
+            return "completed"
+        case Result.ERROR:
+            return "unknown-error"

@@ -1,0 +1,237 @@
+"""The one device as callers see it: claimed by one of them at a time, who verifies or enrols a subject. Knows no bus.
+
+All methods are called from one thread; jobs run in the camera's, and what they tell comes back through `post`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from edge.contract.errors import CameraError, EnrolmentFailed, FacelatchError
+from edge.desk import Desk, Frames, Job
+from edge.door import Door
+from edge.line import Judged
+from edge.policy import Grant
+from edge.quality import Refusal
+from edge.reasons import ADVICE, MENDABLE, Reason
+from edge.station import Manner, Station, remove_subject
+
+# The same advice is not told more often.
+SAME_ADVICE_S = 2.0
+
+
+class Problem(StrEnum):
+    """Why a call is refused; the last part of the error's name on the bus."""
+
+    ALREADY_IN_USE = "AlreadyInUse"
+    CLAIM_DEVICE = "ClaimDevice"
+    NO_ACTION = "NoActionInProgress"
+    NOT_ENROLLED = "NotEnrolled"
+    ALREADY_ENROLLED = "AlreadyEnrolled"
+    INVALID = "InvalidSubject"
+    PERMISSION = "PermissionDenied"
+    NOT_DELETED = "NotDeleted"
+    INTERNAL = "Internal"
+
+
+class CallRefused(FacelatchError):
+    """A caller asks for what it may not have, or not now."""
+
+    code = "bus"
+
+    def __init__(self, problem: Problem, text: str) -> None:
+        super().__init__(text)
+        self.problem = problem
+
+
+class Result(StrEnum):
+    """What a caller hears while it waits. `retry` is something that the person can mend, and not the end."""
+
+    MATCH = "match"
+    NO_MATCH = "no-match"
+    RETRY = "retry"
+    PROGRESS = "progress"
+    ENROLLED = "enrolled"
+    FAILED = "failed"
+    DISCONNECTED = "disconnected"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """One message to a caller; `done` with the last of an action."""
+
+    result: Result
+    done: bool
+    text: str = ""
+    reason: str = ""
+    subject: str = ""
+    frames: int = 0
+    have: int = 0
+    want: int = 0
+    score: float | None = None
+
+
+Told = Callable[[Status], None]
+
+
+class Seat:
+    """See the module. `post` runs a function in the callers' thread."""
+
+    def __init__(self, station: Station, desk: Desk, door: Door, post: Callable[[Callable[[], None]], None]) -> None:
+        self._station, self._desk, self._door, self._post = station, desk, door, post
+        self.holder: str | None = None
+        self.subject = ""
+        self._job: Job | None = None
+        self._verifying = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether something is going on."""
+        return self._job is not None
+
+    def claim(self, caller: str, subject: str) -> None:
+        """Takes the device for `caller`, to act for `subject`; without one it can only ask whether it is anyone."""
+        if self.holder is not None:
+            raise CallRefused(Problem.ALREADY_IN_USE, "the device is claimed by another program; try again when it is done")
+        self.holder, self.subject = caller, subject
+
+    def release(self, caller: str) -> None:
+        """Gives it back, and ends what is being done."""
+        self._must_hold(caller)
+        self._abandon()
+        self.holder, self.subject = None, ""
+
+    def vanished(self, caller: str) -> None:
+        """A caller is gone from the bus."""
+        if caller == self.holder:
+            self.release(caller)
+
+    def names(self) -> list[str]:
+        """Who is enrolled."""
+        return self._station.gallery.names()
+
+    def is_enrolled(self, subject: str) -> bool:
+        """Whether there are templates under a name, readable or not."""
+        return subject in self.names()
+
+    def verify(self, caller: str, told: Told, timeout_s: float, *, anyone: bool) -> None:
+        """Begins to verify the claimed subject, or anyone."""
+        self._must_be_free(caller)
+        name = None if anyone else self.subject
+        if name is not None and not self.is_enrolled(name):
+            raise CallRefused(Problem.NOT_ENROLLED, f"{name or 'nobody'}: not enrolled; `edge enroll` does it")
+        self._door.intent.call()
+        hints = _Hints()
+
+        def work(frames: Frames, tell: Told) -> None:
+            decision = self._station.verify(name, self._intended(frames), timeout_s, lambda judged: hints.heard(judged, tell))
+            if isinstance(decision, Grant):
+                tell(Status(Result.MATCH, True, subject=decision.subject, frames=decision.frames, score=decision.score))
+            else:
+                tell(Status(Result.NO_MATCH, True, ADVICE[decision.reason], decision.reason.value, name or "", decision.frames))
+
+        self._begin(work, told, verifying=True)
+
+    def enrol(self, caller: str, told: Told, manner: Manner) -> None:
+        """Begins to enrol the claimed subject."""
+        self._must_be_free(caller)
+        name = self.subject
+        if not name:
+            raise CallRefused(Problem.INVALID, "nobody to enrol: claim the device with the subject's name")
+        if manner is Manner.NEW and self.is_enrolled(name):
+            raise CallRefused(Problem.ALREADY_ENROLLED, f"{name}: already enrolled; add another look, or replace")
+        if manner is Manner.ADD and not self.is_enrolled(name):
+            raise CallRefused(Problem.NOT_ENROLLED, f"{name}: not enrolled; nothing to add to")
+
+        def work(frames: Frames, tell: Told) -> None:
+            def progressed(have: int, want: int, refusal: Refusal | None) -> None:
+                if refusal is None:
+                    tell(Status(Result.PROGRESS, False, have=have, want=want, subject=name))
+                else:
+                    advice = f"{ADVICE[refusal.reason]} ({refusal.measured:.0f} of {refusal.wanted:.0f})"
+                    tell(Status(Result.RETRY, False, advice, refusal.reason.value, name, have=have, want=want))
+
+            done = self._station.enrol(name, frames, progressed, manner)
+            checked = done.enrolment
+            text = f"{done.templates} templates; {checked.recognised} of {checked.checked} further frames recognised"
+            tell(Status(Result.ENROLLED, True, text, subject=name, have=done.templates, want=done.templates))
+
+        self._begin(work, told, verifying=False)
+
+    def stop(self, caller: str, *, verifying: bool) -> None:
+        """Ends a verification or an enrolment, done or not."""
+        self._must_hold(caller)
+        if self._job is None or self._verifying is not verifying:
+            raise CallRefused(Problem.NO_ACTION, f"no {'verification' if verifying else 'enrolment'} is going on")
+        self._abandon()
+
+    def remove(self, subject: str) -> None:
+        """Takes a subject out of the gallery."""
+        if not self.is_enrolled(subject):
+            raise CallRefused(Problem.NOT_ENROLLED, f"{subject}: not enrolled")
+        try:
+            remove_subject(self._station.gallery, self._station.lockout, self._station.journal, subject)
+        except FacelatchError as error:
+            raise CallRefused(Problem.NOT_DELETED, str(error)) from error
+
+    def must_hold(self, caller: str) -> str:
+        """The claimed subject. Refuses everyone but the holder."""
+        self._must_hold(caller)
+        return self.subject
+
+    def _begin(self, work: Callable[[Frames, Told], None], told: Told, *, verifying: bool) -> None:
+        def tell(status: Status) -> None:
+            # What an abandoned job still says reaches nobody: the caller may be another by now.
+            self._post(lambda: told(status) if self._job is job else None)
+
+        def failed(error: FacelatchError) -> None:
+            if isinstance(error, CameraError):
+                tell(Status(Result.DISCONNECTED, True, str(error), error.code))
+            else:
+                result = Result.FAILED if isinstance(error, EnrolmentFailed) else Result.ERROR
+                tell(Status(result, True, str(error), error.code))
+
+        job = Job(lambda frames: work(frames, tell), failed)
+        self._job, self._verifying = job, verifying
+        self._desk.submit(job)
+
+    def _intended(self, frames: Frames) -> Frames:
+        """The frames from the press of the button on, where one is wanted."""
+        for frame in frames:
+            yield None if self._door.intent.missing(time.monotonic()) else frame
+
+    def _abandon(self) -> None:
+        if self._job is not None:
+            self._job.cancel()
+            self._job = None
+
+    def _must_hold(self, caller: str) -> None:
+        if caller != self.holder:
+            raise CallRefused(Problem.CLAIM_DEVICE, "claim the device first")
+
+    def _must_be_free(self, caller: str) -> None:
+        self._must_hold(caller)
+        if self._job is not None:
+            raise CallRefused(Problem.ALREADY_IN_USE, "something is going on already; stop it first")
+
+
+class _Hints:
+    """What a person can mend, told when it changes and now and then."""
+
+    def __init__(self) -> None:
+        self._last: Reason | None = None
+        self._at = 0.0
+
+    def heard(self, judged: Judged, tell: Told) -> None:
+        reason = judged.outcome
+        if not isinstance(reason, Reason) or reason not in MENDABLE:
+            return
+        now = time.monotonic()
+        if reason is self._last and now - self._at < SAME_ADVICE_S:
+            return
+        self._last, self._at = reason, now
+        tell(Status(Result.RETRY, False, ADVICE[reason], reason.value))
