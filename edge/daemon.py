@@ -8,6 +8,7 @@ import random
 import signal
 import time
 from contextlib import suppress
+from dataclasses import replace
 from types import FrameType
 
 from edge.action import Actor, load_action
@@ -17,9 +18,10 @@ from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery
 from edge.journal import Event, Journal
 from edge.line import Line
-from edge.lockout import ANYONE, Failures, Lockout
+from edge.lockout import ANYONE, Lockout
 from edge.matcher import Matcher
 from edge.policy import Denial, Grant, Policy
+from edge.reasons import Reason
 from edge.settings import Settings
 from edge.systemd import notify
 
@@ -121,21 +123,31 @@ class Daemon:
             judged = self._line.judge(frame, self._matcher, self._point.threshold, self._policy)
         except InputError as error:
             raise CameraError(f"unusable frame: {error}") from error
-        if judged.decision is not None and self._counted(judged.decision):
-            self._journal.tell_decision(judged.decision, operating_point=self._point.name, cost_ms=judged.cost_ms)
-            if isinstance(judged.decision, Grant):
-                self._actor.begin(judged.decision)
+        decision = None if judged.decision is None else self._counted(judged.decision)
+        if decision is not None:
+            self._journal.tell_decision(decision, operating_point=self._point.name, cost_ms=judged.cost_ms)
+            if isinstance(decision, Grant):
+                self._actor.begin(decision)
 
-    def _counted(self, decision: Grant | Denial) -> bool:
-        """Keeps the failures on disk before anyone hears of the decision; a grant that cannot be kept is none."""
-        rest_s = decision.locked_s if isinstance(decision, Denial) else 0.0
+    def _counted(self, decision: Grant | Denial) -> Grant | Denial | None:
+        """Keeps the failures on disk before anyone hears of the decision, and says what it is then: what cannot be kept grants nothing.
+
+        A denial that could not be written is owed, see `Lockout.fail`.
+        """
+        how = self._settings.policy
         try:
-            self._lockout.write(ANYONE, Failures(self._policy.failures, rest_s))
-            self._lockout_stamp = self._lockout.stamp()
+            if isinstance(decision, Denial):
+                failures = self._lockout.fail(ANYONE, how)
+                decision = replace(decision, locked_s=failures.rest_s)
+            else:
+                failures = self._lockout.succeed(ANYONE, how)
+                if failures.count:
+                    decision = Denial(Reason.LOCKED_OUT, decision.frames)
         except StorageError as error:
             self._break_lockout(error)
-            return isinstance(decision, Denial)
-        return True
+            return decision if isinstance(decision, Denial) else None
+        self._policy.restore(failures)
+        return decision
 
     def _look_at_lockout(self) -> None:
         """Takes over what `edge unlock-out` or a verification changed. While the counts cannot be read nobody is judged."""
@@ -144,15 +156,13 @@ class Daemon:
             return
         self._tried_lockout = now
         try:
+            if self._lockout_broken:
+                # What is owed is added first. And a grant needs that the counts can be written, not only read.
+                self._lockout.settle(self._settings.policy)
             stamp = self._lockout.stamp()
             if stamp == self._lockout_stamp:
                 return
-            before = self._lockout.read(ANYONE, self._settings.policy.lockout_s)
-            self._policy.restore(before)
-            if self._lockout_broken:
-                # It is read again, but can it be written? A grant needs that.
-                self._lockout.write(ANYONE, before)
-                stamp = self._lockout.stamp()
+            self._policy.restore(self._lockout.read(ANYONE, self._settings.policy.lockout_s))
         except StorageError as error:
             self._break_lockout(error)
             return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +19,7 @@ from edge.daemon import Daemon
 from edge.gallery import Gallery, check_name
 from edge.journal import Event, Journal
 from edge.line import Line
-from edge.lockout import ANYONE, Failures, Lockout
+from edge.lockout import ANYONE, Lockout
 from edge.matcher import Matcher
 from edge.models import model_path
 from edge.policy import Denial, Grant, Policy
@@ -59,8 +60,12 @@ def verify(
         with frames_of(settings) as frames:
             decision, cost_ms = _decide(line, matcher, point.threshold, policy, frames, timeout, empty=not subjects)
         # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
-        if policy.failures != before.count:
-            lockout.write(key, Failures(policy.failures, decision.locked_s if isinstance(decision, Denial) else 0.0))
+        if isinstance(decision, Grant):
+            against = lockout.succeed(key, settings.policy)
+            if against.count:
+                decision = Denial(Reason.LOCKED_OUT, decision.frames)
+        elif policy.failures > before.count:
+            decision = replace(decision, locked_s=lockout.fail(key, settings.policy).rest_s)
     Journal().tell_decision(decision, operating_point=point.name, cost_ms=cost_ms)
     granted = isinstance(decision, Grant)
     if as_json:
