@@ -5,6 +5,7 @@ sets the action off on a grant.
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime
 
 from edge.action import Actor, load_action
@@ -12,10 +13,11 @@ from edge.camera import Frame
 from edge.contract.errors import ActionFailed, StorageError
 from edge.intent import Intent
 from edge.journal import Event
-from edge.lockout import ANYONE, Failures
+from edge.lockout import ANYONE
 from edge.matcher import Matcher
 from edge.policy import Denial, Grant, Policy
 from edge.quiet import is_quiet
+from edge.reasons import Reason
 from edge.station import Station
 
 LOOK_EVERY_S = 1.0
@@ -53,11 +55,12 @@ class Door:
         if self._lockout_broken or self._quiet or self._policy.blocked(frame.at) or self.intent.missing(time.monotonic()):
             return
         judged = self._station.line.judge(frame, self._matcher, self._station.point.threshold, self._policy)
-        if judged.decision is not None and self._counted(judged.decision):
-            self._journal.tell_decision(judged.decision, operating_point=self._station.point.name, cost_ms=judged.cost_ms)
-            if isinstance(judged.decision, Grant):
+        decision = None if judged.decision is None else self._counted(judged.decision)
+        if decision is not None:
+            self._journal.tell_decision(decision, operating_point=self._station.point.name, cost_ms=judged.cost_ms)
+            if isinstance(decision, Grant):
                 self.intent.spend()
-                self._actor.begin(judged.decision)
+                self._actor.begin(decision)
 
     def look(self, *, at_once: bool = False) -> None:
         """Takes over what changed on disk and on the clock: who was removed must not be let in."""
@@ -70,16 +73,25 @@ class Door:
         self._actor.finish()
         self.intent.close()
 
-    def _counted(self, decision: Grant | Denial) -> bool:
-        """Keeps the failures on disk before anyone hears of the decision; a grant that cannot be kept is none."""
-        rest_s = decision.locked_s if isinstance(decision, Denial) else 0.0
+    def _counted(self, decision: Grant | Denial) -> Grant | Denial | None:
+        """Keeps the failures on disk before anyone hears of the decision, and says what it is then: what cannot be kept grants nothing.
+
+        A denial that could not be written is owed, see `Lockout.fail`.
+        """
+        how, lockout = self._station.settings.policy, self._station.lockout
         try:
-            self._station.lockout.write(ANYONE, Failures(self._policy.failures, rest_s))
-            self._lockout_stamp = self._station.lockout.stamp()
+            if isinstance(decision, Denial):
+                failures = lockout.fail(ANYONE, how)
+                decision = replace(decision, locked_s=failures.rest_s)
+            else:
+                failures = lockout.succeed(ANYONE, how)
+                if failures.count:
+                    decision = Denial(Reason.LOCKED_OUT, decision.frames)
         except StorageError as error:
             self._break_lockout(error)
-            return isinstance(decision, Denial)
-        return True
+            return decision if isinstance(decision, Denial) else None
+        self._policy.restore(failures)
+        return decision
 
     def _look_at_failures(self) -> None:
         """Takes over what `edge unlock-out` or a verification changed. While the counts cannot be read nobody is judged."""
@@ -87,17 +99,15 @@ class Door:
         if self._lockout_broken and now - self._tried_lockout < LOOK_EVERY_S:
             return
         self._tried_lockout = now
-        lockout = self._station.lockout
+        how, lockout = self._station.settings.policy, self._station.lockout
         try:
+            if self._lockout_broken:
+                # What is owed is added first. And a grant needs that the counts can be written, not only read.
+                lockout.settle(how)
             stamp = lockout.stamp()
             if stamp == self._lockout_stamp:
                 return
-            before = lockout.read(ANYONE, self._station.settings.policy.lockout_s)
-            self._policy.restore(before)
-            if self._lockout_broken:
-                # It is read again, but can it be written? A grant needs that.
-                lockout.write(ANYONE, before)
-                stamp = lockout.stamp()
+            self._policy.restore(lockout.read(ANYONE, how.lockout_s))
         except StorageError as error:
             self._break_lockout(error)
             return

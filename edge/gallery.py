@@ -5,16 +5,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import io
 import json
-import os
 import re
 import time
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.errors import GalleryError, InputError, NameRejected, StorageError, TemplateMismatch
+from edge.store import Store
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
 SUFFIX = ".faces"
@@ -51,6 +48,7 @@ class Gallery:
 
     def __init__(self, state: Path) -> None:
         self.folder = state / "gallery"
+        self._store = Store(self.folder, state)
 
     def names(self) -> list[str]:
         """The enrolled subjects, sorted, whether or not their files can be read."""
@@ -133,22 +131,10 @@ class Gallery:
         out = io.BytesIO()
         np.savez(out, record=np.array(json.dumps(record)), templates=subject.templates.astype(np.float32))
         body = out.getvalue()
-        with self._locked():
+        with self._store.locked() as folder:
             if path.exists() and not replace:
                 raise InputError(f"{subject.name}: already enrolled; --replace enrols again, `edge remove` takes out")
-            temporary = path.with_name(f".{path.name}.new")
-            try:
-                with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-                    file.write(body + hashlib.sha256(body).digest())
-                    file.flush()
-                    self._give_to_owner(file.fileno())
-                    os.fsync(file.fileno())
-                temporary.replace(path)
-                self._sync_folder()
-            except OSError as error:
-                with suppress(OSError):
-                    temporary.unlink()
-                raise StorageError(f"{path}: cannot write: {error.strerror or error}; the gallery is as it was") from error
+            folder.replace(path.name, body + hashlib.sha256(body).digest())
 
     def remove(self, name: str, *, overwrite: bool = False) -> None:
         """Takes a subject out, readable or not; with `overwrite` its blocks are written over first, as far as the disk does that.
@@ -157,53 +143,14 @@ class Gallery:
             InputError: nobody of this name is enrolled.
             StorageError: the file cannot be removed.
         """
-        path = self._path(name)
-        with self._locked():
+        with self._store.locked() as folder:
             try:
-                # What a killed enrolment left behind holds a face too.
-                path.with_name(f".{path.name}.new").unlink(missing_ok=True)
-                if overwrite:
-                    with path.open("r+b") as file:
-                        file.write(bytes(path.stat().st_size))
-                        file.flush()
-                        os.fsync(file.fileno())
-                path.unlink()
-                self._sync_folder()
+                folder.remove(self._path(name).name, wipe=overwrite)
             except FileNotFoundError:
                 raise InputError(f"{name}: not enrolled; `edge list` shows who is") from None
-            except OSError as error:
-                raise StorageError(f"{path}: cannot remove: {error.strerror}") from error
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{check_name(name)}{SUFFIX}"
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-            self._give_to_owner(handle)
-        except OSError as error:
-            raise StorageError(f"{self.folder}: cannot open: {error.strerror}") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
-
-    def _give_to_owner(self, handle: int) -> None:
-        # What root enrols, the service's own user must be able to read.
-        if os.geteuid() == 0:
-            owner = self.folder.parent.stat()
-            os.fchown(handle, owner.st_uid, owner.st_gid)
-
-    def _sync_folder(self) -> None:
-        # The rename itself must reach the disk, or a power cut brings the old folder back.
-        handle = os.open(self.folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def new_subject(name: str, model_id: str, templates: NDArray[np.float32]) -> Subject:

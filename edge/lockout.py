@@ -6,17 +6,18 @@ one for each subject who was asked for by name.
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import time
+from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from edge.contract.errors import StorageError
+from edge.settings import PolicySettings
+from edge.store import LockedFolder, Store
 
 ANYONE = ""
 """The key of attempts in which nobody was asked for by name. No subject has this name."""
@@ -33,10 +34,12 @@ class Failures:
 
 
 class Lockout:
-    """The counts below one state folder. Safe to use from two processes at once."""
+    """The counts below one state folder. Safe to use from two processes at once: a count is read and raised under one lock."""
 
     def __init__(self, state: Path) -> None:
         self._path = state / "lockout.json"
+        self._store = Store(state, state)
+        self._owed: Counter[str] = Counter()
 
     def stamp(self) -> tuple[int, int] | None:
         """Changes whenever a count does, by whatever process; None where there is no file.
@@ -58,30 +61,45 @@ class Lockout:
         Raises:
             StorageError: the file is damaged or cannot be read: nobody knows how many failures there were.
         """
-        entry = self._entries().get(key)
-        if entry is None:
-            return Failures()
-        same_boot = entry["boot"] == _boot()
-        left = entry["until"] - time.clock_gettime(time.CLOCK_BOOTTIME) if same_boot else lockout_s
-        return Failures(entry["count"], min(max(left, 0.0), lockout_s) if entry["until"] else 0.0)
+        return _failures(self._entries().get(key), lockout_s)
 
     def everyone(self) -> dict[str, int]:
         """All counts that are not zero, by key. Raises StorageError as `read` does."""
         return {key: entry["count"] for key, entry in self._entries().items()}
 
-    def write(self, key: str, failures: Failures) -> None:
-        """Keeps what was counted under a key.
+    def fail(self, key: str, how: PolicySettings) -> Failures:
+        """Counts one more failure under a key, whatever other processes count meanwhile, and begins the rest that follows from it.
 
         Raises:
-            StorageError: the disk is full, read-only or not ours; the counts are as they were.
+            StorageError: the disk is full, read-only or not ours. The failure is owed: the next change that succeeds adds it.
         """
-        until = time.clock_gettime(time.CLOCK_BOOTTIME) + failures.rest_s if failures.rest_s else 0.0
-        with self._locked():
-            entries = self._entries()
+        self._owed[key] += 1
+        with self._changed(how) as entries:
+            return _failures(entries[key], how.lockout_s)
+
+    def succeed(self, key: str, how: PolicySettings) -> Failures:
+        """Forgives the failures under a key after an accept.
+
+        Returns: no failures; or those that locked the key out since the attempt began. They stay, and the accept is none.
+
+        Raises:
+            StorageError: the disk is full, read-only or not ours; nothing is forgiven.
+        """
+        with self._changed(how) as entries:
+            against = _failures(entries.get(key), how.lockout_s)
+            if against.rest_s or against.count >= how.disable_failures:
+                return against
             entries.pop(key, None)
-            if failures.count:
-                entries[key] = {"count": failures.count, "boot": _boot(), "until": until}
-            self._replace(entries)
+        return Failures()
+
+    def settle(self, how: PolicySettings) -> None:
+        """Adds the failures that are owed. Writes also where none are: whether a count can be kept is known by writing alone.
+
+        Raises:
+            StorageError: the disk is still full, read-only or not ours.
+        """
+        with self._changed(how):
+            pass
 
     def clear(self, key: str | None = None) -> list[str]:
         """Forgives the failures of one key, or of all, also where the file is damaged. Returns whose they were.
@@ -89,7 +107,7 @@ class Lockout:
         Raises:
             StorageError: the file cannot be written.
         """
-        with self._locked():
+        with self._store.locked() as folder:
             try:
                 entries = self._entries()
             except StorageError:
@@ -97,8 +115,24 @@ class Lockout:
                     raise
                 entries = {}
             cleared = [name for name in entries if key is None or name == key]
-            self._replace({name: entry for name, entry in entries.items() if name not in cleared})
+            self._replace(folder, {name: entry for name, entry in entries.items() if name not in cleared})
+            for name in list(self._owed) if key is None else [key]:
+                del self._owed[name]
         return cleared
+
+    @contextmanager
+    def _changed(self, how: PolicySettings) -> Iterator[dict[str, Any]]:
+        """The entries, what is owed among them, under the lock; written as the caller leaves them."""
+        with self._store.locked() as folder:
+            entries = self._entries()
+            for key, times in self._owed.items():
+                count = (entries[key]["count"] if key in entries else 0) + times
+                rest_s = how.rest_after(count)
+                until = time.clock_gettime(time.CLOCK_BOOTTIME) + rest_s if rest_s else 0.0
+                entries[key] = {"count": count, "boot": _boot(), "until": until}
+            yield entries
+            self._replace(folder, entries)
+            self._owed.clear()
 
     def _entries(self) -> dict[str, Any]:
         try:
@@ -118,40 +152,15 @@ class Lockout:
             ) from error
         return dict(entries)
 
-    def _replace(self, entries: dict[str, Any]) -> None:
-        temporary = self._path.with_name(f".{self._path.name}.new")
-        try:
-            with os.fdopen(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-                json.dump({"version": 1, "failures": entries}, file)
-                file.flush()
-                if os.geteuid() == 0:
-                    # What root forgives, the service's own user must be able to count on.
-                    owner = self._path.parent.stat()
-                    os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
-                os.fsync(file.fileno())
-            temporary.replace(self._path)
-            handle = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                os.fsync(handle)
-            finally:
-                os.close(handle)
-        except OSError as error:
-            with suppress(OSError):
-                temporary.unlink()
-            raise StorageError(f"{self._path}: cannot write: {error.strerror or error}") from error
+    def _replace(self, folder: LockedFolder, entries: dict[str, Any]) -> None:
+        folder.replace(self._path.name, json.dumps({"version": 1, "failures": entries}).encode())
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            handle = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
-        except OSError as error:
-            raise StorageError(f"{self._path.parent}: cannot open: {error.strerror}") from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(handle)
+
+def _failures(entry: dict[str, Any] | None, lockout_s: float) -> Failures:
+    if entry is None:
+        return Failures()
+    left = entry["until"] - time.clock_gettime(time.CLOCK_BOOTTIME) if entry["boot"] == _boot() else lockout_s
+    return Failures(entry["count"], min(max(left, 0.0), lockout_s) if entry["until"] else 0.0)
 
 
 def _boot() -> str:

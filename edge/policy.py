@@ -44,7 +44,7 @@ class Policy:
         self._settings = settings
         self._only = only
         self._frames: deque[tuple[float, Match | Reason]] = deque()
-        self._resting_until = float("-inf")
+        self._resting_until = self._rearmed_at = float("-inf")
         self.restore(before or Failures())
 
     @property
@@ -53,7 +53,7 @@ class Policy:
         return self._failures
 
     def restore(self, before: Failures) -> None:
-        """Goes on from failures that were counted elsewhere; their rest begins with the next frame."""
+        """Goes on from failures that were counted elsewhere; their rest begins with the next frame. A rest after an accept stays."""
         self._failures = before.count
         self._rest_s = before.rest_s
         if not before.count:
@@ -74,7 +74,7 @@ class Policy:
 
         Frames that could not be judged (dark, no face) neither help nor harm. `now` is the frame's own time.
         """
-        if self.blocked(now) or now < self._resting_until:
+        if self.blocked(now) or now < max(self._resting_until, self._rearmed_at):
             return None
         if isinstance(outcome, Reason) and outcome not in _JUDGED:
             return None
@@ -100,7 +100,7 @@ class Policy:
         grant = Grant(subject, scores[len(scores) // 2], len(self._frames))
         self._frames.clear()
         self._failures = 0
-        self._resting_until = now + self._settings.rearm_s
+        self._rearmed_at = now + self._settings.rearm_s
         return grant
 
     def _deny(self, now: float) -> Denial:
@@ -109,6 +109,6 @@ class Policy:
         count = len(self._frames)
         self._frames.clear()
         self._failures += 1
-        locked_s = self._settings.lockout_s if self._failures >= self._settings.lockout_failures else 0.0
+        locked_s = self._settings.rest_after(self._failures)
         self._resting_until = now + locked_s
         return Denial(reason, count, locked_s)

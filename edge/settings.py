@@ -125,6 +125,10 @@ class PolicySettings(_Table):
             raise ValueError("disable_failures must be more than lockout_failures")
         return self
 
+    def rest_after(self, failures: int) -> float:
+        """For how many seconds nothing is judged after so many failures without an accept."""
+        return self.lockout_s if failures >= self.lockout_failures else 0.0
+
 
 class IntentKind(StrEnum):
     """What must come before a face is judged."""

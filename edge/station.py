@@ -5,7 +5,7 @@ commands and daemon alike do it here. Where the frames come from is the caller's
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
 
@@ -18,7 +18,7 @@ from edge.enrol import Enrolment, Progressed, enrol
 from edge.gallery import Gallery, check_name, new_subject
 from edge.journal import Event, Journal
 from edge.line import Judged, Line
-from edge.lockout import ANYONE, Failures, Lockout
+from edge.lockout import ANYONE, Lockout
 from edge.matcher import Matcher
 from edge.policy import Denial, Grant, Policy
 from edge.quiet import is_quiet
@@ -92,9 +92,12 @@ class Station:
         else:
             decision, cost_ms = self._decide(policy, matcher, frames, timeout_s, told)
             # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
-            if policy.failures != before.count:
-                rest_s = decision.locked_s if isinstance(decision, Denial) else 0.0
-                self.lockout.write(key, Failures(policy.failures, rest_s))
+            if isinstance(decision, Grant):
+                against = self.lockout.succeed(key, self.settings.policy)
+                if against.count:
+                    decision = Denial(Reason.LOCKED_OUT, decision.frames)
+            elif policy.failures > before.count:
+                decision = replace(decision, locked_s=self.lockout.fail(key, self.settings.policy).rest_s)
         self.journal.tell_decision(decision, operating_point=self.point.name, cost_ms=cost_ms)
         return decision
 

@@ -1,4 +1,4 @@
-"""`edge enroll` killed at every step of its writing, and on a full disk: the gallery is the old one or the new one."""
+"""`edge enroll` and a failure killed at every step of their writing, and a full disk: what is kept is the old or the new."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import pytest
 
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery, new_subject
+from edge.lockout import Lockout
+from edge.settings import PolicySettings
 from tests.conftest import ADA, MODEL, Device
 
-# Runs the command with every call that changes the disk counted; at number KILL_AT the process kills itself, before the call,
+# Runs what follows it with every call that changes the disk counted; at number KILL_AT the process kills itself, before the call,
 # or, for a write, after half of the bytes.
 KILLED = """
 import builtins, os, signal, sys, io
@@ -37,7 +39,7 @@ for name in ("mkdir", "fsync", "replace", "rename", "fchown", "unlink"):
     setattr(os, name, counted(getattr(os, name)))
 real_fdopen, real_open = os.fdopen, os.open
 def opened(path, *args, **kwargs):
-    if gallery in str(path):
+    if gallery in str(path) or "dir_fd" in kwargs:
         step()
     return real_open(path, *args, **kwargs)
 os.open = opened
@@ -56,15 +58,25 @@ class Halved:
 os.fdopen = lambda *args, **kwargs: Halved(real_fdopen(*args, **kwargs))
 import atexit
 atexit.register(lambda: print("CALLS", calls))
-from facelatch import edge_main
-edge_main()
 """
+COMMAND = "from facelatch import edge_main\nedge_main()\n"
+FAILURE = """
+from pathlib import Path
+from edge.lockout import Lockout
+from edge.settings import PolicySettings
+Lockout(Path(gallery)).fail("ada", PolicySettings())
+"""
+
+
+def killed(device: Device, kill_at: int, code: str, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"STATE_DIRECTORY": str(device.state), "KILL_AT": str(kill_at)}
+    command = [sys.executable, "-c", KILLED + code, *words]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
 def enroll(device: Device, name: str, clip: Path, kill_at: int, *more: str) -> subprocess.CompletedProcess[str]:
     words = ["enroll", name, "--camera", str(clip), "--config", str(device.home / "edge.toml"), "--model", str(MODEL), *more]
-    environment = os.environ | {"STATE_DIRECTORY": str(device.state), "KILL_AT": str(kill_at)}
-    return subprocess.run([sys.executable, "-c", KILLED, *words], env=environment, capture_output=True, text=True, check=False)
+    return killed(device, kill_at, COMMAND, *words)
 
 
 @pytest.mark.parametrize("replace", [False, True])
@@ -98,6 +110,26 @@ def test_a_kill_at_every_write_leaves_a_gallery_that_loads(
     assert outcomes[-1]
     assert outcomes.count(False) >= 5  # it was killed before the rename at several places
     assert [path.name for path in gallery.folder.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_kill_at_every_write_of_a_failure_loses_none_that_was_counted(device: Device) -> None:
+    lockout = Lockout(device.state)
+    for _ in range(3):
+        lockout.fail("ada", PolicySettings())
+    counted, outcomes = 3, []
+    for kill_at in range(1, 100):
+        done = killed(device, kill_at, FAILURE)
+        now = lockout.everyone()["ada"]
+        assert now in (counted, counted + 1)
+        outcomes.append(now > counted)
+        counted = now
+        if done.returncode == 0:
+            break
+        assert done.returncode == -9, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert outcomes[-1]
+    assert outcomes.count(False) >= 5
+    assert [path.name for path in device.state.iterdir() if path.name.startswith(".")] == []
 
 
 @pytest.fixture

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,13 +12,24 @@ import pytest
 import edge.lockout
 from edge.contract.errors import StorageError
 from edge.lockout import ANYONE, Failures, Lockout
+from edge.settings import PolicySettings
+
+HOW = PolicySettings()
+LOCKED = HOW.lockout_failures
+
+
+def failed(lockout: Lockout, key: str, times: int) -> Failures:
+    for _ in range(times):
+        found = lockout.fail(key, HOW)
+    return found
 
 
 def test_counts_are_kept_by_name_and_a_restart_forgives_nobody(tmp_path: Path) -> None:
     lockout = Lockout(tmp_path)
     assert lockout.read(ANYONE, 30) == Failures()
-    lockout.write(ANYONE, Failures(6, 30.0))
-    lockout.write("ada", Failures(2))
+    assert failed(lockout, ANYONE, 4) == Failures(4, 0.0)
+    assert failed(lockout, ANYONE, 2).rest_s > 29
+    assert failed(lockout, "ada", 2) == Failures(2, 0.0)
     again = Lockout(tmp_path)
     found = again.read(ANYONE, 30)
     assert found.count == 6
@@ -26,21 +39,66 @@ def test_counts_are_kept_by_name_and_a_restart_forgives_nobody(tmp_path: Path) -
     assert (tmp_path / "lockout.json").stat().st_mode & 0o777 == 0o600
 
 
+def test_an_accept_forgives_its_own_failures_alone(tmp_path: Path) -> None:
+    lockout = Lockout(tmp_path)
+    failed(lockout, ANYONE, 3)
+    failed(lockout, "ada", 2)
+    assert lockout.succeed("ada", HOW) == Failures()
+    assert lockout.everyone() == {ANYONE: 3}
+
+
+def test_an_accept_that_a_lock_out_overtook_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another process failed five times while this attempt went on, or fifty times and then slept."""
+    lockout, other = Lockout(tmp_path), Lockout(tmp_path)
+    failed(other, "ada", LOCKED)
+    assert lockout.succeed("ada", HOW).count == LOCKED
+    assert lockout.everyone() == {"ada": LOCKED}
+    failed(other, "ada", HOW.disable_failures - LOCKED)
+    later = edge.lockout.time.clock_gettime(edge.lockout.time.CLOCK_BOOTTIME) + 31
+    monkeypatch.setattr(edge.lockout.time, "clock_gettime", lambda _: later)
+    assert lockout.succeed("ada", HOW) == Failures(HOW.disable_failures, 0.0)
+    assert lockout.everyone() == {"ada": HOW.disable_failures}
+
+
+def test_two_processes_that_fail_at_once_are_counted_twice(tmp_path: Path) -> None:
+    """Each waits until both are ready, then fails forty times as fast as it can."""
+    code = (
+        "import sys\nfrom pathlib import Path\nfrom edge.lockout import Lockout\nfrom edge.settings import PolicySettings\n"
+        "lockout = Lockout(Path(sys.argv[1]))\nprint('ready', flush=True)\nsys.stdin.readline()\n"
+        "for _ in range(40): lockout.fail('ada', PolicySettings())"
+    )
+    running = [
+        subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
+    for process in running:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+    for process in running:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in running:
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    assert Lockout(tmp_path).everyone() == {"ada": 80}
+
+
 def test_a_rest_is_over_on_the_clock_since_boot_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lockout = Lockout(tmp_path)
-    lockout.write(ANYONE, Failures(5, 30.0))
+    failed(lockout, ANYONE, LOCKED)
     monkeypatch.setattr(edge.lockout.time, "time", lambda: 9e9)  # somebody set the clock
     assert lockout.read(ANYONE, 30).rest_s > 29
     later = edge.lockout.time.clock_gettime(edge.lockout.time.CLOCK_BOOTTIME) + 31
     monkeypatch.setattr(edge.lockout.time, "clock_gettime", lambda _: later)
-    assert lockout.read(ANYONE, 30) == Failures(5, 0.0)
+    assert lockout.read(ANYONE, 30) == Failures(LOCKED, 0.0)
 
 
 def test_after_a_reboot_a_rest_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lockout = Lockout(tmp_path)
-    lockout.write(ANYONE, Failures(5, 0.1))
+    failed(lockout, ANYONE, LOCKED)
     monkeypatch.setattr(edge.lockout, "_boot", lambda: "another boot")
-    assert lockout.read(ANYONE, 30) == Failures(5, 30.0)
+    assert lockout.read(ANYONE, 30) == Failures(LOCKED, 30.0)
 
 
 @pytest.mark.parametrize(
@@ -50,17 +108,25 @@ def test_after_a_reboot_a_rest_begins_anew(tmp_path: Path, monkeypatch: pytest.M
 def test_a_damaged_file_is_no_forgiveness(tmp_path: Path, text: str) -> None:
     (tmp_path / "lockout.json").write_text(text)
     lockout = Lockout(tmp_path)
-    for use in (lambda: lockout.read(ANYONE, 30), lambda: lockout.write("ada", Failures(1)), lambda: lockout.clear("ada")):
+    for use in (
+        lambda: lockout.read(ANYONE, 30),
+        lambda: lockout.fail("ada", HOW),
+        lambda: lockout.succeed(ANYONE, HOW),
+        lambda: lockout.settle(HOW),
+        lambda: lockout.clear("ada"),
+    ):
         with pytest.raises(StorageError, match="unlock-out --all"):
             use()
     lockout.clear()
     assert lockout.read(ANYONE, 30) == Failures()
+    lockout.settle(HOW)
+    assert lockout.everyone() == {}  # what was owed is forgiven with the rest
 
 
 def test_clearing_one_leaves_the_others(tmp_path: Path) -> None:
     lockout = Lockout(tmp_path)
-    lockout.write(ANYONE, Failures(3))
-    lockout.write("ada", Failures(4))
+    failed(lockout, ANYONE, 3)
+    failed(lockout, "ada", 4)
     before = lockout.stamp()
     assert lockout.clear("ada") == ["ada"]
     assert lockout.stamp() != before
@@ -68,10 +134,38 @@ def test_clearing_one_leaves_the_others(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "lockout.json").read_text())["version"] == 1
 
 
-def test_a_folder_that_takes_nothing_is_an_error_and_the_counts_stay(tmp_path: Path) -> None:
+def test_failures_that_cannot_be_written_are_owed(tmp_path: Path) -> None:
     lockout = Lockout(tmp_path)
-    lockout.write(ANYONE, Failures(3))
-    (tmp_path / ".lockout.json.new").mkdir()  # what cannot be opened for writing, also by root
+    failed(lockout, ANYONE, 3)
+    blocker = tmp_path / ".lockout.json.new"
+    blocker.mkdir()  # in the place of the file that is written first: nobody can, root neither
+    for use in (lambda: lockout.fail(ANYONE, HOW), lambda: lockout.fail("ada", HOW), lambda: lockout.settle(HOW)):
+        with pytest.raises(StorageError, match="cannot write"):
+            use()
     with pytest.raises(StorageError, match="cannot write"):
-        lockout.write(ANYONE, Failures())
-    assert lockout.read(ANYONE, 30).count == 3
+        lockout.succeed("bob", HOW)
+    assert Lockout(tmp_path).everyone() == {ANYONE: 3}
+    blocker.rmdir()
+    lockout.settle(HOW)
+    assert lockout.everyone() == {ANYONE: 4, "ada": 1}
+    lockout.settle(HOW)
+    assert lockout.everyone() == {ANYONE: 4, "ada": 1}  # once
+
+
+def test_an_owed_failure_locks_out_when_it_is_written(tmp_path: Path) -> None:
+    lockout = Lockout(tmp_path)
+    failed(lockout, ANYONE, LOCKED - 1)
+    (tmp_path / ".lockout.json.new").mkdir()
+    with pytest.raises(StorageError):
+        lockout.fail(ANYONE, HOW)
+    (tmp_path / ".lockout.json.new").rmdir()
+    assert lockout.succeed(ANYONE, HOW).count == LOCKED
+    assert lockout.read(ANYONE, 30).rest_s > 29
+
+
+def test_settling_what_is_not_owed_changes_no_rest(tmp_path: Path) -> None:
+    lockout = Lockout(tmp_path)
+    failed(lockout, ANYONE, LOCKED)
+    before = (tmp_path / "lockout.json").read_text()
+    lockout.settle(HOW)
+    assert (tmp_path / "lockout.json").read_text() == before

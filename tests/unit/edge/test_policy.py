@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from edge.lockout import Failures
 from edge.matcher import Match
 from edge.policy import Denial, Grant, Policy
 from edge.reasons import Reason
@@ -49,6 +50,24 @@ def test_after_a_grant_it_rests() -> None:
     decisions(policy, [ADA, ADA])
     assert set(decisions(policy, [ADA] * 20, start=0.2)) == {None}
     assert isinstance(decisions(policy, [ADA, ADA], start=3.2)[-1], Grant)
+
+
+def test_a_forgiveness_elsewhere_does_not_end_the_rest_after_a_grant() -> None:
+    """Whoever is let in elsewhere meanwhile, or `edge unlock-out`, leaves no failures: the door is not armed again by that."""
+    policy = Policy(SETTINGS)
+    assert isinstance(decisions(policy, [ADA, ADA])[-1], Grant)
+    policy.restore(Failures())
+    assert set(decisions(policy, [ADA] * 20, start=0.2)) == {None}
+    policy.restore(Failures(1))
+    assert set(decisions(policy, [ADA] * 4, start=2.4)) == {None}
+    assert isinstance(decisions(policy, [ADA, ADA], start=3.2)[-1], Grant)
+
+
+def test_a_forgiveness_elsewhere_ends_the_rest_of_a_lock_out() -> None:
+    policy = Policy(SETTINGS, before=Failures(3, 30.0))
+    assert policy.blocked(0.0) is Reason.LOCKED_OUT
+    policy.restore(Failures())
+    assert isinstance(decisions(policy, [ADA, ADA], start=0.1)[-1], Grant)
 
 
 def test_a_verification_takes_no_other_subject() -> None:

@@ -1,0 +1,181 @@
+"""The store: whole files, private, the owner's, one writer at a time, and no link is followed."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+import pytest
+
+from edge.contract.errors import StorageError
+from edge.store import Store
+
+ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+def written(state: Path, data: bytes = b"new", *, wipe: bool = False) -> Path:
+    with Store(state / "box", state).locked() as folder:
+        folder.replace("a", data, wipe=wipe)
+    return state / "box" / "a"
+
+
+def test_a_file_and_its_folder_are_the_owners_alone(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    assert path.read_bytes() == b"new"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert [entry.name for entry in path.parent.iterdir()] == ["a"]
+
+
+@ONLY_ROOT
+def test_what_root_writes_belongs_to_the_owner_of_the_state(tmp_path: Path) -> None:
+    os.chown(tmp_path, 1234, 1235)
+    path = written(tmp_path)
+    with Store(tmp_path, tmp_path).locked() as folder:
+        folder.replace("b", b"")
+    for made in (path, path.parent, tmp_path / "b"):
+        assert (made.stat().st_uid, made.stat().st_gid) == (1234, 1235)
+
+
+def test_a_reader_keeps_the_old_file_whole(tmp_path: Path) -> None:
+    path = written(tmp_path, b"old")
+    with path.open("rb") as reader:
+        written(tmp_path)
+        assert reader.read() == b"old"
+    assert path.read_bytes() == b"new"
+
+
+def test_a_wiped_file_is_zeros_for_whoever_still_holds_it(tmp_path: Path) -> None:
+    """Longer than one block of zeros; the file that takes its place is untouched."""
+    old = os.urandom(200_000)
+    path = written(tmp_path, old)
+    with path.open("rb") as holder:
+        written(tmp_path, b"new", wipe=True)
+        assert holder.read() == bytes(len(old))
+    assert path.read_bytes() == b"new"
+    with path.open("rb") as holder, Store(tmp_path / "box", tmp_path).locked() as folder:
+        folder.remove("a", wipe=True)
+        assert holder.read() == bytes(3)
+    assert not path.exists()
+
+
+def test_wiping_needs_nothing_to_be_there(tmp_path: Path) -> None:
+    assert written(tmp_path, wipe=True).read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("wipe", [False, True])
+def test_removing_what_is_not_there_is_told_apart(tmp_path: Path, wipe: bool) -> None:
+    with Store(tmp_path, tmp_path).locked() as folder, pytest.raises(FileNotFoundError):
+        folder.remove("a", wipe=wipe)
+
+
+def test_removing_takes_what_a_killed_process_left_behind(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    (path.parent / ".a.new").write_bytes(b"half")
+    with Store(tmp_path / "box", tmp_path).locked() as folder:
+        folder.remove("a")
+    assert list(path.parent.iterdir()) == []
+
+
+def test_a_left_over_of_a_killed_process_is_not_in_the_way(tmp_path: Path) -> None:
+    """Also one of another user that may not be opened: that the folder is ours is enough."""
+    path = written(tmp_path, b"old")
+    left = path.parent / ".a.new"
+    left.write_bytes(b"half, and longer than what is written now")
+    left.chmod(0)
+    assert written(tmp_path).read_bytes() == b"new"
+
+
+def test_no_link_is_followed(tmp_path: Path) -> None:
+    """The service's user could plant one where root is going to write."""
+    target = tmp_path / "target"
+    target.write_bytes(b"precious")
+    state = tmp_path / "state"
+    path = written(state, b"old")
+    (path.parent / ".a.new").symlink_to(target)
+    written(state)
+    assert (target.read_bytes(), path.read_bytes()) == (b"precious", b"new")
+    path.unlink()
+    path.symlink_to(target)
+    with Store(state / "box", state).locked() as folder, pytest.raises(StorageError, match="cannot remove"):
+        folder.remove("a", wipe=True)
+    with pytest.raises(StorageError, match="cannot write over"):
+        written(state, wipe=True)
+    assert target.read_bytes() == b"precious"
+    linked = tmp_path / "linked"
+    linked.mkdir()
+    (linked / "box").symlink_to(path.parent)
+    with pytest.raises(StorageError, match="cannot open"):
+        written(linked)
+
+
+def test_a_state_folder_may_be_a_link(tmp_path: Path) -> None:
+    (tmp_path / "private").mkdir()
+    (tmp_path / "state").symlink_to(tmp_path / "private")
+    with Store(tmp_path / "state", tmp_path / "state").locked() as folder:
+        folder.replace("a", b"new")
+    assert (tmp_path / "private" / "a").read_bytes() == b"new"
+
+
+def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
+    path = written(tmp_path, b"old")
+    (path.parent / ".a.new").mkdir()  # also root can neither open nor unlink it
+    with pytest.raises(StorageError, match=r"box/a: cannot write: .*nothing was changed"):
+        written(tmp_path)
+    assert path.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("step", ["fsync", "replace"])
+def test_a_disk_that_fails_at_a_step_leaves_one_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    path = written(tmp_path, b"old")
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"edge.store.os.{step}", broken)
+        with pytest.raises(StorageError, match="Input/output error; nothing was changed"):
+            written(tmp_path)
+    assert path.read_bytes() == b"old"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a"]
+
+
+def test_a_folder_that_does_not_sync_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, b"old")
+    real, calls = os.fsync, []
+
+    def second_fails(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) == 2:
+            raise OSError(5, "Input/output error")
+        real(handle)
+
+    monkeypatch.setattr("edge.store.os.fsync", second_fails)
+    with pytest.raises(StorageError, match="it is new, unless the power fails"):
+        written(tmp_path)
+    assert path.read_bytes() == b"new"
+
+
+def test_whoever_else_wants_to_change_it_has_to_wait(tmp_path: Path) -> None:
+    """The lock is of the open folder, not of the process: a second opening in the same process stands for another one."""
+    handle = os.open(tmp_path, os.O_RDONLY)
+
+    def taken() -> bool:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        fcntl.flock(handle, fcntl.LOCK_UN)
+        return True
+
+    def change_and_break() -> None:
+        with Store(tmp_path, tmp_path).locked():
+            assert not taken()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        change_and_break()
+    assert taken()
+    os.close(handle)
