@@ -93,8 +93,7 @@ class Daemon:
             if self._on_demand and job is None:
                 return
             try:
-                self._look(job)
-                if not self._on_demand and is_replay(self._settings.camera.source):
+                if self._look(job) and not self._on_demand:
                     return
             except CameraError as error:
                 # Whoever waits is told now, not when the camera is back.
@@ -109,9 +108,9 @@ class Daemon:
                     self._rest(pause * random.uniform(0.8, 1.2))  # noqa: S311 - many devices on one power switch, not secrecy
                     pause = min(LONGEST_PAUSE_S, pause * 2)
 
-    def _look(self, job: Job | None) -> None:
-        """Opens the camera, does what is asked and watches the door, until it is no longer wanted."""
-        with self._camera() as frames:
+    def _look(self, job: Job | None) -> bool:
+        """Opens the camera, does what is asked and watches the door, until it is no longer wanted. True: a replay has ended."""
+        with self._camera() as (camera, frames):
             if job is not None:
                 job.run(frames)
                 self.asked()
@@ -127,15 +126,16 @@ class Daemon:
                         self.door.judge(frame)
                     except InputError as error:
                         raise CameraError(f"unusable frame: {error}") from error
+            return not camera.live
 
     @contextmanager
-    def _camera(self) -> Iterator[Iterator[Frame | None]]:
+    def _camera(self) -> Iterator[tuple[Camera, Iterator[Frame | None]]]:
         source = self._settings.camera.source
         self._tell_camera(self._watched.opening(time.monotonic()), source)
         try:
             camera = self._open(self._settings.camera)
             try:
-                yield self._ticking(camera)
+                yield camera, self._ticking(camera)
             finally:
                 camera.close()
         except CameraError as error:

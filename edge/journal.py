@@ -106,4 +106,4 @@ class Journal:
             return
         self.tell(Event.DENY, f"denied: {ADVICE[decision.reason]}", REASON=decision.reason.value, **common)
         if decision.locked_s:
-            self.tell(Event.LOCKED_OUT, f"locked out for {decision.locked_s:g} s", LOCKED_S=f"{decision.locked_s:g}")
+            self.tell(Event.LOCKED_OUT, f"locked out for {decision.locked_s:.0f} s", LOCKED_S=f"{decision.locked_s:.0f}")
