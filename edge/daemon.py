@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
+from typing import Protocol
 
 from edge.camera import Camera, Frame, is_replay, open_camera
 from edge.camera.state import CameraState, CameraWatch
@@ -33,6 +34,18 @@ _EVENTS = {
 }
 
 
+class Beside(Protocol):
+    """What runs in a thread of its own beside the daemon."""
+
+    def start(self) -> None:
+        """Begins, before the daemon is ready."""
+        ...
+
+    def stop(self) -> None:
+        """Ends."""
+        ...
+
+
 class Daemon:
     """`edge run`. Until `run` has read gallery and failures nothing is judged, and after an error nothing is granted."""
 
@@ -43,6 +56,7 @@ class Daemon:
         self.desk, self.door = desk or Desk(), Door(station)
         self._open, self._watched = opened, CameraWatch()
         self._on_demand = self._settings.service.mode is Mode.ON_DEMAND
+        self.beside: list[Beside] = []
         self._asked_at = time.monotonic()
         self._ran = self._stop = False
         self._reload = True
@@ -72,6 +86,8 @@ class Daemon:
             self._serve()
         finally:
             notify("STOPPING=1")
+            for other in self.beside:
+                other.stop()
             self.door.close()
             self._journal.tell(Event.STOPPED, "stopped; nothing is judged")
 
@@ -85,6 +101,8 @@ class Daemon:
 
     def _serve(self) -> None:
         self._tick()
+        for other in self.beside:
+            other.start()
         _give_memory_back()
         notify("READY=1")
         pause = FIRST_PAUSE_S

@@ -3,7 +3,7 @@
 The interface is fprintd 1.94's, file net.reactivated.Fprint.Device.xml. What it has no word for is told in its nearest one.
 """
 
-from __future__ import annotations
+# No `from __future__ import annotations`: dbus-fast reads `-> None` as text then, and takes it for a signature.
 
 from collections.abc import Callable
 from typing import Annotated, Any

@@ -1,6 +1,6 @@
 """io.facelatch.Manager and io.facelatch.Device, in the shape of fprintd's. docs/dbus.md describes them; change both together."""
 
-from __future__ import annotations
+# No `from __future__ import annotations`: dbus-fast reads `-> None` as text then, and takes it for a signature.
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -11,7 +11,7 @@ from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus
 
 from edge.bus.answer import refusing
 from edge.bus.authority import CALLER, Action, Authority
-from edge.bus.seat import CallRefused, Problem, Seat, Status
+from edge.bus.seat import CallRefused, Problem, Result, Seat, Status
 from edge.gallery import check_name
 from edge.station import Manner
 
@@ -165,8 +165,9 @@ def _details(status: Status) -> dict[str, Variant]:
     for key in ("text", "reason", "subject"):
         if value := getattr(status, key):
             details[key] = Variant("s", value)
-    for key in ("frames", "have", "want"):
-        if value := getattr(status, key):
+    for key in ("frames", "have", "want", "recognised", "checked"):
+        value = getattr(status, key)
+        if value or status.result is Result.ENROLLED:
             details[key] = Variant("u", value)
     if status.score is not None:
         details["score"] = Variant("d", status.score)

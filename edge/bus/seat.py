@@ -72,6 +72,8 @@ class Status:
     frames: int = 0
     have: int = 0
     want: int = 0
+    recognised: int = 0
+    checked: int = 0
     score: float | None = None
 
 
@@ -156,9 +158,12 @@ class Seat:
                     tell(Status(Result.RETRY, False, advice, refusal.reason.value, name, have=have, want=want))
 
             done = self._station.enrol(name, frames, progressed, manner)
-            checked = done.enrolment
-            text = f"{done.templates} templates; {checked.recognised} of {checked.checked} further frames recognised"
-            tell(Status(Result.ENROLLED, True, text, subject=name, have=done.templates, want=done.templates))
+            made = done.enrolment
+            tell(
+                Status(
+                    Result.ENROLLED, True, subject=name, have=done.templates, recognised=made.recognised, checked=made.checked
+                )
+            )
 
         self._begin(work, told, verifying=False)
 

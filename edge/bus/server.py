@@ -21,6 +21,7 @@ from edge.daemon import Daemon
 from edge.journal import Event
 from edge.station import Station
 
+SETTLED_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 _GONE = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged'"
 
@@ -39,15 +40,16 @@ class BusServer:
         self._stopped = asyncio.Event()
         self._settled = threading.Event()
 
-    def start(self, wait_s: float = 2.0) -> None:
-        """Begins to answer; waits so long for the name, so that who started the daemon finds it there."""
+    def start(self) -> None:
+        """Begins to answer. Waits a moment for the name, so that whoever waits for READY finds it."""
         self._thread.start()
-        self._settled.wait(wait_s)
+        self._settled.wait(SETTLED_S)
 
     def stop(self) -> None:
         """Gives the names back."""
-        self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join()
+        if self._thread.is_alive():
+            self._loop.call_soon_threadsafe(self._stopped.set)
+            self._thread.join()
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)

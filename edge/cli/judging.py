@@ -1,23 +1,22 @@
-"""Who stands there: verify, run, unlock-out."""
+"""Who stands there: verify, unlock-out."""
 
 from __future__ import annotations
 
 import json
-import sys
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, console, frames_of, settings_of, station_of
-from edge.contract.errors import ExitCode
-from edge.daemon import Daemon
+from edge.bus.client import Remote
+from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, asked, console, frames_of, settings_of, station_of
+from edge.contract.errors import BusRefused, CameraError, ExitCode
 from edge.gallery import check_name
 from edge.journal import Event, Journal
 from edge.lockout import ANYONE, Lockout
 from edge.policy import Grant
-from edge.reasons import ADVICE
-from edge.settings import state_folder
+from edge.reasons import ADVICE, Reason
+from edge.settings import Settings, state_folder
 
 
 @app.command(epilog="example: edge verify ada --camera /dev/video0 --json")
@@ -30,37 +29,20 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Verifies the person in front of the camera once. Exit code 0 is an accept, 1 a denial."""
-    settings = settings_of(config, camera, model)
-    station = station_of(settings, Journal())
-    for problem in station.matcher()[2]:
-        Console(stderr=True, soft_wrap=True).print(f"warning: {problem}")
-    with frames_of(settings) as frames:
-        decision = station.verify(name, frames, timeout)
-    point = station.point
-    granted = isinstance(decision, Grant)
-    if as_json:
-        told: dict[str, Any] = {"accepted": granted, "frames": decision.frames, "operating_point": point.name}
-        told |= {"subject": decision.subject, "score": decision.score} if isinstance(decision, Grant) else {
-            "reason": decision.reason.value
-        }  # fmt: skip
-        print(json.dumps(told))
-    elif isinstance(decision, Grant):
-        console.print(f"accepted: {decision.subject} (score {decision.score:.4f}, {decision.frames} frames, {point.name})")
+    if not (config or camera or model) and (answer := asked(lambda daemon: _verified(daemon, name, timeout))):
+        told, granted = answer, answer["accepted"]
     else:
-        console.print(f"denied: {decision.reason.value}: {ADVICE[decision.reason]} ({decision.frames} frames, {point.name})")
+        told, granted = _verify_here(settings_of(config, camera, model), name, timeout)
+    if as_json:
+        print(json.dumps(told))
+    elif granted:
+        console.print(
+            f"accepted: {told['subject']} (score {told['score']:.4f}, {told['frames']} frames, {told['operating_point']})"
+        )
+    else:
+        advice = ADVICE[Reason(told["reason"])]
+        console.print(f"denied: {told['reason']}: {advice} ({told['frames']} frames, {told['operating_point']})")
     raise typer.Exit(ExitCode.OK if granted else ExitCode.DENIED)
-
-
-@app.command(epilog="example: edge run --camera /dev/video0")
-def run(
-    camera: CameraOption = None,
-    model: ModelOption = None,
-    config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, too.")] = False,
-) -> None:
-    """The daemon: judges every frame and tells each decision to the journal. SIGHUP reads the gallery again."""
-    settings = settings_of(config, camera, model)
-    Daemon(station_of(settings, Journal(sys.stdout if as_json else None))).run()
 
 
 @app.command("unlock-out", epilog="example: edge unlock-out --all")
@@ -79,3 +61,30 @@ def unlock_out(
         print(json.dumps({"cleared": [key or None for key in cleared]}))
     else:
         console.print(f"forgiven: {', '.join(key or 'anyone' for key in cleared) or 'nobody was locked out'}")
+
+
+def _verify_here(settings: Settings, name: str | None, timeout_s: float) -> tuple[dict[str, Any], bool]:
+    station = station_of(settings, Journal())
+    for problem in station.matcher()[2]:
+        Console(stderr=True, soft_wrap=True).print(f"warning: {problem}")
+    with frames_of(settings) as frames:
+        decision = station.verify(name, frames, timeout_s)
+    granted = isinstance(decision, Grant)
+    told: dict[str, Any] = {"accepted": granted, "frames": decision.frames, "operating_point": station.point.name}
+    if isinstance(decision, Grant):
+        return told | {"subject": decision.subject, "score": decision.score}, granted
+    return told | {"reason": decision.reason.value}, granted
+
+
+async def _verified(daemon: Remote, name: str | None, timeout_s: float) -> dict[str, Any]:
+    hints = Console(stderr=True, soft_wrap=True)
+    heard = await daemon.verify(name or "", round(timeout_s), lambda result, details: hints.print(details["text"]))
+    told = {"accepted": heard["result"] == "match", "frames": heard.get("frames", 0)}
+    told["operating_point"] = (await daemon.state())["operating_point"]
+    if told["accepted"]:
+        return told | {"subject": heard["subject"], "score": heard["score"]}
+    if heard["result"] == "disconnected":
+        raise CameraError(heard["text"])
+    if heard["result"] != "no-match":
+        raise BusRefused(heard.get("text", "the daemon failed"))
+    return told | {"reason": heard["reason"]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -15,8 +15,21 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, Name, app, console, frames_of, settings_of, station_of
-from edge.contract.errors import ExitCode, InputError, StorageError
+from edge.bus.client import Remote
+from edge.cli.shared import (
+    AsJson,
+    CameraOption,
+    Config,
+    ModelOption,
+    Name,
+    app,
+    asked,
+    console,
+    frames_of,
+    settings_of,
+    station_of,
+)
+from edge.contract.errors import BusRefused, CameraError, EnrolmentFailed, ExitCode, InputError, StorageError
 from edge.contract.modelfile import read_model
 from edge.gallery import Gallery, check_name
 from edge.journal import Journal
@@ -24,8 +37,11 @@ from edge.lockout import Lockout
 from edge.models import model_path
 from edge.quality import Refusal
 from edge.reasons import ADVICE
-from edge.settings import state_folder
+from edge.settings import Settings, state_folder
 from edge.station import Manner, remove_subject
+
+Show = Callable[[int, int, str], None]
+"""Shows how many good frames there are, of how many, and what the person should change."""
 
 
 @app.command("enroll", epilog="example: edge enroll ada --camera /dev/video0")
@@ -46,20 +62,16 @@ def enroll(
         raise InputError("--camera and --from: one of them")
     if replace and add:
         raise InputError("--replace and --add: one of them")
-    settings = settings_of(config, str(pictures) if pictures else camera, model)
-    station = station_of(settings, Journal())
     manner = Manner.ADD if add else Manner.REPLACE if replace else Manner.NEW
-    with frames_of(settings) as frames, _guide(f"enrolling {name}: look into the camera, turn your head slowly") as progressed:
-        enrolled = station.enrol(name, frames, progressed, manner)
-    count, made = enrolled.templates, enrolled.enrolment
+    with _guide(f"enrolling {name}: look into the camera, turn your head slowly") as show:
+        here = bool(config or camera or pictures or model)
+        told = None if here else asked(lambda daemon: _enrolled(daemon, name, manner, show))
+        if told is None:
+            told = _enrol_here(settings_of(config, str(pictures) if pictures else camera, model), name, manner, show)
     if as_json:
-        told = {"subject": name, "templates": count, "recognised": made.recognised, "checked": made.checked}
-        print(json.dumps(told | {"model_id": station.model.model_id}))
-        return
-    console.print(
-        f"enrolled {name} with {count} templates; of {made.checked} further frames "
-        f"{made.recognised} were recognised at {station.point.name}"
-    )
+        print(json.dumps(told))
+    else:
+        console.print(f"enrolled {name} with {told['templates']} templates; {told['check']}")
 
 
 @app.command("list", epilog="example: edge list --json")
@@ -67,6 +79,10 @@ def list_subjects(as_json: AsJson = False) -> None:
     """Lists who is enrolled, readable or not."""
     gallery = Gallery(state_folder())
     subjects: list[dict[str, Any]] = []
+    if os.geteuid() != 0 and (told := asked(lambda daemon: daemon.call("ListEnrolled"))) is not None:
+        # The service's gallery is the service's to read; it tells names alone, and those to whom polkit lets it.
+        print(json.dumps({"subjects": [{"subject": name} for name in told[0]]}) if as_json else "\n".join(told[0]))
+        return
     for name in gallery.names():
         try:
             subject = gallery.read(name)
@@ -97,7 +113,9 @@ def remove(
     ] = False,
 ) -> None:
     """Removes a subject's templates; a running daemon takes it over within a second."""
-    remove_subject(Gallery(state_folder()), Lockout(state_folder()), Journal(), name, overwrite=purge)
+    # The bus has no word for writing over, and needs none: root, who may ask for it, may do it here.
+    if purge or asked(lambda daemon: daemon.call("Delete", "s", name)) is None:
+        remove_subject(Gallery(state_folder()), Lockout(state_folder()), Journal(), name, overwrite=purge)
     console.print(f"removed {name}")
     if purge:
         console.print(
@@ -152,14 +170,38 @@ def migrate(model: ModelOption = None, config: Config = None, as_json: AsJson = 
     raise typer.Exit(ExitCode.GALLERY if refused else ExitCode.OK)
 
 
+def _enrol_here(settings: Settings, name: str, manner: Manner, show: Show) -> dict[str, Any]:
+    station = station_of(settings, Journal())
+
+    def progressed(have: int, want: int, refusal: Refusal | None) -> None:
+        hint = "" if refusal is None else f"{ADVICE[refusal.reason]} ({refusal.measured:.0f} of {refusal.wanted:.0f})"
+        show(have, want, hint)
+
+    with frames_of(settings) as frames:
+        enrolled = station.enrol(name, frames, progressed, manner)
+    made = enrolled.enrolment
+    check = f"of {made.checked} further frames {made.recognised} were recognised at {station.point.name}"
+    told = {"subject": name, "templates": enrolled.templates, "recognised": made.recognised, "checked": made.checked}
+    return told | {"model_id": station.model.model_id, "check": check}
+
+
+async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> dict[str, Any]:
+    def heard(result: str, details: dict[str, Any]) -> None:
+        show(details.get("have", 0), details.get("want", 0), details.get("text", ""))
+
+    told = await daemon.enrol(name, manner.name.lower(), heard)
+    if told["result"] != "enrolled":
+        kind = {"failed": EnrolmentFailed, "disconnected": CameraError}.get(told["result"], BusRefused)
+        raise kind(told.get("text", "the daemon failed"))
+    state = await daemon.state()
+    counts = {key: told[key] for key in ("recognised", "checked")}
+    check = f"of {told['checked']} further frames {told['recognised']} were recognised at {state['operating_point']}"
+    return {"subject": name, "templates": told["have"], **counts, "model_id": state["model_id"], "check": check}
+
+
 @contextmanager
-def _guide(title: str) -> Iterator[Any]:
+def _guide(title: str) -> Iterator[Show]:
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[hint]}"))
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task(title, total=None, hint="")
-
-        def progressed(done: int, wanted: int, refusal: Refusal | None) -> None:
-            hint = "" if refusal is None else f"{ADVICE[refusal.reason]} ({refusal.measured:.0f} of {refusal.wanted:.0f})"
-            bar.update(task, completed=done, total=wanted, hint=hint)
-
-        yield progressed
+        yield lambda have, want, hint: bar.update(task, completed=have, total=want, hint=hint)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import os
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 from rich.console import Console
 
+from edge.bus.client import Remote, ask
 from edge.camera import Frame, open_camera
 from edge.contract.modelfile import ModelFile, OperatingPoint, read_model
 from edge.gallery import Gallery
@@ -21,6 +23,8 @@ from edge.station import Station
 
 app = typer.Typer(help="Face unlock on the device.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)
+
+Answer = TypeVar("Answer")
 
 Config = Annotated[Path | None, typer.Option("--config", help="Settings file; /etc/facelatch/edge.toml where not given.")]
 CameraOption = Annotated[str | None, typer.Option("--camera", help="A V4L2 device, a video file or an image folder.")]
@@ -48,6 +52,11 @@ def station_of(settings: Settings, journal: Journal) -> Station:
     """What the settings name, loaded. Raises ModelError as reading and choosing do."""
     verifier, point = verifier_of(settings)
     return Station(settings, verifier, point, Gallery(state_folder()), Lockout(state_folder()), journal)
+
+
+def asked(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
+    """What the running daemon answers; None where the command is to do its own work, as it does in a state folder of its own."""
+    return None if os.environ.get("STATE_DIRECTORY") else ask(work)
 
 
 @contextmanager

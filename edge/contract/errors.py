@@ -14,6 +14,7 @@ FacelatchError
 ├── CameraError (OSError)              a source of frames that gives none
 │   ├── CameraBusy                     a device that another program holds
 │   └── CameraWedged                   a driver that does not come back from a read
+├── BusRefused (PermissionError)        the daemon does not do what it was asked on the bus
 ├── ActionFailed (RuntimeError)         what a grant should have set off did not happen
 ├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or a face enrolled under another name
 ├── WorkerLost (RuntimeError)          another process of a shared training is gone
@@ -40,6 +41,7 @@ class ExitCode(IntEnum):
     ENROLMENT = 8
     STORAGE = 9
     PACKAGE = 10
+    REFUSED = 11
     INTERNAL = 70
     INTERRUPTED = 130
 
@@ -133,6 +135,13 @@ class CameraWedged(CameraError):
     """A camera's driver does not come back from a read."""
 
     code = "camera-wedged"
+
+
+class BusRefused(FacelatchError, PermissionError):
+    """The daemon does not do what it was asked on the bus."""
+
+    code = "refused"
+    exit_code = ExitCode.REFUSED
 
 
 class ActionFailed(FacelatchError, RuntimeError):

@@ -1,0 +1,135 @@
+"""The daemon asked over the bus, for the commands. Where no daemon answers, `ask` says so and the command does its own work."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from edge.contract.errors import BusRefused, InputError
+
+SOCKET = Path("/run/dbus/system_bus_socket")
+_DAEMON_BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+_INPUT = frozenset({"NotEnrolled", "AlreadyEnrolled", "InvalidSubject"})
+_NOBODY = frozenset({"org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner"})
+
+Answer = TypeVar("Answer")
+Heard = Callable[[str, dict[str, Any]], None]
+
+
+def there_is_a_bus() -> bool:
+    """Whether this system has a system bus."""
+    return bool(os.environ.get("DBUS_SYSTEM_BUS_ADDRESS")) or SOCKET.exists()
+
+
+def ask(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
+    """What the daemon answers to `work`; None where there is no bus, no daemon on it, and none that the bus can start.
+
+    Raises:
+        InputError: it has no such subject, or has one already.
+        BusRefused: it refuses, or ended in the middle.
+    """
+    if not there_is_a_bus():
+        return None
+    return asyncio.run(_ask(work))
+
+
+class Remote:
+    """One connection to the daemon."""
+
+    def __init__(self, bus: Any) -> None:
+        self._bus = bus
+        self._heard: asyncio.Queue[tuple[str, bool, dict[str, Any]] | None] = asyncio.Queue()
+        bus.add_message_handler(self._listen)
+
+    async def state(self) -> dict[str, Any]:
+        """What the daemon says of itself."""
+        (told,) = await self.call("Status")
+        return {key: value.value for key, value in told.items()}
+
+    async def call(self, member: str, signature: str = "", *body: Any) -> list[Any]:
+        """Calls a method of the device. Raises as `ask` does."""
+        from edge.bus.native import DEVICE, DEVICE_PATH, NAME
+
+        return await self._send(NAME, DEVICE_PATH, DEVICE, member, signature, *body)
+
+    async def verify(self, subject: str, timeout_s: int, heard: Heard) -> dict[str, Any]:
+        """Verifies a subject, or with an empty name anyone; `heard` gets what the person can mend. Returns the result and its details."""
+        return await self._act(subject, ("VerifyStart", "u", timeout_s), "VerifyStop", heard)
+
+    async def enrol(self, subject: str, manner: str, heard: Heard) -> dict[str, Any]:
+        """Enrols a subject: `new`, `add` or `replace`. See `verify`."""
+        return await self._act(subject, ("EnrollStart", "s", manner), "EnrollStop", heard)
+
+    async def _act(self, subject: str, start: tuple[Any, ...], stop: str, heard: Heard) -> dict[str, Any]:
+        await self.call("Claim", "s", subject)
+        await self.call(*start)
+        gone = asyncio.ensure_future(self._bus.wait_for_disconnect())
+        while True:
+            told = asyncio.ensure_future(self._heard.get())
+            await asyncio.wait([told, gone], return_when=asyncio.FIRST_COMPLETED)
+            if not told.done() or (status := told.result()) is None:
+                raise BusRefused("the daemon ended; nothing was decided")
+            result, done, details = status
+            if done:
+                # The claim ends with the connection, whatever happens before.
+                await self.call(stop)
+                return {"result": result, **details}
+            heard(result, details)
+
+    async def _send(self, destination: str, path: str, interface: str, member: str, signature: str, *body: Any) -> list[Any]:
+        from dbus_fast import Message, MessageType
+
+        answer = await self._bus.call(Message(destination, path, interface, member, signature=signature, body=list(body)))
+        if answer is None:
+            raise BusRefused(f"{member}: no answer")
+        if answer.message_type is MessageType.ERROR:
+            text = str(answer.body[0]) if answer.body else answer.error_name
+            kind = answer.error_name.rpartition(".")[2]
+            raise InputError(text) if kind in _INPUT else BusRefused(f"{text} ({kind})")
+        return list(answer.body)
+
+    async def start(self) -> bool:
+        """Whether the daemon answers, after the bus has tried to start it where it can."""
+        from edge.bus.native import NAME
+
+        (running,) = await self._send(*_DAEMON_BUS, "NameHasOwner", "s", NAME)
+        if not running:
+            (can_start,) = await self._send(*_DAEMON_BUS, "ListActivatableNames", "")
+            if NAME not in can_start:
+                return False
+            try:
+                await self._send(*_DAEMON_BUS, "StartServiceByName", "su", NAME, 0)
+            except BusRefused:
+                return False
+        rule = f"type='signal',sender='{_DAEMON_BUS[0]}',member='NameOwnerChanged',arg0='{NAME}'"
+        await self._send(*_DAEMON_BUS, "AddMatch", "s", rule)
+        return True
+
+    def _listen(self, message: Any) -> None:
+        from edge.bus.native import NAME
+
+        if message.member in ("VerifyStatus", "EnrollStatus") and message.destination == self._bus.unique_name:
+            result, done, details = message.body
+            self._heard.put_nowait((result, done, {key: value.value for key, value in details.items()}))
+        elif message.member == "NameOwnerChanged" and message.body[0] == NAME and not message.body[2]:
+            self._heard.put_nowait(None)
+
+
+async def _ask(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
+    from dbus_fast import BusType
+    from dbus_fast.aio import MessageBus
+
+    try:
+        bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    except (OSError, EOFError):
+        return None
+    try:
+        remote = Remote(bus)
+        if not await remote.start():
+            return None
+        return await work(remote)
+    finally:
+        bus.disconnect()

@@ -1,0 +1,60 @@
+"""The daemon, and what it is asked at once: run, attempt, status."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from edge.bus.client import there_is_a_bus
+from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, asked, console, settings_of, station_of
+from edge.contract.errors import BusRefused, SettingsError
+from edge.daemon import Daemon
+from edge.journal import Journal
+from edge.settings import Mode
+
+
+@app.command(epilog="example: edge run --camera /dev/video0")
+def run(
+    camera: CameraOption = None,
+    model: ModelOption = None,
+    config: Config = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, too.")] = False,
+) -> None:
+    """The daemon: judges every frame and tells each decision to the journal. SIGHUP reads the gallery again."""
+    settings = settings_of(config, camera, model)
+    station = station_of(settings, Journal(sys.stdout if as_json else None))
+    daemon = Daemon(station)
+    if settings.service.bus and there_is_a_bus():
+        from edge.bus.server import BusServer
+
+        daemon.beside.append(BusServer(daemon, station))
+    elif settings.service.mode is Mode.ON_DEMAND:
+        raise SettingsError("service.mode = on-demand: needs the system bus and service.bus = true; nobody else can ask")
+    daemon.run()
+
+
+@app.command(epilog="example: edge attempt")
+def attempt() -> None:
+    """Lets the daemon judge whoever stands there now, where intent.kind = call wants that to be asked for."""
+    if asked(lambda daemon: daemon.call("Attempt")) is None:
+        raise BusRefused("no daemon answers on the system bus: systemctl start facelatch")
+    console.print("whoever stands before the camera is judged now")
+
+
+@app.command(epilog="example: edge status --json")
+def status(as_json: AsJson = False) -> None:
+    """What the running daemon does: its camera, its model, how many are enrolled. Exit code 11: no daemon answers."""
+    told = asked(lambda daemon: daemon.state())
+    if told is None:
+        raise BusRefused("no daemon answers on the system bus: systemctl status facelatch")
+    if as_json:
+        print(json.dumps(told))
+        return
+    table = Table(show_header=False, box=None)
+    for key, value in told.items():
+        table.add_row(key.replace("_", " "), str(value))
+    console.print(table)

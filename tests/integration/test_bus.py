@@ -1,0 +1,256 @@
+"""The daemon on a real bus: the commands go through it, other programs ask it, and who may not is refused."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ADA, BOB, EVE, MODEL
+from tests.integration.private_bus import private_bus, stand_ins
+
+pytestmark = pytest.mark.skipif(shutil.which("dbus-daemon") is None, reason="no dbus-daemon: apt install dbus")
+
+Clip = Callable[[int, int], Path]
+SETTINGS = """
+[camera]
+source = "{camera}"
+[model]
+path = "{model}"
+[detection]
+min_face_px = 60
+[service]
+mode = "{mode}"
+linger_s = 0.0
+refuse_remote = {refuse_remote}
+[compat]
+fprintd = true
+"""
+
+
+@dataclass
+class Desk:
+    """A daemon at work, and the commands as its neighbours on the bus."""
+
+    home: Path
+    address: str
+    camera: Path
+
+    def show(self, clip: Path) -> None:
+        """Lets the camera show another person from the next opening on."""
+        self.camera.unlink(missing_ok=True)
+        if clip.exists():
+            self.camera.symlink_to(clip)
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Types a command on this bus."""
+        environment = {key: value for key, value in os.environ.items() if key != "STATE_DIRECTORY"}
+        environment |= {"DBUS_SYSTEM_BUS_ADDRESS": self.address, "XDG_STATE_HOME": str(self.home / "nobody")}
+        return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+    def edge(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """Types a command of facelatch's."""
+        return self.run(sys.executable, "-m", "edge", *words)
+
+    def edge_as_nobody(self, *words: str) -> subprocess.CompletedProcess[str]:
+        """The same by a user without rights, who need not be able to read this Python."""
+        return self.run(sys.executable, "-c", AS_NOBODY, *words)
+
+    def events(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in (self.home / "events").read_text().splitlines()]
+
+
+@contextmanager
+def desk(folder: Path, mode: str = "on-demand", *, refuse_remote: bool = False) -> Iterator[Desk]:
+    folder.chmod(0o755)
+    (folder / "state").mkdir()
+    camera = folder / "camera.avi"
+    with private_bus(folder) as address, (folder / "events").open("w") as events:
+        text = SETTINGS.format(camera=camera, model=MODEL, mode=mode, refuse_remote=str(refuse_remote).lower())
+        (folder / "edge.toml").write_text(text)
+        environment = os.environ | {"STATE_DIRECTORY": str(folder / "state"), "DBUS_SYSTEM_BUS_ADDRESS": address}
+        words = [sys.executable, "-m", "edge", "run", "--json", "--config", str(folder / "edge.toml")]
+        daemon = subprocess.Popen(words, env=environment, stdout=events, stderr=(folder / "daemon.log").open("w"))
+        found = Desk(folder, address, camera)
+        try:
+            until(lambda: "bus-joined" in [event["event"] for event in found.events()])
+            yield found
+        finally:
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(20) == 0
+
+
+def until(holds: Callable[[], bool], limit_s: float = 20.0) -> None:
+    end = time.monotonic() + limit_s
+    while not holds():
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
+    with desk(tmp_path) as at:
+        at.show(clip(ADA, 1))
+        enrolled = at.edge("enroll", "ada", "--json")
+        assert enrolled.returncode == 0, enrolled.stderr
+        assert json.loads(enrolled.stdout)["templates"] == 8
+        assert [path.name for path in (tmp_path / "state/gallery").glob("*.faces")] == ["ada.faces"]
+        assert at.edge("enroll", "ada").returncode == 3
+        at.show(clip(ADA, 2))
+        told = at.edge("verify", "ada", "--json")
+        assert (told.returncode, json.loads(told.stdout)["subject"]) == (0, "ada"), told.stderr
+        anyone = at.edge("verify", "--json")
+        assert (anyone.returncode, json.loads(anyone.stdout)["accepted"]) == (0, True)
+        at.show(clip(EVE, 1))
+        stranger = at.edge("verify", "ada", "--json")
+        assert (stranger.returncode, json.loads(stranger.stdout)["reason"]) == (1, "no-match")
+        at.show(tmp_path / "unplugged")
+        assert at.edge("verify", "ada").returncode == 7
+        assert at.edge("verify", "bob").returncode == 3
+        status = json.loads(at.edge("status", "--json").stdout)
+        assert (status["enrolled"], status["mode"], status["camera"]) == (1, "on-demand", "lost")
+        assert at.edge("remove", "ada").returncode == 0
+        assert list((tmp_path / "state/gallery").glob("*.faces")) == []
+        told_events = [event["event"] for event in at.events()]
+        assert [name for name in told_events if name in ("enrolled", "accept", "deny", "removed")] == [
+            "enrolled", "accept", "accept", "deny", "removed",
+        ]  # fmt: skip
+        assert told_events.count("camera-closed") >= 3
+
+
+def test_a_caller_without_authorisation_is_refused_by_name(tmp_path: Path, clip: Clip) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to call as another user")
+    folder = Path(tempfile.mkdtemp(prefix="facelatch-"))  # one that another user may enter
+    with desk(folder, refuse_remote=True) as at:
+        at.show(clip(ADA, 1))
+        assert at.edge("enroll", "ada").returncode == 0
+        refused = at.edge_as_nobody("verify", "ada")
+        assert refused.returncode == 11
+        assert "polkit cannot be asked" in refused.stderr
+        with stand_ins(at.address, allowed="io.facelatch.verify,io.facelatch.manage", remote=True):
+            remote = at.edge_as_nobody("verify", "ada")
+            assert remote.returncode == 11
+            assert "over the network" in remote.stderr
+            assert at.edge_as_nobody("list", "--json").stdout == '{"subjects": [{"subject": "ada"}]}\n'
+        with stand_ins(at.address, allowed="io.facelatch.verify,io.facelatch.manage", remote=False):
+            at.show(clip(ADA, 2))
+            assert at.edge_as_nobody("verify", "ada").returncode == 0
+            assert at.edge_as_nobody("enroll", "eve").returncode == 11
+            assert at.edge_as_nobody("remove", "ada").returncode == 0
+            assert "deny" not in [event["event"] for event in at.events()]
+
+
+def test_a_vanished_caller_releases_its_claim(tmp_path: Path, clip: Clip) -> None:
+    with desk(tmp_path) as at:
+        at.show(clip(BOB, 1))
+        words = [sys.executable, "-c", HOLD]
+        holder = subprocess.Popen(words, env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": at.address}, stdout=subprocess.PIPE)
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"claimed\n"
+        taken = at.edge("verify", "ada")
+        assert taken.returncode == 11
+        assert "AlreadyInUse" in taken.stderr
+        holder.kill()
+        holder.wait()
+        until(lambda: at.edge("verify", "ada").returncode == 3)
+
+
+AS_NOBODY = """
+import os, sys
+import asyncio, edge.cli, edge.bus.native, dbus_fast.aio, facelatch
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+sys.argv[0] = "edge"
+facelatch.edge_main()
+"""
+HOLD = """
+import asyncio
+from dbus_fast import BusType, Message
+from dbus_fast.aio import MessageBus
+async def main():
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    call = Message("io.facelatch", "/io/facelatch/Device/0", "io.facelatch.Device", "Claim", signature="s", body=["ada"])
+    answer = await bus.call(call)
+    print("claimed" if not answer.error_name else answer.body, flush=True)
+    await bus.wait_for_disconnect()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(shutil.which("fprintd-verify") is None, reason="no fprintd's tools: apt install fprintd")
+def test_stock_fprintd_tools_take_a_face(tmp_path: Path, clip: Clip) -> None:
+    user = os.environ.get("USER") or subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    with desk(tmp_path) as at:
+        none = at.run("fprintd-list", user)
+        assert "has no fingers enrolled" in none.stdout, none.stdout + none.stderr
+        at.show(clip(ADA, 1))
+        enrolled = at.run("fprintd-enroll", user)
+        assert "Enroll result: enroll-completed" in enrolled.stdout, enrolled.stdout + enrolled.stderr
+        assert "right-index-finger" in at.run("fprintd-list", user).stdout
+        at.show(clip(ADA, 2))
+        assert "verify-match (done)" in at.run("fprintd-verify", user).stdout
+        at.show(clip(EVE, 1))
+        assert "verify-no-match (done)" in at.run("fprintd-verify", user).stdout
+        assert at.run("fprintd-delete", user).returncode == 0
+        assert "has no fingers enrolled" in at.run("fprintd-list", user).stdout
+
+
+PAM = """
+auth sufficient pam_fprintd.so max-tries=1 timeout=10
+auth required pam_exec.so quiet expose_authtok {password}
+account required pam_permit.so
+"""
+
+
+@pytest.mark.skipif(shutil.which("pamtester") is None or os.geteuid() != 0, reason="needs root and pamtester")
+def test_pam_takes_a_face_and_the_password_always_follows(tmp_path: Path, clip: Clip) -> None:
+    """pam_fprintd, unmodified: match, no match, nobody enrolled, camera gone, daemon dead."""
+    (tmp_path / "pam.d").mkdir()
+    password = tmp_path / "password"
+    password.write_text("#!/bin/sh\n[ \"$(cat | tr -d '\\0')\" = secret ]\n")
+    password.chmod(0o755)
+    (tmp_path / "pam.d/facelatch-test").write_text(PAM.format(password=password))
+
+    def login(at: Desk, typed: str) -> tuple[bool, str]:
+        inside = f"mount --bind {tmp_path}/pam.d /etc/pam.d && exec pamtester facelatch-test root authenticate"
+        done = subprocess.run(
+            ["unshare", "--mount", "sh", "-c", inside],
+            env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": at.address},
+            input=f"{typed}\n",
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.returncode == 0, done.stdout + done.stderr
+
+    with desk(tmp_path) as at:
+        opened, told = login(at, "secret")
+        assert opened, told
+        assert "Password" in told
+        assert "finger" not in told
+        at.show(clip(ADA, 1))
+        assert at.edge("enroll", "root").returncode == 0
+        at.show(clip(ADA, 2))
+        matched, told = login(at, "")
+        assert matched, told
+        assert "Password" not in told
+        at.show(clip(EVE, 1))
+        for typed, opened in (("secret", True), ("wrong", False)):
+            matched, told = login(at, typed)
+            assert matched is opened, told
+            assert "Password" in told
+        at.show(tmp_path / "unplugged")
+        assert login(at, "secret")[0]
+        assert not login(at, "wrong")[0]
+    assert login(at, "secret")[0]
