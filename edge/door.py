@@ -5,6 +5,7 @@ sets the action off on a grant.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
 
@@ -40,6 +41,8 @@ class Door:
         self._tried_lockout = float("-inf")
         self._quiet = False
         self.enrolled = 0
+        self.judged: list[Callable[[float], None]] = []
+        """Each hears what every judged frame took, in seconds."""
 
     @property
     def failures(self) -> int:
@@ -55,6 +58,8 @@ class Door:
         if self._lockout_broken or self._quiet or self._policy.blocked(frame.at) or self.intent.missing(time.monotonic()):
             return
         judged = self._station.line.judge(frame, self._matcher, self._station.point.threshold, self._policy)
+        for hears in self.judged:
+            hears(judged.cost_ms / 1000)
         decision = None if judged.decision is None else self._counted(judged.decision)
         if decision is not None:
             self._journal.tell_decision(decision, operating_point=self._station.point.name, cost_ms=judged.cost_ms)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from enum import Enum
 from typing import TextIO
 
@@ -41,6 +42,7 @@ class Event(Enum):
     QUIET_ENDED = ("quiet-ended", "5c62c1bf4b004af8974bf8ea282e978b", 5)
     BUS_LOST = ("bus-lost", "a262b0c8511f4f76b31dd58c2bc00275", 4)
     BUS_JOINED = ("bus-joined", "cf3a533941ef482790d671026c655555", 6)
+    METRICS_BROKEN = ("metrics-broken", "f00bbdeab27f40bda096bea2adcc0dda", 4)
     LOCKOUT_BROKEN = ("lock-out-broken", "a592e03877064d869674f16d3f726690", 3)
 
     def __init__(self, label: str, message_id: str, priority: int) -> None:
@@ -63,6 +65,7 @@ class Journal:
         self._send = journal_sender()
         self._copy = copy
         self._broken = False
+        self.listeners: list[Callable[[Event, dict[str, object]], None]] = []
 
     def tell(self, event: Event, message: str, **fields: object) -> None:
         """Writes one event.
@@ -73,6 +76,8 @@ class Journal:
         unknown = set(fields) - FIELDS
         if unknown or ("SCORE" in fields and event is not Event.ACCEPT):
             raise ValueError(f"{event.label}: fields {sorted(fields)} may not be logged")
+        for listener in self.listeners:
+            listener(event, fields)
         if self._copy is not None:
             told_values = {key.lower(): value for key, value in fields.items()}
             print(json.dumps({"event": event.label, "message": message, **told_values}), file=self._copy, flush=True)

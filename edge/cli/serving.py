@@ -34,6 +34,10 @@ def run(
         daemon.beside.append(BusServer(daemon, station))
     elif settings.service.mode is Mode.ON_DEMAND:
         raise SettingsError("service.mode = on-demand: needs the system bus and service.bus = true; nobody else can ask")
+    if settings.metrics.file:
+        from edge.metrics import Metrics
+
+        daemon.beside.append(Metrics(daemon, station.journal, settings.metrics))
     daemon.run()
 
 
