@@ -1,0 +1,140 @@
+"""A day of frames before the daemon, as fast as they can be judged: does it leak, does it slow down, what does an empty door cost?
+
+    python -m benchmarks.day --hours 24
+
+Ten frames a second of the recording's own time: an empty room with a camera's noise and a light that changes, and every so often a
+drawn person who is enrolled, or a stranger. Resident memory is read after every hour.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from benchmarks.faults import ADA, EVE, MODEL
+from edge.camera import Frame
+from edge.camera.replay import Video
+from edge.contract.modelfile import read_model
+from edge.daemon import Daemon
+from edge.gallery import Gallery
+from edge.journal import Event, Journal
+from edge.lockout import Lockout
+from edge.settings import Settings
+from edge.station import Manner, Station
+from trainer.synth.clip import write_clip
+from trainer.synth.person import Person
+
+FPS = 10
+VISIT_EVERY_S = 300.0
+NOISES = 64
+
+
+class Day:
+    """A camera, see `edge.camera.Camera`."""
+
+    live, name = False, "a day"
+
+    def __init__(self, hours: float, visits: list[list[np.ndarray]], told: Progress) -> None:
+        self._frames, self._visits, self._told = round(hours * 3600 * FPS), visits, told
+        random = np.random.default_rng(3)
+        room = cv2.GaussianBlur(random.integers(60, 200, visits[0][0].shape, np.uint8), (0, 0), 9)
+        noise = [random.normal(0, 2.0, room.shape) for _ in range(NOISES)]
+        self._rooms = [np.clip(room + part, 0, 255).astype(np.uint8) for part in noise]
+        self.memory_mb: list[float] = []
+        self.empty_ms: list[float] = []
+
+    def frames(self) -> Iterator[Frame | None]:
+        """See `Camera.frames`."""
+        task = self._told.add_task("hours", total=self._frames)
+        number = visit = 0
+        while number < self._frames:
+            began, empty = time.process_time(), 0
+            for _ in range(round(VISIT_EVERY_S * FPS)):
+                # The light changes through the day; within a still picture nothing does but the noise.
+                shade = 0.75 + 0.25 * np.cos(number // (60 * FPS) / 120)
+                yield Frame(cv2.convertScaleAbs(self._rooms[number % NOISES], alpha=shade).astype(np.uint8), number / FPS)
+                number, empty = number + 1, empty + 1
+                self._look(number)
+            self.empty_ms.append((time.process_time() - began) * 1000 / empty)
+            for pixels in self._visits[visit % len(self._visits)]:
+                yield Frame(pixels, number / FPS)
+                number += 1
+                self._look(number)
+            visit += 1
+            self._told.update(task, completed=number)
+
+    def close(self) -> None:
+        """See `Camera.close`."""
+
+    def _look(self, number: int) -> None:
+        if number % (3600 * FPS) == 0:
+            self.memory_mb.append(resident_mb())
+
+
+def resident_mb() -> float:
+    """Resident memory of this process."""
+    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
+    return int(line.split()[1]) / 1024
+
+
+def main() -> None:
+    """Prints what was seen. Exit code 1: memory grew by more than five hundredths after the first hour, or a stranger was granted."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hours", type=float, default=24.0)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    settings = Settings.model_validate(
+        {"detection": {"min_face_px": 60}, "policy": {"lockout_failures": 99, "disable_failures": 100}}
+    )
+    counted: dict[str, int] = {}
+
+    def heard(event: Event, fields: dict[str, object]) -> None:
+        key = f"{event.label} {fields['SUBJECT']}" if event is Event.ACCEPT else event.label
+        counted[key] = counted.get(key, 0) + 1
+
+    with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as told:
+        model = read_model(arguments.model)
+        clips = []
+        for person in (ADA, EVE):
+            clips.append(Path(folder) / f"{person}.avi")
+            write_clip(clips[-1], Person.from_seed(person), 1, 6.0, width=320, height=240)
+        journal = Journal(StringIO())
+        journal.listeners.append(heard)
+        point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+        state = Path(folder) / "state"
+        station = Station(settings, model, point, Gallery(state), Lockout(state), journal)
+        station.enrol("ada", Video(clips[0]).frames(), lambda *_: None, Manner.NEW)
+        visits = [[frame.pixels for frame in Video(clip).frames() if frame] for clip in clips]
+        day = Day(arguments.hours, visits, told)
+        began = time.monotonic()
+        Daemon(station, opened=lambda _: day).run()
+        took_s = time.monotonic() - began
+    growth = max(day.memory_mb) / day.memory_mb[0] - 1 if day.memory_mb else 0.0
+    empty_ms = float(np.median(day.empty_ms))
+    seen = {
+        "frames": round(arguments.hours * 3600 * FPS), "seconds": round(took_s, 1), "resident_mb": [round(mb, 1) for mb in day.memory_mb],
+        "growth": round(growth, 4), "empty_frame_cpu_ms": round(empty_ms, 3), "empty_cpu_share_at_10_fps": round(empty_ms * FPS / 1000, 4),
+        "events": counted,
+    }  # fmt: skip
+    if arguments.json:
+        print(json.dumps(seen))
+    else:
+        for key, value in seen.items():
+            print(f"{key}: {value}")
+    sys.exit(growth > 0.05 or set(counted) & {"accept eve"} != set())
+
+
+if __name__ == "__main__":
+    main()
