@@ -1,0 +1,122 @@
+"""From the first frame with a face to the decision: frames and milliseconds, on clips of people before a webcam.
+
+    python -m benchmarks.decision CLIP.mp4 ... --json
+
+Of each clip the first part enrols its person; the rest is cut into attempts of a few seconds, each judged by a policy of its own as the
+daemon's is. Warm is a line that has judged before, cold one that was just loaded. Milliseconds are what the line takes; a camera's own
+pace, frames over its rate, comes on top and is told beside it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from edge.camera import Frame
+from edge.camera.replay import Video
+from edge.contract.modelfile import read_model
+from edge.enrol import enrol
+from edge.gallery import new_subject
+from edge.line import Line
+from edge.matcher import Matcher
+from edge.models import DEFAULT, model_path
+from edge.policy import Grant, Policy
+from edge.reasons import Reason
+from edge.settings import Settings
+
+ENROLLED_SHARE = 0.3
+ATTEMPT_S = 4.0
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt: `frames` from the first with a face to the decision, `line_ms` for them, `seconds` of the recording."""
+
+    granted: bool
+    frames: int
+    line_ms: float
+    seconds: float
+    load_ms: float = 0.0
+
+
+def attempts(clip: Path, settings: Settings, *, cold: bool) -> list[Attempt]:
+    """The attempts of one clip that came to a decision, or had a face and did not. Raises EnrolmentFailed, CameraError."""
+    model = read_model(model_path(settings.model.path))
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    recorded = [frame for frame in Video(clip).frames() if frame is not None]
+    cut = round(len(recorded) * ENROLLED_SHARE)
+    line = Line(model, settings)
+    made = enrol(
+        line, model.head, point.threshold, iter(recorded[:cut]), Matcher(model.head, []), settings.enrolment, lambda *_: None
+    )
+    matcher = Matcher(model.head, [new_subject("seen", model.model_id, made.templates)])
+    found, rest = [], recorded[cut:]
+    while rest:
+        begin = rest[0].at
+        part, rest = [f for f in rest if f.at < begin + ATTEMPT_S], [f for f in rest if f.at >= begin + ATTEMPT_S]
+        load_ms = 0.0
+        if cold:
+            began = time.perf_counter()
+            line = Line(model, settings)
+            load_ms = (time.perf_counter() - began) * 1000
+        if (attempt := _attempt(line, matcher, point.threshold, Policy(settings.policy), part)) is not None:
+            found.append(replace(attempt, load_ms=load_ms))
+    return found
+
+
+def _attempt(line: Line, matcher: Matcher, threshold: float, policy: Policy, frames: list[Frame]) -> Attempt | None:
+    first: float | None = None
+    seen, line_ms = 0, 0.0
+    for frame in frames:
+        judged = line.judge(frame, matcher, threshold, policy)
+        if first is None and judged.outcome is Reason.NO_FACE:
+            continue
+        first = frame.at if first is None else first
+        seen, line_ms = seen + 1, line_ms + judged.cost_ms
+        if judged.decision is not None:
+            return Attempt(isinstance(judged.decision, Grant), seen, line_ms, frame.at - first)
+    return None if first is None else Attempt(False, seen, line_ms, frames[-1].at - first)
+
+
+def figures(found: list[Attempt]) -> dict[str, float]:
+    """p50 and p95 over attempts."""
+    told: dict[str, float] = {"attempts": len(found), "granted": sum(attempt.granted for attempt in found)}
+    for key in ("frames", "line_ms", "seconds", "load_ms"):
+        values = [getattr(attempt, key) for attempt in found]
+        told |= {
+            f"{key}_p50": round(float(np.percentile(values, 50)), 2),
+            f"{key}_p95": round(float(np.percentile(values, 95)), 2),
+        }
+    return told
+
+
+def main() -> None:
+    """Prints a row for warm and one for cold lines."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("clips", nargs="+", type=Path)
+    parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--json", action="store_true")
+    arguments = parser.parse_args()
+    settings = Settings.model_validate({"model": {"path": arguments.model}, "detection": {"min_face_px": 60}})
+    told = {
+        name: figures([a for clip in arguments.clips for a in attempts(clip, settings, cold=cold)])
+        for name, cold in (("warm", False), ("cold", True))
+    }
+    if arguments.json:
+        print(json.dumps(told))
+        return
+    table = Table("", *next(iter(told.values())))
+    for name, row in told.items():
+        table.add_row(name, *(f"{value:g}" for value in row.values()))
+    Console(width=200).print(table)
+
+
+if __name__ == "__main__":
+    main()
