@@ -5,7 +5,9 @@ The interface is fprintd 1.94's, file net.reactivated.Fprint.Device.xml. What it
 
 # No `from __future__ import annotations`: dbus-fast reads `-> None` as text then, and takes it for a signature.
 
+import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from dbus_fast import PropertyAccess
@@ -29,6 +31,7 @@ ERRORS = f"{NAME}.Error"
 TIMEOUT_S = 60.0
 # The face is listed as this one; a face enrolled as another finger is another look of the same person.
 FINGER = "right-index-finger"
+_AFTER_THE_ANSWER_S = 0.02
 FINGERS = frozenset(f"{side}-{finger}" for side in ("left", "right") for finger in (
     "thumb", "index-finger", "middle-finger", "ring-finger", "little-finger",
 ))  # fmt: skip
@@ -141,7 +144,10 @@ class DeviceInterface(ServiceInterface):
         await self._authority.must(caller, Action.VERIFY)
         await self._authority.must_be_here(caller)
         self._seat.verify(caller, self._telling(caller, "verify"), TIMEOUT_S, anyone=False)
-        self._unicast(caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", ["any" if finger_name == "any" else FINGER])
+        finger = "any" if finger_name == "any" else FINGER
+        told = partial(self._unicast, caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", [finger])
+        # pam_fprintd says what to do only when the signal comes after the answer to its call.
+        asyncio.get_running_loop().call_later(_AFTER_THE_ANSWER_S, told)
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)
@@ -204,6 +210,8 @@ class DeviceInterface(ServiceInterface):
 
         def tell(status: Status) -> None:
             nonlocal stage
+            if status.reason == Reason.NO_FACE and not status.done:
+                return  # a client prints a line each time, and nobody has come yet
             if status.result is Result.PROGRESS:
                 # Many frames make one stage.
                 reached = status.have * self._stages // max(1, status.want)
