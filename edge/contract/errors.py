@@ -32,6 +32,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     DENIED = 1
+    FAILED = 1  # of `edge doctor`: another name for the number that a denial has
     USAGE = 2
     INPUT = 3
     SETTINGS = 4

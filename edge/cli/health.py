@@ -1,0 +1,59 @@
+"""Is everything as it should be: doctor."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edge.cli.shared import AsJson, Config, app, console
+from edge.contract.errors import ExitCode, SettingsError
+from edge.doctor import Finding, Machine, Verdict, examine
+from edge.doctor.report import about, as_report, write
+from edge.doctor.software import differences
+from edge.settings import load_settings, state_folder
+
+_COLOURS = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+
+
+@app.command(epilog="example: sudo edge doctor --report report.txt")
+def doctor(
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write what was found into this file as well, without anything of a person, to send to someone; .json: as JSON."
+        ),
+    ] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Looks at everything that a device needs, and says how to mend what is wrong. Changes nothing. Exit code 1: something fails."""
+    machine, findings = Machine(), []
+    for finding in examine(config, state_folder(), machine):
+        findings.append(finding)
+        if not as_json:
+            _tell(finding)
+    if report is not None:
+        changed: dict[str, object] = {}
+        with suppress(SettingsError):  # a finding of its own
+            changed = differences(load_settings(config))
+        write(report, as_report(findings, about(machine), changed, as_json=report.suffix == ".json"))
+    counts = {verdict.value: sum(finding.verdict is verdict for finding in findings) for verdict in Verdict}
+    if as_json:
+        print(json.dumps({"counts": counts, "checks": [finding.shown() for finding in findings]}))
+    else:
+        console.print(", ".join(f"{count} {verdict}" for verdict, count in counts.items()))
+        if report is not None:
+            console.print(f"{report}: written; read it before you send it", markup=False)
+    raise typer.Exit(ExitCode.FAILED if counts["fail"] else ExitCode.OK)
+
+
+def _tell(finding: Finding) -> None:
+    told = finding.shown()
+    console.print(f"{told['verdict']:<5}", style=_COLOURS[finding.verdict], end="")
+    console.print(
+        f"{told['check']:<16} {told['found']}" + (f"  → {told['mend']}" if told["mend"] else ""), markup=False, highlight=False
+    )

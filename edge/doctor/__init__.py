@@ -1,0 +1,75 @@
+"""`edge doctor`: looks at everything that a device needs, one line each, and says how to mend what is wrong. Changes nothing.
+
+A check is a small function of what it looks at; one that breaks is a line that says so. `examine` is the way in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from edge.camera import csi
+from edge.camera.v4l2 import nodes
+from edge.contract.errors import PackageMissing
+from edge.doctor import board, camera, service, software, state, verifier
+from edge.doctor.finding import Finding, Verdict, failed
+from edge.doctor.machine import Machine
+from edge.models import model_path
+from edge.settings import DEFAULT_PATH, Settings
+
+__all__ = ["Finding", "Machine", "Verdict", "examine"]
+
+
+def examine(config: Path | None, folder: Path, machine: Machine) -> Iterator[Finding]:
+    """Every check, in the order in which what is wrong is best mended. `config` as `load_settings` takes it, `folder` the state's."""
+    found, settings = _settings(config)
+    yield found
+    yield from _line("runtime", software.runtime)
+    yield from _line("opencv", software.opencv)
+    model = None
+    try:
+        found, model = verifier.model(model_path(settings.model.path), settings)
+    except Exception as error:  # noqa: BLE001 - a check that breaks is a finding
+        found = _broken("model", error)
+    yield found
+    yield from _line("camera", lambda: camera.source(settings.camera.source, nodes(), _ribbon()))
+    yield from _line("camera rights", lambda: camera.rights(nodes(), machine))
+    yield from _line("camera users", lambda: camera.holders(machine))
+    yield from _line("rights", lambda: state.rights(folder, machine))
+    yield from _line("gallery", lambda: state.gallery(folder, model, machine))
+    yield from _line("lock-out", lambda: state.lockout(folder, settings.policy.disable_failures))
+    yield from _line("disk", lambda: state.disk(folder, machine))
+    yield from _line("unit", lambda: service.unit(machine))
+    yield from _line("sandbox", lambda: service.exposure(machine))
+    yield from _line("bus", lambda: service.bus(machine))
+    yield from _line("journal", lambda: software.journal(machine))
+    yield from _line("journal storage", lambda: service.journal_storage(machine))
+    yield from _line("clock", lambda: board.clock(machine))
+    yield from _line("temperature", lambda: board.temperature(machine))
+    yield from _line("power", lambda: board.power(machine))
+
+
+def _settings(config: Path | None) -> tuple[Finding, Settings]:
+    try:
+        return software.settings(config, DEFAULT_PATH)
+    except Exception as error:  # noqa: BLE001 - a check that breaks is a finding
+        return _broken("settings", error), Settings()
+
+
+def _line(name: str, check: Callable[[], Finding]) -> Iterator[Finding]:
+    try:
+        yield check()
+    except Exception as error:  # noqa: BLE001 - a check that breaks is a finding
+        yield _broken(name, error)
+
+
+def _broken(name: str, error: Exception) -> Finding:
+    told = f"the check itself broke: {type(error).__name__}: {{error}}"
+    return failed(name, told, "a defect of facelatch, or a machine that it does not know: please report it", error=str(error))
+
+
+def _ribbon() -> list[str] | None:
+    try:
+        return csi.cameras()
+    except PackageMissing:
+        return None

@@ -1,0 +1,55 @@
+"""The board underneath: clock, temperature, power. Reads /sys and /run; of tools asks timedatectl and vcgencmd."""
+
+from __future__ import annotations
+
+import re
+
+from edge.doctor.finding import Finding, failed, passed, warned
+from edge.doctor.machine import Machine
+
+# A Raspberry Pi slows down from 80 C on, and more from 85 C on.
+HOT_C = 80.0
+_THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
+# The firmware's bits: now, and, 16 places higher, since the boot.
+_BITS = {0: "under-voltage", 1: "capped frequency", 2: "throttling", 3: "soft temperature limit"}
+
+
+def clock(machine: Machine) -> Finding:
+    """Whether a time server has set the clock. Events bear its time; a lock-out is measured on another, which nobody sets."""
+    answer = machine.ask(["timedatectl", "show", "--property=NTPSynchronized", "--value"])
+    if (machine.root / "run/systemd/timesync/synchronized").exists() or (answer or "").strip() == "yes":
+        return passed("clock", "set by a time server")
+    told = "not set by a time server: events may bear a wrong time (a lock-out does not depend on it)"
+    return warned("clock", told, "sudo timedatectl set-ntp true; where there is no network, a clock with a battery")
+
+
+def temperature(machine: Machine) -> Finding:
+    """The hottest place that the kernel knows."""
+    found = []
+    for zone in (machine.root / "sys/class/thermal").glob("thermal_zone*/temp"):
+        text = machine.text(str(zone.relative_to(machine.root))) or ""
+        if re.fullmatch(r"-?\d+", text):
+            found.append(int(text) / 1000)
+    if not found:
+        return passed("temperature", "this machine has no sensor that the kernel reads")
+    told = f"{max(found):.0f} C at the hottest of {len(found)} places"
+    if max(found) >= HOT_C:
+        return warned("temperature", f"{told}: a Pi slows down from {HOT_C:.0f} C on", "a heat sink or a fan, out of the sun")
+    return passed("temperature", told)
+
+
+def power(machine: Machine) -> Finding:
+    """What the firmware of a Raspberry Pi says of voltage and throttling."""
+    text = machine.text(_THROTTLED) or (machine.ask(["vcgencmd", "get_throttled"]) or "").strip().removeprefix("throttled=")
+    if not re.fullmatch(r"(0x)?[0-9a-fA-F]+", text):
+        return passed("power", "no firmware of a Raspberry Pi to ask")
+    flags = int(text, 16)
+    now = [what for bit, what in _BITS.items() if flags >> bit & 1]
+    before = [what for bit, what in _BITS.items() if flags >> (16 + bit) & 1 and what not in now]
+    told = "; ".join(f"{when}: {', '.join(what)}" for when, what in (("now", now), ("since the boot", before)) if what)
+    mend = "the board's own power supply and a short cable; a heat sink where it is the temperature"
+    if "under-voltage" in now:
+        return failed("power", f"{told}: cameras drop out and cards are damaged", mend)
+    if told:
+        return warned("power", told, mend)
+    return passed("power", "no under-voltage and no throttling since the boot")

@@ -1,0 +1,113 @@
+"""The camera: is the one that is set there, may it be opened, who else holds one. Opens none of them for pictures."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from edge.camera import is_replay
+from edge.camera.v4l2 import USB_ID, Node
+from edge.doctor.finding import Finding, failed, passed, warned
+from edge.doctor.machine import Machine
+
+_SEE = "`edge cameras` lists what there is"
+
+
+def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | None) -> Finding:
+    """The camera that the settings name. `ribbon` are the cameras of libcamera, None where picamera2 is not installed."""
+    private = {"source": camera_source}
+    if is_replay(camera_source):
+        if not Path(camera_source).exists():
+            return failed("camera", "{source}: no such camera, video or folder", f"set camera.source; {_SEE}", **private)
+        return warned("camera", "{source} is a recording: the daemon ends with it", f"set camera.source; {_SEE}", **private)
+    if "://" in camera_source:
+        told = "a camera in the network: the unit that comes along has none (PrivateNetwork=yes)"
+        return warned("camera", told, "docs/cameras.md has the drop-in that lets the service reach one address")
+    if camera_source.startswith("csi"):
+        return _ribbon(int(camera_source[4:] or 0), ribbon)
+    if USB_ID.fullmatch(camera_source):
+        same = [node for node in found if node.usb_id == camera_source]
+        node = next((node for node in same if not node.problem), same[0] if same else None)
+    else:
+        path = f"/dev/video{camera_source}" if camera_source.isdigit() else camera_source
+        node = next((node for node in found if path in (node.path, node.stable_path)), None)
+        node = node or next((node for node in found if os.path.realpath(path) == node.path), None)
+    if node is None:
+        return failed(
+            "camera", f"{{source}}: not there; {_count(found)}", f"plug it in, or set camera.source; {_SEE}", **private
+        )
+    about = f"{node.path} ({node.driver or 'driver unknown'}{f', {node.usb_id}' if node.usb_id else ''})"
+    if node.problem:
+        return failed("camera", f"{about}: {node.problem}", f"set camera.source to a camera; {_SEE}")
+    if node.stable_path and camera_source in (node.path, node.path.removeprefix("/dev/video")):
+        mend = 'camera.source = "{stable}", or a USB id: numbers change with the order of plugging'
+        return warned("camera", f"{about} can be used, and is named by its number", mend, stable=node.stable_path)
+    return passed("camera", f"{about} can be used")
+
+
+def rights(found: Sequence[Node], machine: Machine) -> Finding:
+    """Whether the service, which is in the group video and in no other, may open the cameras that there are."""
+    video = machine.group_id("video")
+    if video is None:
+        return failed("camera rights", "there is no group video", "sudo groupadd --system video, then sudo deploy/install.sh")
+    usable = [node for node in found if not node.problem or node.problem.startswith("permission")]
+    if not usable:
+        return passed("camera rights", f"{_count(found)}: none to open")
+    closed = []
+    for node in usable:
+        try:
+            status = (machine.root / node.path.lstrip("/")).stat()
+        except OSError:
+            continue  # unplugged since it was listed
+        by_group = status.st_gid == video and status.st_mode & 0o060 == 0o060
+        if not by_group and status.st_mode & 0o006 != 0o006:
+            closed.append(node.path)
+    if closed:
+        mend = 'give them to the group video, as Debian\'s own udev rules do: \'SUBSYSTEM=="video4linux", GROUP="video", MODE="0660"\''
+        return failed("camera rights", f"{', '.join(closed)}: not open to the group video, which the service is in", mend)
+    return passed("camera rights", f"{_count(found)}; all that are cameras are open to the group video")
+
+
+def holders(machine: Machine) -> Finding:
+    """The programs that hold a video node. One at a time gets pictures out of a V4L2 camera."""
+    ours, others, hidden = 0, set(), 0
+    for process in (machine.root / "proc").glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            held = {os.readlink(handle) for handle in (process / "fd").iterdir()}
+        except PermissionError:
+            hidden += 1
+            continue
+        except OSError:
+            continue  # ended meanwhile
+        if not any(re.fullmatch(r"/dev/(video|media)\d+", path) for path in held):
+            continue
+        name = process.relative_to(machine.root)
+        if "/facelatch.service" in (machine.text(f"{name}/cgroup") or ""):
+            ours += 1
+        else:
+            others.add(f"{machine.text(f'{name}/comm') or '?'} ({process.name})")
+    if others:
+        told = f"{len(others)} other {'programs hold' if len(others) > 1 else 'program holds'} a camera: {{programs}}"
+        return warned("camera users", told, "end them where the camera is found busy", programs=", ".join(sorted(others)))
+    if hidden and not machine.is_root:
+        return warned("camera users", f"not known: {hidden} processes are other users'", "sudo edge doctor")
+    return passed("camera users", "the service holds a camera, nobody else does" if ours else "nobody holds a camera")
+
+
+def _ribbon(number: int, ribbon: Sequence[str] | None) -> Finding:
+    if ribbon is None:
+        mend = "sudo apt install python3-picamera2, then sudo deploy/install.sh: the environment takes Debian's packages"
+        return failed("camera", f"csi:{number} needs picamera2, which is not installed", mend)
+    if number >= len(ribbon):
+        mend = "is the cable in at both ends, the contacts the right way round? `rpicam-hello --list-cameras` asks libcamera itself"
+        return failed("camera", f"csi:{number}: libcamera knows of {len(ribbon)} cameras", mend)
+    return passed("camera", f"csi:{number}, {ribbon[number]}, can be used")
+
+
+def _count(found: Sequence[Node]) -> str:
+    usable = sum(not node.problem for node in found)
+    return f"{len(found)} video nodes, {usable} of them cameras"

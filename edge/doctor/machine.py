@@ -1,0 +1,62 @@
+"""The machine that is looked at: its files below a root, and the answers of its tools. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+_PATIENCE_S = 10.0
+
+
+def ask(words: Sequence[str]) -> str | None:
+    """What a tool prints; None where it is not there, fails or does not answer."""
+    try:
+        done = subprocess.run(  # noqa: S603 - our own fixed words, no shell
+            list(words),
+            env={"PATH": _PATH, "LANG": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PATIENCE_S,
+            check=False,
+            text=True,
+            errors="replace",
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """`root` is / but in tests; `ask` runs a tool; `is_root` says whether this process sees everything."""
+
+    root: Path = Path("/")
+    ask: Callable[[Sequence[str]], str | None] = ask
+    is_root: bool = os.geteuid() == 0
+
+    def text(self, name: str) -> str | None:
+        """The text of a file, stripped; None where it cannot be read."""
+        try:
+            return (self.root / name).read_text(errors="replace").strip("\0 \n")
+        except OSError:
+            return None
+
+    def has_systemd(self) -> bool:
+        """Whether systemd runs this machine."""
+        return (self.root / "run/systemd/system").is_dir()
+
+    def user_id(self, name: str) -> int | None:
+        """The number of a local user."""
+        return self._number("etc/passwd", name)
+
+    def group_id(self, name: str) -> int | None:
+        """The number of a local group."""
+        return self._number("etc/group", name)
+
+    def _number(self, file: str, name: str) -> int | None:
+        entries = (line.split(":") for line in (self.text(file) or "").splitlines())
+        return next((int(entry[2]) for entry in entries if len(entry) > 2 and entry[0] == name and entry[2].isdigit()), None)

@@ -1,0 +1,66 @@
+"""The report that can be sent to someone: what was found, and on what, without anything of a person. Written once, read by anyone."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from edge.contract.errors import StorageError
+from edge.doctor.finding import Finding
+from edge.doctor.machine import Machine
+
+
+def about(machine: Machine) -> dict[str, str]:
+    """What this is and what it runs on: versions and kinds, no names and no numbers of single machines."""
+    system = re.search(r'^PRETTY_NAME="?([^"\n]*)', machine.text("etc/os-release") or "", re.MULTILINE)
+    # A kernel that somebody built may bear a name after its number.
+    kernel = re.match(r"\d+(\.\d+)*", machine.text("proc/sys/kernel/osrelease") or "")
+    try:
+        ours = version("facelatch")
+    except PackageNotFoundError:
+        ours = "not installed, run from its sources"
+    return {
+        "facelatch": ours,
+        "system": system[1] if system else "unknown",
+        "kernel": kernel[0] if kernel else "unknown",
+        "processor": platform.machine(),
+        "board": machine.text("proc/device-tree/model") or "unknown",
+        "python": platform.python_version(),
+    }
+
+
+def as_report(findings: Sequence[Finding], facts: dict[str, str], changed: dict[str, object], *, as_json: bool) -> str:
+    """The report as text, or as JSON."""
+    shared = [finding.shared() for finding in findings]
+    if as_json:
+        return json.dumps({"about": facts, "settings": changed, "checks": shared}, indent=1) + "\n"
+    lines = [f"{key + ':':<11} {value}" for key, value in facts.items()]
+    lines += (
+        ["", "settings that are not the defaults:", *(f"  {key} = {value}" for key, value in changed.items())]
+        if changed
+        else []
+    )
+    lines.append("")
+    for told in shared:
+        lines.append(f"{told['verdict']}  {told['check']:<15}  {told['found']}")
+        if told["mend"]:
+            lines.append(f"{'':<23}{told['mend']}")
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, text: str) -> None:
+    """Writes a report for its owner to read and to send on.
+
+    Raises:
+        StorageError: there is a file of that name, or the disk does not take it.
+    """
+    try:
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot write: {error.strerror}; name a file that is not there yet") from error

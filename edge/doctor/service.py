@@ -1,0 +1,102 @@
+"""The service on this system: unit, sandbox, bus, and whether the journal outlives a reboot. Starts and changes nothing."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from edge.doctor.finding import Finding, failed, passed, warned
+from edge.doctor.machine import Machine
+
+UNIT = "facelatch.service"
+BUS_NAME = "io.facelatch"
+MAX_EXPOSURE = 1.5
+_NO_SYSTEMD = "systemd does not run this machine"
+_INSTALL = "sudo deploy/install.sh"
+
+
+def unit(machine: Machine) -> Finding:
+    """Installed, enabled, active."""
+    if not machine.has_systemd():
+        return warned("unit", _NO_SYSTEMD, "start `edge run` by what does")
+    properties = "LoadState,UnitFileState,ActiveState,SubState,Result,NRestarts,NeedDaemonReload"
+    answer = machine.ask(["systemctl", "show", UNIT, f"--property={properties}"])
+    if answer is None:
+        return failed("unit", "systemctl does not answer", "sudo systemctl status")
+    state = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
+    if state.get("LoadState") == "not-found":
+        return warned("unit", f"{UNIT} is not installed", _INSTALL)
+    if state.get("LoadState") == "masked":
+        return failed("unit", f"{UNIT} is masked", f"sudo systemctl unmask {UNIT}")
+    told = f"{state.get('UnitFileState', '?')}, {state.get('ActiveState', '?')} ({state.get('SubState', '?')})"
+    if state.get("ActiveState") == "failed":
+        mend = f"journalctl -u {UNIT} -n 20, mend what it says, sudo systemctl restart {UNIT}"
+        return failed("unit", f"{told}, result {state.get('Result', '?')}", mend)
+    if state.get("NeedDaemonReload") == "yes":
+        return warned("unit", f"{told}; its file has changed since it was loaded", "sudo systemctl daemon-reload")
+    if state.get("UnitFileState") != "enabled" or state.get("ActiveState") != "active":
+        return warned("unit", told, f"sudo systemctl enable --now {UNIT}, once somebody is enrolled")
+    return passed("unit", f"{told}, restarted {state.get('NRestarts', '0')} times since the boot")
+
+
+def exposure(machine: Machine) -> Finding:
+    """What `systemd-analyze security` makes of the unit as it is loaded, drop-ins and all."""
+    if not machine.has_systemd():
+        return warned("sandbox", _NO_SYSTEMD, "nothing holds the daemon in")
+    answer = machine.ask(["systemd-analyze", "security", "--no-pager", UNIT])
+    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", answer or "")
+    if found is None:
+        return warned("sandbox", "not known: systemd-analyze is not there, or the unit is not installed", _INSTALL)
+    level = float(found[1])
+    told = f"exposure {level:.1f} of 10, where {MAX_EXPOSURE} at most is meant"
+    if level > MAX_EXPOSURE:
+        return warned("sandbox", told, f"see what a drop-in opened: systemctl cat {UNIT}")
+    return passed("sandbox", told)
+
+
+def bus(machine: Machine) -> Finding:
+    """The policy that lets the service own its name on the system bus, and whether it does."""
+    places = ("usr/share/dbus-1/system.d", "etc/dbus-1/system.d")
+    if not any((machine.root / place / f"{BUS_NAME}.conf").is_file() for place in places):
+        return warned("bus", f"no policy for {BUS_NAME} is installed: commands open the camera themselves", _INSTALL)
+    names = machine.ask(["busctl", "--system", "--no-pager", "--no-legend", "list"])
+    if names is None:
+        return warned("bus", "the policy is installed; the bus does not answer", "sudo systemctl start dbus")
+    owner = next((words[1] for words in map(str.split, names.splitlines()) if len(words) > 1 and words[0] == BUS_NAME), "-")
+    if owner == "-":
+        return passed("bus", f"the policy is installed; nobody owns {BUS_NAME} now")
+    return passed("bus", f"the policy is installed, and {BUS_NAME} has an owner")
+
+
+def journal_storage(machine: Machine) -> Finding:
+    """Whether events outlive a reboot: journald's Storage=, and with `auto` whether there is a folder for them."""
+    storage = _storage(machine)
+    folder = (machine.root / "var/log/journal").is_dir()
+    if storage == "none":
+        return failed("journal storage", "journald keeps nothing (Storage=none)", _KEEP)
+    if storage == "persistent" or (storage == "auto" and folder):
+        return passed("journal storage", f"kept on disk (Storage={storage})")
+    why = "" if storage == "volatile" else ", and there is no /var/log/journal"
+    return warned("journal storage", f"in memory only, lost with each reboot (Storage={storage}{why})", _KEEP)
+
+
+_KEEP = (
+    "sudo mkdir -p /etc/systemd/journald.conf.d /var/log/journal; printf '[Journal]\\nStorage=persistent\\n' | "
+    "sudo tee /etc/systemd/journald.conf.d/90-persistent.conf; sudo systemctl restart systemd-journald"
+)
+
+
+def _storage(machine: Machine) -> str:
+    """By systemd's own order: the first main file there is, then all drop-ins by their names, /etc before /run before /usr/lib."""
+    places = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd")
+    main = next((path for place in places if (path := machine.root / place / "journald.conf").is_file()), None)
+    drop_ins: dict[str, Path] = {}
+    for place in places:
+        for path in (machine.root / place / "journald.conf.d").glob("*.conf"):
+            drop_ins.setdefault(path.name, path)
+    storage = "auto"
+    for path in ([main] if main else []) + [drop_ins[name] for name in sorted(drop_ins)]:
+        for line in path.read_text(errors="replace").splitlines():
+            if found := re.fullmatch(r"\s*Storage\s*=\s*(\w*)\s*", line):
+                storage = found[1] or "auto"
+    return storage

@@ -1,0 +1,84 @@
+"""What is installed and set: settings, TFLite runtime, OpenCV, the way to the journal. Each function is one line of `edge doctor`."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edge.contract.detector import HaarDetector
+from edge.contract.errors import PackageMissing, SettingsError, StorageError
+from edge.contract.runtime import runtime_name
+from edge.doctor.finding import Finding, failed, passed, warned
+from edge.doctor.machine import Machine
+from edge.settings import Settings, load_settings
+
+
+def settings(config: Path | None, default: Path) -> tuple[Finding, Settings]:
+    """The settings' file: valid, and changed by nobody but its owner. Where it is not, the defaults are looked at instead."""
+    path = config or default
+    try:
+        loaded = load_settings(config)
+    except SettingsError as error:
+        told = "refused: {error}; the checks below are made with the defaults"
+        return failed(
+            "settings", told, "correct that key; `edge config show` has every key with its range", error=str(error)
+        ), Settings()
+    if not path.exists():
+        return passed("settings", "no file: the defaults are in force"), loaded
+    mode = path.stat().st_mode & 0o777
+    if mode & 0o022:
+        told = (
+            f"{{file}} is valid, and its rights are {mode:04o}: others may write it, and so choose whom and what a grant opens"
+        )
+        return failed("settings", told, "sudo chmod go-w {file}", file=str(path)), loaded
+    changed = sum(1 for _ in differences(loaded))
+    return passed("settings", f"{{file}} is valid, {changed} settings differ from the defaults", file=str(path)), loaded
+
+
+def differences(loaded: Settings) -> dict[str, object]:
+    """The settings that are not the defaults, by their keys. Texts are told as <text>: a path or an address is somebody's own."""
+    standard = Settings().model_dump()
+    found: dict[str, object] = {}
+    for table, keys in loaded.model_dump().items():
+        for key, value in keys.items():
+            if value != standard[table][key]:
+                found[f"{table}.{key}"] = value if isinstance(value, bool | int | float) else "<text>"
+    return found
+
+
+def runtime(name: Callable[[], str] = runtime_name) -> Finding:
+    """The TFLite runtime that is in use."""
+    try:
+        found = name()
+    except PackageMissing as error:
+        return failed("runtime", "no TFLite runtime is installed", str(error).partition(": ")[2])
+    return passed("runtime", f"{found}, numpy {np.__version__}, Python {platform.python_version()}")
+
+
+def opencv() -> Finding:
+    """OpenCV with its cascade classifier, and the cascade that comes along, by its digest."""
+    mend = "pip install 'opencv-python-headless>=4.11,<5', or sudo deploy/install.sh again"
+    try:
+        HaarDetector()
+    except PackageMissing:
+        return failed("opencv", f"OpenCV {cv2.__version__} has no CascadeClassifier", mend)
+    except StorageError as error:
+        return failed("opencv", f"OpenCV {cv2.__version__}: {{error}}", mend, error=str(error))
+    return passed("opencv", f"OpenCV {cv2.__version__}, cascade {HaarDetector.name} with the digest it came with")
+
+
+def journal(machine: Machine, installed: Callable[[str], object] = find_spec) -> Finding:
+    """Whether events can reach the journal with their fields, and the service manager can be told READY."""
+    if installed("systemd") is None:
+        mend = "sudo apt install python3-systemd, or pip install 'facelatch[journal]'"
+        if not machine.has_systemd():
+            return warned("journal", "systemd-python is not installed: events go to stderr, without fields", mend)
+        return failed("journal", "systemd-python is not installed: the service cannot start, and no event has its fields", mend)
+    if not (machine.root / "run/systemd/journal/socket").exists():
+        return warned("journal", "no journal on this machine: events go to stderr", "run it on a machine with systemd-journald")
+    return passed("journal", "systemd-python is installed and the journal takes events")

@@ -1,0 +1,140 @@
+"""What the device keeps: the gallery and its rights, the lock-out, and room on the disk. Changes nothing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from edge.contract.errors import GalleryError, StorageError, TemplateMismatch
+from edge.contract.modelfile import ModelFile
+from edge.doctor.finding import Finding, failed, passed, warned
+from edge.doctor.machine import Machine
+from edge.gallery import SUFFIX, Gallery
+from edge.lockout import Lockout
+
+SERVICE_STATE = Path("/var/lib/facelatch")
+SERVICE_USER = "facelatch"
+# Below the first a failure can soon not be counted, and then nobody is judged; below the second a journal or an upgrade fills it.
+LEAST_FREE, LOW_FREE = 16 << 20, 256 << 20
+
+
+def rights(state: Path, machine: Machine) -> Finding:
+    """Nobody but the service's user reads a template, or writes into the state folder."""
+    private = {"folder": str(state)}
+    try:
+        os.listdir(state)
+        status = state.stat()
+        wanted = {state: 0o022, state / "gallery": 0o077, state / "lockout.json": 0o077}
+        wanted |= dict.fromkeys((state / "gallery").glob(f"*{SUFFIX}"), 0o077) | dict.fromkeys(
+            (state / "gallery").glob(".*.new"), 0o077
+        )
+        found = {path: path.stat() for path in wanted if path.exists()}
+    except FileNotFoundError:
+        return passed("rights", "no state folder yet")
+    except PermissionError:
+        return warned("rights", "{folder}: not this user's to read", "sudo edge doctor", **private)
+    open_to_others = [path for path, entry in found.items() if entry.st_mode & wanted[path]]
+    mend = "sudo chmod -R go= {folder}"
+    if open_to_others:
+        told = f"{len(open_to_others)} of {len(found)} files and folders of {{folder}} are open to other users"
+        return failed("rights", told, mend, **private)
+    owner = machine.user_id(SERVICE_USER) if state == SERVICE_STATE else status.st_uid
+    if owner is None:
+        return failed("rights", f"there is no user {SERVICE_USER}", "sudo deploy/install.sh")
+    strange = [path for path, entry in found.items() if entry.st_uid != owner]
+    if strange:
+        told = (
+            f"{len(strange)} of {len(found)} files and folders of {{folder}} are not the service's own: it cannot read or count"
+        )
+        return failed("rights", told, f"sudo chown -R {SERVICE_USER}: {{folder}}", **private)
+    return passed("rights", f"{len(found)} files and folders, open to their owner alone")
+
+
+def gallery(state: Path, verifier: ModelFile | None, machine: Machine) -> Finding:
+    """Who is enrolled, and that everyone's templates are whole and the model's own."""
+    if state != SERVICE_STATE and not machine.is_root and (machine.root / str(SERVICE_STATE).lstrip("/")).is_dir():
+        told = "{folder} was looked at, this user's own, and not the service's gallery"
+        return warned("gallery", told, "sudo edge doctor", folder=str(state))
+    kept = Gallery(state)
+    try:
+        os.listdir(kept.folder)
+        names = kept.names()
+    except FileNotFoundError:
+        names = []
+    except (PermissionError, StorageError):
+        return warned("gallery", "{folder}: not this user's to read", "sudo edge doctor", folder=str(kept.folder))
+    if not names:
+        return warned("gallery", "nobody is enrolled", "edge enroll NAME")
+    if verifier is None:
+        return warned("gallery", f"{len(names)} subjects; without a model nobody can be matched", "mend the model first")
+    subjects, refused = kept.read_for(verifier.model_id, verifier.head.size)
+    foreign = [error for error in refused if isinstance(error, TemplateMismatch)]
+    broken = [error for error in refused if not isinstance(error, TemplateMismatch)]
+    counts = f"{len(subjects)} of {len(names)} subjects can be recognised"
+    if broken:
+        damaged = sum(isinstance(error, GalleryError) for error in broken)
+        told = f"{counts}; {damaged} damaged, {len(broken) - damaged} cannot be read: {{errors}}"
+        return failed(
+            "gallery",
+            told,
+            "edge enroll NAME --replace, or put the file back from a backup",
+            errors="; ".join(map(str, broken)),
+        )
+    if foreign:
+        mend = "edge enroll NAME --replace for each; `edge migrate` lists them"
+        return failed("gallery", f"{counts}; {len(foreign)} were enrolled with another model", mend)
+    templates = sum(len(subject.templates) for subject in subjects)
+    return passed("gallery", f"{counts}, {templates} templates")
+
+
+def lockout(state: Path, disable_failures: int) -> Finding:
+    """The counts of failures: readable, and nobody disabled."""
+    try:
+        counts = Lockout(state).everyone()
+    except StorageError as error:
+        if isinstance(error.__cause__, PermissionError):
+            return warned("lock-out", "the counts are not this user's to read", "sudo edge doctor")
+        return failed(
+            "lock-out", "the counts cannot be read, so nobody is judged: {error}", "edge unlock-out --all", error=str(error)
+        )
+    disabled = [name for name, count in counts.items() if count >= disable_failures]
+    if disabled:
+        told = f"{len(disabled)} disabled after {disable_failures} failures: {{names}}"
+        mend = "edge unlock-out NAME, without a name for whoever stands there, --all for everyone"
+        return warned("lock-out", told, mend, names=", ".join(name or "whoever stands there" for name in disabled))
+    failures = sum(counts.values())
+    return passed("lock-out", f"{failures} failures counted since the last accepts" if failures else "no failures counted")
+
+
+def disk(state: Path, machine: Machine, statistics: Callable[[Path], os.statvfs_result] = os.statvfs) -> Finding:
+    """Room and staying power of what the state folder lies on: a failure that cannot be counted lets nobody be judged."""
+    folder = next((path for path in (state, *state.parents) if path.exists()), Path("/"))
+    found = statistics(folder)
+    free = found.f_bavail * found.f_frsize
+    told = f"{free / (1 << 20):.0f} MiB free for the state folder"
+    if found.f_flag & os.ST_RDONLY:
+        return failed(
+            "disk", "the state folder's disk is read-only: nobody is judged", "check the card (dmesg), then mount it writable"
+        )
+    if free < LEAST_FREE or found.f_favail == 0 < found.f_files:
+        return failed(
+            "disk", f"{told}: nobody is judged once a failure cannot be counted", "sudo journalctl --vacuum-size=100M; df -h"
+        )
+    kind = _file_system(folder, machine)
+    if kind in ("tmpfs", "overlay"):
+        mend = (
+            "keep /var/lib/facelatch on a disk of its own, or turn the overlay off: `sudo raspi-config`, Performance, Overlay"
+        )
+        return warned("disk", f"{told}, on {kind}: what is enrolled may be gone after a reboot", mend)
+    if free < LOW_FREE:
+        return warned("disk", told, "sudo journalctl --vacuum-size=100M; df -h")
+    return passed("disk", f"{told}, on {kind}")
+
+
+def _file_system(folder: Path, machine: Machine) -> str:
+    mounts = [line.split() for line in (machine.text("proc/self/mounts") or "").splitlines()]
+    above = {str(path) for path in (folder, *folder.parents)}
+    found = [(len(mount[1]), mount[2]) for mount in mounts if len(mount) > 2 and mount[1] in above]
+    # Of two mounts on one place the later lies above.
+    return max(reversed(found), key=lambda entry: entry[0])[1] if found else "an unknown file system"

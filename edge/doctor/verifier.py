@@ -1,0 +1,62 @@
+"""The model against this machine: digests, chips, operating point, and its recorded answers to generated chips."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import FacelatchError, ModelError
+from edge.contract.fingerprint import golden_chips
+from edge.contract.modelfile import ModelFile, read_model
+from edge.contract.runtime import Embedder
+from edge.doctor.finding import Finding, failed, passed
+from edge.settings import Settings
+
+# As the gate of an export has it: a runtime whose answers are further off is not one that the model was measured in.
+MIN_COSINE = 0.995
+
+
+def model(path: Path, settings: Settings) -> tuple[Finding, ModelFile | None]:
+    """Everything that the daemon asks of its model before it judges, and one thing more: that it answers here as it was measured."""
+    private = {"file": str(path)}
+    try:
+        verifier = read_model(path)
+    except ModelError as error:
+        mend = "copy or export the model again, or set model.path to one that comes along"
+        return failed("model", f"refused ({error.code}): {{error}}", mend, error=str(error)), None
+    try:
+        point = verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
+        embedder = Embedder(verifier, threads=settings.model.threads)
+    except FacelatchError as error:
+        mend = "set policy.target_fmr to a point that `edge model show` lists, or use another model"
+        return failed("model", f"refused ({error.code}): {{error}}", mend, error=str(error)), verifier
+    answers = np.stack([embedder.answer(chip) for chip in golden_chips(verifier.chip)])
+    cosine, told = compare_answers(answers, verifier)
+    about = f"{verifier.model_id[:12]} at {point.name}; {told} in {embedder.runtime}"
+    if not cosine >= MIN_COSINE:
+        mend = "install the locked packages again (sudo deploy/install.sh): the model's rates do not hold in this runtime"
+        return failed("model", f"{about}: at least {MIN_COSINE} is needed", mend), verifier
+    if path.stat().st_mode & 0o022:
+        mend = "sudo chmod go-w {file}"
+        return failed(
+            "model", f"{about}; others may write the file, and so decide who is recognised", mend, **private
+        ), verifier
+    return passed("model", about), verifier
+
+
+def compare_answers(answers: NDArray[np.generic], verifier: ModelFile) -> tuple[float, str]:
+    """The median cosine between answers, [n, D], and those that the model file records, and a sentence about them."""
+    recorded = verifier.golden
+    if answers.shape != recorded.shape:
+        return 0.0, f"{len(answers)} answers to generated chips where the file records {len(recorded)}"
+    if (answers == recorded).all():
+        return 1.0, f"all {len(answers)} recorded answers come out bit for bit"
+    zero = verifier.tower.output.zero_point
+    a, b = (np.asarray(side, np.float64) - zero for side in (answers, recorded))
+    lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+    # An answer of zeros points nowhere: it is like nothing.
+    cosine = float(np.median((a * b).sum(axis=1) / np.where(lengths > 0, lengths, np.inf)))
+    steps = f", up to {int(np.abs(a - b).max())} steps off" if recorded.dtype == np.int8 else ""
+    return cosine, f"{len(answers)} recorded answers at a median cosine of {cosine:.5f}{steps}"

@@ -1,0 +1,104 @@
+"""Unit, sandbox, bus and journal, as systemd's tools and files tell of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from edge.doctor import Machine, service
+
+Make = Callable[..., Machine]
+BOOTED = {"run/systemd/system/x": ""}
+POLICY = {"usr/share/dbus-1/system.d/io.facelatch.conf": ""}
+
+
+def shown(**changes: str) -> dict[str, str]:
+    state = {
+        "LoadState": "loaded",
+        "UnitFileState": "enabled",
+        "ActiveState": "active",
+        "SubState": "running",
+        "NRestarts": "2",
+    }
+    return {"systemctl": "".join(f"{key}={value}\n" for key, value in (state | changes).items())}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "told", "mend"),
+    [
+        ({}, "pass", "enabled, active (running), restarted 2 times", ""),
+        ({"LoadState": "not-found"}, "warn", "not installed", "install.sh"),
+        ({"LoadState": "masked"}, "fail", "masked", "unmask"),
+        ({"ActiveState": "failed", "Result": "watchdog"}, "fail", "result watchdog", "journalctl -u"),
+        ({"ActiveState": "inactive", "SubState": "dead"}, "warn", "inactive (dead)", "enable --now"),
+        ({"UnitFileState": "disabled"}, "warn", "disabled, active", "enable --now"),
+        ({"NeedDaemonReload": "yes"}, "warn", "has changed", "daemon-reload"),
+    ],
+)
+def test_a_unit_in_every_state(machine: Make, changes: dict[str, str], verdict: str, told: str, mend: str) -> None:
+    found = service.unit(machine(BOOTED, shown(**changes)))
+    assert (found.verdict, told in found.said, mend in found.mend) == (verdict, True, True), found
+
+
+def test_without_systemd_there_is_no_unit_and_no_sandbox(machine: Make) -> None:
+    assert service.unit(machine()).verdict == service.exposure(machine()).verdict == "warn"
+    assert service.unit(machine(BOOTED)).verdict == "fail"
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ("  ✓ x=  y\n\n→ Overall exposure level for facelatch.service: 0.8 SAFE 😀\n", "pass"),
+        ("→ Overall exposure level for facelatch.service: 1.5 OK 🙂\n", "pass"),
+        ("→ Overall exposure level for facelatch.service: 9.2 UNSAFE 😨\n", "warn"),
+        ("Unit facelatch.service not found", "warn"),
+    ],
+)
+def test_the_exposure_is_read_from_the_last_line(machine: Make, answer: str, verdict: str) -> None:
+    assert service.exposure(machine(BOOTED, {"systemd-analyze": answer})).verdict == verdict
+
+
+@pytest.mark.parametrize(
+    ("files", "answer", "verdict", "told"),
+    [
+        ({}, None, "warn", "no policy"),
+        (POLICY, None, "warn", "does not answer"),
+        (POLICY, "io.facelatch 812 python3 facelatch :1.9 facelatch.service - -\n", "pass", "has an owner"),
+        (POLICY, "io.facelatch - - - (activatable) - - -\norg.x 1 y\n", "pass", "nobody owns"),
+        ({"etc/dbus-1/system.d/io.facelatch.conf": ""}, "", "pass", "nobody owns"),
+    ],
+)
+def test_the_bus_has_a_policy_and_an_owner(
+    machine: Make, files: dict[str, str], answer: str | None, verdict: str, told: str
+) -> None:
+    found = service.bus(machine(files, {} if answer is None else {"busctl": answer}))
+    assert (found.verdict, told in found.said) == (verdict, True)
+
+
+MAIN, PI = "etc/systemd/journald.conf", "usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf"
+
+
+@pytest.mark.parametrize(
+    ("files", "verdict", "told"),
+    [
+        ({}, "warn", "Storage=auto, and there is no /var/log/journal"),
+        ({"var/log/journal/x": ""}, "pass", "Storage=auto"),
+        ({MAIN: "[Journal]\n#Storage=none\nStorage=persistent\n"}, "pass", "Storage=persistent"),
+        ({MAIN: "[Journal]\nStorage=none\n"}, "fail", "Storage=none"),
+        # What Raspberry Pi OS comes with, and how it is overruled.
+        ({"var/log/journal/x": "", PI: "[Journal]\nStorage=volatile\n"}, "warn", "Storage=volatile)"),
+        ({MAIN: "[Journal]\nStorage=persistent", PI: "[Journal]\nStorage=volatile\n"}, "warn", "volatile"),
+        (
+            {PI: "[Journal]\nStorage=volatile\n", "etc/systemd/journald.conf.d/90-x.conf": "Storage = persistent"},
+            "pass",
+            "persistent",
+        ),
+        ({PI: "Storage=volatile", "etc/systemd/journald.conf.d/40-rpi-volatile-storage.conf": ""}, "warn", "auto"),
+        ({"usr/lib/systemd/journald.conf": "Storage=none", MAIN: "Storage=persistent"}, "pass", "persistent"),
+        ({MAIN: "Storage=none", "run/systemd/journald.conf.d/1.conf": "Storage=\n", "var/log/journal/x": ""}, "pass", "auto"),
+    ],
+)
+def test_whether_events_outlive_a_reboot(machine: Make, files: dict[str, str], verdict: str, told: str) -> None:
+    found = service.journal_storage(machine(files))
+    assert (found.verdict, told in found.said) == (verdict, True), found.said
