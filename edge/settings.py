@@ -87,8 +87,8 @@ class QualitySettings(_Table):
     """What a face must be like to be judged. Brightness and contrast are of the chip, grey levels 0 to 255."""
 
     max_face: Annotated[float, Field(gt=0.2, le=1, description="widest face, as a share of the frame's height")] = 0.85
-    min_brightness: Annotated[float, Field(ge=0, le=255)] = 45.0
-    max_brightness: Annotated[float, Field(ge=0, le=255)] = 220.0
+    min_brightness: Annotated[float, Field(ge=0, le=255, description="mean of the chip")] = 45.0
+    max_brightness: Annotated[float, Field(ge=0, le=255, description="mean of the chip")] = 220.0
     min_contrast: Annotated[float, Field(ge=0, le=128, description="standard deviation of the chip")] = 12.0
     min_sharpness: Annotated[float, Field(ge=0, le=10000, description="variance of the chip's Laplacian")] = 20.0
 

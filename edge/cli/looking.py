@@ -22,6 +22,7 @@ from edge.contract.modelfile import read_model
 from edge.events import rows, statistics
 from edge.gallery import Gallery
 from edge.line import Line
+from edge.manual import as_markdown
 from edge.matcher import Matcher
 from edge.models import model_path
 from edge.rates import Bounds, far, far_until_disabled, frr
@@ -169,6 +170,12 @@ def show_config(config: Config = None, as_json: AsJson = False) -> None:
     print(as_toml(settings))
     for key, value in _expected(settings).items():
         print(f"# {key}: {value}")
+
+
+@configuration.command("docs", hidden=True, epilog="example: edge config docs > docs/configuration.md")
+def document_config() -> None:
+    """Prints docs/configuration.md: every setting with its default, range and meaning."""
+    print(as_markdown(), end="")
 
 
 def _expected(settings: Settings) -> dict[str, str]:

@@ -1,0 +1,73 @@
+"""docs/configuration.md, made from the settings' own types so that the two cannot disagree. Reads no file of settings."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from typing import Any
+
+from pydantic import BaseModel
+
+from edge.settings import DEFAULT_PATH, Settings
+
+_HEAD = f"""# Configuration
+
+Made by `edge config docs` from `edge/settings.py`; a test compares.
+
+The settings are in `{DEFAULT_PATH}`, a file of [TOML](https://toml.io). What is not in it has its default, so an empty file,
+or none, is one that works. Types are strict: an unknown key, a text where a number belongs, or a number out of range is an error that
+names the key, and no command goes on (exit code 4). The daemon reads the file when it starts: after a change
+`sudo systemctl restart facelatch`.
+
+```sh
+edge config show                       # every setting in force, and what the policy makes of the model's rates
+edge config show > edge.toml           # a file to begin with
+edge config show --config edge.toml    # is this file right?
+edge doctor --config edge.toml         # and does it fit this machine?
+```
+
+`--camera` and `--model` of a command replace `camera.source` and `model.path` for that command alone. There is no threshold among the
+settings: `policy.target_fmr` names an operating point of the model, which carries the threshold with the counts it was measured on.
+"""
+_KINDS = {
+    "integer": "whole number",
+    "number": "number",
+    "boolean": "`true` or `false`",
+    "string": "text",
+    "array": "list of texts",
+}
+_LIMITS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
+
+
+def as_markdown() -> str:
+    """The page: a section a table, a row a key."""
+    definitions: dict[str, Any] = Settings.model_json_schema()["$defs"]
+    parts = [_HEAD]
+    for table, field in Settings.model_fields.items():
+        kind = field.annotation
+        if not (isinstance(kind, type) and issubclass(kind, BaseModel)):
+            raise TypeError(f"{table}: {kind} is no table of settings")
+        lines = [f"## [{table}]", f"{inspect.getdoc(kind)}", "", "| key | default | allowed | meaning |", "|---|---|---|---|"]
+        for key, schema in definitions[kind.__name__]["properties"].items():
+            default = json.dumps(schema["default"], ensure_ascii=False)
+            meaning = str(schema.get("description", "")).replace("|", "\\|")
+            lines.append(f"| `{key}` | `{default}` | {_allowed(_resolved(schema, definitions))} | {meaning} |")
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _resolved(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    reference = schema.get("$ref")
+    return schema if reference is None else definitions[reference.rsplit("/", 1)[1]] | schema
+
+
+def _allowed(schema: dict[str, Any]) -> str:
+    if "enum" in schema:
+        return ", ".join(f"`{json.dumps(value)}`" for value in schema["enum"])
+    limits = [f"{word} {_number(schema[name])}" for name, word in _LIMITS.items() if name in schema]
+    pattern = [f"`{schema['pattern']}`".replace("|", "\\|")] if "pattern" in schema else []
+    return " ".join([_KINDS[schema["type"]], *limits, *pattern])
+
+
+def _number(value: float) -> str:
+    return f"{value:.0f}" if value == int(value) else f"{value:g}"
