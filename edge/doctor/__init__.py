@@ -41,7 +41,7 @@ def examine(config: Path | None, folder: Path, machine: Machine) -> Iterator[Fin
     yield from _line("disk", lambda: state.disk(folder, machine))
     yield from _line("unit", lambda: service.unit(machine))
     yield from _line("sandbox", lambda: service.exposure(machine))
-    yield from _line("bus", lambda: service.bus(machine))
+    yield from _line("bus", lambda: service.bus(machine, settings.service.bus))
     yield from _line("journal", lambda: software.journal(machine))
     yield from _line("journal storage", lambda: service.journal_storage(machine))
     yield from _line("clock", lambda: board.clock(machine))

@@ -21,7 +21,7 @@ def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | No
     if is_replay(camera_source):
         if not Path(camera_source).exists():
             return failed("camera", "{source}: no such camera, video or folder", f"set camera.source; {_SEE}", **private)
-        return warned("camera", "{source} is a recording: the daemon ends with it", f"set camera.source; {_SEE}", **private)
+        return warned("camera", "{source} is a recording, no camera", f"set camera.source; {_SEE}", **private)
     if "://" in camera_source:
         told = "a camera in the network: the unit that comes along has none (PrivateNetwork=yes)"
         return warned("camera", told, "docs/cameras.md has the drop-in that lets the service reach one address")

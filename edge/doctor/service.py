@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 from edge.doctor.finding import Finding, failed, passed, warned
@@ -54,8 +56,13 @@ def exposure(machine: Machine) -> Finding:
     return passed("sandbox", told)
 
 
-def bus(machine: Machine) -> Finding:
-    """The policy that lets the service own its name on the system bus, and whether it does."""
+def bus(machine: Machine, wanted: bool, installed: Callable[[str], object] = find_spec) -> Finding:
+    """The policy that lets the service own its name on the system bus, and whether it does. `wanted` is service.bus."""
+    if not wanted:
+        return passed("bus", "service.bus = false: commands open the camera themselves")
+    if installed("dbus_fast") is None:
+        mend = "sudo deploy/install.sh, or service.bus = false"
+        return failed("bus", "dbus-fast, which the bus needs, is not installed", mend)
     places = ("usr/share/dbus-1/system.d", "etc/dbus-1/system.d")
     if not any((machine.root / place / f"{BUS_NAME}.conf").is_file() for place in places):
         return warned("bus", f"no policy for {BUS_NAME} is installed: commands open the camera themselves", _INSTALL)

@@ -15,7 +15,8 @@ from edge import doctor
 from edge.camera.v4l2 import Node
 from edge.contract.errors import StorageError
 from edge.doctor import Machine, Verdict, examine, report, software
-from edge.lockout import Failures, Lockout
+from edge.lockout import Lockout
+from edge.settings import PolicySettings
 from tests.conftest import MODEL
 
 Make = Callable[..., Machine]
@@ -66,7 +67,8 @@ def test_a_report_holds_nothing_of_a_person(
     (folder / "gallery").mkdir(parents=True)
     (folder / "gallery" / "zebedee.faces").write_bytes(b"zebedee")
     (folder / "gallery").chmod(0o777 if damaged else 0o700)
-    Lockout(folder).write("zebedee", Failures(99))
+    for _ in range(2):
+        Lockout(folder).fail("zebedee", PolicySettings())
     if damaged:
         (folder / "lockout.json").write_text("zebedee")
         (home / "own.tflite").write_bytes(b"zebedee")
@@ -99,6 +101,7 @@ def test_a_report_holds_nothing_of_a_person(
         path = home / "edge.toml"
         path.write_text(
             f'[camera]\nsource = "{source}"\n[model]\npath = "{model}"\n[policy]\ntarget_fmr = 1e-2\n'
+            "lockout_failures = 1\ndisable_failures = 2\n"
             '[action]\nkind = "command"\nargv = ["/home/zebedee/openwide"]\nuser = "zebedee"\n'
         )
         found = list(examine(path, folder, pi))

@@ -72,8 +72,13 @@ def test_the_exposure_is_read_from_the_last_line(machine: Make, answer: str, ver
 def test_the_bus_has_a_policy_and_an_owner(
     machine: Make, files: dict[str, str], answer: str | None, verdict: str, told: str
 ) -> None:
-    found = service.bus(machine(files, {} if answer is None else {"busctl": answer}))
+    found = service.bus(machine(files, {} if answer is None else {"busctl": answer}), True, lambda _: True)
     assert (found.verdict, told in found.said) == (verdict, True)
+
+
+def test_a_bus_that_is_not_wanted_needs_nothing(machine: Make) -> None:
+    assert service.bus(machine(), False, lambda _: None).verdict == "pass"
+    assert service.bus(machine(POLICY), True, lambda _: None).verdict == "fail"
 
 
 MAIN, PI = "etc/systemd/journald.conf", "usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf"

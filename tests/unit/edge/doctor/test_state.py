@@ -13,7 +13,8 @@ import pytest
 from edge.contract.modelfile import ModelFile
 from edge.doctor import Machine, state
 from edge.gallery import Gallery, new_subject
-from edge.lockout import ANYONE, Failures, Lockout
+from edge.lockout import ANYONE, Lockout
+from edge.settings import PolicySettings
 
 Make = Callable[..., Machine]
 
@@ -43,7 +44,8 @@ def test_damage_and_another_model_are_told_apart_and_without_names(kept: Path, m
         True,
     )
     path = kept / "gallery/ada.faces"
-    path.write_bytes(path.read_bytes()[:-1] + b"x")
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     damaged = state.gallery(kept, model, machine())
     assert (damaged.verdict, "1 damaged, 0 cannot be read" in damaged.said) == ("fail", True)
     assert "ada" in damaged.shown()["found"]
@@ -91,17 +93,22 @@ def test_no_folder_yet(tmp_path: Path, machine: Make) -> None:
     assert state.rights(tmp_path / "none", machine()).verdict == "pass"
 
 
+def fail(folder: Path, key: str, times: int) -> None:
+    for _ in range(times):
+        Lockout(folder).fail(key, PolicySettings())
+
+
 def test_counts_that_cannot_be_read_let_nobody_be_judged(tmp_path: Path) -> None:
-    assert state.lockout(tmp_path, 50).verdict == "pass"
-    Lockout(tmp_path).write("ada", Failures(3))
-    assert state.lockout(tmp_path, 50).said == "3 failures counted since the last accepts"
-    Lockout(tmp_path).write(ANYONE, Failures(50))
-    disabled = state.lockout(tmp_path, 50)
+    assert state.lockout(tmp_path, 7).verdict == "pass"
+    fail(tmp_path, "ada", 3)
+    assert state.lockout(tmp_path, 7).said == "3 failures counted since the last accepts"
+    fail(tmp_path, ANYONE, 7)
+    disabled = state.lockout(tmp_path, 7)
     assert (disabled.verdict, "whoever stands there" in disabled.shown()["found"]) == ("warn", True)
-    Lockout(tmp_path).write("ada", Failures(50))
-    assert "2 disabled after 50 failures: <names>" in state.lockout(tmp_path, 50).shared()["found"]
+    fail(tmp_path, "ada", 4)
+    assert "2 disabled after 7 failures: <names>" in state.lockout(tmp_path, 7).shared()["found"]
     (tmp_path / "lockout.json").write_text("{")
-    broken = state.lockout(tmp_path, 50)
+    broken = state.lockout(tmp_path, 7)
     assert (broken.verdict, str(tmp_path) in str(broken.shared())) == ("fail", False)
 
 
