@@ -1,0 +1,100 @@
+"""The manuals: every link leads somewhere, every command with its options exists, every setting and every event named is one."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from edge.cli import app as edge
+from edge.journal import Event
+from edge.settings import Settings
+from export.cli import app as export
+from trainer.cli import app as trainer
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+MANUALS = ("install", "cameras", "operations", "configuration", "events", "threat-model", "privacy", "faq", "training", "model-format")
+APPS = {"edge": edge, "trainer": trainer, "export": export}
+# `sudo -u facelatch STATE_DIRECTORY=/x edge enroll ada` is edge enroll ada.
+BEFORE = re.compile(r"^(sudo|-\w+|facelatch|root|[A-Z_]+=\S*|python|-m|uv|run|&&|\|)$")
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings of a page as GitHub makes anchors of them."""
+    titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    prose = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"[a-z]+:", target):
+            continue
+        name, _, heading = target.partition("#")
+        found = (page.parent / name).resolve() if name else page
+        assert found.exists(), f"{page.name}: {target}"
+        assert not heading or heading in anchors(found), f"{page.name}: {target}"
+
+
+def commands(page: Path) -> Iterator[list[str]]:
+    """The words of each command of ours in a page's code blocks for a shell, from the program's name on."""
+    for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in re.split(r"[;|]|&&", line.split("  #")[0]):
+                words = shlex.split(part, comments=True)
+                while words and BEFORE.match(words[0]):
+                    words.pop(0)
+                if words and words[0] in APPS and words[1:]:
+                    yield words
+
+
+def unknown(words: list[str]) -> str:
+    """What of a command does not exist; empty where all of it does."""
+    command: Any = typer.main.get_command(APPS[words[0]])
+    rest = words[1:]
+    while hasattr(command, "commands"):
+        if not rest or rest[0] not in command.commands:
+            return f"{rest[:1]} of {words}"
+        command = command.commands[rest.pop(0)]
+    options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
+    return ", ".join(word for word in rest if word.startswith("-") and word.split("=")[0] not in options | {"--help"})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_and_option_exists(page: Path) -> None:
+    assert [problem for words in commands(page) if (problem := unknown(words))] == []
+
+
+def test_the_check_of_commands_finds_what_is_wrong(tmp_path: Path) -> None:
+    page = tmp_path / "x.md"
+    page.write_text("```sh\nsudo -u facelatch A=b edge verify ada --sideways  # x\nls | edge shout\nedge config show --json\n```\n")
+    found = [unknown(words) for words in commands(page)]
+    assert found == ["--sideways", "['shout'] of ['edge', 'shout']", ""]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_setting_that_is_named_exists(page: Path) -> None:
+    tables = Settings().model_dump()
+    for table, key in re.findall(rf"`({'|'.join(tables)})\.([a-z_]+)\b(?!\()", page.read_text()):
+        if key not in ("tflite", "toml", "py"):
+            assert key in tables[table], f"{page.name}: {table}.{key}"
+
+
+def test_every_event_that_is_named_exists() -> None:
+    page = (ROOT / "docs/operations.md").read_text()
+    named = re.findall(r"^\| `([a-z-]+)` \|", page, re.MULTILINE)
+    assert sorted(named) == sorted(event.label for event in Event)
+
+
+def test_the_index_has_every_manual() -> None:
+    index = (ROOT / "docs/README.md").read_text()
+    for name in MANUALS:
+        assert f"({name}.md)" in index, name
+        assert (ROOT / f"docs/{name}.md").is_file()
