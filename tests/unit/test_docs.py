@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,19 @@ from trainer.cli import app as trainer
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
-MANUALS = ("install", "cameras", "operations", "configuration", "events", "threat-model", "privacy", "faq", "training", "model-format")
+MANUALS = (
+    "install",
+    "cameras",
+    "operations",
+    "configuration",
+    "events",
+    "threat-model",
+    "privacy",
+    "faq",
+    "training",
+    "model-format",
+)
 APPS = {"edge": edge, "trainer": trainer, "export": export}
-# `sudo -u facelatch STATE_DIRECTORY=/x edge enroll ada` is edge enroll ada.
-BEFORE = re.compile(r"^(sudo|-\w+|facelatch|root|[A-Z_]+=\S*|python|-m|uv|run|&&|\|)$")
 
 
 def anchors(page: Path) -> set[str]:
@@ -46,13 +56,20 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def commands(page: Path) -> Iterator[list[str]]:
     """The words of each command of ours in a page's code blocks for a shell, from the program's name on."""
     for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
-        for line in block.replace("\\\n", " ").splitlines():
-            for part in re.split(r"[;|]|&&", line.split("  #")[0]):
-                words = shlex.split(part, comments=True)
-                while words and BEFORE.match(words[0]):
-                    words.pop(0)
-                if words and words[0] in APPS and words[1:]:
-                    yield words
+        block = re.sub(r"<<'END'\n.*?\nEND\n", "\n", block, flags=re.DOTALL).replace("\\\n", " ")
+        for line in block.splitlines():
+            lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+            for is_end, words in groupby(lexer, lambda word: bool(re.fullmatch(r"[;|&<>()]+", word))):
+                if not is_end and (found := ours(list(words))):
+                    yield found
+
+
+def ours(words: list[str]) -> list[str]:
+    """From our program's name on; whatever runs it (sudo, env, ssh) stands before. `export` alone is the shell's own word."""
+    for at, word in enumerate(words):
+        if word in APPS and (word != "export" or words[at - 1] in ("-m", "facelatch", "run")):
+            return words[at:]
+    return []
 
 
 def unknown(words: list[str]) -> str:
@@ -74,9 +91,12 @@ def test_every_command_and_option_exists(page: Path) -> None:
 
 def test_the_check_of_commands_finds_what_is_wrong(tmp_path: Path) -> None:
     page = tmp_path / "x.md"
-    page.write_text("```sh\nsudo -u facelatch A=b edge verify ada --sideways  # x\nls | edge shout\nedge config show --json\n```\n")
+    page.write_text(
+        "```sh\nsudo -u facelatch A=b edge verify ada --sideways  # x\nls | edge shout\nexport A='b c'\n"
+        "for d in a; do ssh \"$d\" sudo edge list --json | jq '.a[]'; done\npython -m export tflite --shout\n```\n"
+    )
     found = [unknown(words) for words in commands(page)]
-    assert found == ["--sideways", "['shout'] of ['edge', 'shout']", ""]
+    assert found == ["--sideways", "['shout'] of ['edge', 'shout']", "", "--shout"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
