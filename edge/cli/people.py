@@ -201,7 +201,17 @@ async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> di
 
 @contextmanager
 def _guide(title: str) -> Iterator[Show]:
+    """Shows nothing before there is something to show: an error comes first then."""
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[hint]}"))
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(title, total=None, hint="")
-        yield lambda have, want, hint: bar.update(task, completed=have, total=want, hint=hint)
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task(title, total=None, hint="")
+
+    def show(have: int, want: int, hint: str) -> None:
+        bar.start()
+        bar.update(task, completed=have, total=want, hint=hint)
+
+    try:
+        yield show
+    finally:
+        if bar.live.is_started:
+            bar.stop()
