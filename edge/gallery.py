@@ -1,6 +1,8 @@
 """The gallery on disk: one file a subject, bound to the model that made it. Written whole or not at all; no pictures.
 
 <state>/gallery/<name>.faces = npz(record, templates) + SHA-256 of it    folder 0700, files 0600
+
+Encrypted (edge/seal.py), the npz is sealed and the digest is of that. Files of both kinds are read side by side.
 """
 
 from __future__ import annotations
@@ -18,6 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.errors import GalleryError, InputError, NameRejected, StorageError, TemplateMismatch
+from edge.keys import Key, Keys
+from edge.seal import MAGIC, Sealed, seal, take_apart, unseal
+from edge.settings import GallerySettings
 from edge.store import Store
 
 NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
@@ -44,11 +49,12 @@ def check_name(name: str) -> str:
 
 
 class Gallery:
-    """All subjects below one state folder. Safe to use from two processes at once."""
+    """All subjects below one state folder, written with the key in force if there is one. Safe to use from two processes at once."""
 
-    def __init__(self, state: Path) -> None:
+    def __init__(self, state: Path, keys: Keys | None = None) -> None:
         self.folder = state / "gallery"
         self._store = Store(self.folder, state)
+        self._keys = keys or Keys(GallerySettings(), state)
 
     def names(self) -> list[str]:
         """The enrolled subjects, sorted, whether or not their files can be read."""
@@ -73,18 +79,13 @@ class Gallery:
         Raises:
             InputError: nobody of this name is enrolled.
             GalleryError: the file is damaged.
+            GalleryKeyError: it is encrypted, and its key is missing, no key, or another one.
             StorageError: it cannot be read.
         """
         path = self._path(name)
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            raise InputError(f"{name}: not enrolled; `edge list` shows who is") from None
-        except OSError as error:
-            raise StorageError(f"{path}: cannot read: {error.strerror}") from error
-        body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
-        if hashlib.sha256(body).digest() != digest:
-            raise GalleryError(f"{path}: damaged (its digest does not fit); remove {name} and enrol again")
+        body = self._body(name)
+        if body.startswith(MAGIC):
+            body = self._opened(name, body)
         try:
             with np.load(io.BytesIO(body), allow_pickle=False) as saved:
                 record, templates = json.loads(str(saved["record"])), saved["templates"]
@@ -95,6 +96,11 @@ class Gallery:
         if record.get("version") != _VERSION or subject.name != name or not good:
             raise GalleryError(f"{path}: holds something else than templates of {name}; remove {name} and enrol again")
         return subject
+
+    def key_id(self, name: str) -> str | None:
+        """The id of the key that a subject's file says it is encrypted with; None where it is not encrypted. Raises as `read`."""
+        body = self._body(name)
+        return self._parts(name, body).head["key"] if body.startswith(MAGIC) else None
 
     def read_own(self, name: str, model_id: str, size: int) -> Subject:
         """One subject whose templates a model made. Raises TemplateMismatch where another made them, else as `read` does."""
@@ -107,7 +113,7 @@ class Gallery:
         return subject
 
     def read_for(self, model_id: str, size: int) -> tuple[list[Subject], list[GalleryError | StorageError]]:
-        """The subjects that can be matched with a model, and an error for each that cannot."""
+        """The subjects that can be matched with a model, and an error for each that cannot; one for all whose key is not there."""
         subjects: list[Subject] = []
         refused: list[GalleryError | StorageError] = []
         for name in self.names():
@@ -116,25 +122,40 @@ class Gallery:
             except InputError:
                 continue  # removed since its name was read
             except (GalleryError, StorageError) as error:
-                refused.append(error)
+                if str(error) not in {str(told) for told in refused}:
+                    refused.append(error)
         return subjects, refused
+
+    def check_key(self) -> None:
+        """Raises GalleryKeyError where a subject could not be written for want of the key: nobody should be looked at for that."""
+        self._keys.current()
 
     def write(self, subject: Subject, *, replace: bool) -> None:
         """Adds a subject; with `replace`, in place of what is there.
 
         Raises:
             InputError: the name is taken and `replace` is not set.
+            GalleryKeyError: it should be encrypted, and the key is not there, or none.
             StorageError: the disk is full, read-only or not ours; the gallery is as it was.
         """
         path = self._path(subject.name)
-        record = {"version": _VERSION, "name": subject.name, "model_id": subject.model_id, "created": subject.created}
-        out = io.BytesIO()
-        np.savez(out, record=np.array(json.dumps(record)), templates=subject.templates.astype(np.float32))
-        body = out.getvalue()
+        data = _packed(subject, self._keys.current())
         with self._store.locked() as folder:
             if path.exists() and not replace:
                 raise InputError(f"{subject.name}: already enrolled; --replace enrols again, `edge remove` takes out")
-            folder.replace(path.name, body + hashlib.sha256(body).digest())
+            folder.replace(path.name, data)
+
+    def rewrite(self, name: str) -> bool:
+        """Writes a subject's file anew as the settings ask, with the key in force or without encryption, and over what was there.
+
+        Returns whether that was needed. Raises as `read` and `write`; the file is then as it was.
+        """
+        key = self._keys.current()
+        with self._store.locked() as folder:
+            if self.key_id(name) == (key and key.id):
+                return False
+            folder.replace(self._path(name).name, _packed(self.read(name), key), wipe=True)
+        return True
 
     def remove(self, name: str, *, overwrite: bool = False) -> None:
         """Takes a subject out, readable or not; with `overwrite` its blocks are written over first, as far as the disk does that.
@@ -151,6 +172,47 @@ class Gallery:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{check_name(name)}{SUFFIX}"
+
+    def _body(self, name: str) -> bytes:
+        path = self._path(name)
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            raise InputError(f"{name}: not enrolled; `edge list` shows who is") from None
+        except OSError as error:
+            raise StorageError(f"{path}: cannot read: {error.strerror}") from error
+        body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != digest:
+            raise GalleryError(f"{path}: damaged (its digest does not fit); remove {name} and enrol again")
+        return body
+
+    def _parts(self, name: str, body: bytes) -> Sealed:
+        try:
+            sealed = take_apart(body)
+            if not isinstance(sealed.head["key"], str) or sealed.head["name"] != name:
+                raise ValueError(f"its head is not of {name}")
+        except (ValueError, KeyError) as error:
+            raise GalleryError(f"{self._path(name)}: encrypted, unreadable ({error}); remove {name} and enrol again") from error
+        return sealed
+
+    def _opened(self, name: str, body: bytes) -> bytes:
+        path, sealed = self._path(name), self._parts(name, body)
+        key = self._keys.find(sealed.head["key"], path)
+        try:
+            return unseal(key.secret, sealed)
+        except ValueError as error:
+            raise GalleryError(f"{path}: forged or damaged ({error}); remove {name} and enrol again") from error
+
+
+def _packed(subject: Subject, key: Key | None) -> bytes:
+    record = {"version": _VERSION, "name": subject.name, "model_id": subject.model_id, "created": subject.created}
+    out = io.BytesIO()
+    np.savez(out, record=np.array(json.dumps(record)), templates=subject.templates.astype(np.float32))
+    body = out.getvalue()
+    if key is not None:
+        # Whose templates they are and which model's: taken from here to another person's file, they do not open.
+        body = seal(key.secret, {"key": key.id, "name": subject.name, "model_id": subject.model_id}, body)
+    return body + hashlib.sha256(body).digest()
 
 
 def new_subject(name: str, model_id: str, templates: NDArray[np.float32]) -> Subject:

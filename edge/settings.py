@@ -239,6 +239,43 @@ class EnrolmentSettings(_Table):
     timeout_s: Annotated[float, Field(ge=5, le=600, description="seconds of frames before it is given up")] = 60.0
 
 
+class Encryption(StrEnum):
+    """Where the key to the templates is."""
+
+    NONE = "none"
+    FILE = "file"
+    CREDENTIAL = "credential"
+
+
+class GallerySettings(_Table):
+    """How templates lie on the disk."""
+
+    encrypt: Annotated[
+        Encryption,
+        Field(
+            strict=False,
+            description="none, file or credential. Encryption protects from whoever takes the card or a copy of it, if the key is "
+            "not on it; not from root, nor a running device. A Pi has no TPM: the key of systemd-creds is on the card, too",
+        ),
+    ] = Encryption.NONE
+    key_file: Annotated[
+        str,
+        Field(
+            pattern=r"^(/.*)?$", description="encrypt = file: the key, mode 0400, best not on this card; `edge gallery-key new`"
+        ),
+    ] = ""
+    credential: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", description="encrypt = credential: the name it has in the unit file"),
+    ] = "gallery-key"
+
+    @model_validator(mode="after")
+    def _complete(self) -> GallerySettings:
+        if self.encrypt is Encryption.FILE and not self.key_file:
+            raise ValueError("encrypt = file needs key_file")
+        return self
+
+
 class Settings(_Table):
     """All settings of a device."""
 
@@ -250,6 +287,7 @@ class Settings(_Table):
     intent: IntentSettings = IntentSettings()
     action: ActionSettings = ActionSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()
+    gallery: GallerySettings = GallerySettings()
     service: ServiceSettings = ServiceSettings()
     compat: CompatSettings = CompatSettings()
     metrics: MetricsSettings = MetricsSettings()

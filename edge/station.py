@@ -113,6 +113,7 @@ class Station:
             raise InputError(
                 f"{name}: already enrolled; --add learns another look, --replace enrols again, `edge remove {name}` takes out"
             )
+        self.gallery.check_key()
         model_id, size = self.model.model_id, self.model.head.size
         before = self.gallery.read_own(name, model_id, size) if manner is Manner.ADD else None
         others, _ = self.gallery.read_for(model_id, size)

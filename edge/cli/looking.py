@@ -16,17 +16,27 @@ from rich.table import Table
 from edge.bench import WARM_UP, measure
 from edge.camera import csi
 from edge.camera.v4l2 import nodes
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, console, frames_of, settings_of, verifier_of
+from edge.cli.shared import (
+    AsJson,
+    CameraOption,
+    Config,
+    ModelOption,
+    app,
+    console,
+    frames_of,
+    gallery_of,
+    settings_of,
+    verifier_of,
+)
 from edge.contract.errors import FacelatchError, InputError, PackageMissing
 from edge.contract.modelfile import read_model
 from edge.events import rows, statistics
-from edge.gallery import Gallery
 from edge.line import Line
 from edge.manual import as_markdown
 from edge.matcher import Matcher
 from edge.models import model_path
 from edge.rates import Bounds, far, far_until_disabled, frr
-from edge.settings import Settings, as_toml, load_settings, state_folder
+from edge.settings import Settings, as_toml, load_settings
 from edge.systemd import journal_entries
 
 models = typer.Typer(help="Look into a model file.", no_args_is_help=True)
@@ -69,7 +79,7 @@ def bench(
     """Measures what a frame costs on this machine, stage by stage, and says what to change. Grants nothing."""
     settings = settings_of(config, camera, model)
     verifier, point = verifier_of(settings)
-    subjects, _ = Gallery(state_folder()).read_for(verifier.model_id, verifier.head.size)
+    subjects, _ = gallery_of(settings).read_for(verifier.model_id, verifier.head.size)
     line, matcher = Line(verifier, settings), Matcher(verifier.head, subjects)
     with frames_of(settings) as source, Progress(console=Console(stderr=True)) as bar:
         costs = measure(line, matcher, point.threshold, bar.track(source, total=frames + WARM_UP), settings, frames)

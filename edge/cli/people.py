@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from edge.bus.client import Remote
+from edge.cli.keeping import rewrite_all
 from edge.cli.shared import (
     AsJson,
     CameraOption,
@@ -26,10 +27,11 @@ from edge.cli.shared import (
     asked,
     console,
     frames_of,
+    gallery_of,
     settings_of,
     station_of,
 )
-from edge.contract.errors import BusRefused, CameraError, EnrolmentFailed, ExitCode, InputError, StorageError
+from edge.contract.errors import BusRefused, CameraError, EnrolmentFailed, ExitCode, GalleryKeyError, InputError, StorageError
 from edge.contract.modelfile import read_model
 from edge.gallery import Gallery, check_name
 from edge.journal import Journal
@@ -37,7 +39,7 @@ from edge.lockout import Lockout
 from edge.models import model_path
 from edge.quality import Refusal
 from edge.reasons import ADVICE
-from edge.settings import Settings, state_folder
+from edge.settings import Settings, load_settings, state_folder
 from edge.station import Manner, remove_subject
 
 Show = Callable[[int, int, str], None]
@@ -75,33 +77,43 @@ def enroll(
 
 
 @app.command("list", epilog="example: edge list --json")
-def list_subjects(as_json: AsJson = False) -> None:
+def list_subjects(config: Config = None, as_json: AsJson = False) -> None:
     """Lists who is enrolled, readable or not."""
-    gallery = Gallery(state_folder())
-    subjects: list[dict[str, Any]] = []
     if os.geteuid() != 0 and (told := asked(lambda daemon: daemon.call("ListEnrolled"))) is not None:
         # The service's gallery is the service's to read; it tells names alone, and those to whom polkit lets it.
         print(json.dumps({"subjects": [{"subject": name} for name in told[0]]}) if as_json else "\n".join(told[0]))
         return
+    gallery = gallery_of(load_settings(config))
+    subjects: list[dict[str, Any]] = []
     for name in gallery.names():
         try:
-            subject = gallery.read(name)
+            subject, key = gallery.read(name), gallery.key_id(name)
         except (InputError, StorageError, ValueError) as error:
             subjects.append({"subject": name, "error": str(error)})
             continue
         created = datetime.fromtimestamp(subject.created).astimezone().isoformat()
         subjects.append(
-            {"subject": name, "templates": len(subject.templates), "enrolled": created, "model_id": subject.model_id}
+            {
+                "subject": name,
+                "templates": len(subject.templates),
+                "enrolled": created,
+                "model_id": subject.model_id,
+                "key": key,
+            }
         )
     if as_json:
         print(json.dumps({"subjects": subjects}))
         return
-    table = Table("subject", "templates", "enrolled", "model", title=f"{gallery.folder}: {len(subjects)} enrolled")
+    table = Table(
+        "subject", "templates", "enrolled", "model", "encrypted with", title=f"{gallery.folder}: {len(subjects)} enrolled"
+    )
     for entry in subjects:
         if "error" in entry:
-            table.add_row(entry["subject"], "-", entry["error"], "-")
+            table.add_row(entry["subject"], "-", entry["error"], "-", "-")
         else:
-            table.add_row(entry["subject"], str(entry["templates"]), entry["enrolled"][:16], entry["model_id"][:12])
+            table.add_row(
+                entry["subject"], str(entry["templates"]), entry["enrolled"][:16], entry["model_id"][:12], entry["key"] or "-"
+            )
     console.print(table)
 
 
@@ -126,10 +138,12 @@ def remove(
 
 @app.command(epilog="example: edge takeout ada --out ada.json")
 def takeout(
-    name: Name, out: Annotated[Path, typer.Option("--out", "-o", help="The file to write, readable by its owner alone.")]
+    name: Name,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The file to write, readable by its owner alone.")],
+    config: Config = None,
 ) -> None:
     """Writes everything that is kept of a person into a file of JSON: what she or he may ask for."""
-    subject = Gallery(state_folder()).read(check_name(name))
+    subject = gallery_of(load_settings(config)).read(check_name(name))
     failures = Lockout(state_folder()).everyone().get(name, 0)
     record = {
         "subject": subject.name,
@@ -148,22 +162,38 @@ def takeout(
     console.print(f"{out}: {len(subject.templates)} templates of {name}; events with the name are in `edge events --since all`")
 
 
-@app.command(epilog="example: edge migrate --model new.tflite")
-def migrate(model: ModelOption = None, config: Config = None, as_json: AsJson = False) -> None:
-    """Says who must be enrolled again before a model can be used. Changes nothing. Exit code 0: nobody; 6: somebody."""
+@app.command(epilog="example: edge migrate --model new.tflite, edge migrate --rewrite")
+def migrate(
+    model: ModelOption = None,
+    rewrite: Annotated[
+        bool, typer.Option("--rewrite", help="Write all templates anew as [gallery] asks: into, out of or between encryptions.")
+    ] = False,
+    old_key: Annotated[
+        Path | None, typer.Option("--old-key", help="A key file that templates may still be encrypted with.")
+    ] = None,
+    config: Config = None,
+    as_json: AsJson = False,
+) -> None:
+    """Says who must be enrolled again before a model can be used, and changes nothing. Exit code 0: nobody; 6: somebody."""
     settings = settings_of(config, None, model)
+    if old_key and not rewrite:
+        raise InputError("--old-key: only with --rewrite")
+    if rewrite:
+        raise typer.Exit(rewrite_all(gallery_of(settings, old_key), as_json=as_json))
     verifier = read_model(model_path(settings.model.path))
-    subjects, refused = Gallery(state_folder()).read_for(verifier.model_id, verifier.head.size)
+    subjects, refused = gallery_of(settings).read_for(verifier.model_id, verifier.head.size)
+    again = [error for error in refused if not isinstance(error, GalleryKeyError)]
+    unopened = [error for error in refused if isinstance(error, GalleryKeyError)]
     if as_json:
-        ready = [subject.name for subject in subjects]
-        print(json.dumps({"model_id": verifier.model_id, "ready": ready, "again": [str(error) for error in refused]}))
+        told = {"ready": [subject.name for subject in subjects], "again": [str(error) for error in again]}
+        print(json.dumps({"model_id": verifier.model_id, **told, "unopened": [str(error) for error in unopened]}))
     else:
         console.print(
-            f"{verifier.name}, {verifier.model_id[:12]}: {len(subjects)} can be recognised, {len(refused)} must come again"
+            f"{verifier.name}, {verifier.model_id[:12]}: {len(subjects)} can be recognised, {len(again)} must come again"
         )
         for error in refused:
             console.print(f"  {error}")
-        if refused:
+        if again:
             console.print(
                 "their templates stay as they are: `edge enroll NAME --replace` makes new ones, another model's are never used"
             )

@@ -16,6 +16,7 @@ from edge.camera import Frame, open_camera
 from edge.contract.modelfile import ModelFile, OperatingPoint, read_model
 from edge.gallery import Gallery
 from edge.journal import Journal
+from edge.keys import Keys
 from edge.lockout import Lockout
 from edge.models import model_path
 from edge.settings import Settings, load_settings, state_folder
@@ -51,7 +52,12 @@ def verifier_of(settings: Settings) -> tuple[ModelFile, OperatingPoint]:
 def station_of(settings: Settings, journal: Journal) -> Station:
     """What the settings name, loaded. Raises ModelError as reading and choosing do."""
     verifier, point = verifier_of(settings)
-    return Station(settings, verifier, point, Gallery(state_folder()), Lockout(state_folder()), journal)
+    return Station(settings, verifier, point, gallery_of(settings), Lockout(state_folder()), journal)
+
+
+def gallery_of(settings: Settings, old_key: Path | None = None) -> Gallery:
+    """This device's gallery, with the key that the settings name, and one that templates may still be encrypted with."""
+    return Gallery(state_folder(), Keys(settings.gallery, state_folder(), old_key))
 
 
 def asked(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:

@@ -10,7 +10,11 @@ FacelatchError
 │   └── ModelUnproven                  its measurements do not support what is asked of it
 ├── GateMissed (ValueError)            an export whose own check failed
 ├── GalleryError (ValueError)          a store of templates that cannot be used
-│   └── TemplateMismatch               templates made by another model
+│   ├── TemplateMismatch               templates made by another model
+│   └── GalleryKeyError                encrypted templates without the key to them
+│       ├── KeyMissing                 it is not there
+│       ├── KeyUnusable                it is no key, or others can read it
+│       └── KeyWrong                   it is another one
 ├── CameraError (OSError)              a source of frames that gives none
 │   ├── CameraBusy                     a device that another program holds
 │   └── CameraWedged                   a driver that does not come back from a read
@@ -117,6 +121,30 @@ class TemplateMismatch(GalleryError):
     """Templates were made by another model."""
 
     code = "template-mismatch"
+
+
+class GalleryKeyError(GalleryError):
+    """Encrypted templates cannot be opened for want of their key."""
+
+    code = "key"
+
+
+class KeyMissing(GalleryKeyError):
+    """The key that the settings name is not there, or none is named."""
+
+    code = "key-missing"
+
+
+class KeyUnusable(GalleryKeyError):
+    """What should be the key is none, cannot be read, or can be read by others."""
+
+    code = "key-unusable"
+
+
+class KeyWrong(GalleryKeyError):
+    """Templates were encrypted with another key."""
+
+    code = "key-wrong"
 
 
 class CameraError(FacelatchError, OSError):

@@ -36,7 +36,7 @@ def examine(config: Path | None, folder: Path, machine: Machine) -> Iterator[Fin
     yield from _line("camera rights", lambda: camera.rights(nodes(), machine))
     yield from _line("camera users", lambda: camera.holders(machine))
     yield from _line("rights", lambda: state.rights(folder, machine))
-    yield from _line("gallery", lambda: state.gallery(folder, model, machine))
+    yield from _line("gallery", lambda: state.gallery(folder, model, machine, settings.gallery))
     yield from _line("lock-out", lambda: state.lockout(folder, settings.policy.disable_failures))
     yield from _line("disk", lambda: state.disk(folder, machine))
     yield from _line("unit", lambda: service.unit(machine))

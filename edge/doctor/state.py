@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.contract.errors import GalleryError, StorageError, TemplateMismatch
+from edge.contract.errors import GalleryError, KeyMissing, StorageError, TemplateMismatch
 from edge.contract.modelfile import ModelFile
 from edge.doctor.finding import Finding, failed, passed, warned
 from edge.doctor.machine import Machine
 from edge.gallery import SUFFIX, Gallery
+from edge.keys import Keys
 from edge.lockout import Lockout
+from edge.settings import Encryption, GallerySettings
 
 SERVICE_STATE = Path("/var/lib/facelatch")
 SERVICE_USER = "facelatch"
@@ -51,12 +53,17 @@ def rights(state: Path, machine: Machine) -> Finding:
     return passed("rights", f"{len(found)} files and folders, open to their owner alone")
 
 
-def gallery(state: Path, verifier: ModelFile | None, machine: Machine) -> Finding:
+def gallery(
+    state: Path,
+    verifier: ModelFile | None,
+    machine: Machine,
+    settings: GallerySettings = GallerySettings(),  # noqa: B008 - frozen
+) -> Finding:
     """Who is enrolled, and that everyone's templates are whole and the model's own."""
     if state != SERVICE_STATE and not machine.is_root and (machine.root / str(SERVICE_STATE).lstrip("/")).is_dir():
         told = "{folder} was looked at, this user's own, and not the service's gallery"
         return warned("gallery", told, "sudo edge doctor", folder=str(state))
-    kept = Gallery(state)
+    kept = Gallery(state, Keys(settings, state))
     try:
         os.listdir(kept.folder)
         names = kept.names()
@@ -72,6 +79,9 @@ def gallery(state: Path, verifier: ModelFile | None, machine: Machine) -> Findin
     foreign = [error for error in refused if isinstance(error, TemplateMismatch)]
     broken = [error for error in refused if not isinstance(error, TemplateMismatch)]
     counts = f"{len(subjects)} of {len(names)} subjects can be recognised"
+    if broken and settings.encrypt is Encryption.CREDENTIAL and all(isinstance(error, KeyMissing) for error in broken):
+        told = f"{len(names)} subjects, encrypted with a key that the service alone is given"
+        return warned("gallery", told, "edge status")
     if broken:
         damaged = sum(isinstance(error, GalleryError) for error in broken)
         told = f"{counts}; {damaged} damaged, {len(broken) - damaged} cannot be read: {{errors}}"

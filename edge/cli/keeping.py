@@ -1,0 +1,99 @@
+"""How templates are kept: gallery-key, and the writing anew that `edge migrate --rewrite` asks for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+
+from edge.cli.shared import AsJson, Config, app, console, gallery_of
+from edge.contract.errors import ExitCode, GalleryError, InputError, StorageError
+from edge.gallery import Gallery
+from edge.keys import Keys, new_key, write_new_key
+from edge.settings import load_settings, state_folder
+
+keys = typer.Typer(help="The key that templates are encrypted with.", no_args_is_help=True)
+app.add_typer(keys, name="gallery-key")
+
+
+@keys.command("new", epilog="example: edge gallery-key new /media/stick/gallery.key")
+def new(
+    path: Annotated[
+        Path, typer.Argument(help="A file that is not there yet; `-` prints the key, for systemd-creds.", allow_dash=True)
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Makes a key. Keep a copy elsewhere: without it all must be enrolled again."""
+    if str(path) == "-":
+        if as_json:
+            raise InputError("- and --json: one of them; the key is the line that is printed")
+        print(new_key(), end="")
+        return
+    key = write_new_key(path, state_folder())
+    if as_json:
+        print(json.dumps({"path": str(path), "key": key.id}))
+        return
+    console.print(f'{path}: key {key.id}; in edge.toml: [gallery] encrypt = "file", key_file = "{path.absolute()}"')
+    console.print("keep a copy elsewhere; then `edge migrate --rewrite` encrypts who is enrolled already")
+
+
+@keys.command("show", epilog="example: edge gallery-key show --json")
+def show(config: Config = None, as_json: AsJson = False) -> None:
+    """Shows which key is in force and whose templates are encrypted with it. Exit code 0: all are as the settings ask; 6: not all."""
+    settings = load_settings(config)
+    gallery, key = gallery_of(settings), Keys(settings.gallery, state_folder()).current()
+    wanted = key and key.id
+    found: dict[str, str | None] = {}
+    for name in gallery.names():
+        try:
+            found[name] = gallery.key_id(name) or "none"
+        except (GalleryError, StorageError):
+            found[name] = None
+    other = [name for name, used in found.items() if used != (wanted or "none")]
+    if as_json:
+        print(json.dumps({"encrypt": settings.gallery.encrypt.value, "key": wanted, "subjects": found}))
+    else:
+        where = f"key {wanted} of {key.source}" if key else "no encryption"
+        console.print(f"in force: {where}; {len(found) - len(other)} of {len(found)} subjects are kept so")
+        for name in other:
+            console.print(f"  {name}: {'damaged' if found[name] is None else f'key {found[name]}'}")
+        if other:
+            console.print("`edge migrate --rewrite` writes them anew as the settings ask")
+    raise typer.Exit(ExitCode.GALLERY if other else ExitCode.OK)
+
+
+def rewrite_all(gallery: Gallery, *, as_json: bool) -> ExitCode:
+    """Writes every subject's file anew as the settings ask, goes on after one that cannot be, and prints what became of them.
+
+    Raises:
+        GalleryKeyError: the key in force is not there, or none; nothing was changed.
+    """
+    gallery.check_key()
+    done: list[str] = []
+    refused: list[GalleryError | StorageError] = []
+    with Progress(console=Console(stderr=True)) as bar:
+        for name in bar.track(gallery.names(), description="writing templates anew"):
+            try:
+                if gallery.rewrite(name):
+                    done.append(name)
+            except InputError:
+                continue  # removed since its name was read
+            except (GalleryError, StorageError) as error:
+                refused.append(error)
+    _tell(done, refused, as_json=as_json)
+    return ExitCode.OK if not refused else refused[0].exit_code
+
+
+def _tell(done: list[str], refused: list[GalleryError | StorageError], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"rewritten": done, "refused": [str(error) for error in refused]}))
+        return
+    console.print(f"{len(done)} written anew, {len(refused)} left as they were for an error; all others were so already")
+    for error in refused:
+        console.print(f"  {error}")
+    if done:
+        console.print("what was there is written over; a flash card may keep old blocks, and a backup keeps what it has")
