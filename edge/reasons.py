@@ -21,6 +21,7 @@ class Reason(StrEnum):
     AMBIGUOUS = "ambiguous"
     WRONG_SUBJECT = "wrong-subject"
     EMPTY_GALLERY = "empty-gallery"
+    NOT_ASKED = "not-asked"
     QUIET_HOURS = "quiet-hours"
     LOCKED_OUT = "locked-out"
     DISABLED = "disabled"
@@ -48,6 +49,7 @@ ADVICE = {
     Reason.AMBIGUOUS: "like two enrolled subjects at once",
     Reason.WRONG_SUBJECT: "someone else who is enrolled",
     Reason.EMPTY_GALLERY: "nobody is enrolled; run `edge enroll NAME`",
+    Reason.NOT_ASKED: "the button was not pressed",
     Reason.QUIET_HOURS: "nobody is let in at this hour",
     Reason.LOCKED_OUT: "locked out after repeated failures; wait",
     Reason.DISABLED: "disabled after too many failures; `edge unlock-out` as administrator",

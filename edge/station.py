@@ -4,6 +4,7 @@ commands and daemon alike do it here. Where the frames come from is the caller's
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -64,10 +65,11 @@ class Station:
         frames: Iterator[Frame | None],
         timeout_s: float,
         told: Callable[[Judged], None] = lambda judged: None,
+        missing: Callable[[], bool] = lambda: False,
     ) -> Grant | Denial:
         """Whether the person before the camera is `name`, or anyone enrolled. Counts and tells the decision before it returns it.
 
-        `told` is called after every judged frame.
+        `told` is called after every judged frame. While `missing`, an intent that must come first, frames are not judged.
 
         Raises:
             InputError: nobody of this name is enrolled.
@@ -90,7 +92,7 @@ class Station:
         elif not names:
             decision = Denial(Reason.EMPTY_GALLERY, 0)
         else:
-            decision, cost_ms = self._decide(policy, matcher, frames, timeout_s, told)
+            decision, cost_ms = self._decide(policy, matcher, frames, timeout_s, told, missing)
             # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
             if isinstance(decision, Grant):
                 against = self.lockout.succeed(key, self.settings.policy)
@@ -139,10 +141,16 @@ class Station:
         frames: Iterator[Frame | None],
         timeout_s: float,
         told: Callable[[Judged], None],
+        missing: Callable[[], bool],
     ) -> tuple[Grant | Denial, float]:
         last, cost_ms, first, at = Reason.NO_FRAMES, 0.0, None, 0.0
+        until = time.monotonic() + timeout_s
         for frame in frames:
-            if frame is None:
+            if frame is None or missing():
+                # The time is that of the frames, but it passes also where there are none.
+                if time.monotonic() > until:
+                    break
+                last = Reason.NOT_ASKED if missing() else last
                 continue
             first = frame.at if first is None else first
             if frame.at - first > timeout_s:

@@ -130,7 +130,13 @@ class Seat:
         hints = _Hints()
 
         def work(frames: Frames, tell: Told) -> None:
-            decision = self._station.verify(name, self._intended(frames), timeout_s, lambda judged: hints.heard(judged, tell))
+            decision = self._station.verify(
+                name,
+                frames,
+                timeout_s,
+                lambda judged: hints.heard(judged, tell),
+                lambda: self._door.intent.missing(time.monotonic()),
+            )
             if isinstance(decision, Grant):
                 tell(Status(Result.MATCH, True, subject=decision.subject, frames=decision.frames, score=decision.score))
             else:
@@ -203,11 +209,6 @@ class Seat:
         job = Job(lambda frames: work(frames, tell), failed)
         self._job, self._verifying = job, verifying
         self._desk.submit(job)
-
-    def _intended(self, frames: Frames) -> Frames:
-        """The frames from the press of the button on, where one is wanted."""
-        for frame in frames:
-            yield None if self._door.intent.missing(time.monotonic()) else frame
 
     def _abandon(self) -> None:
         if self._job is not None:

@@ -1,0 +1,103 @@
+"""A verification and its ends: time that passes without frames, an intent that does not come, hours in which nobody is let in."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.camera import Frame
+from edge.camera.replay import Video
+from edge.contract.modelfile import ModelFile
+from edge.gallery import Gallery, new_subject
+from edge.journal import Journal
+from edge.lockout import ANYONE, Lockout
+from edge.policy import Denial, Grant
+from edge.reasons import Reason
+from edge.settings import Settings
+from edge.station import Manner, Station
+from tests.conftest import ADA
+
+Clip = Callable[[int, int], Path]
+
+
+@pytest.fixture
+def told() -> io.StringIO:
+    return io.StringIO()
+
+
+@pytest.fixture
+def station(tmp_path: Path, model: ModelFile, settings: Settings, told: io.StringIO, clip: Clip) -> Station:
+    """With ada enrolled."""
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    made = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    made.enrol("ada", Video(clip(ADA, 1)).frames(), lambda *_: None, Manner.NEW)
+    return made
+
+
+def hours(station: Station, *spans: str) -> None:
+    policy = station.settings.policy.model_copy(update={"quiet_hours": spans})
+    station.settings = station.settings.model_copy(update={"policy": policy})
+
+
+def test_a_live_match_is_granted_and_told(station: Station, told: io.StringIO, clip: Clip) -> None:
+    decision = station.verify("ada", Video(clip(ADA, 2)).frames(), 15.0)
+    assert isinstance(decision, Grant)
+    assert decision.subject == "ada"
+    assert json.loads(told.getvalue().splitlines()[-1])["event"] == "accept"
+
+
+def test_time_passes_without_frames(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def silent() -> Iterator[Frame | None]:
+        nonlocal now
+        while True:
+            now += 1.0
+            yield None
+
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    assert station.verify("ada", silent(), 5.0) == Denial(Reason.NO_FRAMES, 0)
+    assert now == 6.0
+    assert station.lockout.everyone() == {}
+
+
+def test_no_frame_is_judged_before_the_intent(station: Station, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+
+    def frames() -> Iterator[Frame | None]:
+        nonlocal now
+        for frame in Video(clip(ADA, 2)).frames():
+            now += 0.1
+            yield frame
+
+    def unlooked(*_: object) -> None:
+        raise AssertionError("a frame was judged")
+
+    monkeypatch.setattr("time.monotonic", lambda: now)
+    monkeypatch.setattr(station.line, "judge", unlooked)
+    assert station.verify("ada", frames(), 5.0, missing=lambda: True) == Denial(Reason.NOT_ASKED, 0)
+
+
+def test_quiet_hours_deny_without_a_look(station: Station, clip: Clip) -> None:
+    def unlooked() -> Iterator[Frame | None]:
+        raise AssertionError("the camera was opened")
+        yield
+
+    hours(station, "00:00-12:00", "12:00-00:00")
+    assert station.verify(None, unlooked(), 5.0) == Denial(Reason.QUIET_HOURS, 0)
+    assert station.lockout.everyone() == {}
+
+
+def test_a_stranger_counts_under_the_name_that_was_asked_for(station: Station, model: ModelFile, clip: Clip) -> None:
+    far = np.ones((3, model.head.size), np.float32)
+    station.gallery.write(new_subject("bob", model.model_id, far), replace=False)
+    decision = station.verify("bob", Video(clip(ADA, 2)).frames(), 15.0)
+    assert isinstance(decision, Denial)
+    assert decision.reason is Reason.WRONG_SUBJECT
+    assert station.lockout.everyone() == {"bob": 1}
+    assert ANYONE not in station.lockout.everyone()
