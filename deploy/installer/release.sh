@@ -53,7 +53,7 @@ build_release() {
         rm -rf "$root$release"
         fail "the Python packages could not be installed; what was installed before is untouched"
     fi
-    # The service's user cannot write bytecode, so it is made here, on all cores.
+    # The service's user cannot write bytecode, so it is made here, on all cores; some packages carry files for other Pythons.
     do_in_root "$release/bin/python" -m compileall -q -j 0 "$release/lib" || true
     system_files | while read -r file place; do
         do_ install -D -m 0644 "$here/$file" "$root$release/system$place"

@@ -131,8 +131,11 @@ class Rig:
 
     def entries(self, since: str = "", **fields: str) -> list[dict[str, Any]]:
         """The journal's entries with these fields, oldest first; after the cursor `since`."""
-        told = self.run("journalctl", "--output=json", "--no-pager", *([f"--after-cursor={since}"] if since else []), *(f"{k}={v}" for k, v in fields.items()))
-        return [json.loads(line) for line in told.stdout.splitlines()]
+        after = [f"--after-cursor={since}"] if since else []
+        told = self.run("journalctl", "--output=json", "--no-pager", *after).stdout
+        # Not matched by journalctl: with --after-cursor it skips the first match, whether that is the cursor's entry or not.
+        found = [json.loads(line) for line in told.splitlines()]
+        return [entry for entry in found if fields.items() <= {key: value for key, value in entry.items() if isinstance(value, str)}.items()]
 
     def cursor(self) -> str:
         """Where the journal ends now."""
