@@ -18,7 +18,7 @@ usage: sudo deploy/install.sh [--model FILE] [--wheels FOLDER] [--root DIR] [--d
   --wheels FOLDER   install the Python packages from this folder, without a network; deploy/wheels.sh FOLDER fills one
   --root DIR        install into another system, such as a mounted image; starts and stops nothing
   --dry-run         say what would be done, and do nothing
-  --new-gallery     upgrade even where people must be enrolled again, for the new release brings another model
+  --new-gallery     go on where people must be enrolled again: the new release, or --model, is another model
   --roll-back       the release before this one, as it was; again, and it is this one
   --uninstall       take out the service and the program; settings, model and templates stay
   --purge           take out everything, templates too, and the service's user

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import time
@@ -19,12 +20,23 @@ from trainer.synth.person import Person
 
 ROOT = Path(__file__).parents[2]
 WHEELS = ROOT / ".wheels"
-SOURCES = ("pyproject.toml", "README.md", "LICENSE", "facelatch.py", "requirements-edge.lock", "edge", "export", "trainer", "deploy")
+SOURCES = (
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "facelatch.py",
+    "requirements-edge.lock",
+    "edge",
+    "export",
+    "trainer",
+    "deploy",
+)
 TIMES = pytest.StashKey[dict[str, float]]()
 
 _NETCAM = f"""[Unit]
 Before=facelatch.service
 [Service]
+Type=notify
 ExecStart=/usr/bin/python3 {SHARED}/netcam.py {SHARED}/people {SHARED}/now
 [Install]
 WantedBy=multi-user.target
@@ -46,7 +58,8 @@ class Installed:
 
     def configure(self, source: object, more: str = "") -> None:
         """Writes the administrator's edge.toml, for clips of 320x240."""
-        text = f'[camera]\nsource = "{source}"\nstall_s = 1.0\n[model]\npath = "/etc/facelatch/model.tflite"\n[detection]\nmin_face_px = 60\n'
+        text = f'[camera]\nsource = "{source}"\nstall_s = 1.0\n'
+        text += '[model]\npath = "/etc/facelatch/model.tflite"\n[detection]\nmin_face_px = 60\n'
         (self.rig.root / "etc/facelatch/edge.toml").write_text(text + more)
 
     def drop_in(self, text: str, name: str = "test.conf") -> None:
@@ -73,7 +86,9 @@ class Installed:
         path = self.rig.shared / name
         shutil.copytree(self.rig.shared / "source", path)
         project = path / "pyproject.toml"
-        project.write_text(project.read_text().replace('version = "', f'version = "{version}+', 1))
+        project.write_text(re.sub(r'^version = ".*"', f'version = "{version}"', project.read_text(), flags=re.MULTILINE))
+        with (path / "deploy/facelatch.service").open("a") as unit:
+            unit.write(f"# of {version}\n")
         return path
 
 

@@ -6,6 +6,8 @@ usage: netcam.py PEOPLE NOW      PEOPLE/ada/*.jpg is a person's clip, shown fort
 from __future__ import annotations
 
 import itertools
+import os
+import socket
 import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -18,7 +20,7 @@ PEOPLE, NOW = Path(sys.argv[1]), Path(sys.argv[2])
 class Stream(BaseHTTPRequestHandler):
     """Any path is the stream."""
 
-    def do_GET(self) -> None:  # noqa: N802 - the library's name
+    def do_GET(self) -> None:
         """Sends frames until the other side has enough."""
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
@@ -33,10 +35,15 @@ class Stream(BaseHTTPRequestHandler):
             there_and_back = number % (2 * len(clip))
             picture = clip[min(there_and_back, 2 * len(clip) - 1 - there_and_back)]
             try:
-                self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(picture), picture))
+                self.wfile.write(
+                    b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%b\r\n" % (len(picture), picture)
+                )
             except (BrokenPipeError, ConnectionResetError):
                 return
 
 
 if __name__ == "__main__":
-    ThreadingHTTPServer(("127.0.0.1", PORT), Stream).serve_forever()
+    server = ThreadingHTTPServer(("127.0.0.1", PORT), Stream)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+    server.serve_forever()

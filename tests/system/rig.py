@@ -30,7 +30,13 @@ After=basic.target dbus.service
 AllowIsolate=yes
 """
 # What an installation on this machine itself would bring along.
-_FOREIGN = ("opt/facelatch", "etc/facelatch", "var/lib/facelatch", "usr/local/bin/edge", "etc/systemd/system/multi-user.target.wants")
+_FOREIGN = (
+    "opt/facelatch",
+    "etc/facelatch",
+    "var/lib/facelatch",
+    "usr/local/bin/edge",
+    "etc/systemd/system/multi-user.target.wants",
+)
 
 
 def missing() -> str:
@@ -79,9 +85,14 @@ class Rig:
             "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={self.root}", "--private-network", "--console=pipe",
             f"--bind-ro={self.shared}:{SHARED}", "--boot", "systemd.unit=multi-user.target", "systemd.log_target=journal",
         ]  # fmt: skip
+        unified = os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
         with (self._home / "console").open("wb") as console:
             self._nspawn = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=console, stderr=subprocess.STDOUT, env=os.environ | {"SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1"}
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                env=unified,
             )
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
 
@@ -123,10 +134,18 @@ class Rig:
         inside = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
         clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
         done = subprocess.run(
-            [*inside, *clean, *map(str, words)], capture_output=True, text=True, errors="replace", check=False, timeout=timeout_s
+            [*inside, *clean, *map(str, words)],
+            capture_output=True,
+            text=True,
+            errors="replace",
+            check=False,
+            timeout=timeout_s,
         )
         if check and done.returncode:
-            raise AssertionError(f"{words}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+            told = self.run("journalctl", "--no-pager", "--lines=20", check=False).stdout
+            raise AssertionError(
+                f"{words}: exit code {done.returncode}\n{done.stdout}{done.stderr}\nthe journal's end:\n{told}"
+            )
         return done
 
     def entries(self, since: str = "", **fields: str) -> list[dict[str, Any]]:
@@ -135,7 +154,11 @@ class Rig:
         told = self.run("journalctl", "--output=json", "--no-pager", *after).stdout
         # Not matched by journalctl: with --after-cursor it skips the first match, whether that is the cursor's entry or not.
         found = [json.loads(line) for line in told.splitlines()]
-        return [entry for entry in found if fields.items() <= {key: value for key, value in entry.items() if isinstance(value, str)}.items()]
+        return [
+            entry
+            for entry in found
+            if fields.items() <= {key: value for key, value in entry.items() if isinstance(value, str)}.items()
+        ]
 
     def cursor(self) -> str:
         """Where the journal ends now."""
