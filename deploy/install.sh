@@ -99,7 +99,7 @@ tell_next() {
     fi
     cat <<'EOT'
 next:
-  sudo -u facelatch STATE_DIRECTORY=/var/lib/facelatch edge enroll ada --camera /dev/video0
+  sudo -u facelatch edge enroll ada --camera /dev/video0
   sudo systemctl enable --now facelatch
   journalctl -u facelatch -f
 EOT
