@@ -5,7 +5,7 @@ READY := $(VENV)/.ready
 DEVICE_TESTS := tests/unit/edge tests/property tests/e2e/edge
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help setup demo test test-device lint bench arm64 lock clean
+.PHONY: help setup demo test test-device test-system lint bench arm64 lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -17,7 +17,12 @@ demo: $(READY) ## The main job on drawn people, no camera and no data set: about
 	$(VENV)/bin/trainer demo --folder demo
 
 test: $(READY) ## All tests
-	$(VENV)/bin/pytest -n 2 tests
+	$(VENV)/bin/pytest -n 2 tests --ignore=tests/system
+	$(MAKE) test-system
+
+test-system: $(READY) ## The service on a booted systemd, installed offline: as root, two minutes
+	PYTHON=$(VENV)/bin/python tests/system/needs.sh
+	$(VENV)/bin/pytest tests/system
 
 test-device: .venv-edge/.ready .venv-tflite-runtime/.ready ## The device's tests where TensorFlow is not: LiteRT with numpy 2, tflite-runtime with numpy 1
 	.venv-edge/bin/pytest -q -n 2 $(DEVICE_TESTS)
@@ -46,7 +51,7 @@ lock: $(READY) ## Resolve the packages anew
 	$(COMPILE) --group bench -o requirements-bench.lock
 
 clean: ## Remove what these targets made; runs/ and data/ stay
-	rm -rf .arm64 .venv .venv-edge .venv-tflite-runtime demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	rm -rf .arm64 .wheels .venv .venv-edge .venv-tflite-runtime demo build dist *.egg-info .pytest_cache .hypothesis .mypy_cache .ruff_cache
 
 $(READY): requirements.lock pyproject.toml
 	deploy/setup-host.sh $(PYTHON)

@@ -1,178 +1,191 @@
 #!/bin/sh
-# Installs facelatch as a service on Raspberry Pi OS or another Debian 12 or 13, upgrades it, or takes it out again.
+# Installs facelatch as a service on Raspberry Pi OS or another Debian 12 or 13, upgrades it, goes back, or takes it out again.
+#
+# /opt/facelatch/releases/NAME holds one whole release: a virtual environment and, under system/, the files for the rest of the
+# system. /opt/facelatch/venv names the one in use, /opt/facelatch/previous the one before it. A release is made and tried beside
+# the one in use; only then the link is changed, so that whatever breaks before leaves the old one running.
+#
+# shellcheck source-path=SCRIPTDIR
 set -eu
 
 usage() {
-    cat <<'EOF'
-usage: sudo deploy/install.sh [--model FILE] [--wheels FOLDER] [--dry-run]
-       sudo deploy/install.sh --uninstall | --purge [--dry-run]
+    cat <<'EOT'
+usage: sudo deploy/install.sh [--model FILE] [--wheels FOLDER] [--root DIR] [--dry-run]
+       sudo deploy/install.sh --roll-back | --uninstall | --purge [--root DIR] [--dry-run]
 
   --model FILE      a model of your own, made by `python -m export tflite --quantize`, instead of the one that comes along;
                     goes to /etc/facelatch/model.tflite, and edge.toml names it
-  --wheels FOLDER   install the Python packages from this folder, without a network; filled elsewhere by
-                    pip download -d FOLDER -r requirements-edge.lock 'setuptools>=77'
+  --wheels FOLDER   install the Python packages from this folder, without a network; deploy/wheels.sh FOLDER fills one
+  --root DIR        install into another system, such as a mounted image; starts and stops nothing
   --dry-run         say what would be done, and do nothing
+  --new-gallery     go on where people must be enrolled again: the new release, or --model, is another model
+  --roll-back       the release before this one, as it was; again, and it is this one
   --uninstall       take out the service and the program; settings, model and templates stay
   --purge           take out everything, templates too, and the service's user
 
-An upgrade is the same command again: settings, model and templates stay, and the program before it is kept as /opt/facelatch/previous.
-EOF
+An upgrade is the same command again: settings, model and templates stay. What is installed already is left as it is.
+EOT
 }
 
 fail() {
+    [ -z "$staged" ] || rm -f "$staged"
     echo "error: $*" >&2
     exit 1
 }
 
-# Runs a command that changes the system, or only shows it.
-do_() {
-    if [ "$dry_run" = yes ]; then
-        echo "would: $*"
-    else
-        "$@"
-    fi
+wrong() {
+    echo "error: $*" >&2
+    usage >&2
+    exit 2
 }
 
 here=$(cd "$(dirname "$0")/.." && pwd)
+prefix=/opt/facelatch
+settings=/etc/facelatch
+state=/var/lib/facelatch
+enabled=/etc/systemd/system/multi-user.target.wants/facelatch.service
+python=/usr/bin/python3
 
-# Names the administrator's own model in edge.toml, whatever else is there.
-use_model() {
-    toml=$settings/edge.toml line="path = \"$settings/model.tflite\""
-    cp "$toml" "$toml.new"
-    if ! grep -q '^\[model\]' "$toml.new"; then
-        printf '\n[model]\n%s\n' "$line" >>"$toml.new"
-    elif sed -n '/^\[model\]/,/^\[[^m]/p' "$toml.new" | grep -q '^path *='; then
-        sed -i "/^\[model\]/,/^\[[^m]/ s|^path *=.*|$line|" "$toml.new"
+# shellcheck source=installer/machine.sh
+. "$here/deploy/installer/machine.sh"
+# shellcheck source=installer/release.sh
+. "$here/deploy/installer/release.sh"
+# shellcheck source=installer/system.sh
+. "$here/deploy/installer/system.sh"
+
+install_() {
+    check_machine
+    need_packages
+    name_release
+    current=$(readlink "$root$prefix/venv" || true)
+    older=$(readlink "$root$prefix/previous" || true)
+    if [ -e "$root$release/complete" ]; then
+        echo "$(basename "$release") is there already"
     else
-        sed -i "/^\[model\]/a $line" "$toml.new"
+        build_release
     fi
-    mv -f "$toml.new" "$toml"
+    make_settings
+    if [ -n "$model" ]; then
+        stage_model
+        try_release "$release" "--model $settings/model.tflite.new"
+        use_model
+    else
+        try_release "$release" ''
+        if [ "$current" = "$release" ] && unchanged "$release"; then
+            echo "$(basename "$release") is in use; nothing was changed"
+            return 0
+        fi
+    fi
+    switch_to "$release"
+    restart || fall_back
+    forget_old_releases
+    tell_next
 }
 
-action=install model='' wheels='' dry_run=no
+# The release that does not start gives way to the one before it.
+fall_back() {
+    new=$(basename "$release")
+    if [ -z "$current" ] || [ "$current" = "$release" ]; then fail "$new does not start: journalctl -u facelatch"; fi
+    switch_to "$current"
+    if [ -n "$older" ]; then do_ ln -sfn "$older" "$root$prefix/previous"; else do_ rm -f "$root$prefix/previous"; fi
+    restart || fail "neither $new nor $(basename "$current") starts: journalctl -u facelatch"
+    fail "$new does not start: journalctl -u facelatch; $(basename "$current") is in use again"
+}
+
+tell_next() {
+    if [ -n "$current" ]; then
+        echo "$(basename "$release") is in use; before it was $(basename "$current")"
+        return 0
+    fi
+    cat <<'EOT'
+next:
+  sudo -u facelatch edge enroll ada --camera /dev/video0
+  sudo systemctl enable --now facelatch
+  journalctl -u facelatch -f
+EOT
+}
+
+# Whether the system's files are still those of the release in use.
+unchanged() {
+    [ -L "$root/usr/local/bin/edge" ] || return 1
+    for file in $(files_of "$1"); do
+        cmp -s "$root$1/system$file" "$root$file" || return 1
+    done
+}
+
+forget_old_releases() {
+    [ "$dry_run" = no ] || return 0
+    for old in "$root$prefix"/releases/*; do
+        case ${old#"$root"} in
+        "$release" | "$(readlink "$root$prefix/previous" || true)") ;;
+        *) rm -rf "$old" ;;
+        esac
+    done
+}
+
+roll_back() {
+    [ -L "$root$prefix/previous" ] || fail "$root$prefix/previous: there is no release to go back to"
+    target=$(readlink "$root$prefix/previous")
+    [ -e "$root$target/complete" ] || fail "$root$target: not a whole release; install one again"
+    try_release "$target" ''
+    switch_to "$target"
+    restart || fail "$(basename "$target") does not start: journalctl -u facelatch; --roll-back again goes forward"
+    echo "$(basename "$target") is in use"
+}
+
+take_out() {
+    if live && systemctl cat facelatch.service >/dev/null 2>&1; then
+        do_ systemctl disable --now facelatch.service
+    fi
+    current=$(readlink "$root$prefix/venv" || true)
+    [ -z "$current" ] || remove_files "$current"
+    do_ rm -f "$root/usr/local/bin/edge" "$root$enabled"
+    do_ rm -rf "$root$prefix" "$root/usr/share/doc/facelatch"
+    refresh
+    if [ "$action" = purge ]; then
+        do_ rm -rf "$root$settings" "$root$state" "$root/etc/systemd/system/facelatch.service.d" \
+            "$root/etc/systemd/system/facelatch-enroll@.service.d" "$root/etc/polkit-1/rules.d/60-facelatch-unlock-session.rules"
+        if in_root id facelatch >/dev/null 2>&1; then
+            do_in_root userdel facelatch
+        fi
+        echo "facelatch, its settings, its model, all templates and its user are taken out; the journal keeps its entries"
+    else
+        echo "facelatch is taken out; $settings and $state stay (--purge removes them too)"
+    fi
+}
+
+action=install_ model='' staged='' wheels='' root='' dry_run=no new_gallery=no
 while [ $# -gt 0 ]; do
     case $1 in
-    --model | --wheels)
-        [ $# -ge 2 ] || { echo "error: $1 needs a value" >&2; usage >&2; exit 2; }
-        if [ "$1" = --model ]; then model=$2; else wheels=$2; fi
+    --model | --wheels | --root)
+        [ $# -ge 2 ] || wrong "$1 needs a value"
+        case $1 in --model) model=$2 ;; --wheels) wheels=$2 ;; --root) root=$2 ;; esac
         shift
         ;;
     --dry-run) dry_run=yes ;;
+    --new-gallery) new_gallery=yes ;;
+    --roll-back) action=roll_back ;;
     --uninstall) action=uninstall ;;
     --purge) action=purge ;;
-    -h | --help) usage; exit 0 ;;
-    *) echo "error: $1: no such option" >&2; usage >&2; exit 2 ;;
+    -h | --help)
+        usage
+        exit 0
+        ;;
+    *) wrong "$1: no such option" ;;
     esac
     shift
 done
 
-prefix=/opt/facelatch
-settings=/etc/facelatch
-unit=/etc/systemd/system/facelatch.service
-python=/usr/bin/python3
-
-[ "$dry_run" = yes ] || [ "$(id -u)" = 0 ] || fail "must be root: sudo $0"
 [ -z "$model" ] || [ -f "$model" ] || fail "$model: no such model file"
 [ -z "$wheels" ] || [ -d "$wheels" ] || fail "$wheels: no such folder of wheels"
+[ -z "$wheels" ] || wheels=$(cd "$wheels" && pwd)
+[ -z "$root" ] || [ -d "$root/usr" ] || fail "$root: no system in it; mount the image there"
+# The root itself is no other system.
+[ -z "$root" ] || root=$(cd "$root" && pwd | sed 's|/$||')
+[ "$dry_run" = yes ] && [ -z "$root" ] || [ "$(id -u)" = 0 ] || fail "must be root: sudo $0"
 
-take_out() {
-    if [ -e "$unit" ] && [ -d /run/systemd/system ]; then
-        do_ systemctl disable --now facelatch.service
-    fi
-    do_ rm -f "$unit" /usr/lib/sysusers.d/facelatch.conf /usr/lib/systemd/catalog/facelatch.catalog /usr/local/bin/edge
-    do_ journalctl --update-catalog
-    [ ! -d /run/systemd/system ] || do_ systemctl daemon-reload
-    do_ rm -rf "$prefix"
-    if [ "$action" = purge ]; then
-        do_ rm -rf "$settings" /var/lib/facelatch
-        if id facelatch >/dev/null 2>&1; then
-            do_ userdel facelatch
-        fi
-        echo "facelatch, its settings, its model, all templates and its user are taken out"
-    else
-        echo "facelatch is taken out; $settings and /var/lib/facelatch stay (--purge removes them too)"
-    fi
-}
-
-if [ "$action" != install ]; then
-    take_out
-    exit 0
-fi
-
-[ -x "$python" ] || fail "$python: not found; apt-get install python3"
-"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || fail "$("$python" --version) is too old; Debian 12 or later has 3.11"
-case $(uname -m) in
-x86_64 | aarch64) lock=requirements-edge.lock ;;
-armv7l | armv6l)
-    "$python" -c 'import sys; sys.exit(sys.version_info[:2] > (3, 11))' ||
-        fail "32-bit ARM needs Python 3.11 (Debian 12): the only runtime with wheels for it is built for that; or use a 64-bit system"
-    lock=requirements-tflite-runtime.lock
-    ;;
-*) fail "$(uname -m): no TFLite runtime has wheels for this machine" ;;
+case $action in
+install_) install_ ;;
+roll_back) roll_back ;;
+*) take_out ;;
 esac
-
-# Debian's own systemd-python spares a compiler; the environment sees it as a system package.
-missing=
-"$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
-"$python" -c 'import systemd.journal' 2>/dev/null || missing="$missing python3-systemd"
-if [ -n "$missing" ]; then
-    echo "installing from Debian:$missing"
-    # shellcheck disable=SC2086 # the list is meant to be split
-    do_ env DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $missing ||
-        fail "apt-get could not install:$missing; try apt-get update first"
-fi
-
-echo "user facelatch"
-do_ install -D -m 0644 "$here/deploy/facelatch.sysusers" /usr/lib/sysusers.d/facelatch.conf
-do_ systemd-sysusers facelatch.conf
-do_ install -D -m 0644 "$here/deploy/facelatch.catalog" /usr/lib/systemd/catalog/facelatch.catalog
-do_ journalctl --update-catalog
-do_ install -d -m 0700 -o facelatch -g facelatch /var/lib/facelatch
-do_ install -d -m 0755 "$settings"
-
-# A release is made whole beside the one in use, then the link is switched: a broken download leaves the old one running.
-release=$prefix/releases/$(date -u +%Y%m%dT%H%M%SZ)
-echo "program in $release"
-do_ "$python" -m venv --system-site-packages "$release"
-offline=''
-[ -z "$wheels" ] || offline="--no-index --find-links $wheels"
-# shellcheck disable=SC2086 # options, meant to be split
-if ! { do_ "$release/bin/pip" install --quiet --disable-pip-version-check --ignore-installed $offline --require-hashes -r "$here/$lock" &&
-    do_ "$release/bin/pip" install --quiet --disable-pip-version-check --no-deps $offline "$here"; }; then
-    rm -rf "$release"
-    fail "the Python packages could not be installed; what was installed before is untouched"
-fi
-if [ "$dry_run" = no ]; then
-    "$release/bin/edge" config show >"$release/edge.toml" || { rm -rf "$release"; fail "the new program does not start; the old one is untouched"; }
-fi
-if [ -e "$prefix/venv" ]; then
-    do_ ln -sfn "$(readlink "$prefix/venv")" "$prefix/previous"
-fi
-do_ ln -sfn "$release" "$prefix/venv.new"
-do_ mv -fT "$prefix/venv.new" "$prefix/venv"
-do_ ln -sf "$prefix/venv/bin/edge" /usr/local/bin/edge
-if [ "$dry_run" = no ]; then
-    for old in "$prefix"/releases/*; do
-        [ "$old" = "$release" ] || [ "$old" = "$(readlink "$prefix/previous" 2>/dev/null)" ] || rm -rf "$old"
-    done
-fi
-
-[ -e "$settings/edge.toml" ] || do_ install -m 0644 "$release/edge.toml" "$settings/edge.toml"
-if [ -n "$model" ]; then
-    do_ install -m 0644 "$model" "$settings/model.tflite.new"
-    do_ "$release/bin/edge" model show "$settings/model.tflite.new" || { rm -f "$settings/model.tflite.new"; fail "$model: not a model that this program takes"; }
-    do_ mv -f "$settings/model.tflite.new" "$settings/model.tflite"
-    [ "$dry_run" = yes ] || use_model
-fi
-do_ install -m 0644 "$here/deploy/facelatch.service" "$unit"
-if [ -d /run/systemd/system ]; then
-    do_ systemctl daemon-reload
-    do_ systemctl try-restart facelatch.service
-fi
-
-cat <<'EOF'
-next:
-  sudo -u facelatch STATE_DIRECTORY=/var/lib/facelatch edge enroll ada --camera /dev/video0
-  sudo systemctl enable --now facelatch
-  journalctl -u facelatch -f
-EOF

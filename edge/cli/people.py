@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
@@ -42,6 +43,7 @@ from edge.reasons import ADVICE
 from edge.settings import Settings, load_settings, state_folder
 from edge.station import Manner, remove_subject
 
+LINE_EVERY_S = 1.0
 Show = Callable[[int, int, str], None]
 """Shows how many good frames there are, of how many, and what the person should change."""
 
@@ -232,8 +234,12 @@ async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> di
 @contextmanager
 def _guide(title: str) -> Iterator[Show]:
     """Shows nothing before there is something to show: an error comes first then."""
+    told = Console(stderr=True, soft_wrap=True)
+    if not told.is_terminal:
+        yield _Lines(told, title)
+        return
     columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[hint]}"))
-    bar = Progress(*columns, console=Console(stderr=True))
+    bar = Progress(*columns, console=told)
     task = bar.add_task(title, total=None, hint="")
 
     def show(have: int, want: int, hint: str) -> None:
@@ -245,3 +251,19 @@ def _guide(title: str) -> Iterator[Show]:
     finally:
         if bar.live.is_started:
             bar.stop()
+
+
+class _Lines:
+    """The guide for the journal of facelatch-enroll@ and for pipes: a line where something changed, at most one a second."""
+
+    def __init__(self, told: Console, title: str) -> None:
+        self._told, self._title, self._before, self._at = told, title, (0, 0, ""), float("-inf")
+
+    def __call__(self, have: int, want: int, hint: str) -> None:
+        if self._title:
+            self._told.print(self._title)
+            self._title = ""
+        now, what = time.monotonic(), (have, want, hint)
+        if what != self._before and now - self._at >= LINE_EVERY_S:
+            self._told.print(f"{have}/{want} {hint}".rstrip())
+            self._before, self._at = what, now

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
-UNIT = DEPLOY / "facelatch.service"
+UNIT, ENROLMENT = DEPLOY / "facelatch.service", DEPLOY / "facelatch-enroll@.service"
+SCRIPTS = [*sorted(DEPLOY.glob("*.sh")), *sorted((DEPLOY.parent / "tests/system").glob("*.sh"))]
 
 
 def run(*words: object) -> subprocess.CompletedProcess[str]:
@@ -25,20 +26,54 @@ def analyze() -> str:
     return found
 
 
-def test_the_exposure_is_at_most_one_and_a_half(analyze: str) -> None:
-    done = run(analyze, "security", "--offline=true", "--threshold=15", UNIT)
+@pytest.mark.parametrize("unit", [UNIT, ENROLMENT], ids=["service", "enrolment"])
+def test_the_exposure_is_at_most_one_and_a_half(analyze: str, unit: Path) -> None:
+    done = run(analyze, "security", "--offline=true", "--threshold=15", unit)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"Overall exposure level.*: [01]\.\d", done.stdout)
 
 
+def verified(analyze: str, folder: Path, name: str, text: str) -> str:
+    """What `verify` says on stderr, for it returns 0 for unknown keys; the program itself is not installed here."""
+    path = folder / name
+    path.write_text(re.sub("^ExecStart=.*$", "ExecStart=/bin/true", text, flags=re.MULTILINE))
+    return run(analyze, "verify", path).stderr
+
+
 def test_no_directive_is_unknown(analyze: str, tmp_path: Path) -> None:
-    """`verify` returns 0 for unknown keys and says so on stderr only; the program itself is not installed here."""
-    text = UNIT.read_text()
-    assert text.count("ExecStart=/usr/local/bin/edge run\n") == 1
-    (tmp_path / "facelatch.service").write_text(text.replace("/usr/local/bin/edge run", "/bin/true"))
-    assert run(analyze, "verify", tmp_path / "facelatch.service").stderr == ""
-    (tmp_path / "facelatch.service").write_text(text.replace("ProtectHome=", "ProtectHouse="))
-    assert "ProtectHouse" in run(analyze, "verify", tmp_path / "facelatch.service").stderr
+    service, enrolment = UNIT.read_text(), ENROLMENT.read_text()
+    assert service.count("ExecStart=/usr/local/bin/edge run\n") == 1
+    assert verified(analyze, tmp_path, "facelatch.service", service) == ""
+    assert verified(analyze, tmp_path, "facelatch-enroll@ada.service", enrolment) == ""
+    assert "ProtectHouse" in verified(analyze, tmp_path, "facelatch.service", service.replace("ProtectHome=", "ProtectHouse="))
+
+
+@pytest.mark.parametrize("option", sorted(path.name for path in (DEPLOY / "options").glob("*.conf")))
+def test_an_option_is_a_drop_in_that_systemd_takes(analyze: str, tmp_path: Path, option: str) -> None:
+    """Its own lines only, the sandbox stays: what is wider is exactly what its name says."""
+    service, told = UNIT.read_text(), (DEPLOY / "options" / option).read_text()
+    assert f"deploy/options/{option} /etc/systemd/system/" in told
+    assert verified(analyze, tmp_path, "facelatch.service", service.replace("[Install]", f"{told}\n[Install]")) == ""
+    assert not re.search(r"^(CapabilityBoundingSet|NoNewPrivileges|ProtectSystem|SystemCallFilter)=", told, re.MULTILINE)
+
+
+def sandbox(unit: Path) -> list[str]:
+    """The lines of a unit that confine it."""
+    told = unit.read_text().partition("User=facelatch\n")[2].partition("[Install]")[0]
+    return [line for line in told.splitlines() if line and not line.startswith(("#", "RuntimeDirectory="))]
+
+
+def test_an_enrolment_is_confined_as_the_service_is() -> None:
+    assert sandbox(ENROLMENT) == sandbox(UNIT)
+    assert len(sandbox(UNIT)) > 30
+
+
+def test_the_rules_are_ones_that_udev_takes() -> None:
+    udevadm = shutil.which("udevadm")
+    if udevadm is None or "verify" not in run(udevadm, "--help").stdout:
+        pytest.skip("udevadm verify is not installed; systemd 254 brings it")
+    done = run(udevadm, "verify", DEPLOY / "facelatch.rules")
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def test_cameras_stay_reachable() -> None:
@@ -48,12 +83,12 @@ def test_cameras_stay_reachable() -> None:
     assert not re.search(r"^DeviceAllow=/dev/video", text, re.MULTILINE)
 
 
-@pytest.mark.parametrize("script", ["install.sh", "setup-host.sh"])
-def test_scripts_are_sound(script: str) -> None:
-    assert run("sh", "-n", DEPLOY / script).stderr == ""
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_scripts_are_sound(script: Path) -> None:
+    assert run("sh", "-n", script).stderr == ""
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is not installed")
-    done = run("shellcheck", DEPLOY / script)
+    done = run("shellcheck", "--external-sources", script)
     assert done.returncode == 0, done.stdout
 
 
@@ -70,6 +105,9 @@ def test_help_is_help(words: tuple[str, ...]) -> None:
         (("--model",), 2, "needs a value"),
         (("--dry-run", "--model", "/none.tflite"), 1, "/none.tflite: no such model file"),
         (("--dry-run", "--wheels", "/none"), 1, "/none: no such folder"),
+        (("--dry-run", "--root", "/none"), 1, "/none: no system in it"),
+        (("--root",), 2, "needs a value"),
+        (("--dry-run", "--roll-back"), 1, "there is no release to go back to"),
     ],
 )
 def test_bad_words_are_named(words: tuple[str, ...], code: int, told: str) -> None:
@@ -81,11 +119,33 @@ def test_bad_words_are_named(words: tuple[str, ...], code: int, told: str) -> No
 def test_a_dry_run_only_talks(action: tuple[str, ...]) -> None:
     if not Path("/usr/bin/python3").exists():
         pytest.skip("no /usr/bin/python3 here")
+    if Path("/opt/facelatch").exists():
+        pytest.skip("facelatch is installed here")
     watched = [
-        Path(p) for p in ("/opt/facelatch", "/etc/facelatch", "/usr/local/bin/edge", "/etc/systemd/system/facelatch.service")
+        Path(p)
+        for p in ("/opt/facelatch", "/etc/facelatch", "/usr/local/bin/edge", "/usr/local/lib/systemd/system/facelatch.service")
     ]
     before = [path.exists() for path in watched]
     done = run(DEPLOY / "install.sh", "--dry-run", *action)
     assert done.returncode == 0, done.stderr
     assert "would: " in done.stdout
     assert [path.exists() for path in watched] == before
+
+
+def test_a_dry_run_shows_every_file() -> None:
+    """Each file of deploy/ that goes into the system is put into the release and from there in its place."""
+    if not Path("/usr/bin/python3").exists() or Path("/opt/facelatch").exists():
+        pytest.skip("no /usr/bin/python3 here, or facelatch is installed")
+    told = run(DEPLOY / "install.sh", "--dry-run").stdout
+    apart = {"install.sh", "setup-host.sh", "wheels.sh"}
+    files = [path.name for path in DEPLOY.iterdir() if path.is_file() and path.name not in apart]
+    assert [name for name in files if f"deploy/{name} " not in told] == []
+    placed = re.findall(r"^would: install -D -m 0644 \S+?/system(/\S+) (/\S+)$", told, re.MULTILINE)
+    assert len(placed) == len(files) + 1  # the README
+    assert all(source == place for source, place in placed)
+
+
+@pytest.mark.parametrize(("words", "code", "told"), [((), 2, "usage:"), (("/none", "sparc"), 1, "sparc:")])
+def test_wheels_are_for_machines_that_have_some(words: tuple[str, ...], code: int, told: str) -> None:
+    done = run(DEPLOY / "wheels.sh", *words)
+    assert (done.returncode, told in done.stderr) == (code, True)

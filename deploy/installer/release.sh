@@ -1,0 +1,97 @@
+# Of deploy/install.sh: makes one whole release, and tries it before it is in use. Sourced, not run.
+# shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # variables are shared with install.sh and the other parts
+
+# The same sources for the same Python are the same release.
+name_release() {
+    version=$(sed -n 's/^version = "\(.*\)"/\1/p' "$here/pyproject.toml")
+    digest=$(cd "$here" && {
+        in_root "$python" --version
+        echo "$machine"
+        find pyproject.toml facelatch.py "$lock" edge export trainer deploy -type f ! -path '*/__pycache__/*' -exec sha256sum {} + | LC_ALL=C sort
+    } | sha256sum | cut -c1-12)
+    release=$prefix/releases/$version-$digest
+}
+
+# The files for the rest of the system, each with its place from the root; those that are not in this checkout are left out.
+system_files() {
+    while read -r file place; do
+        [ ! -f "$here/$file" ] || echo "$file $place"
+    done <<'EOT'
+deploy/facelatch.service /usr/local/lib/systemd/system/facelatch.service
+deploy/facelatch-enroll@.service /usr/local/lib/systemd/system/facelatch-enroll@.service
+deploy/facelatch.sysusers /usr/local/lib/sysusers.d/facelatch.conf
+deploy/facelatch.tmpfiles /usr/local/lib/tmpfiles.d/facelatch.conf
+deploy/facelatch.catalog /usr/local/lib/systemd/catalog/facelatch.catalog
+deploy/facelatch.rules /usr/local/lib/udev/rules.d/61-facelatch.rules
+deploy/io.facelatch.conf /usr/share/dbus-1/system.d/io.facelatch.conf
+deploy/io.facelatch.service /usr/share/dbus-1/system-services/io.facelatch.service
+deploy/io.facelatch.policy /usr/share/polkit-1/actions/io.facelatch.policy
+README.md /usr/share/doc/facelatch/README.md
+EOT
+}
+
+build_release() {
+    echo "program in $release"
+    do_ rm -rf "$root$release"
+    do_ install -d -m 0755 "$root$release/source"
+    # Built from a copy: a checkout is not written to, and what an earlier build left in it is not packed.
+    do_ cp -R "$here/pyproject.toml" "$here/README.md" "$here/LICENSE" "$here/facelatch.py" "$here/edge" "$here/export" "$here/trainer" \
+        "$here/$lock" "$root$release/source"
+    do_in_root "$python" -m venv --system-site-packages "$release"
+    if [ -z "$wheels" ]; then
+        offline=
+    elif [ -z "$root" ]; then
+        offline="--no-index --find-links $wheels"
+    else
+        offline="--no-index --find-links /run/wheels"
+    fi
+    pip="$release/bin/pip --quiet --disable-pip-version-check --no-cache-dir --no-input install --no-compile"
+    # shellcheck disable=SC2086 # words, meant to be split
+    if ! { do_in_root $pip $offline --ignore-installed --require-hashes -r "$release/source/$lock" &&
+        do_in_root $pip $offline --no-deps "$release/source"; }; then
+        rm -rf "$root$release"
+        fail "the Python packages could not be installed; what was installed before is untouched"
+    fi
+    # The service's user cannot write bytecode, so it is made here, on all cores; some packages carry files for other Pythons.
+    do_in_root "$release/bin/python" -m compileall -q -j 0 "$release/lib" || true
+    system_files | while read -r file place; do
+        do_ install -D -m 0644 "$here/$file" "$root$release/system$place"
+    done
+    do_ rm -rf "$root$release/source"
+    do_ touch "$root$release/complete"
+}
+
+# What a release says of settings, model and templates, before it is in use: a problem is better found now than at a closed door.
+try_release() {
+    [ "$dry_run" = no ] || return 0
+    in_root "$1/bin/edge" config show >/dev/null || fail "$(basename "$1") does not start with these settings; what is in use is untouched"
+    [ -d "$root$state/gallery" ] || return 0
+    current_again='' in_use=no
+    if [ -e "$root$prefix/venv/complete" ] && current_again=$(who_comes_again "$prefix/venv/bin/edge"); then in_use=yes; fi
+    # shellcheck disable=SC2086 # words, meant to be split
+    if again=$(who_comes_again "$1/bin/edge" $2); then
+        # Who is not recognised by the release in use either is no reason to stay with it.
+        if [ $in_use = no ] || [ -z "$again" ] || [ "$again" = "$current_again" ] || [ "$new_gallery" = yes ]; then return 0; fi
+        echo "$again" >&2
+        fail "with $(basename "$1") these must be enrolled again; what is in use is untouched. --new-gallery goes on all the same"
+    fi
+    # A gallery whose key only the service has cannot be read here by any release.
+    [ $in_use = no ] || fail "$(basename "$1") cannot use its model or the gallery: $again; what is in use is untouched"
+    echo "warning: who is enrolled was not checked: $again" >&2
+}
+
+# Whom a release would not recognise, a line each; where it cannot say, it fails and tells why.
+who_comes_again() {
+    code=0 edge=$1
+    shift
+    told=$(in_root setpriv --reuid=facelatch --regid=facelatch --init-groups env "STATE_DIRECTORY=$state" "$edge" migrate "$@" 2>&1) || code=$?
+    case $code in
+    0) ;;
+    6) echo "$told" | grep '^  ' || echo "$told" ;;
+    *)
+        echo "$told"
+        return 1
+        ;;
+    esac
+}

@@ -1,0 +1,93 @@
+# Of deploy/install.sh: a release's files in the system around it, the switch to it, and the settings. Sourced, not run.
+# shellcheck shell=sh
+# shellcheck disable=SC2034,SC2154 # variables are shared with install.sh and the other parts
+
+# The files that a release has, or would have, in the system, as paths from the root.
+files_of() {
+    if [ -d "$root$1/system" ]; then
+        (cd "$root$1/system" && find . -type f | sed 's/^\.//')
+    elif [ -d "$root$1" ] && [ ! -e "$root$1/source" ]; then
+        # Of the installers before releases had their own.
+        printf '%s\n' /etc/systemd/system/facelatch.service /usr/lib/sysusers.d/facelatch.conf /usr/lib/systemd/catalog/facelatch.catalog
+    elif [ "$dry_run" = yes ]; then
+        system_files | cut -d ' ' -f 2
+    fi
+}
+
+remove_files() {
+    files_of "$1" | while read -r file; do
+        do_ rm -f "$root$file"
+    done
+}
+
+# Puts a release in use; the one before it becomes the previous one.
+switch_to() {
+    before=$(readlink "$root$prefix/venv" || true)
+    do_ ln -sfn "$1" "$root$prefix/venv.new"
+    do_ mv -fT "$root$prefix/venv.new" "$root$prefix/venv"
+    do_ install -d -m 0755 "$root/usr/local/bin"
+    do_ ln -sfn "$prefix/venv/bin/edge" "$root/usr/local/bin/edge"
+    if [ -n "$before" ] && [ "$before" != "$1" ]; then
+        remove_files "$before"
+        do_ ln -sfn "$before" "$root$prefix/previous"
+    fi
+    files_of "$1" | while read -r file; do
+        do_ install -D -m 0644 "$root$1/system$file" "$root$file"
+    done
+    # Enabled by an installer that kept the unit elsewhere.
+    if [ -L "$root$enabled" ]; then do_ ln -sfn /usr/local/lib/systemd/system/facelatch.service "$root$enabled"; fi
+    do_in_root systemd-sysusers facelatch.conf
+    do_in_root systemd-tmpfiles --create facelatch.conf
+    refresh
+}
+
+# Tells the system of changed files.
+refresh() {
+    do_in_root journalctl --update-catalog
+    live || return 0
+    do_ systemctl daemon-reload
+    ! systemctl is-active --quiet dbus.service || do_ systemctl reload dbus.service
+    ! systemctl is-active --quiet systemd-udevd.service || do_ udevadm control --reload
+}
+
+# Restarts a service that runs; fails where it does not come up again.
+restart() {
+    live || return 0
+    do_ systemctl try-restart facelatch.service
+}
+
+# All keys as comments: what nobody has set follows the release's own defaults.
+make_settings() {
+    do_ install -d -m 0755 "$root$settings"
+    [ -e "$root$settings/edge.toml" ] && return 0
+    if [ "$dry_run" = yes ]; then
+        echo "would: write $root$settings/edge.toml, every key as a comment"
+        return 0
+    fi
+    in_root "$release/bin/edge" config show | sed -n -e 's/^[a-z_]* = /# &/p' -e '/^\[/p' -e '/^$/p' >"$root$settings/edge.toml.new"
+    mv -f "$root$settings/edge.toml.new" "$root$settings/edge.toml"
+}
+
+# Puts a model of the administrator's own beside the one in use, once the release has read it.
+stage_model() {
+    staged=$root$settings/model.tflite.new
+    do_ install -m 0644 "$model" "$staged"
+    do_in_root "$release/bin/edge" model show "$settings/model.tflite.new" >/dev/null || fail "$model: not a model that this release takes"
+}
+
+# Takes it, and names it in edge.toml, whatever else is there.
+use_model() {
+    do_ mv -f "$staged" "$root$settings/model.tflite"
+    staged=''
+    [ "$dry_run" = no ] || return 0
+    toml=$root$settings/edge.toml line="path = \"$settings/model.tflite\""
+    cp "$toml" "$toml.new"
+    if ! grep -q '^\[model\]' "$toml.new"; then
+        printf '\n[model]\n%s\n' "$line" >>"$toml.new"
+    elif sed -n '/^\[model\]/,/^\[[^m]/p' "$toml.new" | grep -q '^path *='; then
+        sed -i "/^\[model\]/,/^\[[^m]/ s|^path *=.*|$line|" "$toml.new"
+    else
+        sed -i "/^\[model\]/a $line" "$toml.new"
+    fi
+    mv -f "$toml.new" "$toml"
+}

@@ -1,0 +1,29 @@
+#!/bin/sh
+# What the rig needs of Debian, and the device's packages in .wheels; silent where all is there. Only root can have a rig.
+set -eu
+cd "$(dirname "$0")/../.."
+if [ "$(id -u)" != 0 ]; then exit 0; fi
+
+missing=
+for pair in systemd:systemd systemd-nspawn:systemd-container dbus-daemon:dbus unshare:util-linux shellcheck:shellcheck; do
+    command -v "${pair%:*}" >/dev/null || missing="$missing ${pair#*:}"
+done
+/usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
+/usr/bin/python3 -c 'import systemd.journal' 2>/dev/null || missing="$missing python3-systemd"
+if [ -n "$missing" ]; then
+    command -v apt-get >/dev/null || exit 0 # the tests are skipped and say why
+    echo "installing from Debian:$missing"
+    # shellcheck disable=SC2086 # the list is meant to be split
+    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $missing; } >/dev/null
+fi
+
+version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+stamp=$(sha256sum requirements-edge.lock | cut -d ' ' -f 1)-$version
+if [ "$(cat .wheels/.ready 2>/dev/null)" != "$stamp" ]; then
+    rm -rf .wheels
+    if deploy/wheels.sh .wheels "$(uname -m)" "$version"; then
+        echo "$stamp" >.wheels/.ready
+    else
+        echo "no packages to install offline: the tests of the service will be skipped" >&2
+    fi
+fi

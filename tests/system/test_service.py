@@ -1,0 +1,359 @@
+"""The service on a booted systemd with a real journal: it starts, judges, is watched over, confined, upgraded and taken out.
+
+The tests share one rig and run from top to bottom: those that change what is installed come last.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from edge.journal import Event
+from tests.system.conftest import ROOT, Installed
+from tests.system.rig import SHARED, until
+
+UNIT = "facelatch.service"
+NETWORK = (ROOT / "deploy/options/network-camera.conf").read_text()
+STREAM = "http://127.0.0.1:8080/"
+
+
+def event(kind: Event, **more: str) -> dict[str, str]:
+    """The journal's fields of one kind of event. Not _SYSTEMD_UNIT: of a process that has just ended the journal cannot tell it."""
+    return {"MESSAGE_ID": kind.message_id, "SYSLOG_IDENTIFIER": "facelatch", **more}
+
+
+def files(folder: Path) -> dict[str, tuple[object, ...]]:
+    """Content, owner, mode and time of all files and links in a folder."""
+    found = {}
+    for path in sorted(folder.rglob("*")):
+        if path.is_symlink():
+            found[str(path)] = (path.readlink(),)
+        elif path.is_file():
+            state = path.stat()
+            content = hashlib.sha256(path.read_bytes()).hexdigest()
+            found[str(path)] = (content, state.st_uid, state.st_mode, state.st_mtime_ns)
+    return found
+
+
+def gallery(device: Installed) -> dict[str, tuple[object, ...]]:
+    """Who is enrolled, byte for byte: ada at least."""
+    folder = device.rig.root / "var/lib/facelatch/gallery"
+    found = files(folder)
+    assert str(folder / "ada.faces") in found
+    return found
+
+
+def test_an_image_has_it_installed_and_neither_enabled_nor_started(device: Installed) -> None:
+    rig = device.rig
+    assert rig.run("systemctl", "is-enabled", UNIT, check=False).stdout.strip() == "disabled"
+    assert rig.property(UNIT, "ActiveState") == "inactive"
+    assert "video" in rig.run("id", "--name", "--groups", "facelatch").stdout.split()
+    assert rig.run("stat", "--format=%a %U %G", "/var/lib/facelatch").stdout.strip() == "700 facelatch facelatch"
+    assert rig.run("systemd-analyze", "verify", UNIT, "facelatch-enroll@ada.service").stderr == ""
+    config = rig.run("edge", "config", "show", "--json").stdout
+    assert '"path": "/etc/facelatch/model.tflite"' in config
+
+
+def test_installing_again_changes_nothing(device: Installed) -> None:
+    before = [files(device.rig.root / name) for name in ("opt/facelatch", "etc/facelatch", "usr/local/lib")]
+    told = device.install("--wheels", SHARED / "wheels").stdout
+    assert "nothing was changed" in told
+    assert [files(device.rig.root / name) for name in ("opt/facelatch", "etc/facelatch", "usr/local/lib")] == before
+
+
+@pytest.mark.parametrize("unit", [UNIT, "facelatch-enroll@ada.service"])
+def test_the_exposure_is_that_of_a_hardened_service(device: Installed, unit: str) -> None:
+    done = device.rig.run("systemd-analyze", "security", "--threshold=15", unit, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_enrolment_without_a_keyboard(device: Installed, ada: str) -> None:
+    (entry,) = device.rig.entries(MESSAGE_ID=Event.ENROLLED.message_id)
+    assert (entry["FACELATCH_SUBJECT"], entry["_SYSTEMD_UNIT"]) == (ada, "facelatch-enroll@ada.service")
+    kept = device.rig.run("stat", "--format=%a %U", "/var/lib/facelatch/gallery", "/var/lib/facelatch/gallery/ada.faces").stdout
+    assert kept.split("\n")[:2] == ["700 facelatch", "600 facelatch"]
+    again = device.rig.run("systemctl", "start", "facelatch-enroll@ada.service", check=False)
+    assert again.returncode != 0
+    refused = device.rig.run("systemctl", "start", "facelatch-enroll@..-.service", check=False)
+    assert refused.returncode != 0
+    assert [path.name for path in (device.rig.root / "var/lib/facelatch/gallery").glob("*.faces")] == ["ada.faces"]
+
+
+def test_who_is_enrolled_is_accepted_and_the_journal_explains_it(device: Installed, ada: str) -> None:
+    rig, since = device.rig, device.rig.cursor()
+    device.configure(SHARED / "ada-2.avi")
+    rig.run("systemctl", "start", UNIT)  # comes back after READY=1
+    entry = rig.wait_for(since, **event(Event.ACCEPT))
+    assert entry["FACELATCH_SUBJECT"] == ada
+    assert 0 < float(entry["FACELATCH_SCORE"]) <= 1
+    assert {"FACELATCH_OPERATING_POINT", "FACELATCH_FRAMES", "FACELATCH_COST_MS"} <= set(entry)
+    assert entry["SYSLOG_IDENTIFIER"] == "facelatch"
+    rig.wait_for(since, **event(Event.STOPPED))
+    until(lambda: rig.property(UNIT, "ActiveState") == "inactive", 10, "the end with the clip")
+    assert (rig.property(UNIT, "Result"), rig.property(UNIT, "NRestarts")) == ("success", "0")
+    explained = rig.run("journalctl", "--catalog", "--no-pager", f"--after-cursor={since}").stdout
+    assert f"Subject: {ada} was accepted" in explained
+    assert "The daemon has loaded its model and its gallery" in explained
+
+
+def test_a_stranger_is_denied_and_told_no_score(device: Installed, ada: str) -> None:
+    rig, since = device.rig, device.rig.cursor()
+    device.configure(SHARED / "eve-1.avi")
+    rig.run("systemctl", "start", UNIT)
+    rig.wait_for(since, **event(Event.STOPPED))
+    denials = rig.entries(since, **event(Event.DENY))
+    assert {entry["FACELATCH_REASON"] for entry in denials} == {"no-match"}
+    assert not [entry for entry in denials if "FACELATCH_SCORE" in entry]
+    assert not rig.entries(since, **event(Event.ACCEPT))
+
+
+def test_it_waits_for_a_camera_and_reads_the_gallery_again_on_reload(device: Installed, ada: str) -> None:
+    rig, since = device.rig, device.rig.cursor()
+    device.configure("/dev/video0")
+    rig.run("systemctl", "start", UNIT)
+    rig.wait_for(since, **event(Event.CAMERA_LOST))
+    assert rig.property(UNIT, "ActiveState") == "active"
+    since, process = rig.cursor(), rig.property(UNIT, "MainPID")
+    rig.run("systemctl", "reload", UNIT)
+    assert rig.wait_for(since, **event(Event.GALLERY_LOADED))["FACELATCH_SUBJECTS"] == "1"
+    assert rig.property(UNIT, "MainPID") == process
+    rig.run("systemctl", "stop", UNIT)
+    rig.wait_for(since, **event(Event.STOPPED))
+    assert rig.property(UNIT, "Result") == "success"
+
+
+def test_settings_that_cannot_work_are_not_tried_again(device: Installed) -> None:
+    rig, since = device.rig, device.rig.cursor()
+    device.configure("/dev/video0", "[policy]\nmatches = 0\n")
+    assert rig.run("systemctl", "start", UNIT, check=False).returncode != 0
+    assert rig.property(UNIT, "ActiveState") == "failed"
+    assert (rig.property(UNIT, "ExecMainStatus"), rig.property(UNIT, "NRestarts")) == ("4", "0")
+    assert [entry for entry in rig.entries(since, _SYSTEMD_UNIT=UNIT) if "policy.matches" in str(entry["MESSAGE"])]
+
+
+def test_a_wedged_reader_is_killed_and_the_service_comes_back(device: Installed, ada: str) -> None:
+    """The wedge: a picture of the folder is a pipe that nobody writes into, so its read never comes back."""
+    rig, since = device.rig, device.rig.cursor()
+    folder = rig.shared / "wedged"
+    shutil.copytree(rig.shared / "people/ada", folder)
+    os.mkfifo(folder / "030.fifo.jpg")
+    device.configure(SHARED / "wedged")
+    device.drop_in("[Service]\nWatchdogSec=2s\nRestartSec=100ms\n")
+    rig.run("systemctl", "start", UNIT)
+    rig.wait_for(since, **event(Event.CAMERA_RUNNING))
+    until(lambda: rig.property(UNIT, "NRestarts") != "0", 30, "a restart")
+    told = [str(entry.get("MESSAGE")) for entry in rig.entries(since, UNIT=UNIT)]
+    assert [message for message in told if "Watchdog timeout" in message]
+    (folder / "030.fifo.jpg").unlink()
+    rig.wait_for(rig.cursor(), **event(Event.STOPPED))
+    until(lambda: rig.property(UNIT, "ActiveState") == "inactive", 10, "the end with the folder")
+    assert rig.property(UNIT, "Result") == "success"
+    assert rig.entries(since, **event(Event.ACCEPT))
+
+
+def test_a_camera_in_the_network_that_stalls_is_lost_and_comes_back(device: Installed, ada: str) -> None:
+    rig, since = device.rig, device.rig.cursor()
+    device.drop_in(NETWORK, "network-camera.conf")
+    device.configure(STREAM)
+    device.show("ada")
+    rig.run("systemctl", "start", "netcam.service", UNIT)
+    assert rig.wait_for(since, **event(Event.ACCEPT))["FACELATCH_SUBJECT"] == ada
+    device.show("eve")
+    rig.wait_for(rig.cursor(), **event(Event.DENY))
+    since = rig.cursor()
+    device.show("stall")
+    rig.wait_for(since, **event(Event.CAMERA_LOST))
+    assert not rig.entries(since, **event(Event.ACCEPT))
+    since = rig.cursor()
+    device.show("ada")
+    rig.wait_for(since, **event(Event.CAMERA_RUNNING))
+    rig.wait_for(since, **event(Event.ACCEPT))
+    assert rig.property(UNIT, "NRestarts") == "0"
+
+
+def test_a_running_service_enrols_with_its_own_camera_and_knows_the_person_at_once(device: Installed, ada: str) -> None:
+    """The enrolment's own unit has no network here: only the running service, asked over the bus, can see that camera."""
+    rig, since = device.rig, device.rig.cursor()
+    device.drop_in(NETWORK, "network-camera.conf")
+    device.configure(STREAM)
+    device.show("eve")
+    rig.run("systemctl", "start", "netcam.service", UNIT)
+    rig.wait_for(since, **event(Event.CAMERA_RUNNING))
+    rig.run("systemctl", "start", "facelatch-enroll@eve.service")
+    told = [str(entry["MESSAGE"]) for entry in rig.entries(since, _SYSTEMD_UNIT="facelatch-enroll@eve.service")]
+    assert "enrolling eve: look into the camera, turn your head slowly" in told
+    assert rig.wait_for(since, **event(Event.ACCEPT))["FACELATCH_SUBJECT"] == "eve"
+    rig.run("edge", "remove", "eve")
+    since = rig.cursor()
+    rig.wait_for(since, **event(Event.DENY))
+    assert not rig.entries(rig.cursor(), **event(Event.ACCEPT))
+
+
+def test_a_question_on_the_bus_starts_an_enabled_service(device: Installed, ada: str) -> None:
+    rig, ask = device.rig, ("busctl", "call", "io.facelatch", "/io/facelatch/Manager", "org.freedesktop.DBus.Peer", "Ping")
+    device.configure("/dev/video0", '[service]\nmode = "on-demand"\n')
+    assert rig.run(*ask, check=False).returncode != 0
+    assert rig.property(UNIT, "ActiveState") == "inactive"
+    rig.run("systemctl", "enable", UNIT)
+    rig.run(*ask)
+    assert rig.property(UNIT, "ActiveState") in ("activating", "active")
+    rig.run("systemctl", "disable", UNIT)
+
+
+# What `probe.sh` may do in the sandbox; outside of it the same user can do all of it.
+ALLOWED = {"read-own", "read-settings"}
+
+
+def test_the_sandbox_holds(device: Installed, ada: str) -> None:
+    rig, state = device.rig, device.rig.root / "var/lib/facelatch"
+    (rig.root / "home/open").write_text("for everyone")
+    (rig.root / "opt/facelatch/open").mkdir()
+    (rig.root / "opt/facelatch/open").chmod(0o777)
+    rig.run("touch", "/tmp/open", "/var/lib/facelatch/probe-own")
+    rig.run("systemctl", "start", "netcam.service")
+    rig.run("runuser", "--user", "facelatch", "--", SHARED / "probe.sh", "/var/lib/facelatch/outside")
+    since = rig.cursor()
+    probe = f'[action]\nkind = "command"\nargv = ["{SHARED}/probe.sh", "/var/lib/facelatch/inside"]\ntimeout_s = 30.0\n'
+    device.configure(SHARED / "ada-2.avi", probe)
+    rig.run("systemctl", "start", UNIT)
+    rig.wait_for(since, **event(Event.ACTION_DONE))
+    outside, inside = (dict(line.split() for line in (state / name).read_text().splitlines()) for name in ("outside", "inside"))
+    assert {what for what, can in outside.items() if can == "no"} == set()
+    assert {what for what, can in inside.items() if can == "yes"} == ALLOWED
+
+
+def test_a_reboot_keeps_who_is_enrolled(device: Installed, ada: str) -> None:
+    rig, before = device.rig, gallery(device)
+    device.drop_in(NETWORK, "network-camera.conf")
+    device.configure(STREAM)
+    device.show("ada")
+    rig.run("systemctl", "enable", "netcam.service", UNIT)
+    since = rig.cursor()
+    rig.power_off()
+    device.times["boot"] = rig.boot()
+    assert rig.wait_for(since, **event(Event.ACCEPT))["FACELATCH_SUBJECT"] == ada
+    device.times["boot to READY"] = _seconds(device, "UserspaceTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+    device.times["process start to READY"] = _seconds(
+        device, "ExecMainStartTimestampMonotonic", "ActiveEnterTimestampMonotonic"
+    )
+    assert gallery(device) == before
+    rig.run("systemctl", "disable", "netcam.service", UNIT)
+
+
+def _seconds(device: Installed, begin: str, end: str) -> float:
+    of_manager = device.rig.run("systemctl", "show", "--value", f"--property={begin}").stdout.strip()
+    return (int(device.rig.property(UNIT, end)) - int(of_manager or device.rig.property(UNIT, begin))) / 1e6
+
+
+def test_people_come_before_a_new_model(device: Installed, ada: str) -> None:
+    """Another model's templates are never used: who must come again is told, and nothing is changed."""
+    rig, model = device.rig, ROOT / "edge/models/compact.tflite"
+    shutil.copy2(model, rig.shared)
+    device.configure("/dev/video0")
+    before = files(rig.root / "etc/facelatch")
+    refused = device.install("--wheels", SHARED / "wheels", "--model", SHARED / "compact.tflite", check=False)
+    assert refused.returncode == 1
+    assert f"{ada}" in refused.stderr
+    assert "--new-gallery goes on all the same" in refused.stderr
+    assert files(rig.root / "etc/facelatch") == before
+
+
+def test_a_file_that_is_no_model_is_refused(device: Installed) -> None:
+    before = files(device.rig.root / "etc/facelatch")
+    refused = device.install("--wheels", SHARED / "wheels", "--model", SHARED / "now", check=False)
+    assert (refused.returncode, "not a model that this release takes" in refused.stderr) == (1, True)
+    assert files(device.rig.root / "etc/facelatch") == before
+
+
+def test_it_does_not_install_over_the_debian_package(device: Installed) -> None:
+    status = device.rig.root / "var/lib/dpkg/status"
+    before = status.read_text()
+    stanza = "Package: facelatch\nStatus: install ok installed\nArchitecture: all\nVersion: 9\nMaintainer: root\nDescription: a test\n"
+    status.write_text(f"{before}\n{stanza}")
+    refused = device.install("--wheels", SHARED / "wheels", check=False)
+    status.write_text(before)
+    assert (refused.returncode, "apt-get remove facelatch" in refused.stderr) == (1, True)
+
+
+def test_a_key_that_the_new_version_refuses_is_told_before_the_switch(device: Installed, ada: str) -> None:
+    device.source("second", "2.0")
+    device.configure("/dev/video0", "[policy]\nopen_sesame = true\n")
+    before, release, begun = (device.rig.root / "etc/facelatch/edge.toml").read_bytes(), device.release(), time.monotonic()
+    refused = device.install("--wheels", SHARED / "wheels", source="second", check=False)
+    device.times["making a release offline"] = time.monotonic() - begun
+    assert refused.returncode == 1
+    assert "policy.open_sesame" in refused.stderr
+    assert "what is in use is untouched" in refused.stderr
+    assert device.release() == release
+    assert (device.rig.root / "etc/facelatch/edge.toml").read_bytes() == before
+
+
+def test_an_upgrade_keeps_gallery_and_settings_and_restarts_what_runs(device: Installed, ada: str) -> None:
+    rig, first, people = device.rig, device.release(), gallery(device)
+    device.configure("/dev/video0", "# mine\n")
+    settings = (rig.root / "etc/facelatch/edge.toml").read_bytes()
+    rig.run("systemctl", "start", UNIT)
+    process, since, begun = rig.property(UNIT, "MainPID"), rig.cursor(), time.monotonic()
+    told = device.install("--wheels", SHARED / "wheels", source="second").stdout
+    device.times["switching to it"] = time.monotonic() - begun
+    assert f"before it was {first}" in told
+    assert device.release().startswith("2.0-")
+    assert (rig.root / "opt/facelatch/previous").readlink().name == first
+    assert rig.property(UNIT, "MainPID") != process
+    assert rig.wait_for(since, **event(Event.GALLERY_LOADED))["FACELATCH_SUBJECTS"] == "1"
+    assert "# of 2.0" in rig.run("systemctl", "cat", UNIT).stdout
+    assert (rig.root / "etc/facelatch/edge.toml").read_bytes() == settings
+    assert gallery(device) == people
+
+
+def test_roll_back_is_the_release_before_with_its_own_unit(device: Installed, ada: str) -> None:
+    rig, second, people = device.rig, device.release(), gallery(device)
+    device.configure("/dev/video0")
+    rig.run("systemctl", "start", UNIT)
+    device.install("--roll-back")
+    assert device.release() != second
+    assert "# of 2.0" not in rig.run("systemctl", "cat", UNIT).stdout
+    assert rig.property(UNIT, "ActiveState") == "active"
+    assert gallery(device) == people
+    device.install("--roll-back")
+    assert device.release() == second
+
+
+def test_a_release_that_does_not_start_gives_way_to_the_one_before(device: Installed, ada: str) -> None:
+    rig, second, older = device.rig, device.release(), (device.rig.root / "opt/facelatch/previous").readlink()
+    daemon = device.source("third", "3.0") / "edge/daemon.py"
+    text = daemon.read_text()
+    daemon.write_text(text.replace("    def run(self)", "    def not_run(self)"))
+    assert daemon.read_text() != text
+    device.configure("/dev/video0")
+    rig.run("systemctl", "start", UNIT)
+    refused = device.install("--wheels", SHARED / "wheels", source="third", check=False)
+    assert refused.returncode == 1
+    assert f"{second} is in use again" in refused.stderr
+    assert (device.release(), (rig.root / "opt/facelatch/previous").readlink()) == (second, older)
+    assert "# of 2.0" in rig.run("systemctl", "cat", UNIT).stdout
+    assert rig.property(UNIT, "ActiveState") == "active"
+
+
+def test_taking_out_keeps_what_is_a_persons_and_purge_keeps_nothing(device: Installed, ada: str) -> None:
+    rig, people = device.rig, gallery(device)
+    device.configure("/dev/video0")
+    rig.run("systemctl", "enable", "--now", UNIT)
+    would = device.install("--dry-run", "--purge").stdout
+    assert "would: rm -rf /etc/facelatch /var/lib/facelatch" in would
+    assert rig.property(UNIT, "ActiveState") == "active"
+    device.install("--uninstall")
+    assert gallery(device) == people
+    assert rig.run("systemctl", "cat", UNIT, check=False).returncode != 0
+    device.install("--purge")
+    assert rig.run("id", "facelatch", check=False).returncode != 0
+    left = rig.run(
+        "find", "/etc", "/opt", "/usr", "/var", "-xdev", "-name", "*facelatch*", "-not", "-path", "/var/log/*"
+    ).stdout.split()
+    assert [path for path in left if not Path(path).exists()] == []
+    assert rig.run("test", "-e", "/usr/local/bin/edge", check=False).returncode != 0
