@@ -26,6 +26,7 @@ EXITS = {
     ExitCode.ENROLMENT: "not enough good frames, or a face that is enrolled under another name",
     ExitCode.STORAGE: "a disk that is full, read-only or unreadable",
     ExitCode.PACKAGE: "a package that the command needs is missing",
+    ExitCode.REFUSED: "the running service will not do this for this user, or not from here",
     ExitCode.INTERNAL: "a defect of facelatch",
     ExitCode.INTERRUPTED: "interrupted",
 }

@@ -102,7 +102,11 @@ def test_the_command_runs_as_anyone(debian: Debian) -> None:
 
 def test_its_packages_are_the_locked_ones(debian: Debian) -> None:
     """Not a variable of the environment, nor Debian's own, comes before them; of systemd it is Debian's."""
-    code = (debian.root / "usr/bin/edge").read_text().replace("edge_main()", "import cv2, numpy, systemd; print(cv2, numpy, systemd)")
+    code = (
+        (debian.root / "usr/bin/edge")
+        .read_text()
+        .replace("edge_main()", "import cv2, numpy, systemd; print(cv2, numpy, systemd)")
+    )
     (debian.root / "usr/local/bin/where").write_text(code.replace("from facelatch import edge_main", ""))
     (debian.root / "usr/local/bin/where").chmod(0o755)
     told = debian.run("env", "PYTHONPATH=/nowhere", "/usr/local/bin/where").stdout
