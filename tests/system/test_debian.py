@@ -136,7 +136,7 @@ def test_manuals_and_catalog_are_found(debian: Debian) -> None:
 
 
 COMPLETING = {
-    "bash": ". /usr/share/bash-completion/bash_completion; _completion_loader edge; COMP_WORDS=(edge un); COMP_CWORD=1; COMP_LINE='edge un'; "
+    "bash": ". /usr/share/bash-completion/bash_completion; _completion_loader edge; COMP_WORDS=(edge un); COMP_CWORD=1; COMP_LINE='edge un'; "  # noqa: E501
     '_edge_completion edge; echo "${COMPREPLY[@]}"',
     "zsh": "autoload -Uz compinit; compinit -u; (( $+_comps[edge] )) && words=(edge un) CURRENT=2; _arguments() { echo $@ }; "
     "_describe() { echo $@ }; autoload +X -Uz _edge; _edge",
