@@ -2,10 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 READY := $(VENV)/.ready
+DISTRIBUTION ?= bookworm
 DEVICE_TESTS := tests/unit/edge tests/property tests/e2e/edge
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help setup demo test test-device test-system lint bench arm64 lock clean
+.PHONY: help setup demo test test-device test-system test-deb lint bench arm64 deb lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -42,6 +43,14 @@ bench: $(READY) ## Cost of the line against a peer's, in one run
 arm64: $(READY) .venv-tflite-runtime/.ready ## The default model on emulated ARM processors against the recorded reference: five minutes
 	command -v qemu-aarch64 >/dev/null && command -v mmdebstrap >/dev/null || apt-get -qq install --no-install-recommends qemu-user mmdebstrap gcc libc6-dev >/dev/null
 	$(VENV)/bin/python -m benchmarks.arm64
+
+deb: $(READY) ## Debian packages for arm64 and amd64 in dist/; DISTRIBUTION=bookworm (Debian 12) or trixie (13)
+	for tool in dh lintian readelf; do command -v $$tool >/dev/null || apt-get -qq install --no-install-recommends dpkg-dev debhelper lintian binutils >/dev/null; done
+	$(VENV)/bin/python -m deploy.package --distribution $(DISTRIBUTION)
+
+test-deb: $(READY) ## The package on a fresh Debian: build, install, use, upgrade, purge; minutes, as root
+	command -v mmdebstrap >/dev/null || apt-get -qq install --no-install-recommends mmdebstrap >/dev/null
+	FACELATCH_DEB=$(DISTRIBUTION) $(VENV)/bin/pytest -q tests/system/test_debian.py
 
 lock: $(READY) ## Resolve the packages anew
 	$(COMPILE) pyproject.toml --extra edge --extra trainer --extra journal --extra dev -o requirements.lock

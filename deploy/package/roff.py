@@ -1,0 +1,56 @@
+"""Text in the man macros of groff. Knows nothing of commands and settings."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+# Without these a reader cannot copy what is shown: roff sets a hyphen for -, a quotation mark for ', an accent for ^.
+_ASCII = str.maketrans({"\\": "\\e", "-": "\\-", "'": "\\(aq", '"': "\\(dq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti"})
+
+
+def plain(text: str) -> str:
+    """The text as it is, whatever roff would make of it; letters beyond ASCII by their number."""
+    return "".join(letter if letter.isascii() else f"\\[u{ord(letter):04X}]" for letter in text.translate(_ASCII))
+
+
+def prose(text: str) -> str:
+    """A paragraph on one line, `code` in bold. A dot at its start would be a request of roff and is guarded."""
+    parts = re.split(r"`([^`]+)`", " ".join(text.split()))
+    return "\\&" * text.startswith(".") + "".join(bold(part) if at % 2 else plain(part) for at, part in enumerate(parts))
+
+
+def bold(text: str) -> str:
+    return f"\\fB{plain(text)}\\fR"
+
+
+def italic(text: str) -> str:
+    return f"\\fI{plain(text)}\\fR"
+
+
+class Page:
+    """A manual page that grows from its head. `text()` is the source for man."""
+
+    def __init__(self, name: str, section: int, of: date, source: str) -> None:
+        self._lines = [f'.TH {plain(name.upper())} {section} {of.isoformat()} "{plain(source)}" "facelatch"', ".nh", ".ad l"]
+
+    def section(self, title: str) -> None:
+        self._lines.append(f'.SH "{plain(title.upper())}"')
+
+    def subsection(self, title: str) -> None:
+        self._lines.append(f'.SS "{plain(title)}"')
+
+    def paragraph(self, roff: str) -> None:
+        """A paragraph of what `prose`, `bold` and `italic` made."""
+        self._lines += [".PP", roff]
+
+    def item(self, tag: str, roff: str) -> None:
+        """A tag, and what it means indented below it."""
+        self._lines += [".TP", tag, roff or "\\&"]
+
+    def example(self, lines: list[str]) -> None:
+        """Lines to be typed, as they are."""
+        self._lines += [".PP", ".in +4n", ".nf", *("\\&" + plain(line) for line in lines), ".fi", ".in"]
+
+    def text(self) -> str:
+        return "\n".join(self._lines) + "\n"

@@ -1,0 +1,195 @@
+"""The Debian package on a fresh Debian: `make test-deb`. Built, checked by lintian, installed without a network, used, upgraded, purged."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from deploy.package.completions import PLACES as SHELLS
+from deploy.package.stage import SOURCE
+from tests.conftest import ADA, EVE, MODEL
+
+DISTRIBUTION = os.environ.get("FACELATCH_DEB", "")
+# What a Raspberry Pi OS without a desktop has, the package depends on or recommends, and this test types.
+PRESENT = "python3,python3-systemd,systemd,dbus,man-db,bash-completion,zsh,fish,libc6,libgcc-s1,libstdc++6,zlib1g"
+TOOLS = ("mmdebstrap", "dh", "lintian", "readelf", "unshare")
+
+pytestmark = pytest.mark.skipif(not DISTRIBUTION, reason="minutes and a Debian mirror: `make test-deb`")
+
+
+@dataclass
+class Debian:
+    """A Debian in a folder."""
+
+    root: Path
+
+    def run(self, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        """Types a command in it, without a network and with its own /proc."""
+        proc, null = self.root / "proc", self.root / "dev/null"
+        inside = f'mount -t proc proc {proc}; [ -c {null} ] || mknod -m 666 {null} c 1 3; exec chroot {self.root} "$@"'
+        return subprocess.run(
+            ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-ec", inside, "sh", *map(str, words)],
+            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=check,
+        )
+
+    def dpkg(self, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
+        return self.run("dpkg", *words, check=check)
+
+
+@pytest.fixture(scope="module")
+def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The package of this machine's architecture as `make deb` builds it. Lintian's word is its exit code."""
+    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
+    if missing or os.geteuid() != 0:
+        pytest.skip(f"needs root and {' '.join(missing)}")
+    out = tmp_path_factory.mktemp("dist")
+    own = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
+    words = ["-m", "deploy.package", "--distribution", DISTRIBUTION, "--architecture", own, "--out", str(out)]
+    done = subprocess.run([sys.executable, *words], cwd=SOURCE, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (built,) = out.glob("*.deb")
+    return built
+
+
+@pytest.fixture(scope="module")
+def debian(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
+    """A fresh one with the package installed in it, and a newer one beside it at /newer.deb."""
+    root = tmp_path_factory.mktemp("debian") / "root"
+    words = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={PRESENT}", "--mode=root", DISTRIBUTION, str(root)]
+    subprocess.run(words, check=True, capture_output=True)
+    fresh = Debian(root)
+    shutil.copy(package, root / "package.deb")
+    _newer(package, root / "newer.deb")
+    begun = time.monotonic()
+    fresh.dpkg("--install", "/package.deb")
+    print(f"{package.name}: {package.stat().st_size / 1e6:.1f} MB, installed in {time.monotonic() - begun:.1f} s")
+    yield fresh
+    shutil.rmtree(root)
+
+
+def _newer(package: Path, to: Path) -> None:
+    """The same package under a higher version."""
+    folder = to.parent / "newer"
+    subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
+    control = folder / "DEBIAN/control"
+    control.write_text(control.read_text().replace("Version: ", "Version: 1:"))
+    subprocess.run(["dpkg-deb", "-Zgzip", "-z1", "--build", folder, to], check=True, capture_output=True)
+    shutil.rmtree(folder)
+
+
+def test_the_command_runs_as_anyone(debian: Debian) -> None:
+    """As nobody, who has no home and may write nothing."""
+    for words in (["--help"], ["config", "show"], ["model", "show", "accurate"], ["model", "show", "compact"]):
+        done = debian.run("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "edge", *words, check=False)
+        assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    told = json.loads(debian.run("edge", "config", "show", "--json").stdout)
+    assert told["model"]["path"] == "accurate"
+    assert "FMR" in told["expected"]["FAR of one attempt, one subject enrolled"]
+
+
+def test_its_packages_are_the_locked_ones(debian: Debian) -> None:
+    """Not a variable of the environment, nor Debian's own, comes before them; of systemd it is Debian's."""
+    code = (
+        (debian.root / "usr/bin/edge")
+        .read_text()
+        .replace("edge_main()", "import cv2, numpy, systemd; print(cv2, numpy, systemd)")
+    )
+    (debian.root / "usr/local/bin/where").write_text(code.replace("from facelatch import edge_main", ""))
+    (debian.root / "usr/local/bin/where").chmod(0o755)
+    told = debian.run("env", "PYTHONPATH=/nowhere", "/usr/local/bin/where").stdout
+    assert told.count("/usr/lib/facelatch/") == 2
+    assert "/usr/lib/python3/dist-packages/systemd" in told
+
+
+def test_everything_is_compiled(debian: Debian) -> None:
+    """Or each start by who may not write there would compile all of it again."""
+    folder = debian.root / "usr/lib/facelatch"
+    sources = [path for path in folder.rglob("*.py") if path.parent.name != "templates"]
+    left = [path for path in sources if not list((path.parent / "__pycache__").glob(f"{path.stem}.cpython-*.pyc"))]
+    assert [str(path.relative_to(folder)) for path in left] == []
+
+
+def test_the_service_is_there_and_not_enabled(debian: Debian) -> None:
+    assert debian.run("systemctl", "is-enabled", "facelatch", check=False).stdout.strip() == "disabled"
+    assert debian.run("systemd-analyze", "verify", "/usr/lib/systemd/system/facelatch.service", check=False).stderr == ""
+    assert "facelatch" in debian.run("id", "facelatch").stdout
+    assert "video" in debian.run("id", "-Gn", "facelatch").stdout.split()
+
+
+def test_manuals_and_catalog_are_found(debian: Debian) -> None:
+    for section, page in ((1, "edge"), (5, "edge.toml"), (8, "facelatch.service")):
+        assert debian.run("man", "--where", str(section), page).stdout.startswith(f"/usr/share/man/man{section}/{page}")
+    assert "f41e5bc5ffce4ff8aa585876e09290af" in debian.run("journalctl", "--list-catalog").stdout
+
+
+COMPLETING = {
+    "bash": ". /usr/share/bash-completion/bash_completion; _completion_loader edge; COMP_WORDS=(edge un); COMP_CWORD=1; COMP_LINE='edge un'; "  # noqa: E501
+    '_edge_completion edge; echo "${COMPREPLY[@]}"',
+    "zsh": "autoload -Uz compinit; compinit -u; (( $+_comps[edge] )) && words=(edge un) CURRENT=2; _arguments() { echo $@ }; "
+    "_describe() { echo $@ }; autoload +X -Uz _edge; _edge",
+    "fish": "complete --do-complete 'edge un'",
+}
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_shell_completes(shell: str, debian: Debian) -> None:
+    assert "unlock-out" in debian.run(shell, "-c", COMPLETING[shell]).stdout
+
+
+def test_a_person_is_enrolled_and_verified(debian: Debian, clip: Callable[[int, int], Path]) -> None:
+    """By the service's own user, in the folder that the service reads; a stranger is denied."""
+    (debian.root / "srv/synthetic.tflite").write_bytes(MODEL.read_bytes())
+    (debian.root / "srv/edge.toml").write_text("[detection]\nmin_face_px = 60\n")
+    as_service = ("setpriv", "--reuid=facelatch", "--regid=facelatch", "--init-groups", "edge")
+    given = ("--model", "/srv/synthetic.tflite", "--config", "/srv/edge.toml", "--camera", "/srv/clip.avi")
+    for person, take, words, code in (
+        (ADA, 0, ("enroll", "ada"), 0),
+        (ADA, 1, ("verify", "ada"), 0),
+        (EVE, 0, ("verify", "ada"), 1),
+    ):
+        shutil.copy(clip(person, take), debian.root / "srv/clip.avi")
+        done = debian.run(*as_service, *words, *given, check=False)
+        assert done.returncode == code, done.stdout + done.stderr
+    assert [path.name for path in (debian.root / "var/lib/facelatch/gallery").iterdir()] == ["ada.faces"]
+
+
+def test_an_upgrade_keeps_settings_and_templates(debian: Debian) -> None:
+    settings = debian.root / "etc/facelatch/edge.toml"
+    assert settings.read_text() == (debian.root / "usr/share/facelatch/edge.toml").read_text()
+    settings.write_text(settings.read_text().replace('#source = "/dev/video0"', 'source = "csi:0"'))
+    debian.dpkg("--install", "/newer.deb")
+    assert json.loads(debian.run("edge", "config", "show", "--json").stdout)["camera"]["source"] == "csi:0"
+    assert (debian.root / "var/lib/facelatch/gallery/ada.faces").exists()
+    assert debian.dpkg("--verify", "facelatch").stdout == ""
+
+
+def test_a_purge_leaves_nothing_of_a_person(debian: Debian) -> None:
+    debian.dpkg("--remove", "facelatch")
+    assert (debian.root / "var/lib/facelatch/gallery/ada.faces").exists()
+    assert (debian.root / "etc/facelatch/edge.toml").exists()
+    debian.dpkg("--purge", "facelatch")
+    left = [path for place in ("etc", "usr", "var") for path in (debian.root / place).rglob("*facelatch*")]
+    # The list of users keeps the service's, and dpkg's and the journal's own records name packages that were.
+    assert [path for path in left if "/var/log/" not in str(path)] == []
+    assert not (debian.root / "usr/bin/edge").exists()
+
+
+def test_it_does_not_go_over_the_installers(debian: Debian) -> None:
+    (debian.root / "opt/facelatch/venv").mkdir(parents=True)
+    done = debian.dpkg("--install", "/package.deb", check=False)
+    assert done.returncode != 0
+    assert "deploy/install.sh --uninstall" in done.stderr
+    assert not (debian.root / "usr/bin/edge").exists()

@@ -1,0 +1,164 @@
+"""The Debian package's parts that need no Debian: manual pages, the settings file, places, licences, what a library asks for."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import tomllib
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from deploy.package import manual, roff, stage, wheels
+from deploy.package.completions import PLACES as SHELLS
+from deploy.package.completions import completion
+from deploy.package.licences import copyright_text
+from deploy.package.targets import DISTRIBUTIONS
+from edge.settings import Settings
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+DAY = date(2026, 1, 2)
+PAGES = {"edge.1": manual.edge_1("1.2.3", DAY), "edge.toml.5": manual.edge_toml_5("1.2.3", DAY)}
+PAGES["facelatch.service.8"] = (DEPLOY / "debian/facelatch.service.8").read_text()
+
+
+def rendered(page: str, folder: Path) -> tuple[str, str]:
+    """What man shows of a page, and what groff says against it."""
+    if shutil.which("man") is None or shutil.which("groff") is None:
+        pytest.skip("man-db and groff are not installed")
+    (folder / "page").write_text(page)
+    words = ["man", "--warnings", "--local-file", str(folder / "page")]
+    told = {"LC_ALL": "C.UTF-8", "MANWIDTH": "200", "MANROFFOPT": "-c", "MAN_KEEP_FORMATTING": "", "PATH": os.environ["PATH"]}
+    done = subprocess.run(words, env=told, capture_output=True, text=True, check=True)
+    return re.sub(r".\x08", "", done.stdout), done.stderr
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_man_shows_a_page_without_a_warning(name: str, tmp_path: Path) -> None:
+    text, warnings = rendered(PAGES[name], tmp_path)
+    assert warnings == ""
+    assert "SEE ALSO" in text
+
+
+def test_man_would_warn(tmp_path: Path) -> None:
+    """Or the test above could not fail: a macro that there is not."""
+    assert rendered(PAGES["edge.1"] + ".XYZ\n", tmp_path)[1] != ""
+
+
+def test_every_command_and_option_has_its_place(tmp_path: Path) -> None:
+    text, _ = rendered(PAGES["edge.1"], tmp_path)
+    found = list(manual.commands())
+    assert {"edge enroll", "edge model show", "edge config show"} <= {words for words, _, _ in found}
+    for words, command, context in found:
+        assert f"   {words} " in text
+        for parameter in command.get_params(context):
+            assert parameter.opts[0] == "--help" or parameter.opts[0] in text, f"{words} {parameter.opts}"
+
+
+def test_every_setting_has_its_range_and_default(tmp_path: Path) -> None:
+    text, _ = rendered(PAGES["edge.toml.5"], tmp_path)
+    for table, field in Settings.model_fields.items():
+        section = text[text.index(f"[{table}]") :]
+        for key in type(getattr(Settings(), table)).model_fields:
+            assert re.search(rf"^ +{key} = ", section, re.MULTILINE), f"{table}.{key} of {field}"
+    assert re.search(r"threads = integer, from 1 to 16\n.*\(default: 1\)", text)
+    assert re.search(r"rotate = 0 \| 90 \| 180 \| 270\n", text)
+    assert re.search(r"target_fmr = number, above 0 below 1\n.*\(default: 0.001\)", text)
+
+
+def test_every_exit_code_is_told() -> None:
+    assert all(f"\\fB{code.value}\\fR" in PAGES["edge.1"] for code in manual.ExitCode)
+    assert set(manual.EXITS) == set(manual.ExitCode)
+
+
+@pytest.mark.parametrize("text", [".TH is text", "a `b-c` d", "back\\slash", 'it\'s ^ and ~ and "q"', "µ and ß", "'quoted'"])
+def test_text_arrives_as_it_is(text: str, tmp_path: Path) -> None:
+    page = roff.Page("x", 1, DAY, "x 1")
+    page.section("name")
+    page.paragraph("x \\- y")
+    page.paragraph(roff.prose(text))
+    shown, warnings = rendered(page.text(), tmp_path)
+    assert (warnings, text.replace("`", "") in shown) == ("", True)
+
+
+def test_the_settings_file_sets_nothing_and_names_every_key() -> None:
+    text = stage.sample()
+    assert Settings.model_validate(tomllib.loads(text)) == Settings()
+    assert all(not line or line.startswith(("#", "[")) for line in text.splitlines())
+    freed = re.sub(r"^#(?! )", "", text, flags=re.MULTILINE)
+    assert tomllib.loads(freed) == tomllib.loads(stage.as_toml(Settings()))
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_completions_ask_the_command(shell: str) -> None:
+    script = completion(shell)
+    assert f"_EDGE_COMPLETE=complete_{shell}" in script
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    assert subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, check=False).stderr == ""
+
+
+def test_no_file_of_the_system_is_forgotten() -> None:
+    """Scripts install; everything else in deploy/ is installed and must have a place in the package, too."""
+    placed = {file for pattern in stage.PLACES for file in DEPLOY.glob(pattern)}
+    loose = {file for file in DEPLOY.iterdir() if file.is_file() and file.suffix != ".sh"}
+    assert {file.name for file in loose - placed} == set()
+    assert DEPLOY / "facelatch.service" in placed
+
+
+def test_nothing_points_to_the_installers_places(tmp_path: Path) -> None:
+    stage._system_files(tmp_path)
+    texts = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert "ExecStart=/usr/bin/edge run" in texts[tmp_path / "lib/systemd/system/facelatch.service"]
+    assert [path.name for path, text in texts.items() if "/usr/local" in text or "deploy/" in text] == []
+
+
+def test_versions_rise_with_the_distribution() -> None:
+    of = {
+        name: stage.Package("1.2.3", d, "arm64", "a <b@c>", datetime.now(UTC)).debian_version
+        for name, d in DISTRIBUTIONS.items()
+    }
+    assert of == {"bookworm": "1.2.3-1~deb12", "trixie": "1.2.3-1~deb13"}
+    if shutil.which("dpkg") is None:
+        pytest.skip("dpkg is not installed")
+    for lower, higher in ((of["bookworm"], of["trixie"]), (of["trixie"], "1.2.3-1")):
+        assert subprocess.run(["dpkg", "--compare-versions", lower, "lt", higher], check=False).returncode == 0
+
+
+def test_the_python_that_wheels_are_for_is_pinned() -> None:
+    assert DISTRIBUTIONS["bookworm"].depends.startswith("python3 (>= 3.11~), python3 (<< 3.12~), libc6 (>= 2.36)")
+
+
+@pytest.mark.parametrize(
+    ("architecture", "told"), [("arm64", "not for arm64"), ("amd64", "needs libtinfo.so.6, which neither")]
+)
+def test_what_would_not_load_is_named(architecture: str, told: str, tmp_path: Path) -> None:
+    """bash is for this processor and asks for libtinfo, which the package does not depend on."""
+    if shutil.which("readelf") is None or os.uname().machine != "x86_64":
+        pytest.skip("needs readelf and an x86-64 machine")
+    shutil.copy("/bin/bash", tmp_path / "library.so")
+    assert any(told in problem for problem in wheels.problems(tmp_path, architecture))
+    assert any("libtinfo" in problem for problem in wheels.problems(tmp_path, architecture))
+
+
+def test_an_empty_folder_is_a_problem(tmp_path: Path) -> None:
+    assert wheels.problems(tmp_path, "arm64") == [f"{tmp_path}: no library at all"]
+
+
+def test_each_wheels_licence_is_named(tmp_path: Path) -> None:
+    for name, fields in {
+        "a": "License-Expression: MIT\n",
+        "b": "Classifier: License :: OSI Approved :: BSD License\n",
+        "c": "",
+    }.items():
+        (tmp_path / f"{name}-1.dist-info").mkdir()
+        (tmp_path / f"{name}-1.dist-info/METADATA").write_text(f"Name: {name}\nVersion: 1\n{fields}\nLicense: in the body\n")
+    (tmp_path / "a-1.dist-info/LICENSE.txt").write_text("the text")
+    text = copyright_text("ours", tmp_path)
+    assert text.startswith("ours\n")
+    assert "a 1\n  Licence: MIT\n  Text: /usr/lib/facelatch/a-1.dist-info/LICENSE.txt\n" in text
+    assert "b 1\n  Licence: BSD License\n  Text: none in the wheel\n" in text
+    assert "c 1\n  Licence: not told by its metadata\n" in text
