@@ -14,8 +14,9 @@ import pytest
 
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery, new_subject
+from edge.keys import Keys, write_new_key
 from edge.lockout import Lockout
-from edge.settings import PolicySettings
+from edge.settings import GallerySettings, PolicySettings
 from tests.conftest import ADA, MODEL, Device
 
 # Runs what follows it with every call that changes the disk counted; at number KILL_AT the process kills itself, before the call,
@@ -62,9 +63,18 @@ atexit.register(lambda: print("CALLS", calls))
 COMMAND = "from facelatch import edge_main\nedge_main()\n"
 FAILURE = """
 from pathlib import Path
+from edge.keys import Keys, write_new_key
 from edge.lockout import Lockout
-from edge.settings import PolicySettings
+from edge.settings import GallerySettings, PolicySettings
 Lockout(Path(gallery)).fail("ada", PolicySettings())
+"""
+ENCRYPTION = """
+from pathlib import Path
+from edge.gallery import Gallery
+from edge.keys import Keys
+from edge.settings import GallerySettings
+how = GallerySettings.model_validate({"encrypt": "file", "key_file": gallery + "/key"})
+Gallery(Path(gallery), Keys(how, Path(gallery))).rewrite("ada")
 """
 
 
@@ -130,6 +140,25 @@ def test_a_kill_at_every_write_of_a_failure_loses_none_that_was_counted(device: 
     assert outcomes[-1]
     assert outcomes.count(False) >= 5
     assert [path.name for path in device.state.iterdir() if path.name.startswith(".")] == []
+
+
+def test_a_kill_at_every_write_of_an_encryption_leaves_templates_that_open(device: Device) -> None:
+    write_new_key(device.state / "key", device.state)
+    how = GallerySettings.model_validate({"encrypt": "file", "key_file": str(device.state / "key")})
+    sealed, templates = Gallery(device.state, Keys(how, device.state)), np.ones((3, 8), np.float32)
+    outcomes = []
+    for kill_at in range(1, 100):
+        Gallery(device.state).write(new_subject("ada", "m1", templates), replace=True)
+        done = killed(device, kill_at, ENCRYPTION)
+        assert np.array_equal(sealed.read("ada").templates, templates)
+        outcomes.append(sealed.key_id("ada") is not None)
+        if done.returncode == 0:
+            break
+        assert done.returncode == -9, done.stderr
+    assert done.returncode == 0, done.stderr
+    assert outcomes == sorted(outcomes)  # from one step on, and then always
+    assert outcomes.count(False) >= 5
+    assert outcomes.count(True) >= 2  # killed before the old file was written over, and not killed
 
 
 @pytest.fixture

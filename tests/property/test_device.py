@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from edge.contract.errors import GalleryError
+from edge.contract.errors import GalleryError, StorageError
 from edge.contract.score import Head
 from edge.gallery import Gallery, Subject, new_subject
+from edge.keys import Keys, write_new_key
+from edge.lockout import Failures, Lockout
 from edge.matcher import Match, Matcher
 from edge.policy import Denial, Grant, Policy
 from edge.reasons import Reason
-from edge.settings import PolicySettings
+from edge.seal import MAGIC
+from edge.settings import GallerySettings, PolicySettings
 
 HEAD = Head(np.ones(3, np.float32), 2.0)
 vectors = hnp.arrays(np.float32, 3, elements=st.floats(-5, 5, width=32))
@@ -96,3 +101,75 @@ def test_one_flipped_byte_of_a_template_is_an_error(at: int, flip: int) -> None:
         path.write_bytes(data)
         with pytest.raises(GalleryError):
             gallery.read("ada")
+
+
+@pytest.fixture(scope="module")
+def sealed(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
+    """A gallery with a key, and ada in it."""
+    state = tmp_path_factory.mktemp("sealed")
+    write_new_key(state / "key", state)
+    how = GallerySettings.model_validate({"encrypt": "file", "key_file": str(state / "key")})
+    gallery = Gallery(state, Keys(how, state))
+    gallery.write(new_subject("ada", "m1", np.ones((3, 8), np.float32)), replace=False)
+    return gallery
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.integers(0, 10_000), st.integers(1, 255), st.booleans())
+def test_one_flipped_byte_of_an_encrypted_template_is_an_error(sealed: Gallery, at: int, flip: int, forged: bool) -> None:
+    """Also where whoever flipped it made the digest fit again: that needs no key, opening does."""
+    path = sealed.folder / "ada.faces"
+    data = path.read_bytes()
+    body, digest = bytearray(data[:-32]), data[-32:]
+    if forged:
+        body[at % len(body)] ^= flip
+        digest = hashlib.sha256(body).digest()
+        changed = bytes(body) + digest
+    else:
+        changed = bytearray(data)
+        changed[at % len(data)] ^= flip
+    path.write_bytes(changed)
+    try:
+        with pytest.raises(GalleryError):
+            sealed.read("ada")
+    finally:
+        path.write_bytes(data)
+    assert sealed.read("ada").name == "ada"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=200), st.booleans())
+def test_rubbish_with_a_fitting_digest_is_an_error(sealed: Gallery, rubbish: bytes, begins_well: bool) -> None:
+    body = (MAGIC if begins_well else b"") + rubbish
+    (sealed.folder / "eve.faces").write_bytes(body + hashlib.sha256(body).digest())
+    with pytest.raises(GalleryError):
+        sealed.read("eve")
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.sampled_from(["ada", "fail", "full", "back", "other"]), max_size=30))
+def test_no_failure_is_lost_whatever_the_disk_does(sequence: list[str]) -> None:
+    """Failures of two processes, an accept of the first, a disk that fills and is freed: in the end all since the accept are there."""
+    with tempfile.TemporaryDirectory() as folder:
+        state, how = Path(folder), PolicySettings(lockout_failures=99, disable_failures=100)
+        own, other, expected = Lockout(state), Lockout(state), 0
+        blocker = state / ".lockout.json.new"
+        for word in sequence:
+            if word == "full":
+                blocker.mkdir(exist_ok=True)
+            elif word == "back" and blocker.exists():
+                blocker.rmdir()
+            elif word in ("fail", "other"):
+                expected += 1
+                with suppress(StorageError):
+                    (own if word == "fail" else other).fail("ada", how)
+            elif word == "ada" and not blocker.exists():
+                own.settle(how)
+                other.settle(how)
+                assert own.succeed("ada", how) == Failures()
+                expected = 0
+        if blocker.exists():
+            blocker.rmdir()
+        own.settle(how)
+        other.settle(how)
+        assert own.read("ada", 30).count == expected
