@@ -105,14 +105,21 @@ def write_new_key(path: Path, state: Path) -> Key:
     line = new_key()
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot write: {error.strerror}; name a file that is not there yet") from error
+    try:
         with os.fdopen(handle, "w") as file:
             file.write(line)
             file.flush()
             if os.geteuid() == 0 and state.exists():
-                os.fchown(file.fileno(), state.stat().st_uid, state.stat().st_gid)
+                # The user alone: a stick with FAT, mounted for the service's user, knows of no other group.
+                os.fchown(file.fileno(), state.stat().st_uid, -1)
             os.fsync(file.fileno())
     except OSError as error:
-        raise StorageError(f"{path}: cannot write: {error.strerror}; name a file that is not there yet") from error
+        path.unlink()
+        raise StorageError(
+            f"{path}: cannot write: {error.strerror}; a stick with FAT is mounted with umask=0377,uid=USER"
+        ) from error
     return _key(line.encode(), str(path))
 
 

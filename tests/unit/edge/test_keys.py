@@ -40,6 +40,16 @@ def test_no_two_keys_are_alike_and_none_is_overwritten(tmp_path: Path) -> None:
     assert from_file(path).current() == made
 
 
+def test_a_disk_that_is_full_leaves_no_half_a_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("edge.keys.os.fsync", full)
+    with pytest.raises(StorageError, match="No space left"):
+        write_new_key(tmp_path / "key", tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_key_may_be_typed_in_capitals_and_without_a_line_end(tmp_path: Path) -> None:
     path = tmp_path / "key"
     made = write_new_key(path, tmp_path)
