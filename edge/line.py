@@ -14,6 +14,7 @@ from edge.contract.chip import as_source, cut_chip, face_part, to_grey
 from edge.contract.detector import load_detector
 from edge.contract.modelfile import ModelFile
 from edge.contract.runtime import Embedder
+from edge.finders import load_finder
 from edge.matcher import Match, Matcher
 from edge.policy import Denial, Grant, Policy
 from edge.quality import Refusal, check_quality
@@ -48,7 +49,7 @@ class Line:
     def __init__(self, model: ModelFile, settings: Settings) -> None:
         self._spec = model.chip
         self._settings = settings
-        self.search = Search(load_detector(model.chip.detector), settings.detection)
+        self.search = Search(load_detector(model.chip.detector), settings.detection, load_finder(settings.detection))
         self._embedder = Embedder(model, threads=settings.model.threads)
         self.runtime = self._embedder.runtime
         self.cost_ms: dict[str, float] = {}

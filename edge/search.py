@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge.contract.chip import FaceBox
 from edge.contract.detector import Detector, detect_scaled
+from edge.finders import Finder, Within
 from edge.settings import DetectionSettings
 
 # A face is looked for where it was, and half its width around, at sizes that it can have a moment later.
@@ -22,8 +23,9 @@ _AROUND, _SMALLER, _LARGER = 0.35, 0.8, 1.25
 WHOLE_EVERY_S = 0.5
 # A frame that shows the same as the one before shows it again: but not for ever, for a thumbnail can miss a slow dawn.
 STILL_FOR_S = 2.0
-# Between two searches for faces that are too small to be judged.
+# Between two searches for faces that are too small to be judged, and how much finer than the others they are.
 FAR_EVERY_S = 1.0
+_FINER = 1.5
 _THUMBNAIL = (40, 30)
 # The cascade's own window: smaller faces than this it cannot see.
 _WINDOW_PX = 20
@@ -37,17 +39,27 @@ class How(Enum):
     NOTHING = auto()
     NEAR = auto()
     WHOLE = auto()
+    FAR = auto()
 
 
 class Search:
-    """Finds the faces of the frames of one camera, in their order."""
+    """Finds the faces of the frames of one camera, in their order.
 
-    def __init__(self, detector: Detector, settings: DetectionSettings) -> None:
+    `detector` makes every box. With a `finder` the whole frame is searched by that, and `detector` looks only where it found
+    something (edge/finders.py).
+    """
+
+    def __init__(self, detector: Detector, settings: DetectionSettings, finder: Finder | None = None) -> None:
         self._detector, self._settings = detector, settings
-        self._height_px = float(settings.search_height_px)
-        self._took_ms: float | None = None
+        self._over_all = Within(finder, detector) if finder else detector
+        highest, smallest = settings.search_height_px, settings.min_face_px / 2
+        lowest = highest * _WINDOW_PX / max(_WINDOW_PX, smallest)
+        self._whole = _Height(highest, lowest, settings.budget_ms)
+        self._far = _Height(_FINER * highest, highest * _WINDOW_PX / max(_WINDOW_PX, smallest / 2), settings.budget_ms)
         self._held: FaceBox | None = None
         self._last_at = self._whole_at = self._far_at = float("-inf")
+        self._far_waits = False
+        self._spent_ms = 0.0
         self._thumbnail: NDArray[np.float32] | None = None
         self._boxes: list[FaceBox] = []
         self.how = How.NOTHING
@@ -55,37 +67,59 @@ class Search:
     @property
     def height_px(self) -> int:
         """The height that frames are shrunk to at present."""
-        return round(self._height_px)
+        return round(self._whole.px)
 
     def find(self, grey: NDArray[np.uint8], at: float) -> list[FaceBox]:
         """The faces of a grey frame, uint8 [h, w], taken at `at` monotonic seconds, in pixels of the frame, largest first."""
         follows = 0 < at - self._last_at <= WHOLE_EVERY_S
         recent = 0 <= at - self._whole_at < WHOLE_EVERY_S
+        far_waits, self._far_waits = self._far_waits, False
         self._last_at = at
+        thumbnail = None
         if self._held is not None and follows and recent:
             near = self._near(grey, self._held)
             if near:
-                self.how, self._held, self._thumbnail = How.NEAR, near[0], None
+                self.how, self._held = How.NEAR, near[0]
                 return near[:1]
-        elif self._held is None and follows and 0 <= at - self._whole_at < STILL_FOR_S and self._still(grey):
-            self.how = How.NOTHING
-            return self._boxes
+        elif self._held is None and follows and far_waits:
+            self.how = How.FAR
+            return []
+        elif self._held is None and follows and 0 <= at - self._whole_at < STILL_FOR_S:
+            thumbnail = _thumbnail(grey)
+            if self._still(thumbnail):
+                self.how = How.NOTHING
+                return self._boxes
         self.how, self._whole_at = How.WHOLE, at
         began = time.perf_counter()
-        self._boxes = detect_scaled(self._detector, grey, search_height_px=self.height_px, min_px=self._settings.min_face_px)
-        self._keep_budget((time.perf_counter() - began) * 1000)
+        self._boxes = detect_scaled(self._over_all, grey, search_height_px=self.height_px, min_px=self._settings.min_face_px)
+        self._spent_ms = (time.perf_counter() - began) * 1000
+        self._whole.keep(self._spent_ms)
         self._held = self._boxes[0] if len(self._boxes) == 1 else None
-        self._thumbnail = _thumbnail(grey)
+        if self._held is None:
+            self._thumbnail = _thumbnail(grey) if thumbnail is None else thumbnail
         return self._boxes
 
     def too_far(self, grey: NDArray[np.uint8], at: float) -> FaceBox | None:
-        """A face too small to be judged in a frame that has none else; looked for once a second."""
-        if 0 <= at - self._far_at < FAR_EVERY_S or self.how is not How.WHOLE:
+        """A face too small to be judged in a frame that has none else; looked for once a second.
+
+        Within the frame's budget: where the search of this frame left too little of it, the next frame is searched for such a face
+        and for nothing else.
+        """
+        if self.how is How.WHOLE:
+            if 0 <= at - self._far_at < FAR_EVERY_S:
+                return None
+            expected_ms = self._far.expected_ms or self._spent_ms * (self._far.px / self._whole.px) ** 2
+            if self._spent_ms + expected_ms > self._settings.budget_ms:
+                self._far_waits = True
+                return None
+        elif self.how is not How.FAR:
             return None
         self._far_at = at
         limit = self._settings.min_face_px
-        height = min(grey.shape[0], round(self.height_px * 1.5))
-        found = detect_scaled(self._detector, grey, search_height_px=height, min_px=max(_WINDOW_PX, limit // 2), max_px=limit)
+        height = min(grey.shape[0], round(self._far.px))
+        began = time.perf_counter()
+        found = detect_scaled(self._over_all, grey, search_height_px=height, min_px=max(_WINDOW_PX, limit // 2), max_px=limit)
+        self._far.keep((time.perf_counter() - began) * 1000)
         return found[0] if found else None
 
     def _near(self, grey: NDArray[np.uint8], held: FaceBox) -> list[FaceBox]:
@@ -93,7 +127,7 @@ class Search:
         x, y = max(0, held.x - margin), max(0, held.y - margin)
         part = grey[y : held.y + held.height + margin, x : held.x + held.width + margin]
         # At the scale of the whole search, so that a box means the same wherever it was found.
-        height = max(_WINDOW_PX, round(part.shape[0] * min(1.0, self._height_px / grey.shape[0])))
+        height = max(_WINDOW_PX, round(part.shape[0] * min(1.0, self._whole.px / grey.shape[0])))
         found = detect_scaled(
             self._detector,
             np.ascontiguousarray(part),
@@ -103,27 +137,32 @@ class Search:
         )
         return [FaceBox(box.x + x, box.y + y, box.width, box.height) for box in found]
 
-    def _still(self, grey: NDArray[np.uint8]) -> bool:
-        now = _thumbnail(grey)
-        before, self._thumbnail = self._thumbnail, now if self._thumbnail is None else self._thumbnail
+    def _still(self, now: NDArray[np.float32]) -> bool:
         # Against the frame that was searched, not the one before: what creeps adds up.
-        return before is not None and float(np.abs(now - before).max()) < self._settings.still_levels
+        return self._thumbnail is not None and float(np.abs(now - self._thumbnail).max()) < self._settings.still_levels
 
-    def _keep_budget(self, took_ms: float) -> None:
-        """Shrinks the search while it costs more than the budget, down to where the smallest face fills the cascade's window."""
-        self._took_ms = took_ms if self._took_ms is None else (1 - _LATEST) * self._took_ms + _LATEST * took_ms
+
+class _Height:
+    """The height that frames are shrunk to for one kind of search, so that it costs no more than `budget_ms`; between `lowest`, where
+    the smallest face fills the cascade's window, and `highest`."""
+
+    def __init__(self, highest: float, lowest: float, budget_ms: float) -> None:
+        self.px = self._highest = float(highest)
+        self._lowest, self._budget_ms = lowest, budget_ms
+        self.expected_ms: float | None = None
+
+    def keep(self, took_ms: float) -> None:
+        """Learns what a search at this height cost."""
+        cost_ms = took_ms if self.expected_ms is None else (1 - _LATEST) * self.expected_ms + _LATEST * took_ms
         # A search costs as its pixels do: the square of the height.
-        fitting = self._height_px * math.sqrt(self._settings.budget_ms / self._took_ms)
-        lowest = self._settings.search_height_px * _WINDOW_PX / max(_WINDOW_PX, self._settings.min_face_px / 2)
-        highest = float(self._settings.search_height_px)
-        if self._took_ms > self._settings.budget_ms and self._height_px > lowest:
-            wanted = max(lowest, fitting, self._height_px * _STEP)
-        elif self._height_px < highest and fitting > self._height_px / _STEP:
-            wanted = min(highest, self._height_px / _STEP)
-        else:
-            return
-        self._took_ms *= (wanted / self._height_px) ** 2
-        self._height_px = wanted
+        fitting = self.px * math.sqrt(self._budget_ms / cost_ms)
+        wanted = self.px
+        if cost_ms > self._budget_ms and self.px > self._lowest:
+            wanted = max(self._lowest, fitting, self.px * _STEP)
+        elif self.px < self._highest and fitting > self.px / _STEP:
+            wanted = min(self._highest, self.px / _STEP)
+        self.expected_ms = cost_ms * (wanted / self.px) ** 2
+        self.px = wanted
 
 
 def _thumbnail(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -68,9 +68,21 @@ class ModelSettings(_Table):
     threads: Annotated[int, Field(ge=1, le=16, description="threads of the interpreter")] = 1
 
 
+class DetectorKind(StrEnum):
+    """What searches a whole frame. The box that a chip is cut from is always that of the detector that the model names."""
+
+    HAAR = "haar"
+    LBP = "lbp"
+    YUNET = "yunet"
+
+
 class DetectionSettings(_Table):
     """The search for faces."""
 
+    detector: Annotated[
+        DetectorKind, Field(strict=False, description="what searches a whole frame: haar, or lbp or yunet with detector_file")
+    ] = DetectorKind.HAAR
+    detector_file: Annotated[str, Field(description="the file of lbp (a cascade, XML) or yunet (ONNX); none comes along")] = ""
     search_height_px: Annotated[int, Field(ge=120, le=2160, description="frames are shrunk to this height for the search")] = (
         240
     )
@@ -81,6 +93,13 @@ class DetectionSettings(_Table):
     still_levels: Annotated[
         float, Field(ge=0, le=64, description="grey levels that some block must change by, or an empty frame is not searched")
     ] = 4.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> DetectionSettings:
+        if (self.detector is DetectorKind.HAAR) == bool(self.detector_file):
+            needs = "needs no detector_file" if self.detector_file else "needs detector_file"
+            raise ValueError(f"detector = {self.detector.value!r} {needs}")
+        return self
 
 
 class QualitySettings(_Table):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge import search as module
 from edge.contract.chip import FaceBox, to_grey
 from edge.contract.detector import load_detector
 from edge.search import WHOLE_EVERY_S, How, Search
@@ -110,3 +111,70 @@ def test_a_face_too_small_to_be_judged_is_told_of_once_a_second() -> None:
     assert 40 < box.width < 120
     assert search.find(np.ascontiguousarray(small[:, ::-1]), 0.7) == []
     assert search.too_far(small, 0.7) is None
+
+
+def test_a_whole_frame_makes_one_thumbnail(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int] = []
+    real = module._thumbnail
+    monkeypatch.setattr(module, "_thumbnail", lambda grey: made.append(1) or real(grey))
+    search, rng = Search(Counting([]), SETTINGS), np.random.default_rng(0)
+    for n in range(5):
+        search.find(rng.integers(0, 255, (240, 320), np.uint8), n / 10)
+        assert search.how is How.WHOLE
+        assert len(made) == n + 1
+
+
+class Slow(Counting):
+    """A detector whose every search costs `cost_ms` of the clock that it moves, by the pixels it was shown."""
+
+    def __init__(self, clock: list[float], ns_a_pixel: float) -> None:
+        super().__init__([])
+        self.clock, self.ns = clock, ns_a_pixel
+
+    def detect(self, grey: np.ndarray, *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
+        self.clock[0] += grey.size * self.ns * 1e-9
+        return super().detect(grey, min_px=min_px, max_px=max_px)
+
+
+@pytest.mark.parametrize("ns_a_pixel", [50.0, 300.0, 380.0])
+def test_the_look_for_faces_far_away_is_within_the_budget_too(monkeypatch: pytest.MonkeyPatch, ns_a_pixel: float) -> None:
+    """640x480, searched at 240 px high: 77 k pixels; at 360 for faces far away: 173 k."""
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    settings = DetectionSettings(min_face_px=80, budget_ms=40.0)
+    search, rng = Search(Slow(clock, ns_a_pixel), settings), np.random.default_rng(0)
+    costs, ways = [], []
+    for n in range(200):
+        before = clock[0]
+        grey = rng.integers(0, 255, (480, 640), np.uint8)
+        search.find(grey, n / 10)
+        search.too_far(grey, n / 10)
+        costs.append((clock[0] - before) * 1000)
+        ways.append(search.how)
+    assert max(costs[100:]) <= 40.0 * 1.05
+    looks = ways.count(How.FAR)
+    if ns_a_pixel == 50.0:
+        assert looks == 0  # both fit into one frame
+        assert max(costs[100:]) > 1.5 * min(costs[100:])
+    else:
+        assert 15 <= looks <= 20  # in a frame of its own, once a second
+
+
+def test_a_far_look_that_waits_is_dropped_when_the_frames_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    search, rng = Search(Slow(clock, 380.0), DetectionSettings()), np.random.default_rng(0)
+    for at, how in ((0.0, How.WHOLE), (0.1, How.FAR), (5.0, How.WHOLE), (9.0, How.WHOLE)):
+        grey = rng.integers(0, 255, (480, 640), np.uint8)
+        assert search.find(grey, at) == []
+        assert search.how is how
+        search.too_far(grey, at)
+
+
+def test_a_finder_searches_the_whole_frame_and_not_the_surroundings_of_a_held_face() -> None:
+    finder = Counting([FaceBox(80, 40, 140, 140)])
+    finder.sizes = (0.6, 1.7)
+    search = Search(load_detector("haar-alt2"), SETTINGS, finder)
+    for n in range(4):
+        assert len(search.find(drawn(x=0.005 * n), n / 10)) == 1
+    assert len(finder.asked) == 1
