@@ -1,4 +1,4 @@
-"""The straight line of one frame: search, face chip, quality, embedder, matcher, policy. Each stage once; no I/O."""
+"""The straight line of one frame: search, face chip, quality, pose, embedder, matcher, policy. Each stage once; no I/O."""
 
 from __future__ import annotations
 
@@ -15,12 +15,14 @@ from edge.contract.detector import load_detector
 from edge.contract.modelfile import ModelFile
 from edge.contract.runtime import Embedder
 from edge.finders import load_finder
+from edge.liveness import Seen, Way
 from edge.matcher import Match, Matcher
 from edge.policy import Denial, Grant, Policy
-from edge.quality import Refusal, check_quality
+from edge.quality import Refusal, check_pose, check_quality
 from edge.reasons import Reason
 from edge.search import Search
-from edge.settings import Settings
+from edge.settings import ChallengeKind, Settings
+from edge.turn import measure_turn
 
 # A second face this much smaller stands behind the person, or is none: the cascade errs most on small boxes.
 BYSTANDER = 0.6
@@ -35,12 +37,13 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What became of a frame: the outcome of its stages, the decision it completed, if any, and its cost."""
+    """What became of a frame: the outcome of its stages, the decision it completed, if any, its cost, and what is asked of the person."""
 
     outcome: Match | Reason
     decision: Grant | Denial | None
     refusal: Refusal | None
     cost_ms: float
+    asked: Way | None = None
 
 
 class Line:
@@ -54,9 +57,16 @@ class Line:
         self.runtime = self._embedder.runtime
         self.cost_ms: dict[str, float] = {}
         self._lap_began = 0.0
+        self._seen: Seen | None = None
 
     def judge(self, frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
-        """One frame from its pixels to a decision."""
+        """One frame from its pixels to a decision.
+
+        Raises:
+            ValueError: the settings require a challenge, and this policy asks for none.
+        """
+        if self._settings.liveness.challenge is not ChallengeKind.NONE and not policy.asks:
+            raise ValueError("liveness.challenge is required: make the policy with load_liveness(settings)")
         began = time.perf_counter()
         face = self.look(frame)
         if isinstance(face, Refusal):
@@ -64,13 +74,14 @@ class Line:
         else:
             outcome = matcher.match(face.embedding, threshold)
             self._lap("match")
-        decision = policy.observe(outcome, frame.at)
+        decision = policy.observe(outcome, frame.at, self._seen)
         cost_ms = (time.perf_counter() - began) * 1000
-        return Judged(outcome, decision, face if isinstance(face, Refusal) else None, cost_ms)
+        return Judged(outcome, decision, face if isinstance(face, Refusal) else None, cost_ms, policy.asked)
 
     def look(self, frame: Frame) -> Face | Refusal:
         """The face of a frame as the network sees it, or why there is none. `cost_ms` then holds what each stage took."""
         self.cost_ms, self._lap_began = {}, time.perf_counter()
+        self._seen = None
         grey = to_grey(frame.pixels)
         boxes = self.search.find(grey, frame.at)
         self._lap("search")
@@ -87,11 +98,21 @@ class Line:
         if boxes[0].width > widest:
             return Refusal(Reason.TOO_NEAR, boxes[0].width, widest)
         chip = cut_chip(as_source(frame.pixels, self._spec), boxes[0], self._spec)
-        refusal = check_quality(to_grey(face_part(chip, self._spec)), self._settings.quality)
+        part = to_grey(face_part(chip, self._spec))
+        refusal = check_quality(part, self._settings.quality)
         self._lap("chip and quality")
+        # A face that is not fit to be judged is followed all the same.
+        self._seen = Seen(boxes[0], None)
         if refusal:
             return refusal
-        face = Face(self._embedder.embed(chip))
+        view, placement = self._embedder.aligned(chip)
+        turn = measure_turn(to_grey(view) if placement else part)
+        self._seen = Seen(boxes[0], turn)
+        refusal = check_pose(turn, placement.turn if placement else 0.0, self._settings.quality)
+        self._lap("pose")
+        if refusal:
+            return refusal
+        face = Face(self._embedder.embed_view(view))
         self._lap("embed")
         return face
 

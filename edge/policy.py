@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass
 
+from edge.liveness import Challenge, Liveness, Seen, Step, Way
 from edge.lockout import Failures
 from edge.matcher import Match
 from edge.reasons import Reason
@@ -37,12 +38,20 @@ class Policy:
     """Counts frames of one attempt and failures over attempts (the shape of NIST SP 800-63B-4, section 3.2.3).
 
     With `only`, this is a verification: a match of another subject counts as a failure. `before` are failures of earlier
-    processes (edge/lockout.py).
+    processes (edge/lockout.py). With `liveness`, who matched is asked for something first, and granted when it was done.
     """
 
-    def __init__(self, settings: PolicySettings, only: str | None = None, before: Failures | None = None) -> None:
+    def __init__(
+        self,
+        settings: PolicySettings,
+        only: str | None = None,
+        before: Failures | None = None,
+        liveness: Liveness | None = None,
+    ) -> None:
         self._settings = settings
         self._only = only
+        self._liveness = liveness
+        self._challenge: Challenge | None = None
         self._frames: deque[tuple[float, Match | Reason]] = deque()
         self._resting_until = self._rearmed_at = float("-inf")
         self.restore(before or Failures())
@@ -51,6 +60,16 @@ class Policy:
     def failures(self) -> int:
         """Denials since the last grant."""
         return self._failures
+
+    @property
+    def asks(self) -> bool:
+        """Whether a match alone grants nothing."""
+        return self._liveness is not None
+
+    @property
+    def asked(self) -> Way | None:
+        """What is asked of the person now."""
+        return self._challenge.asked if self._challenge else None
 
     def restore(self, before: Failures) -> None:
         """Goes on from failures that were counted elsewhere; their rest begins with the next frame. A rest after an accept stays."""
@@ -69,13 +88,15 @@ class Policy:
             return Reason.LOCKED_OUT
         return None
 
-    def observe(self, outcome: Match | Reason, now: float) -> Grant | Denial | None:
+    def observe(self, outcome: Match | Reason, now: float, seen: Seen | None = None) -> Grant | Denial | None:
         """Takes one frame's outcome; returns the decision it completes, if any.
 
-        Frames that could not be judged (dark, no face) neither help nor harm. `now` is the frame's own time.
+        Frames that could not be judged (dark, no face) neither help nor harm. `now` is the frame's own time, `seen` its one face.
         """
         if self.blocked(now) or now < max(self._resting_until, self._rearmed_at):
             return None
+        if self._challenge is not None:
+            return self._follow(self._challenge, outcome, seen, now)
         if isinstance(outcome, Reason) and outcome not in _JUDGED:
             return None
         if isinstance(outcome, Match) and self._only is not None and outcome.subject != self._only:
@@ -86,7 +107,10 @@ class Policy:
         matches = [frame for _, frame in self._frames if isinstance(frame, Match)]
         for subject, count in Counter(match.subject for match in matches).items():
             if count >= self._settings.matches:
-                return self._grant(subject, matches, now)
+                if self._liveness is None:
+                    return self._grant(subject, matches, now)
+                self._challenge = self._liveness.ask(subject, seen, now)
+                return None
         if len(self._frames) >= self._settings.frames:
             return self._deny(now)
         return None
@@ -95,10 +119,18 @@ class Policy:
         """Ends an attempt that frames were judged in and that came to no decision: a failure as any other."""
         return self._deny(now) if self._frames else None
 
+    def _follow(self, challenge: Challenge, outcome: Match | Reason, seen: Seen | None, now: float) -> Grant | Denial | None:
+        step = challenge.observe(outcome, seen, now)
+        if step is Step.PASSED:
+            matches = [frame for _, frame in self._frames if isinstance(frame, Match)]
+            return self._grant(challenge.subject, matches, now)
+        return self._deny(now) if step is Step.FAILED else None
+
     def _grant(self, subject: str, matches: list[Match], now: float) -> Grant:
         scores = sorted(match.score for match in matches if match.subject == subject)
         grant = Grant(subject, scores[len(scores) // 2], len(self._frames))
         self._frames.clear()
+        self._challenge = None
         self._failures = 0
         self._rearmed_at = now + self._settings.rearm_s
         return grant
@@ -106,8 +138,11 @@ class Policy:
     def _deny(self, now: float) -> Denial:
         reasons = Counter(frame for _, frame in self._frames if isinstance(frame, Reason))
         reason = reasons.most_common(1)[0][0] if reasons else Reason.AMBIGUOUS
+        if self._challenge is not None:
+            reason = Reason.CHALLENGE_FAILED
         count = len(self._frames)
         self._frames.clear()
+        self._challenge = None
         self._failures += 1
         locked_s = self._settings.rest_after(self._failures)
         self._resting_until = now + locked_s

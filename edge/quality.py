@@ -33,3 +33,12 @@ def check_quality(chip: NDArray[np.uint8], settings: QualitySettings) -> Refusal
     if sharpness < settings.min_sharpness:
         return Refusal(Reason.BLURRED, sharpness, settings.min_sharpness)
     return None
+
+
+def check_pose(turn: float, tilt_deg: float, settings: QualitySettings) -> Refusal | None:
+    """The gate of the head's pose: `turn` as edge/turn.py measures it, `tilt_deg` as the model's aligner says, 0 where it has none."""
+    if abs(turn) > settings.max_turn:
+        return Refusal(Reason.TOO_TURNED, abs(turn), settings.max_turn)
+    if abs(tilt_deg) > settings.max_tilt_deg:
+        return Refusal(Reason.TOO_TURNED, abs(tilt_deg), settings.max_tilt_deg)
+    return None

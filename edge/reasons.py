@@ -16,6 +16,7 @@ class Reason(StrEnum):
     BLURRED = "blurred"
     TOO_FAR = "too-far"
     TOO_NEAR = "too-near"
+    TOO_TURNED = "turned-away"
 
     NO_MATCH = "no-match"
     AMBIGUOUS = "ambiguous"
@@ -26,6 +27,7 @@ class Reason(StrEnum):
     LOCKED_OUT = "locked-out"
     DISABLED = "disabled"
     NO_FRAMES = "no-frames"
+    CHALLENGE_FAILED = "challenge-failed"
 
 
 MENDABLE = frozenset(
@@ -45,6 +47,7 @@ ADVICE = {
     Reason.BLURRED: "blurred; hold still",
     Reason.TOO_FAR: "too far away; come closer",
     Reason.TOO_NEAR: "too near; step back",
+    Reason.TOO_TURNED: "turned away; look straight into the camera",
     Reason.NO_MATCH: "not someone who is enrolled",
     Reason.AMBIGUOUS: "like two enrolled subjects at once",
     Reason.WRONG_SUBJECT: "someone else who is enrolled",
@@ -54,4 +57,5 @@ ADVICE = {
     Reason.LOCKED_OUT: "locked out after repeated failures; wait",
     Reason.DISABLED: "disabled after too many failures; `edge unlock-out` as administrator",
     Reason.NO_FRAMES: "the camera gave no frames that could be judged",
+    Reason.CHALLENGE_FAILED: "did not turn the head as asked, or went out of sight meanwhile; try again",
 }

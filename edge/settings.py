@@ -110,6 +110,10 @@ class QualitySettings(_Table):
     max_brightness: Annotated[float, Field(ge=0, le=255, description="mean of the chip")] = 220.0
     min_contrast: Annotated[float, Field(ge=0, le=128, description="standard deviation of the chip")] = 12.0
     min_sharpness: Annotated[float, Field(ge=0, le=10000, description="variance of the chip's Laplacian")] = 20.0
+    max_turn: Annotated[
+        float, Field(gt=0, le=1, description="nose beside the middle of the eyes, as a share of their distance; 1: any turn")
+    ] = 0.28
+    max_tilt_deg: Annotated[float, Field(gt=0, le=90, description="head tilted to a shoulder; 90: any tilt")] = 12.0
 
 
 class PolicySettings(_Table):
@@ -174,6 +178,26 @@ class IntentSettings(_Table):
         if self.kind is IntentKind.BUTTON and not self.pin:
             raise ValueError("kind = button needs pin")
         return self
+
+
+class ChallengeKind(StrEnum):
+    """What a person must do, beyond matching."""
+
+    NONE = "none"
+    HEAD_TURN = "head-turn"
+
+
+class LivenessSettings(_Table):
+    """A challenge between the match and the grant; what it is worth is in docs/liveness.md."""
+
+    challenge: Annotated[
+        ChallengeKind, Field(strict=False, description="none, or head-turn: a turn to a side that chance chooses")
+    ] = ChallengeKind.NONE
+    turns: Annotated[int, Field(ge=1, le=4, description="so many turns, each to a side of its own chance")] = 2
+    turn: Annotated[
+        float, Field(ge=0.08, le=0.25, description="how far: the nose beside the middle of the eyes, as a share of their distance")
+    ] = 0.12
+    timeout_s: Annotated[float, Field(ge=2, le=60, description="seconds for the whole challenge")] = 10.0
 
 
 class ActionKind(StrEnum):
@@ -304,6 +328,7 @@ class Settings(_Table):
     quality: QualitySettings = QualitySettings()
     policy: PolicySettings = PolicySettings()
     intent: IntentSettings = IntentSettings()
+    liveness: LivenessSettings = LivenessSettings()
     action: ActionSettings = ActionSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()
     gallery: GallerySettings = GallerySettings()

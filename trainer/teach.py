@@ -55,7 +55,7 @@ def teach(folder: Path) -> Teaching:
         PackageMissing: dlib or its models are not installed.
         StorageError: the file cannot be written.
     """
-    predictor = _Points()
+    predictor = Points()
     tower = build_resnet(_SIDE_PX, channels=3)
     load_dlib(tower, read_dlib(find_weights()))
     manifest: dict[str, Any] = read_manifest(folder)
@@ -147,7 +147,7 @@ def _aligned(picture: NDArray[np.uint8], points: NDArray[np.float64], scale: flo
     return cv2.cvtColor(chip, cv2.COLOR_BGR2RGB)
 
 
-class _Points:
+class Points:
     """dlib's five-point predictor."""
 
     def __init__(self) -> None:
@@ -174,7 +174,7 @@ class DlibPeer:
     size = 128
 
     def __init__(self, folder: Path) -> None:
-        self._points = _Points()
+        self._points = Points()
         import dlib
 
         self._network = dlib.face_recognition_model_v1(str(find_weights()))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.align import Cropper, shrink
+from edge.contract.align import Cropper, Placement, shrink
 from edge.contract.errors import InputError, ModelDamaged, PackageMissing
 from edge.contract.modelfile import ModelFile, Network
 from edge.contract.quantise import chip_to_int8, dequantise
@@ -51,12 +51,24 @@ class Embedder:
         Raises:
             InputError: the chip has another dtype or shape.
         """
+        return self.aligned(chip)[0]
+
+    def aligned(self, chip: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Placement | None]:
+        """`view`, and where in the chip it lies; None where the model has no aligner.
+
+        Raises:
+            InputError: the chip has another dtype or shape.
+        """
         if chip.dtype != np.uint8 or chip.shape != self._shape:
             raise InputError(f"chip {chip.dtype} {chip.shape}: this model takes uint8 {list(self._shape)}")
         if self._aligner is None or self._align is None or self._crop is None:
-            return chip
-        outputs = self._aligner.run(shrink(chip, self._align.input_px))
-        return self._crop(chip, self._align.placement(outputs))
+            return chip, None
+        placement = self._align.placement(self._aligner.run(shrink(chip, self._align.input_px)))
+        return self._crop(chip, placement), placement
+
+    def embed_view(self, view: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """The embedding, float32 [D], of what `aligned` gave."""
+        return self._tower.run(view)
 
 
 class Interpreter:
