@@ -46,7 +46,10 @@ def pictures(source: Path) -> Iterator[tuple[str, np.ndarray]]:
         for member in archive:
             file = archive.extractfile(member) if member.name.endswith(".jpg") else None
             if file is not None:
-                yield PurePosixPath(member.name).parent.name, cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
+                yield (
+                    PurePosixPath(member.name).parent.name,
+                    cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR),
+                )
 
 
 def nose(points: np.ndarray) -> float:

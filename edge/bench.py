@@ -13,6 +13,7 @@ import numpy as np
 from edge.camera import Frame
 from edge.contract.errors import CameraError
 from edge.line import Line
+from edge.liveness import load_liveness
 from edge.matcher import Matcher
 from edge.policy import Policy
 from edge.reasons import ADVICE, Reason
@@ -56,7 +57,7 @@ def measure(
     Raises:
         CameraError: the source gave too few frames.
     """
-    policy = Policy(settings.policy)
+    policy = Policy(settings.policy, liveness=load_liveness(settings))
     took: dict[str, list[float]] = {}
     whole: list[float] = []
     outcomes: Counter[str] = Counter()

@@ -14,6 +14,7 @@ from edge.camera import Frame
 from edge.contract.errors import ActionFailed, StorageError
 from edge.intent import Intent
 from edge.journal import Event
+from edge.liveness import SENTENCES, Way, load_liveness
 from edge.lockout import ANYONE
 from edge.matcher import Matcher
 from edge.policy import Denial, Grant, Policy
@@ -29,7 +30,8 @@ class Door:
 
     def __init__(self, station: Station) -> None:
         self._station, self._journal = station, station.journal
-        self._policy = Policy(station.settings.policy)
+        self._policy = Policy(station.settings.policy, liveness=load_liveness(station.settings))
+        self._asked: Way | None = None
         self._actor = Actor(load_action(station.settings.action), self._tell_action)
         self.intent = Intent(station.settings.intent)
         self._matcher = Matcher(station.model.head, [])
@@ -60,6 +62,9 @@ class Door:
         judged = self._station.line.judge(frame, self._matcher, self._station.point.threshold, self._policy)
         for hears in self.judged:
             hears(judged.cost_ms / 1000)
+        if judged.asked not in (None, self._asked):
+            self._journal.tell(Event.ASKED, SENTENCES[judged.asked])
+        self._asked = judged.asked
         decision = None if judged.decision is None else self._counted(judged.decision)
         if decision is not None:
             self._journal.tell_decision(decision, operating_point=self._station.point.name, cost_ms=judged.cost_ms)

@@ -44,6 +44,7 @@ class Event(Enum):
     BUS_JOINED = ("bus-joined", "cf3a533941ef482790d671026c655555", 6)
     METRICS_BROKEN = ("metrics-broken", "f00bbdeab27f40bda096bea2adcc0dda", 4)
     LOCKOUT_BROKEN = ("lock-out-broken", "a592e03877064d869674f16d3f726690", 3)
+    ASKED = ("asked", "5b0f6d5b3c7e4a1f9d2e8c6a7f4b1e03", 6)
 
     def __init__(self, label: str, message_id: str, priority: int) -> None:
         self.label, self.message_id, self.priority = label, message_id, priority

@@ -66,7 +66,9 @@ class Challenge:
     """One challenge, from the frame it is asked after to its end. Whatever is missing fails it; nothing passes it but the turns that
     were asked for, one after the other, by one face that is followed without a break and matches before, during and after."""
 
-    def __init__(self, subject: str, ways: Sequence[Way], seen: Seen | None, now: float, settings: LivenessSettings, mirrored: bool) -> None:
+    def __init__(
+        self, subject: str, ways: Sequence[Way], seen: Seen | None, now: float, settings: LivenessSettings, mirrored: bool
+    ) -> None:
         self.subject = subject
         self._settings = settings
         self._left = -1.0 if mirrored else 1.0  # a camera that mirrors nothing sees the person's left at the picture's right

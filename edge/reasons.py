@@ -33,7 +33,7 @@ class Reason(StrEnum):
 MENDABLE = frozenset(
     {
         Reason.NO_FACE, Reason.SEVERAL_FACES, Reason.TOO_DARK, Reason.TOO_BRIGHT, Reason.LOW_CONTRAST, Reason.BLURRED,
-        Reason.TOO_FAR, Reason.TOO_NEAR,
+        Reason.TOO_FAR, Reason.TOO_NEAR, Reason.TOO_TURNED,
     }
 )  # fmt: skip
 """What the person before the camera can mend: a retry, no result."""

@@ -195,7 +195,8 @@ class LivenessSettings(_Table):
     ] = ChallengeKind.NONE
     turns: Annotated[int, Field(ge=1, le=4, description="so many turns, each to a side of its own chance")] = 2
     turn: Annotated[
-        float, Field(ge=0.08, le=0.25, description="how far: the nose beside the middle of the eyes, as a share of their distance")
+        float,
+        Field(ge=0.08, le=0.25, description="how far: the nose beside the middle of the eyes, as a share of their distance"),
     ] = 0.12
     timeout_s: Annotated[float, Field(ge=2, le=60, description="seconds for the whole challenge")] = 10.0
 

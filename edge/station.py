@@ -19,6 +19,7 @@ from edge.enrol import Enrolment, Progressed, enrol
 from edge.gallery import Gallery, check_name, new_subject
 from edge.journal import Event, Journal
 from edge.line import Judged, Line
+from edge.liveness import load_liveness
 from edge.lockout import ANYONE, Lockout
 from edge.matcher import Matcher
 from edge.policy import Denial, Grant, Policy
@@ -81,7 +82,7 @@ class Station:
         matcher, names, _ = self.matcher()
         key = name or ANYONE
         before = self.lockout.read(key, self.settings.policy.lockout_s)
-        policy = Policy(self.settings.policy, only=name, before=before)
+        policy = Policy(self.settings.policy, only=name, before=before, liveness=load_liveness(self.settings))
         cost_ms = 0.0
         if before.count >= self.settings.policy.disable_failures:
             decision: Grant | Denial = Denial(Reason.DISABLED, 0)

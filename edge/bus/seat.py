@@ -14,6 +14,7 @@ from edge.contract.errors import CameraError, EnrolmentFailed, FacelatchError
 from edge.desk import Desk, Frames, Job
 from edge.door import Door
 from edge.line import Judged
+from edge.liveness import SENTENCES, Way
 from edge.policy import Grant
 from edge.quality import Refusal
 from edge.reasons import ADVICE, MENDABLE, Reason
@@ -229,10 +230,15 @@ class _Hints:
     """What a person can mend, told when it changes and now and then."""
 
     def __init__(self) -> None:
-        self._last: Reason | None = None
+        self._last: Reason | Way | None = None
         self._at = 0.0
 
     def heard(self, judged: Judged, tell: Told) -> None:
+        if judged.asked is not None:
+            if judged.asked is not self._last:
+                self._last = judged.asked
+                tell(Status(Result.RETRY, False, SENTENCES[judged.asked], judged.asked.value))
+            return
         reason = judged.outcome
         if not isinstance(reason, Reason) or reason not in MENDABLE:
             return

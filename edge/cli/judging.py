@@ -13,6 +13,8 @@ from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, aske
 from edge.contract.errors import BusRefused, CameraError, ExitCode
 from edge.gallery import check_name
 from edge.journal import Event, Journal
+from edge.line import Judged
+from edge.liveness import SENTENCES, Way
 from edge.lockout import ANYONE, Lockout
 from edge.policy import Grant
 from edge.reasons import ADVICE, Reason
@@ -63,12 +65,24 @@ def unlock_out(
         console.print(f"forgiven: {', '.join(key or 'anyone' for key in cleared) or 'nobody was locked out'}")
 
 
+class _Asking:
+    """Tells the person what a challenge asks for, each time that it changes."""
+
+    def __init__(self) -> None:
+        self._last: Way | None = None
+
+    def __call__(self, judged: Judged) -> None:
+        if judged.asked not in (None, self._last):
+            Console(stderr=True, soft_wrap=True).print(SENTENCES[judged.asked])
+        self._last = judged.asked
+
+
 def _verify_here(settings: Settings, name: str | None, timeout_s: float) -> tuple[dict[str, Any], bool]:
     station = station_of(settings, Journal())
     for problem in station.matcher()[2]:
         Console(stderr=True, soft_wrap=True).print(f"warning: {problem}")
     with frames_of(settings) as frames:
-        decision = station.verify(name, frames, timeout_s)
+        decision = station.verify(name, frames, timeout_s, _Asking())
     granted = isinstance(decision, Grant)
     told: dict[str, Any] = {"accepted": granted, "frames": decision.frames, "operating_point": station.point.name}
     if isinstance(decision, Grant):

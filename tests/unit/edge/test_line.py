@@ -12,6 +12,7 @@ from edge.contract.errors import InputError
 from edge.contract.modelfile import ModelFile
 from edge.gallery import new_subject
 from edge.line import Face, Line
+from edge.liveness import load_liveness
 from edge.matcher import Match, Matcher
 from edge.policy import Grant, Policy
 from edge.quality import Refusal
@@ -73,3 +74,28 @@ def test_grey_frames_of_infrared_cameras_are_judged(line: Line) -> None:
 def test_what_is_no_frame_is_an_error(line: Line) -> None:
     with pytest.raises(InputError, match="expected uint8"):
         line.look(Frame(np.zeros((240, 320, 3), np.float32), 0.0))  # type: ignore[arg-type]
+
+
+def test_a_required_challenge_cannot_be_forgotten(model: ModelFile) -> None:
+    """A policy that asks for nothing, where the settings require it, judges nothing."""
+    required = Settings.model_validate({"detection": {"min_face_px": 60}, "liveness": {"challenge": "head-turn"}})
+    line, matcher = Line(model, required), Matcher(model.head, [])
+    with pytest.raises(ValueError, match="load_liveness"):
+        line.judge(frame(1), matcher, 0.5, Policy(required.policy))
+    judged = line.judge(frame(1), matcher, 0.5, Policy(required.policy, liveness=load_liveness(required)))
+    assert judged.decision is None
+
+
+def test_a_still_picture_is_asked_and_not_granted(model: ModelFile) -> None:
+    required = Settings.model_validate({"detection": {"min_face_px": 60}, "liveness": {"challenge": "head-turn"}})
+    line = Line(model, required)
+    face = line.look(frame(1))
+    assert isinstance(face, Face)
+    matcher = Matcher(model.head, [new_subject("ada", model.model_id, face.embedding[None])])
+    policy = Policy(required.policy, liveness=load_liveness(required))
+    judged = [line.judge(frame(1, at=n / 10), matcher, model.operating_point(1e-3).threshold, policy) for n in range(1, 120)]
+    assert any(j.asked for j in judged)
+    decisions = [j.decision for j in judged if j.decision is not None]
+    assert decisions
+    assert not any(isinstance(decision, Grant) for decision in decisions)
+    assert decisions[0].reason is Reason.CHALLENGE_FAILED
