@@ -57,7 +57,8 @@ class Line:
         self.runtime = self._embedder.runtime
         self.cost_ms: dict[str, float] = {}
         self._lap_began = 0.0
-        self._seen: Seen | None = None
+        self.seen: Seen | None = None
+        """The one face of the last frame, fit to be judged or not."""
 
     def judge(self, frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
         """One frame from its pixels to a decision.
@@ -74,14 +75,14 @@ class Line:
         else:
             outcome = matcher.match(face.embedding, threshold)
             self._lap("match")
-        decision = policy.observe(outcome, frame.at, self._seen)
+        decision = policy.observe(outcome, frame.at, self.seen)
         cost_ms = (time.perf_counter() - began) * 1000
         return Judged(outcome, decision, face if isinstance(face, Refusal) else None, cost_ms, policy.asked)
 
     def look(self, frame: Frame) -> Face | Refusal:
         """The face of a frame as the network sees it, or why there is none. `cost_ms` then holds what each stage took."""
         self.cost_ms, self._lap_began = {}, time.perf_counter()
-        self._seen = None
+        self.seen = None
         grey = to_grey(frame.pixels)
         boxes = self.search.find(grey, frame.at)
         self._lap("search")
@@ -102,12 +103,12 @@ class Line:
         refusal = check_quality(part, self._settings.quality)
         self._lap("chip and quality")
         # A face that is not fit to be judged is followed all the same.
-        self._seen = Seen(boxes[0], None)
+        self.seen = Seen(boxes[0], None)
         if refusal:
             return refusal
         view, placement = self._embedder.aligned(chip)
         turn = measure_turn(to_grey(view) if placement else part)
-        self._seen = Seen(boxes[0], turn)
+        self.seen = Seen(boxes[0], turn)
         refusal = check_pose(turn, placement.turn if placement else 0.0, self._settings.quality)
         self._lap("pose")
         if refusal:

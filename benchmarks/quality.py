@@ -1,0 +1,149 @@
+"""What each gate of edge/quality.py refuses of the pictures at hand, and how genuine comparisons fare by what the gate measures.
+
+    python -m benchmarks.quality ../shared/data
+
+LFW: the people whom the model `accurate` was not trained on (its test, validation and cohort people), at most ten pictures each.
+Keeps and shows no picture.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from benchmarks.turn import LFW, OTHERS, SEED, pictures
+from edge.contract.chip import FaceBox, as_source, cut_chip, face_part, to_grey
+from edge.contract.detector import load_detector
+from edge.contract.metrics import rate
+from edge.contract.modelfile import ModelFile, read_model
+from edge.contract.runtime import Embedder
+from edge.contract.score import compare, place
+from edge.models import DEFAULT, model_path
+from edge.settings import QualitySettings
+from edge.turn import measure_turn
+from trainer.dataset import split_identities
+from trainer.prepare import Several, find_face
+
+MOST_A_PERSON = 10
+GATES = QualitySettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the gates measure on one face, and its embedding."""
+
+    whose: str
+    brightness: float
+    contrast: float
+    sharpness: float
+    turn: float
+    tilt_deg: float
+    embedding: np.ndarray
+
+
+REFUSES: dict[str, Callable[[Measured], bool]] = {
+    f"too dark, below {GATES.min_brightness:g}": lambda face: face.brightness < GATES.min_brightness,
+    f"too bright, above {GATES.max_brightness:g}": lambda face: face.brightness > GATES.max_brightness,
+    f"low contrast, below {GATES.min_contrast:g}": lambda face: face.contrast < GATES.min_contrast,
+    f"blurred, below {GATES.min_sharpness:g}": lambda face: face.sharpness < GATES.min_sharpness,
+    f"turned, above {GATES.max_turn:g}": lambda face: face.turn > GATES.max_turn,
+    f"tilted, above {GATES.max_tilt_deg:g} degrees": lambda face: face.tilt_deg > GATES.max_tilt_deg,
+}
+BINS = {
+    "turn": (0, 0.05, 0.1, 0.15, 0.2, 0.25, 1),
+    "tilt_deg": (0, 2, 4, 6, 8, 10, 12, 90),
+    "sharpness": (0, 10, 15, 20, 30, 60, 1e9),
+    "brightness": (0, 60, 75, 90, 120, 160, 256),
+    "contrast": (0, 25, 30, 40, 60, 200),
+}
+# The measures of which the larger of two pictures is the worse; of the others it is the smaller.
+LARGER_IS_WORSE = ("turn", "tilt_deg")
+
+
+def measured(source: Path, model: ModelFile) -> list[Measured]:
+    """The faces that the contract's cascade finds in the pictures of a source."""
+    detector, embedder, found = load_detector(model.chip.detector), Embedder(model), []
+    for whose, picture in track(pictures(source), source.name, console=Console(stderr=True)):
+        box = find_face(detector, to_grey(picture), Several.CENTRAL)
+        if not isinstance(box, FaceBox):
+            continue
+        chip = cut_chip(as_source(picture, model.chip), box, model.chip)
+        part = to_grey(face_part(chip, model.chip))
+        view, placement = embedder.aligned(chip)
+        sharpness = float(cv2.Laplacian(part, cv2.CV_32F).var())
+        turn, tilt_deg = abs(measure_turn(to_grey(view))), abs(placement.turn) if placement else 0.0
+        found.append(
+            Measured(whose, float(part.mean()), float(part.std()), sharpness, turn, tilt_deg, embedder.embed_view(view))
+        )
+    return found
+
+
+def not_trained_on(faces: list[Measured]) -> list[Measured]:
+    """At most ten faces each of the people of LFW who are not in the model's training part."""
+    names, labels = np.unique([face.whose for face in faces], return_inverse=True)
+    split = split_identities(SimpleNamespace(labels=labels, identities=list(names)), SEED)
+    trained, seen, kept = set(split["train"]), dict.fromkeys(names, 0), []
+    for face in faces:
+        seen[face.whose] += 1
+        if face.whose not in trained and seen[face.whose] <= MOST_A_PERSON:
+            kept.append(face)
+    return kept
+
+
+def genuine_by(faces: list[Measured], model: ModelFile, target_fmr: float) -> dict[str, list[str]]:
+    """FNMR at an operating point by the worse of two pictures, for each measure."""
+    threshold, placed = model.operating_point(target_fmr).threshold, place(model.head, np.stack([f.embedding for f in faces]))
+    pairs, missed = [], []
+    for one in range(len(faces)):
+        for other in range(one + 1, len(faces)):
+            if faces[one].whose == faces[other].whose:
+                pairs.append((one, other))
+                missed.append(compare(model.head, placed[one : one + 1], placed[other : other + 1])[0] < threshold)
+    told = {"all": [str(rate(sum(missed), len(missed)))]}
+    for name, edges in BINS.items():
+        pick = max if name in LARGER_IS_WORSE else min
+        worse = np.array([pick(getattr(faces[one], name), getattr(faces[other], name)) for one, other in pairs])
+        rows = [(low, high, (worse >= low) & (worse < high)) for low, high in pairwise(edges)]
+        told[name] = [
+            f"{low:g} to {high:g}: {rate(int(np.array(missed)[inside].sum()), int(inside.sum()))}"
+            for low, high, inside in rows
+            if inside.any()
+        ]
+    return told
+
+
+def main() -> None:
+    """Prints counts and intervals as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    given = parser.parse_args()
+    sources = [given.data / name for name in (LFW, *OTHERS) if (given.data / name).is_file()]
+    if not sources:
+        print(f"no {LFW} and none of {', '.join(OTHERS)} in {given.data}: nothing was measured")
+        return
+    cv2.setNumThreads(1)
+    model, told = read_model(model_path(DEFAULT)), {}
+    for source in sources:
+        faces = measured(source, model)
+        if source.name == LFW:
+            faces = not_trained_on(faces)
+            told["genuine comparisons of LFW at FMR 1e-3, not matched"] = genuine_by(faces, model, 1e-3)
+        told[source.name] = {gate: str(rate(sum(map(refuses, faces)), len(faces))) for gate, refuses in REFUSES.items()}
+        told[source.name]["any"] = str(
+            rate(sum(any(refuses(face) for refuses in REFUSES.values()) for face in faces), len(faces))
+        )
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()
