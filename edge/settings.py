@@ -109,7 +109,7 @@ class QualitySettings(_Table):
     min_brightness: Annotated[float, Field(ge=0, le=255, description="mean of the chip")] = 45.0
     max_brightness: Annotated[float, Field(ge=0, le=255, description="mean of the chip")] = 220.0
     min_contrast: Annotated[float, Field(ge=0, le=128, description="standard deviation of the chip")] = 12.0
-    min_sharpness: Annotated[float, Field(ge=0, le=10000, description="variance of the chip's Laplacian")] = 20.0
+    min_sharpness: Annotated[float, Field(ge=0, le=10000, description="variance of the chip's Laplacian")] = 10.0
     max_turn: Annotated[
         float, Field(gt=0, le=1, description="nose beside the middle of the eyes, as a share of their distance; 1: any turn")
     ] = 0.28
