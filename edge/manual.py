@@ -12,7 +12,7 @@ from edge.settings import DEFAULT_PATH, Settings
 
 _HEAD = f"""# Configuration
 
-Made by `edge config docs` from `edge/settings.py`; a test compares.
+Made by `edge config docs` from `edge/settings/`; a test compares.
 
 The settings are in `{DEFAULT_PATH}`, a file of [TOML](https://toml.io). What is not in it has its default, so an empty file,
 or none, is one that works. Types are strict: an unknown key, a text where a number belongs, or a number out of range is an error that

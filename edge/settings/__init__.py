@@ -1,0 +1,114 @@
+"""The device's settings: every key, its type, range, unit and default, once. Reads TOML; writes nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import tomllib
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from edge.contract.errors import SettingsError
+from edge.settings.deciding import (
+    ActionKind,
+    ActionSettings,
+    ChallengeKind,
+    IntentKind,
+    IntentSettings,
+    LivenessSettings,
+    PolicySettings,
+)
+from edge.settings.seeing import CameraSettings, DetectionSettings, DetectorKind, ModelSettings, QualitySettings, Replay
+from edge.settings.serving import (
+    CompatSettings,
+    Encryption,
+    EnrolmentSettings,
+    GallerySettings,
+    MetricsSettings,
+    Mode,
+    ServiceSettings,
+)
+from edge.settings.table import Table
+
+__all__ = [
+    "DEFAULT_PATH", "ActionKind", "ActionSettings", "CameraSettings", "ChallengeKind", "CompatSettings",
+    "DetectionSettings", "DetectorKind", "Encryption", "EnrolmentSettings", "GallerySettings", "IntentKind",
+    "IntentSettings", "LivenessSettings", "MetricsSettings", "Mode", "ModelSettings", "PolicySettings",
+    "QualitySettings", "Replay", "ServiceSettings", "Settings", "as_toml", "load_settings", "state_folder",
+]  # fmt: skip
+
+DEFAULT_PATH = Path("/etc/facelatch/edge.toml")
+
+
+class Settings(Table):
+    """All settings of a device."""
+
+    camera: CameraSettings = CameraSettings()
+    model: ModelSettings = ModelSettings()
+    detection: DetectionSettings = DetectionSettings()
+    quality: QualitySettings = QualitySettings()
+    policy: PolicySettings = PolicySettings()
+    intent: IntentSettings = IntentSettings()
+    liveness: LivenessSettings = LivenessSettings()
+    action: ActionSettings = ActionSettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
+    gallery: GallerySettings = GallerySettings()
+    service: ServiceSettings = ServiceSettings()
+    compat: CompatSettings = CompatSettings()
+    metrics: MetricsSettings = MetricsSettings()
+
+
+def load_settings(path: Path | None) -> Settings:
+    """The settings of a TOML file; the defaults where `path` is None and the default file is not there.
+
+    Raises:
+        SettingsError: the file is missing, unreadable or no TOML, or a key is unknown, of the wrong type or out of range.
+    """
+    chosen = path or DEFAULT_PATH
+    try:
+        table = tomllib.loads(chosen.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        if path is None:
+            return Settings()
+        raise SettingsError(f"{path}: no such file; leave --config out for the defaults") from None
+    except OSError as error:
+        raise SettingsError(f"{chosen}: cannot read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{chosen}: not valid TOML: {error}") from error
+    try:
+        return Settings.model_validate(table)
+    except ValidationError as error:
+        told = [f"{'.'.join(map(str, e['loc'])) or 'file'} = {_shown(e['input'])}: {e['msg']}" for e in error.errors()]
+        raise SettingsError(f"{chosen}: {'; '.join(told)}. See `edge config show` for every key") from error
+
+
+def as_toml(settings: Settings) -> str:
+    """The settings in force as TOML with the meaning of each key."""
+    lines = []
+    for table_name in type(settings).model_fields:
+        table = getattr(settings, table_name)
+        lines.append(f"[{table_name}]")
+        for key, field in type(table).model_fields.items():
+            value = getattr(table, key)
+            shown = json.dumps(value, ensure_ascii=False)
+            lines.append(f"{key} = {shown}" + (f"  # {field.description}" if field.description else ""))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def state_folder() -> Path:
+    """Where templates live: systemd's $STATE_DIRECTORY, /var/lib/facelatch as root, else the XDG state folder."""
+    given = os.environ.get("STATE_DIRECTORY")
+    if given:
+        return Path(given.split(":")[0])
+    # The service's user keeps its state where the service does, so that `sudo -u facelatch edge enroll` is seen by it.
+    system = Path("/var/lib/facelatch")
+    if os.geteuid() == 0 or os.access(system, os.W_OK):
+        return system
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "facelatch"
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

@@ -1,0 +1,127 @@
+"""From a match to a decision and what it sets off."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, field_validator, model_validator
+
+from edge.quiet import Span
+from edge.settings.table import Table
+
+
+class PolicySettings(Table):
+    """When a match becomes a decision."""
+
+    target_fmr: Annotated[float, Field(gt=0, lt=1, description="one of the model's measured operating points")] = 1e-3
+    allow_failed_gate: Annotated[bool, Field(description="use a model that missed a gate of its export")] = False
+    matches: Annotated[int, Field(ge=1, le=100, description="k: so many frames must match the same subject")] = 3
+    frames: Annotated[int, Field(ge=1, le=100, description="n: out of so many judged frames")] = 10
+    window_s: Annotated[float, Field(gt=0, le=60, description="frames older than this no longer count")] = 5.0
+    rearm_s: Annotated[float, Field(ge=0, le=3600, description="rest after an accept")] = 5.0
+    lockout_failures: Annotated[int, Field(ge=1, le=100, description="denials before the lock-out")] = 5
+    lockout_s: Annotated[float, Field(ge=30, le=86400, description="rest after each further denial")] = 30.0
+    disable_failures: Annotated[int, Field(ge=1, le=100, description="denials after which only `edge unlock-out` helps")] = 50
+
+    quiet_hours: Annotated[
+        tuple[str, ...], Field(strict=False, description='local times in which nobody is granted, such as ["22:00-06:00"]')
+    ] = ()
+
+    @field_validator("quiet_hours")
+    @classmethod
+    def _are_spans(cls, spans: tuple[str, ...]) -> tuple[str, ...]:
+        for span in spans:
+            Span.parse(span)
+        return spans
+
+    @model_validator(mode="after")
+    def _consistent(self) -> PolicySettings:
+        if self.matches > self.frames:
+            raise ValueError(f"matches = {self.matches} of frames = {self.frames}: must not be more")
+        if self.disable_failures <= self.lockout_failures:
+            raise ValueError("disable_failures must be more than lockout_failures")
+        return self
+
+    def rest_after(self, failures: int) -> float:
+        """For how many seconds nothing is judged after so many failures without an accept."""
+        return self.lockout_s if failures >= self.lockout_failures else 0.0
+
+
+class IntentKind(StrEnum):
+    """What must come before a face is judged."""
+
+    NONE = "none"
+    BUTTON = "button"
+    CALL = "call"
+
+
+class IntentSettings(Table):
+    """What a person must do before a face is judged, so that walking past opens nothing."""
+
+    kind: Annotated[
+        IntentKind,
+        Field(
+            strict=False, description="none, button (on a pin) or call (`edge attempt`, or a verification asked for on the bus)"
+        ),
+    ] = IntentKind.NONE
+    pin: Annotated[str, Field(description="gpiozero's name of the button's pin, such as GPIO27; it pulls to ground")] = ""
+    window_s: Annotated[float, Field(gt=0, le=120, description="for so long after it faces are judged")] = 10.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> IntentSettings:
+        if self.kind is IntentKind.BUTTON and not self.pin:
+            raise ValueError("kind = button needs pin")
+        return self
+
+
+class ChallengeKind(StrEnum):
+    """What a person must do, beyond matching."""
+
+    NONE = "none"
+    HEAD_TURN = "head-turn"
+
+
+class LivenessSettings(Table):
+    """A challenge between the match and the grant; what it is worth is in docs/liveness.md."""
+
+    challenge: Annotated[
+        ChallengeKind, Field(strict=False, description="none, or head-turn: a turn to a side that chance chooses")
+    ] = ChallengeKind.NONE
+    turns: Annotated[int, Field(ge=1, le=4, description="so many turns, each to a side of its own chance")] = 2
+    turn: Annotated[
+        float,
+        Field(ge=0.08, le=0.25, description="how far: the nose beside the middle of the eyes, as a share of their distance"),
+    ] = 0.12
+    timeout_s: Annotated[float, Field(ge=2, le=60, description="seconds for the whole challenge")] = 10.0
+
+
+class ActionKind(StrEnum):
+    """What a grant sets off."""
+
+    LOG = "log"
+    COMMAND = "command"
+    GPIO = "gpio"
+    UNLOCK_SESSION = "unlock-session"
+
+
+class ActionSettings(Table):
+    """What a grant sets off beyond its line in the journal."""
+
+    kind: Annotated[ActionKind, Field(strict=False, description="log, command, gpio or unlock-session")] = ActionKind.LOG
+    argv: Annotated[
+        tuple[str, ...], Field(strict=False, description="the command, word by word; no shell; FACELATCH_SUBJECT says who")
+    ] = ()
+    timeout_s: Annotated[float, Field(gt=0, le=300, description="a command that takes longer is ended")] = 10.0
+    pin: Annotated[str, Field(description="gpiozero's name of a pin, such as GPIO17")] = ""
+    pulse_s: Annotated[float, Field(gt=0, le=60, description="how long the pin is active")] = 3.0
+    active_high: Annotated[bool, Field(description="false for a relay that closes when its pin is low")] = True
+    user: Annotated[str, Field(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="whose sessions; empty: the subject's name")] = ""
+
+    @model_validator(mode="after")
+    def _complete(self) -> ActionSettings:
+        if self.kind is ActionKind.COMMAND and not (self.argv and self.argv[0].startswith("/")):
+            raise ValueError("kind = command needs argv, its first word an absolute path")
+        if self.kind is ActionKind.GPIO and not self.pin:
+            raise ValueError("kind = gpio needs pin")
+        return self

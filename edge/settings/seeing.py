@@ -1,0 +1,105 @@
+"""From the camera to a face that is fit to be judged."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from edge.models import DEFAULT
+from edge.settings.table import Table
+
+
+class Replay(StrEnum):
+    """How recorded frames are played."""
+
+    FAST = "fast"
+    REAL_TIME = "real-time"
+    LOOP = "loop"
+
+
+class CameraSettings(Table):
+    """Where frames come from."""
+
+    source: Annotated[
+        str,
+        Field(
+            description="V4L2 device (best by /dev/v4l/by-id/...), USB vendor:product, csi:0, http:// or rtsp:// address, "
+            "video file or image folder"
+        ),
+    ] = "/dev/video0"
+    width: Annotated[int, Field(ge=160, le=4096, description="pixels asked of a V4L2 device")] = 640
+    height: Annotated[int, Field(ge=120, le=2160, description="pixels asked of a V4L2 device")] = 480
+    fourcc: Annotated[
+        str, Field(pattern=r"^[A-Z0-9 ]{4}$", description="format asked of a V4L2 device, such as MJPG or YUYV")
+    ] = "MJPG"
+    exposure: Annotated[int, Field(ge=0, le=1_000_000, description="in units of 100 us (V4L2) or 1 us (csi); 0: automatic")] = 0
+    rotate: Annotated[Literal[0, 90, 180, 270], Field(description="degrees clockwise that frames are turned by")] = 0
+    mirror: Annotated[bool, Field(description="left and right changed, after the turn")] = False
+    replay: Annotated[
+        Replay,
+        Field(
+            strict=False,
+            description="of a file or folder: fast (as it can be judged), real-time, or loop (real-time, over and over)",
+        ),
+    ] = Replay.FAST
+    max_age_s: Annotated[float, Field(gt=0, le=5, description="a frame older than this is never judged")] = 0.5
+    stall_s: Annotated[float, Field(ge=1, le=60, description="without a frame for so long a camera is opened again")] = 12.0
+
+
+class ModelSettings(Table):
+    """The verifier."""
+
+    path: Annotated[
+        str, Field(description="accurate or compact, which come along, or a file made by `python -m export tflite`")
+    ] = DEFAULT
+    threads: Annotated[int, Field(ge=1, le=16, description="threads of the interpreter")] = 1
+
+
+class DetectorKind(StrEnum):
+    """What searches a whole frame. The box that a chip is cut from is always that of the detector that the model names."""
+
+    HAAR = "haar"
+    LBP = "lbp"
+    YUNET = "yunet"
+
+
+class DetectionSettings(Table):
+    """The search for faces."""
+
+    detector: Annotated[
+        DetectorKind, Field(strict=False, description="what searches a whole frame: haar, or lbp or yunet with detector_file")
+    ] = DetectorKind.HAAR
+    detector_file: Annotated[str, Field(description="the file of lbp (a cascade, XML) or yunet (ONNX); none comes along")] = ""
+    search_height_px: Annotated[int, Field(ge=120, le=2160, description="frames are shrunk to this height for the search")] = (
+        240
+    )
+    min_face_px: Annotated[int, Field(ge=32, le=2000, description="smallest face, in pixels of the frame")] = 80
+    budget_ms: Annotated[
+        float, Field(gt=0, le=10000, description="a search that costs more is done in a frame shrunk further")
+    ] = 40.0
+    still_levels: Annotated[
+        float, Field(ge=0, le=64, description="grey levels that some block must change by, or an empty frame is not searched")
+    ] = 4.0
+
+    @model_validator(mode="after")
+    def _complete(self) -> DetectionSettings:
+        if (self.detector is DetectorKind.HAAR) == bool(self.detector_file):
+            needs = "needs no detector_file" if self.detector_file else "needs detector_file"
+            raise ValueError(f"detector = {self.detector.value!r} {needs}")
+        return self
+
+
+class QualitySettings(Table):
+    """What a face must be like to be judged. Brightness and contrast are of the chip, grey levels 0 to 255."""
+
+    max_face: Annotated[float, Field(gt=0.2, le=1, description="widest face, as a share of the frame's height")] = 0.85
+    min_brightness: Annotated[float, Field(ge=0, le=255, description="mean of the chip")] = 45.0
+    max_brightness: Annotated[float, Field(ge=0, le=255, description="mean of the chip")] = 220.0
+    min_contrast: Annotated[float, Field(ge=0, le=128, description="standard deviation of the chip")] = 12.0
+    min_sharpness: Annotated[float, Field(ge=0, le=10000, description="variance of the chip's Laplacian")] = 10.0
+    max_turn: Annotated[
+        float, Field(gt=0, le=1, description="nose beside the middle of the eyes, as a share of their distance; 1: any turn")
+    ] = 0.28
+    max_tilt_deg: Annotated[float, Field(gt=0, le=90, description="head tilted to a shoulder; 90: any tilt")] = 12.0
