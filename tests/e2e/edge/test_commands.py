@@ -377,7 +377,7 @@ def test_bench_measures_every_stage_and_grants_nothing(device: Device, clip: Cli
     words = ("--config", device.home / "edge.toml", "--model", MODEL, "--camera", clip(ADA, 2))
     costs = json.loads(device.run("bench", *words, "--frames", "40", "--json").stdout)
     assert costs["frames"] == 40
-    assert [stage["name"] for stage in costs["stages"]] == ["search", "chip and quality", "embed", "match"]
+    assert [stage["name"] for stage in costs["stages"]] == ["search", "chip and quality", "pose", "embed", "match"]
     assert all(0 < stage["p50_ms"] <= stage["p95_ms"] for stage in costs["stages"])
     assert sum(costs["outcomes"].values()) == sum(costs["searched"].values()) == 40
     assert costs["searched"]["near"] > costs["searched"]["whole"]
