@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
 from dbus_fast import BusType, Message, MessageType, NameFlag, RequestNameReply, Variant
 from dbus_fast.aio import MessageBus
-from dbus_fast.errors import AuthError, DBusError
 
 import edge.bus.fprint as fprint
 import edge.bus.native as native
@@ -39,6 +39,7 @@ class BusServer:
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
         self._settled = threading.Event()
+        self._lost, self._pause_s = False, FIRST_PAUSE_S
 
     def start(self) -> None:
         """Begins to answer. Waits a moment for the name, so that whoever waits for READY finds it."""
@@ -57,23 +58,22 @@ class BusServer:
         self._loop.close()
 
     async def _stay(self) -> None:
-        pause, told = FIRST_PAUSE_S, False
         while not self._stopped.is_set():
+            told = "the connection was closed"
             try:
                 await self._serve()
-                pause, told = FIRST_PAUSE_S, False
-                error: Exception = ConnectionError("the connection was closed")
-            except (OSError, EOFError, AuthError, DBusError) as failure:
-                error = failure
+            except Exception as error:  # noqa: BLE001 - whatever ends the answers is told and tried again, and the door is watched
+                told = str(error) or type(error).__name__
             self._settled.set()
             if self._stopped.is_set():
                 return
-            if not told:
-                self._station.journal.tell(Event.BUS_LOST, f"the system bus: {error}; nobody can ask", ERROR="bus")
-                told = True
+            if not self._lost:
+                self._station.journal.tell(Event.BUS_LOST, f"the system bus: {told}; nobody can ask", ERROR="bus")
+            self._lost = True
             # Only a stop ends the pause early.
-            await asyncio.wait([asyncio.ensure_future(self._stopped.wait())], timeout=pause)
-            pause = min(LONGEST_PAUSE_S, pause * 2)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._stopped.wait(), self._pause_s)
+            self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
 
     async def _serve(self) -> None:
         """Answers until the bus or the daemon ends."""
@@ -96,13 +96,18 @@ class BusServer:
                 if reply not in (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER):
                     raise NameTaken(f"{name} is taken by another program; is a second daemon, or fprintd, running?")
             self._station.journal.tell(Event.BUS_JOINED, "answers on the system bus")
+            self._lost, self._pause_s = False, FIRST_PAUSE_S
             self._settled.set()
             ended = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
-            await asyncio.wait([ended, asyncio.ensure_future(self._stopped.wait())], return_when=asyncio.FIRST_COMPLETED)
+            stopped = asyncio.ensure_future(self._stopped.wait())
+            await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
+            stopped.cancel()
+            # A claim ends with the bus that it was made on.
             if seat.holder is not None:
                 seat.release(seat.holder)
-            if ended.done():
-                ended.result()
+            if not ended.done():
+                bus.disconnect()
+            await ended
         finally:
             bus.disconnect()
 

@@ -151,6 +151,28 @@ def test_a_caller_without_authorisation_is_refused_by_name(tmp_path: Path, clip:
             assert "deny" not in [event["event"] for event in at.events()]
 
 
+def test_a_bus_that_is_lost_is_told_once_and_joined_again(tmp_path: Path, clip: Clip) -> None:
+    (tmp_path / "state").mkdir()
+    text = SETTINGS.format(camera=clip(EVE, 1), model=MODEL, mode="watch", refuse_remote="false")
+    (tmp_path / "edge.toml").write_text(text.replace("[camera]", '[camera]\nreplay = "loop"'))
+    words = [sys.executable, "-m", "edge", "run", "--json", "--config", str(tmp_path / "edge.toml")]
+    with (tmp_path / "events").open("w") as events, (tmp_path / "daemon.log").open("w") as log:
+        with private_bus(tmp_path) as address:
+            environment = os.environ | {"STATE_DIRECTORY": str(tmp_path / "state"), "DBUS_SYSTEM_BUS_ADDRESS": address}
+            daemon = subprocess.Popen(words, env=environment, stdout=events, stderr=log)
+            at = Desk(tmp_path, f"unix:path={tmp_path}/bus", clip(EVE, 1))
+            until(lambda: "bus-joined" in [event["event"] for event in at.events()])
+        until(lambda: "bus-lost" in [event["event"] for event in at.events()])
+        (tmp_path / "bus").unlink(missing_ok=True)
+        with private_bus(tmp_path):
+            until(lambda: [event["event"] for event in at.events()].count("bus-joined") == 2)
+            assert json.loads(at.edge("status", "--json").stdout)["camera"] == "running"
+            daemon.send_signal(signal.SIGTERM)
+            assert daemon.wait(20) == 0
+    assert [event["event"] for event in at.events()].count("bus-lost") == 1
+    assert "Task was destroyed" not in (tmp_path / "daemon.log").read_text()
+
+
 def test_a_vanished_caller_releases_its_claim(tmp_path: Path, clip: Clip) -> None:
     with desk(tmp_path) as at:
         at.show(clip(BOB, 1))
