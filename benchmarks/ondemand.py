@@ -1,0 +1,114 @@
+"""A desk: how long from the question to the answer, with the daemon running and the camera closed, and with the daemon not running.
+
+    python -m benchmarks.ondemand
+
+On a bus of its own, a drawn person before a camera of 15 frames a second. Warm: `VerifyStart` to `match` over one connection. Cold: from
+the start of the daemon's process to the `match` of the first question. The command `edge verify`, its own start included, beside both.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.faults import ADA, MODEL
+from edge.bus.client import Remote, ask
+from tests.integration.private_bus import private_bus
+from trainer.synth.clip import write_clip
+from trainer.synth.person import Person
+
+SETTINGS = """
+[camera]
+source = "{folder}/ada.avi"
+replay = "real-time"
+[model]
+path = "{model}"
+[detection]
+min_face_px = 60
+[service]
+mode = "on-demand"
+linger_s = 0.0
+refuse_remote = false
+"""
+
+
+@contextmanager
+def daemon(folder: Path) -> Iterator[float]:
+    """A running daemon; gives when its process was started, seconds of the monotonic clock."""
+    words = [sys.executable, "-m", "edge", "run", "--config", str(folder / "edge.toml")]
+    began = time.monotonic()
+    process = subprocess.Popen(words, env=os.environ | {"STATE_DIRECTORY": str(folder / "state")}, stderr=subprocess.DEVNULL)
+    try:
+        yield began
+    finally:
+        process.send_signal(signal.SIGTERM)
+        process.wait(20)
+
+
+async def verified(remote: Remote) -> float:
+    """Seconds from the question to a match."""
+    began = time.monotonic()
+    told = await remote.verify("ada", 15, lambda result, details: None)
+    if told["result"] != "match":
+        raise SystemExit(f"no match: {told}")
+    await remote.call("Release")
+    return time.monotonic() - began
+
+
+def until_answered() -> float:
+    """Seconds that a question takes, asked again until a daemon is there to answer it."""
+    while (took := ask(verified)) is None:
+        time.sleep(0.01)
+    return took
+
+
+def main() -> None:
+    """Prints seconds at p50 and p95."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, default=MODEL)
+    parser.add_argument("--tries", type=int, default=20)
+    arguments = parser.parse_args()
+    os.environ.pop("STATE_DIRECTORY", None)
+    seen: dict[str, list[float]] = {"cold": [], "warm": [], "command": []}
+    with tempfile.TemporaryDirectory() as name, private_bus(Path(name)) as address:
+        folder = Path(name)
+        os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = address
+        (folder / "state").mkdir()
+        (folder / "edge.toml").write_text(SETTINGS.format(folder=folder, model=arguments.model.resolve()))
+        write_clip(folder / "ada.avi", Person.from_seed(ADA), 1, 6.0, width=320, height=240)
+        with daemon(folder):
+            until = time.monotonic() + 20
+            while (enrolled := ask(lambda remote: remote.enrol("ada", "new", lambda result, details: None))) is None:
+                if time.monotonic() > until:
+                    raise SystemExit("the daemon does not answer")
+            if enrolled["result"] != "enrolled":
+                raise SystemExit(f"not enrolled: {enrolled}")
+            for _ in range(arguments.tries):
+                seen["warm"].append(until_answered())
+                began = time.monotonic()
+                subprocess.run([sys.executable, "-m", "edge", "verify", "ada"], check=True, stdout=subprocess.DEVNULL)
+                seen["command"].append(time.monotonic() - began)
+        for _ in range(max(1, arguments.tries // 4)):
+            with daemon(folder) as began:
+                until_answered()
+                seen["cold"].append(time.monotonic() - began)
+    told = {
+        key: {"tries": len(values), **{f"p{share}_s": round(float(np.percentile(values, share)), 3) for share in (50, 95)}}
+        for key, values in seen.items()
+    }
+    print(json.dumps(told, indent=1))
+
+
+if __name__ == "__main__":
+    main()
