@@ -49,11 +49,9 @@ class Beside(Protocol):
 class Daemon:
     """`edge run`. Until `run` has read gallery and failures nothing is judged, and after an error nothing is granted."""
 
-    def __init__(
-        self, station: Station, desk: Desk | None = None, opened: Callable[[CameraSettings], Camera] = open_camera
-    ) -> None:
+    def __init__(self, station: Station, opened: Callable[[CameraSettings], Camera] = open_camera) -> None:
         self._station, self._settings, self._journal = station, station.settings, station.journal
-        self.desk, self.door = desk or Desk(), Door(station)
+        self.desk, self.door = Desk(), Door(station)
         self._open, self._watched = opened, CameraWatch()
         self._on_demand = self._settings.service.mode is Mode.ON_DEMAND
         self.beside: list[Beside] = []
@@ -131,19 +129,21 @@ class Daemon:
         with self._camera() as (camera, frames):
             if job is not None:
                 job.run(frames)
-                self.asked()
+            # From the last work on, not the last question: whoever asks how things are must not keep the camera open.
+            worked_at = time.monotonic()
             for frame in frames:
                 if job := self.desk.take():
                     job.run(frames)
-                    self.asked()
+                    worked_at = time.monotonic()
                 elif self._on_demand:
-                    if time.monotonic() - self._asked_at > self._settings.service.linger_s:
+                    if time.monotonic() - worked_at > self._settings.service.linger_s:
                         break
                 elif frame is not None and self._watched.state is CameraState.RUNNING:
                     try:
                         self.door.judge(frame)
                     except InputError as error:
                         raise CameraError(f"unusable frame: {error}") from error
+            self.asked()
             return not camera.live
 
     @contextmanager

@@ -6,8 +6,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime
 
 from edge.action import Actor, load_action
 from edge.camera import Frame
@@ -18,15 +16,13 @@ from edge.liveness import SENTENCES, Way, load_liveness
 from edge.lockout import ANYONE
 from edge.matcher import Matcher
 from edge.policy import Denial, Grant, Policy
-from edge.quiet import is_quiet
-from edge.reasons import Reason
 from edge.station import Station
 
 LOOK_EVERY_S = 1.0
 
 
 class Door:
-    """Its gallery is empty until `look_at_gallery`, and nobody is judged before `look_at_failures` has read the counts."""
+    """Its gallery is empty, and so grants nobody, until the first `look`."""
 
     def __init__(self, station: Station) -> None:
         self._station, self._journal = station, station.journal
@@ -84,19 +80,9 @@ class Door:
         self.intent.close()
 
     def _counted(self, decision: Grant | Denial) -> Grant | Denial | None:
-        """Keeps the failures on disk before anyone hears of the decision, and says what it is then: what cannot be kept grants nothing.
-
-        A denial that could not be written is owed, see `Lockout.fail`.
-        """
-        how, lockout = self._station.settings.policy, self._station.lockout
+        """Keeps the failures before anyone hears of the decision; None where they cannot be kept and it would grant."""
         try:
-            if isinstance(decision, Denial):
-                failures = lockout.fail(ANYONE, how)
-                decision = replace(decision, locked_s=failures.rest_s)
-            else:
-                failures = lockout.succeed(ANYONE, how)
-                if failures.count:
-                    decision = Denial(Reason.LOCKED_OUT, decision.frames)
+            decision, failures = self._station.counted(ANYONE, decision)
         except StorageError as error:
             self._break_lockout(error)
             return decision if isinstance(decision, Denial) else None
@@ -155,7 +141,7 @@ class Door:
         if not spans or now - self._looked_at_hours < LOOK_EVERY_S:
             return
         self._looked_at_hours = now
-        quiet = is_quiet(spans, datetime.now())
+        quiet = self._station.is_quiet()
         if quiet != self._quiet:
             self._quiet = quiet
             if quiet:

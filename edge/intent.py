@@ -38,7 +38,7 @@ class Intent:
         self._until = self._clock() + self._window_s
 
     def call(self) -> None:
-        """Somebody asked over the bus: an intent where calls are what is wanted, and nothing where a button is."""
+        """Somebody asked that the door judge: an intent where calls are what is wanted, and nothing where a button is."""
         if self._kind is IntentKind.CALL:
             self.give()
 
@@ -46,9 +46,10 @@ class Intent:
         """It has served: the next grant needs another."""
         self._until = float("-inf")
 
-    def missing(self, now: float) -> bool:
-        """Whether faces must not be judged at `now`, seconds of the clock."""
-        return self._kind is not IntentKind.NONE and now > self._until
+    def missing(self, now: float, *, called: bool = False) -> bool:
+        """Whether faces must not be judged at `now`, seconds of the clock. `called`: for what somebody just asked on the bus."""
+        served = self._kind is IntentKind.NONE or (called and self._kind is IntentKind.CALL)
+        return not served and now > self._until
 
     def close(self) -> None:
         """Gives the pin back."""

@@ -20,7 +20,7 @@ from edge.gallery import Gallery, check_name, new_subject
 from edge.journal import Event, Journal
 from edge.line import Judged, Line
 from edge.liveness import load_liveness
-from edge.lockout import ANYONE, Lockout
+from edge.lockout import ANYONE, Failures, Lockout
 from edge.matcher import Matcher
 from edge.policy import Denial, Grant, Policy
 from edge.quiet import is_quiet
@@ -88,21 +88,35 @@ class Station:
             decision: Grant | Denial = Denial(Reason.DISABLED, 0)
         elif before.rest_s:
             decision = Denial(Reason.LOCKED_OUT, 0)
-        elif is_quiet(self.settings.policy.quiet_hours, datetime.now()):
+        elif self.is_quiet():
             decision = Denial(Reason.QUIET_HOURS, 0)
         elif not names:
             decision = Denial(Reason.EMPTY_GALLERY, 0)
         else:
             decision, cost_ms = self._decide(policy, matcher, frames, timeout_s, told, missing)
             # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
-            if isinstance(decision, Grant):
-                against = self.lockout.succeed(key, self.settings.policy)
-                if against.count:
-                    decision = Denial(Reason.LOCKED_OUT, decision.frames)
-            elif policy.failures > before.count:
-                decision = replace(decision, locked_s=self.lockout.fail(key, self.settings.policy).rest_s)
+            if isinstance(decision, Grant) or policy.failures > before.count:
+                decision, _ = self.counted(key, decision)
         self.journal.tell_decision(decision, operating_point=self.point.name, cost_ms=cost_ms)
         return decision
+
+    def counted(self, key: str, decision: Grant | Denial) -> tuple[Grant | Denial, Failures]:
+        """Keeps what a decision makes of the failures under a key: the decision as it stands then, and the failures. A grant that
+        a lock-out overtook is a denial; a denial that cannot be written is owed, see `Lockout.fail`.
+
+        Raises:
+            StorageError: the failures cannot be counted: nothing may be granted.
+        """
+        how = self.settings.policy
+        if isinstance(decision, Denial):
+            failures = self.lockout.fail(key, how)
+            return replace(decision, locked_s=failures.rest_s), failures
+        failures = self.lockout.succeed(key, how)
+        return (Denial(Reason.LOCKED_OUT, decision.frames) if failures.count else decision), failures
+
+    def is_quiet(self) -> bool:
+        """Whether this is an hour in which nobody is let in."""
+        return is_quiet(self.settings.policy.quiet_hours, datetime.now())
 
     def enrol(self, name: str, frames: Iterator[Frame | None], progressed: Progressed, manner: Manner) -> Enrolled:
         """Makes templates of the person before the camera and keeps them.

@@ -44,6 +44,19 @@ class Authority:
         except KeyError:
             return ""
 
+    async def must_be_own(self, caller: str, subject: str) -> None:
+        """Refuses a caller who is not `subject` and may not act for others. A user without a name is nobody, not the empty subject.
+
+        Raises:
+            CallRefused: as `must`.
+        """
+        if not await self.is_own(caller, subject):
+            await self.must(caller, Action.OTHERS)
+
+    async def is_own(self, caller: str, subject: str) -> bool:
+        """Whether a subject's name is the caller's own."""
+        return bool(subject) and subject == await self.user(caller)
+
     async def must(self, caller: str, action: Action) -> None:
         """Refuses a caller who may not do `action`. root and the daemon's own user may do all: the files are theirs anyway.
 

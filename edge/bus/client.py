@@ -13,7 +13,6 @@ from edge.contract.errors import BusRefused, InputError
 SOCKET = Path("/run/dbus/system_bus_socket")
 _DAEMON_BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _INPUT = frozenset({"NotEnrolled", "AlreadyEnrolled", "InvalidSubject"})
-_NOBODY = frozenset({"org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner"})
 
 Answer = TypeVar("Answer")
 Heard = Callable[[str, dict[str, Any]], None]

@@ -18,7 +18,7 @@ from edge.bus.answer import refusing
 from edge.bus.authority import CALLER, Action, Authority
 from edge.bus.native import Unicast
 from edge.bus.seat import CallRefused, Problem, Result, Seat, Status
-from edge.gallery import NAME_PATTERN, check_name
+from edge.gallery import NAME_PATTERN
 from edge.reasons import Reason
 from edge.station import Manner
 
@@ -42,7 +42,8 @@ _NAMES = {
     Problem.INVALID: "InvalidFingername",
     Problem.NOT_DELETED: "PrintsNotDeleted",
 }
-_RETRIES = {
+# By the reason's text: what a challenge asks for is no reason, and a client has no word for it.
+_RETRIES: dict[str, str] = {
     Reason.SEVERAL_FACES: "remove-and-retry",
     Reason.TOO_FAR: "finger-not-centered",
     Reason.TOO_NEAR: "finger-not-centered",
@@ -183,14 +184,12 @@ class DeviceInterface(ServiceInterface):
         return status  # type: ignore[no-any-return]
 
     async def _subject(self, caller: str, username: str) -> str:
-        own = await self._authority.user(caller)
-        if username and username != own:
-            await self._authority.must(caller, Action.OTHERS)
-        name = username or own
+        name = username or await self._authority.user(caller)
+        await self._authority.must_be_own(caller, name)
         if not NAME_PATTERN.fullmatch(name):
             # PAM asks for every user there is; one whose name no subject can have has no face.
             raise CallRefused(Problem.NOT_ENROLLED, f"{name}: no subject can have this name")
-        return check_name(name)
+        return name
 
     async def _delete(self, caller: str) -> None:
         subject = self._seat.must_hold(caller)
@@ -229,7 +228,7 @@ def _word(status: Status) -> str:
         case Result.MATCH | Result.NO_MATCH | Result.DISCONNECTED | Result.FAILED:
             return status.result.value
         case Result.RETRY:
-            return _RETRIES.get(Reason(status.reason), "retry-scan")
+            return _RETRIES.get(status.reason, "retry-scan")
         case Result.PROGRESS:
             return "stage-passed"
         case Result.ENROLLED:

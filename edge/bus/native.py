@@ -69,8 +69,7 @@ class DeviceInterface(ServiceInterface):
     @refusing(ERRORS)
     async def Claim(self, subject: DBusStr) -> None:  # noqa: N802
         caller = CALLER.get()
-        if subject != await self._authority.user(caller):
-            await self._authority.must(caller, Action.OTHERS)
+        await self._authority.must_be_own(caller, subject)
         self._seat.claim(caller, check_name(subject) if subject else "")
 
     @dbus_method()
@@ -117,16 +116,14 @@ class DeviceInterface(ServiceInterface):
     @dbus_method()
     @refusing(ERRORS)
     async def IsEnrolled(self, subject: DBusStr) -> DBusBool:  # noqa: N802
-        caller = CALLER.get()
-        if subject != await self._authority.user(caller):
-            await self._authority.must(caller, Action.OTHERS)
+        await self._authority.must_be_own(CALLER.get(), subject)
         return self._seat.is_enrolled(check_name(subject))
 
     @dbus_method()
     @refusing(ERRORS)
     async def Delete(self, subject: DBusStr) -> None:  # noqa: N802
         caller = CALLER.get()
-        own = subject == await self._authority.user(caller)
+        own = await self._authority.is_own(caller, subject)
         await self._authority.must(caller, Action.ENROLL if own else Action.OTHERS)
         self._seat.remove(check_name(subject))
 

@@ -104,7 +104,7 @@ class Seat:
 
     def release(self, caller: str) -> None:
         """Gives it back, and ends what is being done."""
-        self._must_hold(caller)
+        self.must_hold(caller)
         self._abandon()
         self.holder, self.subject = None, ""
 
@@ -127,7 +127,6 @@ class Seat:
         name = None if anyone else self.subject
         if name is not None and not self.is_enrolled(name):
             raise CallRefused(Problem.NOT_ENROLLED, f"{name or 'nobody'}: not enrolled; `edge enroll` does it")
-        self._door.intent.call()
         hints = _Hints()
 
         def work(frames: Frames, tell: Told) -> None:
@@ -136,9 +135,11 @@ class Seat:
                 frames,
                 timeout_s,
                 lambda judged: hints.heard(judged, tell),
-                lambda: self._door.intent.missing(time.monotonic()),
+                lambda: self._door.intent.missing(time.monotonic(), called=True),
             )
             if isinstance(decision, Grant):
+                # One press serves one grant: it must not open the door as well.
+                self._door.intent.spend()
                 tell(Status(Result.MATCH, True, subject=decision.subject, frames=decision.frames, score=decision.score))
             else:
                 tell(Status(Result.NO_MATCH, True, ADVICE[decision.reason], decision.reason.value, name or "", decision.frames))
@@ -176,7 +177,7 @@ class Seat:
 
     def stop(self, caller: str, *, verifying: bool) -> None:
         """Ends a verification or an enrolment, done or not."""
-        self._must_hold(caller)
+        self.must_hold(caller)
         if self._job is None or self._verifying is not verifying:
             raise CallRefused(Problem.NO_ACTION, f"no {'verification' if verifying else 'enrolment'} is going on")
         self._abandon()
@@ -189,11 +190,6 @@ class Seat:
             remove_subject(self._station.gallery, self._station.lockout, self._station.journal, subject)
         except FacelatchError as error:
             raise CallRefused(Problem.NOT_DELETED, str(error)) from error
-
-    def must_hold(self, caller: str) -> str:
-        """The claimed subject. Refuses everyone but the holder."""
-        self._must_hold(caller)
-        return self.subject
 
     def _begin(self, work: Callable[[Frames, Told], None], told: Told, *, verifying: bool) -> None:
         def tell(status: Status) -> None:
@@ -216,12 +212,14 @@ class Seat:
             self._job.cancel()
             self._job = None
 
-    def _must_hold(self, caller: str) -> None:
+    def must_hold(self, caller: str) -> str:
+        """The claimed subject. Refuses everyone but the holder."""
         if caller != self.holder:
             raise CallRefused(Problem.CLAIM_DEVICE, "claim the device first")
+        return self.subject
 
     def _must_be_free(self, caller: str) -> None:
-        self._must_hold(caller)
+        self.must_hold(caller)
         if self._job is not None:
             raise CallRefused(Problem.ALREADY_IN_USE, "something is going on already; stop it first")
 

@@ -57,3 +57,15 @@ def test_only_a_press_serves_where_a_button_is_wanted(pins: object) -> None:
 def test_a_button_needs_a_pin() -> None:
     with pytest.raises(ValidationError, match="needs pin"):
         IntentSettings.model_validate({"kind": "button"})
+
+
+def test_what_is_asked_on_the_bus_is_its_own_call_and_opens_no_door() -> None:
+    intent = Intent(IntentSettings.model_validate({"kind": "call"}), clock=lambda: 0.0)
+    assert not intent.missing(0.0, called=True)
+    assert intent.missing(0.0)
+
+
+def test_a_call_does_not_serve_where_a_button_is_wanted(pins: object) -> None:
+    intent = Intent(IntentSettings.model_validate({"kind": "button", "pin": "GPIO22"}), clock=lambda: 0.0)
+    assert intent.missing(0.0, called=True)
+    intent.close()

@@ -1,0 +1,40 @@
+"""What stands between the daemon and the bus: words that fprintd's clients know, and a caller without a name, who is nobody."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+pytest.importorskip("dbus_fast")
+
+from edge.bus.authority import Authority
+from edge.bus.fprint import _word
+from edge.bus.seat import Result, Status
+from edge.liveness import Way
+from edge.reasons import MENDABLE, Reason
+
+KNOWN = {"retry-scan", "finger-not-centered", "remove-and-retry"}
+
+
+@pytest.mark.parametrize("reason", [*MENDABLE, *Way])
+def test_every_retry_has_a_word_of_fprintds(reason: Reason | Way) -> None:
+    assert _word(Status(Result.RETRY, False, "", reason.value)) in KNOWN
+
+
+def test_too_far_is_not_centred() -> None:
+    assert _word(Status(Result.RETRY, False, "", Reason.TOO_FAR.value)) == "finger-not-centered"
+
+
+@pytest.mark.parametrize(
+    ("user", "subject", "own"), [("ada", "ada", True), ("ada", "bob", False), ("", "", False), ("ada", "", False)]
+)
+def test_only_a_name_can_be_ones_own(monkeypatch: pytest.MonkeyPatch, user: str, subject: str, own: bool) -> None:
+    """A uid without a name in the user database must not pass for the empty subject, which is anyone."""
+
+    async def named(self: Authority, caller: str) -> str:
+        return user
+
+    monkeypatch.setattr(Authority, "user", named)
+    authority = Authority(None, refuse_remote=True)  # type: ignore[arg-type]
+    assert asyncio.run(authority.is_own(":1.7", subject)) is own
