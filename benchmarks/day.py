@@ -14,7 +14,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from io import StringIO
 from pathlib import Path
 
 import cv2
@@ -22,18 +21,12 @@ import numpy as np
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.faults import ADA, EVE, MODEL
+from benchmarks.faults import MODEL, with_ada
 from edge.camera import Frame
-from edge.camera.replay import Video
 from edge.contract.modelfile import read_model
 from edge.daemon import Daemon
-from edge.gallery import Gallery
-from edge.journal import Event, Journal
-from edge.lockout import Lockout
+from edge.journal import Event
 from edge.settings import Settings
-from edge.station import Manner, Station
-from trainer.synth.clip import write_clip
-from trainer.synth.person import Person
 
 FPS = 10
 VISIT_EVERY_S = 300.0
@@ -105,18 +98,8 @@ def main() -> None:
         counted[key] = counted.get(key, 0) + 1
 
     with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as told:
-        model = read_model(arguments.model)
-        clips = []
-        for person in (ADA, EVE):
-            clips.append(Path(folder) / f"{person}.avi")
-            write_clip(clips[-1], Person.from_seed(person), 1, 6.0, width=320, height=240)
-        journal = Journal(StringIO())
-        journal.listeners.append(heard)
-        point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
-        state = Path(folder) / "state"
-        station = Station(settings, model, point, Gallery(state), Lockout(state), journal)
-        station.enrol("ada", Video(clips[0]).frames(), lambda *_: None, Manner.NEW)
-        visits = [[frame.pixels for frame in Video(clip).frames() if frame] for clip in clips]
+        station, *visits = with_ada(Path(folder), settings, read_model(arguments.model))
+        station.journal.listeners.append(heard)
         day = Day(arguments.hours, visits, told)
         began = time.monotonic()
         Daemon(station, opened=lambda _: day).run()

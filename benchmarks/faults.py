@@ -267,22 +267,28 @@ def _bench(folder: Path, model: ModelFile) -> Bench:
             "policy": {"rearm_s": 0.2, "lockout_failures": 99, "disable_failures": 100},
         }
     )
-    clips = []
-    for person in (ADA, EVE):
-        clips.append(folder / f"{person}.avi")
-        write_clip(clips[-1], Person.from_seed(person), 1, 6.0, width=320, height=240)
-    journal = Journal(StringIO())
-    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
-    station = Station(settings, model, point, Gallery(folder / "state"), Lockout(folder / "state"), journal)
-    station.enrol("ada", Video(clips[0]).frames(), lambda *_: None, Manner.NEW)
-    ada, eve = ([frame.pixels for frame in Video(clip).frames() if frame] for clip in clips)
+    station, ada, eve = with_ada(folder, settings, model)
     bench = Bench(Stage(ada, eve), station, folder / "state")
 
     def heard(event: Event, fields: dict[str, object]) -> None:
         bench.heard.append((time.monotonic(), event.label))
 
-    journal.listeners.append(heard)
+    station.journal.listeners.append(heard)
     return bench
+
+
+def with_ada(folder: Path, settings: Settings, model: ModelFile) -> tuple[Station, list[Pixels], list[Pixels]]:
+    """A station below a folder with a drawn person enrolled, frames of her, and frames of a stranger."""
+    clips = []
+    for person in (ADA, EVE):
+        clips.append(folder / f"{person}.avi")
+        write_clip(clips[-1], Person.from_seed(person), 1, 6.0, width=320, height=240)
+    state = folder / "state"
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    station = Station(settings, model, point, Gallery(state), Lockout(state), Journal(StringIO()))
+    station.enrol("ada", Video(clips[0]).frames(), lambda *_: None, Manner.NEW)
+    ada, eve = ([frame.pixels for frame in Video(clip).frames() if frame] for clip in clips)
+    return station, ada, eve
 
 
 @contextmanager
