@@ -17,7 +17,7 @@ from edge.reasons import MENDABLE, Reason
 KNOWN = {"retry-scan", "finger-not-centered", "remove-and-retry"}
 
 
-@pytest.mark.parametrize("reason", [*MENDABLE, *Way])
+@pytest.mark.parametrize("reason", [*sorted(MENDABLE), *Way])
 def test_every_retry_has_a_word_of_fprintds(reason: Reason | Way) -> None:
     assert _word(Status(Result.RETRY, False, "", reason.value)) in KNOWN
 
