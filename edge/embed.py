@@ -1,7 +1,8 @@
 """Embeddings of many chips by one model file, as a process: python -m edge.embed MODEL CHIPS.npy OUT.npz
 
 For holding runtimes and machines against each other. CHIPS is uint8 [n, side, side] or [n, side, side, 3]; OUT holds `answers`, [n, D]
-as the network gives them, `golden`, the same for the generated chips, and a JSON `told` of where it ran.
+as the network gives them, `templates`, float32 [n, D], what would be kept of the same faces, `golden`, the answers for the generated
+chips, and a JSON `told` of where it ran.
 """
 
 from __future__ import annotations
@@ -30,8 +31,9 @@ def main(model: Path, chips: Path, out: Path) -> None:
     }
     pictures = np.load(chips, allow_pickle=False, mmap_mode="r")
     answers = [embedder.answer(np.ascontiguousarray(chip)) for chip in pictures]
+    templates = [embedder.template(np.ascontiguousarray(chip)) for chip in pictures]
     golden = [embedder.answer(chip) for chip in golden_chips(verifier.chip)]
-    np.savez(out, answers=np.stack(answers), golden=np.stack(golden), told=json.dumps(told))
+    np.savez(out, answers=np.stack(answers), templates=np.stack(templates), golden=np.stack(golden), told=json.dumps(told))
 
 
 if __name__ == "__main__":

@@ -14,13 +14,17 @@ from rich.table import Table
 from typer.core import TyperCommand
 
 from edge.contract.errors import ExitCode
-from edge.contract.modelfile import ModelFile, read_model
+from edge.contract.modelfile import ModelFile, TemplateKind, read_model
 from export.variant import Variant
 
 app = typer.Typer(help="A trained run to one verified model file.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)
 
 ModelFileArgument = Annotated[Path, typer.Argument(help="A model file.")]
+AlsoIn = Annotated[
+    list[Path] | None,
+    typer.Option("--also-in", metavar="PYTHON", help="Run it in this environment's runtime, too, and record how that differs."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
 
@@ -49,12 +53,7 @@ def tflite(
         Variant, typer.Option("--quantize", help="int8 where no other is named; without the option, float32.")
     ] = Variant.NONE,
     name: Annotated[str | None, typer.Option(help="The model's name; the run's where not given.")] = None,
-    also_in: Annotated[
-        list[Path] | None,
-        typer.Option(
-            "--also-in", metavar="PYTHON", help="Run it in this environment's runtime, too, and record how that differs."
-        ),
-    ] = None,
+    also_in: AlsoIn = None,
     report: Annotated[
         Path | None, typer.Option(help="Where layers.png, graph.svg and networks.json go; RUN/export-VARIANT where not given.")
     ] = None,
@@ -89,14 +88,7 @@ def tflite(
         worst = ", ".join(f"{layer.layer} {layer.error:.1%}" for layer in worst_layers(layers))
         console.print(f"{network}: furthest from float are {worst}")
     _tell_points(model)
-    for entry in model.record["runtimes"][1:]:
-        console.print(
-            f"{entry['runtime']} on {entry['machine']}: median cosine {entry['median_cosine']:.5f}, largest difference "
-            f"{entry['largest_steps']} steps and {entry['largest_score_change']:.4f} of a score; other decisions: "
-            + ", ".join(
-                f"{found['changed']} of {entry['comparisons']} at {point}" for point, found in entry["decisions"].items()
-            )
-        )
+    _tell_runtimes(model)
 
 
 @app.command(epilog="example: python -m export inspect edge/models/accurate.tflite --draw graph.svg")
@@ -161,6 +153,32 @@ def verify(
     raise typer.Exit(ExitCode.OK if all(check.passed for check in checks) else ExitCode.MODEL)
 
 
+@app.command(epilog="example: python -m export measure old.tflite --held-out held-out.npz --template mirrored -o new.tflite")
+def measure(
+    file: ModelFileArgument,
+    held_out: Annotated[Path, typer.Option("--held-out", help="What `trainer held-out` wrote, of the data it was trained on.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The model file to write.")],
+    template: Annotated[
+        TemplateKind | None, typer.Option(help="What is kept of an enrolled face; as it is where not given.")
+    ] = None,
+    also_in: AlsoIn = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measures a file's operating points anew, without the run that it came from, and writes it with them."""
+    from export.again import measure_again, read_held_out
+
+    command = shlex.join(["python", "-m", "export", *sys.argv[1:]])
+    model = read_model(file)
+    kind = template or model.template
+    model = measure_again(model, read_held_out(held_out), out, template=kind, command=command, also_in=also_in or ())
+    if as_json:
+        print(json.dumps(model.record))
+        return
+    console.print(f"{out}: {out.stat().st_size} bytes, {model.template} templates, model {model.model_id[:12]}")
+    _tell_points(model)
+    _tell_runtimes(model)
+
+
 @app.command(epilog="example: python -m export diff old.tflite new.tflite")
 def diff(first: ModelFileArgument, second: Annotated[Path, typer.Argument(help="Another.")], as_json: AsJson = False) -> None:
     """Tells how two model files differ. Exit code 0: not at all; 1: they do."""
@@ -202,4 +220,15 @@ def _tell_points(model: ModelFile) -> None:
         console.print(
             f"FMR {point.target_fmr:g}: threshold {point.threshold:.6f}, measured {point.false_matches}/{point.impostor_trials}, "
             f"FNMR {point.fnmr:.2%} ({point.false_non_matches}/{point.genuine_trials}, 95 % {low:.2%}-{high:.2%})"
+        )
+
+
+def _tell_runtimes(model: ModelFile) -> None:
+    for entry in model.record["runtimes"][1:]:
+        console.print(
+            f"{entry['runtime']} on {entry['machine']}: median cosine {entry['median_cosine']:.5f}, largest difference "
+            f"{entry['largest_steps']} steps and {entry['largest_score_change']:.4f} of a score; other decisions: "
+            + ", ".join(
+                f"{found['changed']} of {entry['comparisons']} at {point}" for point, found in entry["decisions"].items()
+            )
         )

@@ -19,9 +19,11 @@ LONGEST_S = 1800
 
 
 class Elsewhere(NamedTuple):
-    """`embeddings` of the chips asked for, float32 [n, D]; `golden` as the network gives them; `told` names runtime and machine."""
+    """`embeddings` and `templates` of the chips asked for, float32 [n, D]; `golden` as the network gives them; `told` names runtime and
+    machine."""
 
     embeddings: NDArray[np.float32]
+    templates: NDArray[np.float32]
     golden: NDArray[Any]
     told: dict[str, str]
 
@@ -50,6 +52,7 @@ def embed_elsewhere(python: Path, model: bytes, chips: NDArray[np.uint8], output
             why = " ".join(done.stderr.strip().splitlines()[-3:])
             raise GateMissed(f"{python}: the file does not run in the runtime there: {why}")
         with np.load(out, allow_pickle=False) as found:
-            answers, golden, told = found["answers"], found["golden"], json.loads(str(found["told"]))
+            answers, templates, golden = (found[name] for name in ("answers", "templates", "golden"))
+            told = json.loads(str(found["told"]))
     embeddings = dequantise(answers, output.scale, output.zero_point) if output.dtype == "int8" else answers
-    return Elsewhere(embeddings, golden, told)
+    return Elsewhere(embeddings, templates, golden, told)

@@ -28,10 +28,16 @@ MIN_RUNTIME_COSINE = 0.995
 
 
 class Side(NamedTuple):
-    """A model as it compares: its head, whose cohort it embedded itself, and its embeddings, float32 [n, D], of the held-out chips."""
+    """A model as it compares: its head, whose cohort it embedded itself, and of the held-out chips its embeddings and what it would keep
+    of them, float32 [n, D] both."""
 
     head: Head
     embeddings: NDArray[np.float32]
+    templates: NDArray[np.float32]
+
+    def scores(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """(genuine, impostor) scores of all pairs, one face of each enrolled and the other the probe."""
+        return score_all_pairs(self.head, self.embeddings, labels, self.templates)
 
 
 def operating_points(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> list[dict[str, Any]]:
@@ -68,7 +74,7 @@ def parity(in_float: Side, in_file: Side, labels: NDArray[np.int64]) -> dict[str
     otherwise there than in the float model, each model at its own threshold.
     """
     cosine = cosines(in_float.embeddings, in_file.embeddings)
-    (genuine, impostor), (file_genuine, file_impostor) = (score_all_pairs(*side, labels) for side in (in_float, in_file))
+    (genuine, impostor), (file_genuine, file_impostor) = (side.scores(labels) for side in (in_float, in_file))
     supported = [target for target in TARGETS if target >= GATE_FMR and supports_fmr(impostor.size, target)]
     target = min(supported, default=TARGETS[0])
     figures: dict[str, Any] = {
@@ -125,8 +131,8 @@ def agreement(here: Side, there: Side, labels: NDArray[np.int64], points: list[d
     none), in the score, and in decisions at the file's own operating points, of all comparisons."""
     cosine = cosines(here.embeddings, there.embeddings)
     apart = np.abs(here.embeddings - there.embeddings)
-    genuine, _ = score_all_pairs(*here, labels)
-    scores = [np.concatenate(score_all_pairs(*side, labels)) for side in (here, there)]
+    genuine, _ = here.scores(labels)
+    scores = [np.concatenate(side.scores(labels)) for side in (here, there)]
     figures: dict[str, Any] = {
         "chips": len(labels),
         "median_cosine": float(np.median(cosine)),

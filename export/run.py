@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from edge.contract.align import AlignSpec, crop, shrink
 from edge.contract.errors import InputError
 from edge.contract.fingerprint import chip_fingerprint
-from edge.contract.score import Cohort, Head
+from edge.contract.modelfile import TemplateKind
+from edge.contract.score import Cohort, Head, merge
 from edge.contract.spec import ChipSpec
 from export.quiet import quiet
 
@@ -33,6 +34,7 @@ class Run:
     chip: ChipSpec
     tower: Any
     head: Head
+    template: TemplateKind
     aligner: Any
     align: AlignSpec | None
     calibration: NDArray[np.uint8]
@@ -59,8 +61,18 @@ class Run:
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Embeddings in float, float32 [n, D], of chips, uint8 [n, side, side]."""
-        views = self.views(chips).astype(np.float32)
-        parts = [part for part in np.array_split(views.reshape(*views.shape[:3], -1), 16) if len(part)]
+        return self._embed_views(self.views(chips))
+
+    def templates(self, chips: NDArray[np.uint8], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What would be kept of the same chips in float, float32 [n, D]; their `embeddings` are known."""
+        if self.template is TemplateKind.PLAIN:
+            return embeddings
+        mirrored = self._embed_views(self.views(chips)[:, :, ::-1])
+        return merge(self.head, np.stack([embeddings, mirrored], axis=1))
+
+    def _embed_views(self, views: NDArray[np.uint8]) -> NDArray[np.float32]:
+        pixels = views.astype(np.float32).reshape(*views.shape[:3], -1)
+        parts = [part for part in np.array_split(pixels, 16) if len(part)]
         return np.concatenate([np.asarray(self.tower(part, training=False), np.float32) for part in parts])
 
 
@@ -85,6 +97,7 @@ def read_run(path: Path) -> Run:
             head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
         tower = keras.models.load_model(path / "tower.keras", compile=False)
         aligns = (path / "align.json").exists()
+        mirrored = record["settings"]["tower"].get("mirrored_templates", False)
         align = AlignSpec.from_json(json.loads((path / "align.json").read_text())) if aligns else None
         aligner = keras.models.load_model(path / "aligner.keras", compile=False) if aligns else None
     except InputError:
@@ -96,4 +109,5 @@ def read_run(path: Path) -> Run:
         raise InputError(f"{path}: its chips were cut otherwise than this version does; prepare the data and train again")
     names = ["tower.keras", "head.npz", "split.json", *(["aligner.keras", "align.json"] if aligns else [])]
     digests = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in names}
-    return Run(path, record, spec, tower, head, aligner, align, digests=digests, **chips)
+    template = TemplateKind.MIRRORED if mirrored else TemplateKind.PLAIN
+    return Run(path, record, spec, tower, head, template, aligner, align, digests=digests, **chips)

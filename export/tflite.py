@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import platform
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -18,10 +18,10 @@ from rich.progress import track
 from edge.contract.align import shrink
 from edge.contract.errors import GateMissed
 from edge.contract.fingerprint import chip_fingerprint, golden_chips
-from edge.contract.modelfile import SCHEMA_VERSION, Gate, ModelFile, TensorSpec, model_id_of, parse_model
+from edge.contract.modelfile import SCHEMA_VERSION, Gate, ModelFile, TemplateKind, TensorSpec, model_id_of, parse_model
 from edge.contract.quantise import quantise
 from edge.contract.runtime import Embedder
-from edge.contract.score import make_cohort, score_all_pairs
+from edge.contract.score import Head, make_cohort
 from export.convert import check_graph, to_tflite
 from export.elsewhere import Elsewhere, embed_elsewhere
 from export.graph import Graph, read_graph
@@ -88,11 +88,10 @@ def export_tflite(
     more = {ALIGNER_NAME: aligner.flatbuffer} if aligner else {}
 
     # The file measures itself: without figures first, then again with them, read by the device's own reader each time.
-    unmeasured = pack(tower.flatbuffer, _with_arrays(record, arrays), arrays, more)
+    unmeasured = pack(tower.flatbuffer, with_arrays(record, arrays), arrays, more)
     embedder = Embedder(parse_model(unmeasured, out))
-    from_file = embed_all(embedder, run.test, "measuring the file")
     strangers = embed_all(embedder, run.cohort, "embedding the cohort")
-    arrays[COHORT_NAME] = _as_output(strangers, tower.output)
+    arrays[COHORT_NAME] = as_output(strangers, tower.output)
     arrays[GOLDEN_NAME] = np.stack([embedder.answer(chip) for chip in golden_chips(run.chip)])
     head = replace(run.head, cohort=None)
     if run.head.cohort:
@@ -100,9 +99,9 @@ def export_tflite(
         cohort = make_cohort(head, strangers, run.head.cohort.nearest)
         record["head"]["cohort"] = {"nearest": cohort.nearest, "ceiling": cohort.ceiling}
         head = replace(head, cohort=cohort)
-    here = Side(head, from_file)
-    record["parity"] = parity(Side(run.head, run.embed(run.test)), here, run.test_labels)
-    record["operating_points"] = operating_points(*score_all_pairs(head, from_file, run.test_labels))
+    here = side_of(embedder, head, run.test)
+    record["parity"] = parity(side_in_float(run), here, run.test_labels) | {"template": run.template.value}
+    record["operating_points"] = operating_points(*here.scores(run.test_labels))
     if not record["operating_points"]:
         raise GateMissed(
             f"{record['parity']['impostor']} impostor comparisons of held-out people support no operating point; "
@@ -112,15 +111,17 @@ def export_tflite(
     record["runtimes"] = [{"runtime": embedder.runtime, "machine": platform.machine(), "chips": len(run.test)}]
     for python in also_in:
         there = embed_elsewhere(python, unmeasured, run.test, tower.output)
-        figures = agreement(here, Side(head, there.embeddings), run.test_labels, record["operating_points"], tower.output.scale)
-        record["runtimes"].append(_told(there) | figures)
+        figures = agreement(
+            here, Side(head, there.embeddings, there.templates), run.test_labels, record["operating_points"], tower.output.scale
+        )
+        record["runtimes"].append(told_of(there) | figures)
         checks += agreement_gates(there.told["runtime"], figures)
     record["gates"] = [asdict(gate) | {"passed": gate.passed} for gate in checks]
-    _require(checks, force=force)
-    data = pack(tower.flatbuffer, _with_arrays(record, arrays), arrays, more)
+    require(checks, force=force)
+    data = pack(tower.flatbuffer, with_arrays(record, arrays), arrays, more)
     model = parse_model(data, out)
     again = Embedder(model).embed(run.test[0])
-    if not np.array_equal(again, from_file[0]):
+    if not np.array_equal(again, here.embeddings[0]):
         raise GateMissed(f"{out}: the packed file gives another embedding than the one that was measured")
     write_file(out, data)
     return Exported(replace(model, path=out), networks)
@@ -134,12 +135,32 @@ def convert(network: Any, seen: NDArray[np.uint8], variant: Variant) -> Converte
     return Converted(network, seen, flatbuffer, graph)
 
 
+def side_of(embedder: Embedder, head: Head, chips: NDArray[np.uint8]) -> Side:
+    """A model file on chips, uint8 [n, side, side] or [n, side, side, 3], as it compares with this head."""
+    embeddings = embed_all(embedder, chips, "measuring the file")
+    if embedder.template_kind is TemplateKind.PLAIN:
+        return Side(head, embeddings, embeddings)
+    return Side(head, embeddings, np.stack([embedder.template(chip) for chip in tracked(chips, "measuring its templates")]))
+
+
+def side_in_float(run: Run) -> Side:
+    """The float model on its held-out chips."""
+    embeddings = run.embed(run.test)
+    return Side(run.head, embeddings, run.templates(run.test, embeddings))
+
+
 def embed_all(embedder: Embedder, chips: NDArray[np.uint8], what: str) -> NDArray[np.float32]:
     """Embeddings, float32 [n, D], of chips, uint8 [n, side, side] or [n, side, side, 3], under a progress bar."""
-    return np.stack([embedder.embed(chip) for chip in track(chips, what, console=Console(stderr=True))])
+    return np.stack([embedder.embed(chip) for chip in tracked(chips, what)])
 
 
-def _require(checks: Sequence[Gate], *, force: bool) -> None:
+def tracked(chips: NDArray[np.uint8], what: str) -> Iterable[NDArray[np.uint8]]:
+    """The chips one by one, under a progress bar."""
+    return track(chips, what, console=Console(stderr=True))
+
+
+def require(checks: Sequence[Gate], *, force: bool) -> None:
+    """Raises GateMissed where a gate is missed and nobody forces it."""
     missed = [gate for gate in checks if not gate.passed]
     if missed and not force:
         raise GateMissed(
@@ -149,11 +170,13 @@ def _require(checks: Sequence[Gate], *, force: bool) -> None:
         )
 
 
-def _told(there: Elsewhere) -> dict[str, Any]:
+def told_of(there: Elsewhere) -> dict[str, Any]:
+    """What the record says of another runtime."""
     return {key: there.told[key] for key in ("runtime", "machine")}
 
 
-def _as_output(embeddings: NDArray[np.float32], output: TensorSpec) -> NDArray[Any]:
+def as_output(embeddings: NDArray[np.float32], output: TensorSpec) -> NDArray[Any]:
+    """Embeddings as the network gave them, before dequantisation."""
     return quantise(embeddings, output.scale, output.zero_point) if output.dtype == "int8" else embeddings
 
 
@@ -166,7 +189,8 @@ def _record(run: Run, tower: Converted, aligner: Converted | None, variant: Vari
     return {
         "schema": SCHEMA_VERSION,
         "written_by": version("facelatch"),
-        "model_id": model_id_of(tower.flatbuffer, aligner.flatbuffer if aligner else b""),
+        "model_id": model_id_of(tower.flatbuffer, aligner.flatbuffer if aligner else b"", run.template),
+        "template": run.template.value,
         "name": name,
         "quantisation": variant.value,
         "chip": run.chip.to_json(),
@@ -198,7 +222,8 @@ def _record(run: Run, tower: Converted, aligner: Converted | None, variant: Vari
     }
 
 
-def _with_arrays(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+def with_arrays(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+    """The record with its arrays named and digested."""
     head = record["head"] | {"weights": array_entry(HEAD_NAME, arrays[HEAD_NAME])}
     named = {key: array_entry(name, arrays[name]) for key, name in (("cohort", COHORT_NAME), ("golden", GOLDEN_NAME))}
     return record | {"head": head} | named

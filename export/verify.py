@@ -11,12 +11,11 @@ from edge.contract.fingerprint import golden_chips
 from edge.contract.metrics import clopper_pearson
 from edge.contract.modelfile import ModelFile
 from edge.contract.runtime import Embedder
-from edge.contract.score import score_all_pairs
 from export.convert import check_graph
-from export.measure import MIN_RUNTIME_COSINE, Side, cosines, gates, parity
+from export.measure import MIN_RUNTIME_COSINE, cosines, gates, parity
 from export.run import Run
 from export.show import graphs_of
-from export.tflite import embed_all
+from export.tflite import side_in_float, side_of
 from export.variant import Variant
 
 
@@ -68,8 +67,8 @@ def verify_on(model: ModelFile, run: Run) -> list[Check]:
         raise InputError(
             f"{run.path}: its chips are {run.chip}, the model takes {model.chip}; give the run that it was made of"
         )
-    embedded = embed_all(Embedder(model), run.test, "measuring the file")
-    genuine, impostor = score_all_pairs(model.head, embedded, run.test_labels)
+    in_file = side_of(Embedder(model), model.head, run.test)
+    genuine, impostor = in_file.scores(run.test_labels)
     checks = []
     for point in model.operating_points:
         false, missed = int((impostor >= point.threshold).sum()), int((genuine < point.threshold).sum())
@@ -77,6 +76,6 @@ def verify_on(model: ModelFile, run: Run) -> list[Check]:
         told = f"FMR {false / impostor.size:.3g} ({false}/{impostor.size}), FNMR {missed / genuine.size:.2%} ({missed}/{genuine.size})"
         checks.append(Check(f"operating point {point.name}", low <= point.target_fmr, told))
     if model.record["provenance"]["files"] == run.digests:
-        figures = parity(Side(run.head, run.embed(run.test)), Side(model.head, embedded), run.test_labels)
+        figures = parity(side_in_float(run), in_file, run.test_labels)
         checks += [Check(f"measured: {gate.name}", gate.passed, str(gate)) for gate in gates(figures)]
     return checks

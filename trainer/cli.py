@@ -251,6 +251,22 @@ def evaluate(
     console.print(f"curves, slices and faces: {out / 'report.html'}")
 
 
+@app.command("held-out", epilog="example: trainer held-out --data data --seed 1 --out held-out.npz")
+def held_out(
+    data: Annotated[list[Path] | None, typer.Option("--data", help="The prepared sets of a training, in its order.")] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of that training.")] = 0,
+    out: Annotated[Path, typer.Option(help="The file of chips to write; of faces, so keep it to yourself.")] = Path(
+        "held-out.npz"
+    ),
+    as_json: AsJson = False,
+) -> None:
+    """Chips of the people whom a training on these sets keeps out of everything: for `python -m export measure`, without its run."""
+    from trainer.handover import write_held_out
+
+    people = write_held_out(data or [Path("data")], seed, out)
+    console.print_json(data={"people": people, "file": str(out)}) if as_json else console.print(f"{out}: {people} people")
+
+
 @app.command("compare-models", epilog="example: trainer compare-models a.tflite runs/first dlib --run runs/first --data data")
 def compare_models(
     models: Annotated[list[str], typer.Argument(help="Runs, model files, and `dlib` for the peer.")],

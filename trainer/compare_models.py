@@ -42,7 +42,7 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
     for name in models:
         subject, size, ready = _subject(name, folder, faces)
         embeddings = subject.embed(faces.chips)
-        found = compare_all(subject.head, embeddings, faces.labels)
+        found = compare_all(subject.head, embeddings, faces.labels, subject.enrol(faces.chips, embeddings))
         eer = found.eer()
         row: dict[str, Any] = {"model": subject.name, "bytes": size, "genuine": len(found.genuine), "impostor": found.impostors}
         row["eer"] = [eer.value, eer.low, eer.high]

@@ -120,22 +120,25 @@ class _Weighted:
         return float((fnmr[at] + fmr[at]) / 2)
 
 
-def compare_all(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> Comparisons:
-    """Every pair of the embeddings, float32 [n, D], with `labels`, int [n], counted from 0.
+def compare_all(
+    head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32] | None = None
+) -> Comparisons:
+    """Every pair of the embeddings, float32 [n, D], with `labels`, int [n], counted from 0; the first of a pair as its template where
+    `templates`, float32 [n, D], are given.
 
     Raises:
         ValueError: there is no genuine or no impostor comparison.
     """
     placed = place(head, embeddings)
-    points, penalty = placed.points, placed.penalty / 2
+    enrolled = placed if templates is None else place(head, templates)
     kind = "sqeuclidean" if head.squared else "cityblock"
-    floor = _floor(head, embeddings, labels)
+    floor = _floor(head, embeddings, labels, templates)
     genuine, genuine_rows, impostor, impostor_rows, impostors = [], [], [], [], 0
     histogram = np.zeros((2, 100), np.int64)
     for at in range(0, len(labels), ROWS):
-        scores = sigmoid(
-            head.bias - cdist(points[at : at + ROWS], points[at:], kind) - penalty[at : at + ROWS, None] - penalty[None, at:]
-        )
+        mine, theirs = enrolled[at : at + ROWS], placed[at:]
+        penalty = (mine.penalty[:, None] + theirs.penalty[None, :]) / 2
+        scores = sigmoid(head.bias - cdist(mine.points, theirs.points, kind) - penalty)
         rows = np.arange(len(scores))
         later = np.arange(scores.shape[1])[None, :] > rows[:, None]
         same = labels[at : at + ROWS, None] == labels[None, at:]
@@ -153,10 +156,12 @@ def compare_all(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.
     return Comparisons(kept[0][first], kept[1][first], kept[2][second], kept[3][second], impostors, labels, histogram)
 
 
-def _floor(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+def _floor(
+    head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32] | None
+) -> float:
     """The score from which on impostor comparisons are kept: well below where FMR and FNMR are equal."""
     rows = np.sort(np.random.default_rng(0).permutation(len(labels))[:SAMPLE])
-    genuine, impostor = score_all_pairs(head, embeddings[rows], labels[rows])
+    genuine, impostor = score_all_pairs(head, embeddings[rows], labels[rows], None if templates is None else templates[rows])
     if not genuine.size or not impostor.size or len(rows) == len(labels) <= SAMPLE // 2:
         return 0.0
     missed = [np.mean(genuine < np.quantile(impostor, 1 - share)) for share in (0.01, 0.02, 0.05, 0.1, 0.2)]

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.metrics import rate, supports_fmr, threshold_at_fmr
-from edge.contract.score import Head, Placed, compare, place
+from edge.contract.score import Head, Placed, compare, merge, place
 
 ANCHORS = (1, 5, 20)
 FRAMES = ((1, 1), (2, 3))
@@ -36,14 +36,17 @@ class EnrolledRate:
     high: float
 
 
-def evaluate_enrolled(head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> list[dict[str, Any]]:
-    """A row for each number of anchors, frames and rule that the pictures of some person suffice for; embeddings, float32
-    [n, D], labels, int [n]. Rates where the impostor trials cannot show FMR 1e-3 are left out."""
+def evaluate_enrolled(
+    head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32]
+) -> list[dict[str, Any]]:
+    """A row for each number of anchors, frames and rule that the pictures of some person suffice for; embeddings and what would be
+    kept of the same pictures, `templates`, float32 [n, D], labels, int [n]. Rates where the impostor trials cannot show FMR 1e-3 are
+    left out."""
     found = []
-    placed = place(head, embeddings)
+    placed, enrolled = place(head, embeddings), place(head, templates)
     for anchors in ANCHORS:
         people = [rows for label in np.unique(labels) if len(rows := np.flatnonzero(labels == label)) > anchors]
-        scores = [_scores(head, embeddings, placed, rows[:anchors]) for rows in people]
+        scores = [_scores(head, templates[rows[:anchors]], enrolled, placed, rows[:anchors]) for rows in people]
         for k, n in FRAMES:
             for rule in RULES[: 1 if anchors == 1 else len(RULES)]:
                 genuine, impostor = [], []
@@ -64,14 +67,11 @@ def evaluate_enrolled(head: Head, embeddings: NDArray[np.float32], labels: NDArr
 
 
 def _scores(
-    head: Head, embeddings: NDArray[np.float32], placed: Placed, anchors: NDArray[np.int64]
+    head: Head, templates: NDArray[np.float32], enrolled: Placed, placed: Placed, anchors: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
     """Scores of every embedding against the anchors, float64 [n], by rule."""
-    each = np.stack([compare(head, placed[anchor : anchor + 1], placed) for anchor in anchors])
-    templates = embeddings[anchors].astype(np.float64)
-    if head.normalise:
-        templates /= np.maximum(np.linalg.norm(templates, axis=1, keepdims=True), 1e-12)
-    mean = templates.mean(0).astype(np.float32)
+    each = np.stack([compare(head, enrolled[anchor : anchor + 1], placed) for anchor in anchors])
+    mean = merge(head, templates)
     best = np.sort(each, axis=0)[::-1]
     return dict(zip(RULES, (best[0], best[:3].mean(0), compare(head, place(head, mean[None]), placed)), strict=True))
 

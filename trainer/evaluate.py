@@ -15,7 +15,7 @@ from rich.progress import track
 
 from edge.contract.errors import InputError
 from edge.contract.metrics import rate
-from edge.contract.modelfile import read_model
+from edge.contract.modelfile import TemplateKind, read_model
 from edge.contract.score import Head, compare, place, score
 from trainer.comparisons import Comparisons, compare_all, fold_errors, pair_errors
 from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Chips, Faces, load_faces
@@ -31,11 +31,15 @@ SAME_CAMERA_LIMIT = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is evaluated: a run's float verifier or a model file. `embed` takes chips, uint8 [n, side, side]."""
+    """What is evaluated: a run's float verifier or a model file. `embed` takes chips, uint8 [n, side, side]; `enrol` takes the same and
+    their embeddings, and gives what would be kept of them, float32 [n, D]."""
 
     name: str
     head: Head
     embed: Callable[[Chips | NDArray[np.uint8]], NDArray[np.float32]]
+    enrol: Callable[[Chips | NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float32]] = lambda chips, embeddings: (
+        embeddings
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,18 +61,26 @@ def load_subject(path: Path) -> Subject:
         from trainer.verifier import load_verifier
 
         verifier = load_verifier(path)
-        return Subject(f"{path.name} (float)", verifier.head, verifier.embed)
+        return Subject(f"{path.name} (float)", verifier.head, verifier.embed, verifier.templates)
     from edge.contract.runtime import Embedder
 
     model = read_model(path)
     embedder = Embedder(model)
 
-    def embed(chips: Chips | NDArray[np.uint8]) -> NDArray[np.float32]:
+    def each(
+        chips: Chips | NDArray[np.uint8], what: str, made: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+    ) -> NDArray[np.float32]:
         quick = len(chips) < 500
-        told = track(range(len(chips)), f"embedding by {path.name}", console=Console(stderr=True), disable=quick)
-        return np.stack([embedder.embed(chips[at : at + 1][0]) for at in told])
+        told = track(range(len(chips)), f"{what} by {path.name}", console=Console(stderr=True), disable=quick)
+        return np.stack([made(chips[at : at + 1][0]) for at in told])
 
-    return Subject(f"{path.name} ({model.tower.input.dtype})", model.head, embed)
+    def embed(chips: Chips | NDArray[np.uint8]) -> NDArray[np.float32]:
+        return each(chips, "embedding", embedder.embed)
+
+    def enrol(chips: Chips | NDArray[np.uint8], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        return embeddings if model.template is TemplateKind.PLAIN else each(chips, "enrolling", embedder.template)
+
+    return Subject(f"{path.name} ({model.tower.input.dtype})", model.head, embed, enrol)
 
 
 def seen_people(run: Path) -> set[str]:
@@ -110,7 +122,8 @@ def evaluate(
         InputError: the protocol names pictures that are not there, or the groups are unreadable.
     """
     embeddings = subject.embed(faces.chips)
-    found = compare_all(subject.head, embeddings, faces.labels)
+    templates = subject.enrol(faces.chips, embeddings)
+    found = compare_all(subject.head, embeddings, faces.labels, templates)
     eer = found.eer()
     figures: dict[str, Any] = {
         "subject": subject.name,
@@ -136,14 +149,14 @@ def evaluate(
                 continue  # a threshold below all scores kept: nobody uses it
             figures["tar"][f"{target:g}"] = [tar.value, tar.low, tar.high]
             lines.append(f"TAR at FMR {target:g}: {tar}")
-    wrong = _pairs(subject.head, embeddings, faces.labels, found)
+    wrong = _pairs(subject.head, templates, embeddings, faces.labels, found)
     if wrong:
         figures["pair_accuracy"] = wrong
         lines.append(
             f"pair accuracy {wrong['value']:.2%} ({wrong['pairs']} pairs, 10 folds, 95 % {wrong['low']:.2%}-{wrong['high']:.2%})"
         )
     if protocol:
-        figures["protocol"] = on_protocol(subject, faces, embeddings, protocol)
+        figures["protocol"] = on_protocol(subject, faces, templates, embeddings, protocol)
         named = figures["protocol"]
         lines.append(
             f"{protocol.name}: {named['value']:.2%} of {named['pairs']} pairs right "
@@ -151,8 +164,8 @@ def evaluate(
         )
     figures["slices"] = slices(found, faces, folder)
     figures["groups"] = by_group(found, faces, read_groups(groups, faces)) if groups else []
-    figures["enrolled"] = evaluate_enrolled(subject.head, embeddings, faces.labels)
-    figures["cameras"] = _cameras(subject, embeddings, faces, further, found)
+    figures["enrolled"] = evaluate_enrolled(subject.head, embeddings, faces.labels, templates)
+    figures["cameras"] = _cameras(subject, templates, embeddings, faces, further)
     figures["warnings"] = [
         f"strangers within {row['set']} match {row['ratio']:.1f} times as often as strangers across sets: its camera, or who is in it, "
         "makes them alike to the network"
@@ -164,7 +177,9 @@ def evaluate(
     return Evaluation(figures, found, faces)
 
 
-def on_protocol(subject: Subject, faces: Faces, embeddings: NDArray[np.float32], path: Path) -> dict[str, Any]:
+def on_protocol(
+    subject: Subject, faces: Faces, templates: NDArray[np.float32], embeddings: NDArray[np.float32], path: Path
+) -> dict[str, Any]:
     """Pair accuracy on the pairs that a file in LFW's format names, folds as it has them, else ten.
 
     Pairs of people whom the training used, or of pictures without a face, are left out and counted.
@@ -180,7 +195,7 @@ def on_protocol(subject: Subject, faces: Faces, embeddings: NDArray[np.float32],
         raise InputError(f"{path}: not a list of pairs as LFW's: {error}") from error
     usable = [(same, row[a], row[b]) for same, a, b in pairs if a in row and b in row]
     scores = {
-        kind: np.array([_one(subject.head, embeddings, a, b) for same, a, b in usable if same is kind])
+        kind: np.array([_one(subject.head, templates[a], embeddings[b]) for same, a, b in usable if same is kind])
         for kind in (True, False)
     }
     count = min(len(scores[True]), len(scores[False])) // 10
@@ -202,19 +217,23 @@ def _named(words: list[str]) -> tuple[bool, str, str]:
     return False, f"{words[0]}_{int(words[1]):04d}", f"{words[2]}_{int(words[3]):04d}"
 
 
-def _one(head: Head, embeddings: NDArray[np.float32], a: int, b: int) -> float:
-    return float(score(head, embeddings[a], embeddings[b][None])[0])
+def _one(head: Head, template: NDArray[np.float32], probe: NDArray[np.float32]) -> float:
+    return float(score(head, probe, template[None])[0])
 
 
 def _pairs(
-    head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], found: Comparisons
+    head: Head,
+    templates: NDArray[np.float32],
+    embeddings: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    found: Comparisons,
 ) -> dict[str, float] | None:
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, len(labels), (6000, 2))
     drawn = drawn[labels[drawn[:, 0]] != labels[drawn[:, 1]]][: min(3000, len(found.genuine))]
     if len(drawn) < 10 or len(found.genuine) < 10:
         return None
-    wrong = pair_errors(found.genuine, np.array([_one(head, embeddings, a, b) for a, b in drawn]))
+    wrong = pair_errors(found.genuine, np.array([_one(head, templates[a], embeddings[b]) for a, b in drawn]))
     return {"value": 1 - wrong.value, "low": 1 - wrong.high, "high": 1 - wrong.low, "pairs": wrong.trials}
 
 
@@ -226,29 +245,30 @@ def _failures(folder: Path) -> dict[str, Any]:
 
 
 def _cameras(
-    subject: Subject, embeddings: NDArray[np.float32], faces: Faces, further: list[Faces], found: Comparisons
+    subject: Subject, templates: NDArray[np.float32], embeddings: NDArray[np.float32], faces: Faces, further: list[Faces]
 ) -> list[dict[str, Any]]:
     """FMR among the pictures of each set, at the threshold whose FMR across sets is 1e-3."""
     if not further:
         return []
-    sets = [("first set", embeddings, faces.labels)]
+    sets = [("first set", templates, embeddings, faces.labels)]
     first = len(faces.identities)
     for number, more in enumerate(further, start=2):
-        sets.append((f"set {number}", subject.embed(more.chips), more.labels + first))
+        theirs = subject.embed(more.chips)
+        sets.append((f"set {number}", subject.enrol(more.chips, theirs), theirs, more.labels + first))
         first += len(more.identities)
-    placed = [place(subject.head, mine) for _, mine, _ in sets]
+    enrolled, placed = ([place(subject.head, one[part]) for one in sets] for part in (1, 2))
     across = np.concatenate(
         [
-            compare(subject.head, mine[row : row + 1], theirs)
-            for at, mine in enumerate(placed)
+            compare(subject.head, mine[row : row + 1], others)
+            for at, mine in enumerate(enrolled)
             for row in range(len(mine.points))
-            for theirs in placed[at + 1 :]
+            for others in placed[at + 1 :]
         ]
     )
     threshold = float(np.quantile(across, 1 - 1e-3))
     rows = []
-    for name, mine, labels in sets:
-        within = compare_all(subject.head, mine, labels)
+    for name, kept, mine, labels in sets:
+        within = compare_all(subject.head, mine, labels, kept)
         matched = rate(int((within.impostor >= threshold).sum()), within.impostors)
         rows.append(
             {

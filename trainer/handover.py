@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract.errors import InputError
-from trainer.dataset import PICTURES_EACH, cohort_chips, joined, load_faces
+from trainer.dataset import PICTURES_EACH, cohort_chips, joined, load_faces, split_identities
 from trainer.files import write_atomically
 from trainer.run import read_run
 
@@ -41,3 +41,19 @@ def write_handover(run: Path) -> None:
         cohort=cohort_chips(together, split)[:],
     )
     write_atomically(run / HANDOVER, out.getvalue())
+
+
+def write_held_out(folders: list[Path], seed: int, out: Path) -> int:
+    """Writes the chips of the people whom every training on these sets with this seed keeps for the figures, at most ten a person: for
+    a model file whose run is not at hand. Returns how many people they are.
+
+    Raises:
+        InputError: a set is not prepared, or the sets hold different chips.
+    """
+    main, *further = (load_faces(folder) for folder in folders)
+    test = main.of(split_identities(main, seed)["test"]).few_each(PICTURES_EACH)
+    told = {"sha256": joined(main, further).digest, "seed": seed, "chip": main.spec.to_json()}
+    data = io.BytesIO()
+    np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps(told))
+    write_atomically(out, data.getvalue())
+    return len(test.identities)

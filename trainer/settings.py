@@ -86,6 +86,9 @@ class TowerSettings(_Table):
     ] = False
     normalise: Annotated[bool, Field(description="the head compares directions, not lengths")] = False
     squared: Annotated[bool, Field(description="the head sums squared differences")] = False
+    mirrored_templates: Annotated[
+        bool, Field(description="what is enrolled is the mean of a face and its mirror image; a probe is one look")
+    ] = False
     cohort: Annotated[
         int,
         Field(ge=0, le=64, description="nearest strangers of the cohort that a face's likeness to them is judged by; 0: none"),

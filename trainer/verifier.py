@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.contract.align import AlignSpec, Placement, crop
 from edge.contract.errors import InputError
-from edge.contract.score import Cohort, Head
+from edge.contract.score import Cohort, Head, merge
 from trainer.aligner import Aligner
 from trainer.backend import as_input, keras
 from trainer.dataset import Chips
@@ -29,6 +29,13 @@ class Verifier:
     tower: keras.Model
     head: Head
     aligner: Aligner | None
+    mirrored_templates: bool = False
+
+    def templates(self, chips: Chips | NDArray[np.uint8], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """What would be kept of chips, float32 [n, D], whose `embeddings` are known."""
+        if not self.mirrored_templates:
+            return embeddings
+        return merge(self.head, np.stack([embeddings, self.embed(chips, mirrored=True)], axis=1))
 
     def embed(self, chips: Chips | NDArray[np.uint8], *, mirrored: bool = False) -> NDArray[np.float32]:
         """Embeddings, float32 [n, D], of chips, uint8 [n, side, side]; of their mirror images with `mirrored`."""
@@ -81,7 +88,8 @@ def load_verifier(run: Path) -> Verifier:
             Cohort(saved["cohort"], int(saved["nearest"]), float(saved["ceiling"])) if int(saved.get("nearest", 0)) else None
         )
         head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
-    return Verifier(keras.models.load_model(run / TOWER, compile=False), head, load_aligner(run))
+    mirrors = bool(record["settings"]["tower"].get("mirrored_templates", False))
+    return Verifier(keras.models.load_model(run / TOWER, compile=False), head, load_aligner(run), mirrors)
 
 
 def save_aligner(run: Path, aligner: Aligner) -> None:

@@ -14,6 +14,7 @@ import json
 import struct
 import zipfile
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,24 @@ from edge.contract.quantise import dequantise
 from edge.contract.score import Cohort, Head
 from edge.contract.spec import ChipSpec
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+# Schema 2 knew plain templates alone.
+READABLE_SCHEMAS = (2, SCHEMA_VERSION)
 METADATA_NAME = "facelatch.json"
 SEAL_PREFIX = b"facelatch-seal:"
 SEAL_SIZE = len(SEAL_PREFIX) + 64
 MAX_FILE_BYTES = 64 << 20
 MAX_MEMBER_BYTES = 16 << 20
 MAX_EMBEDDING = 4096
+
+
+class TemplateKind(StrEnum):
+    """What is kept of a face that is enrolled; a probe is always one look at it."""
+
+    PLAIN = "plain"
+    """Its embedding."""
+    MIRRORED = "mirrored"
+    """The mean of its embedding and its mirror image's: enrolment takes twice the time, a probe none more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +114,8 @@ class Aligner:
 class ModelFile:
     """A verified model: the tower's network, an aligner before it in models that align, and everything known about them.
 
-    `model_id` is the SHA-256 of the tower's flatbuffer and the aligner's: of all that decides an embedding. `cohort`, float32
+    `model_id` is the SHA-256 of the tower's flatbuffer, the aligner's and the kind of templates: of all that decides what is kept of a
+    face. `cohort`, float32
     [n, D], are embeddings of strangers, n may be 0; where the head holds faces against them, they are its cohort. `golden` is what
     the network gave, before dequantisation, for `fingerprint.golden_chips`, [n, D] of the output's dtype, in the runtime that
     measured it. `record` is the whole of facelatch.json, for showing.
@@ -115,6 +128,7 @@ class ModelFile:
     name: str
     chip: ChipSpec
     head: Head
+    template: TemplateKind
     operating_points: tuple[OperatingPoint, ...]
     gates: tuple[Gate, ...]
     golden: NDArray[Any]
@@ -169,9 +183,9 @@ def parse_model(data: bytes, path: Path) -> ModelFile:
         schema = record["schema"]
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise ModelDamaged(f"{path}: {METADATA_NAME} is missing or unreadable ({error}); copy the model again") from error
-    if schema != SCHEMA_VERSION:
+    if schema not in READABLE_SCHEMAS:
         raise ModelUnsupported(
-            f"{path}: model schema {schema}; this facelatch reads schema {SCHEMA_VERSION}. "
+            f"{path}: model schema {schema}; this facelatch reads schemas {' and '.join(map(str, READABLE_SCHEMAS))}. "
             f"It was written by facelatch {record.get('written_by', 'of unknown version')}: use that release, or export again"
         )
     flatbuffer = data[:start]
@@ -219,7 +233,8 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
     chip = ChipSpec.from_json(record["chip"])
     size = _whole(record["embedding_size"], 1, MAX_EMBEDDING)
     aligner = _aligner(path, record["align"], chip, members) if record.get("align") is not None else None
-    model_id = model_id_of(flatbuffer, aligner.network.flatbuffer if aligner else b"")
+    template = TemplateKind(record["template"]) if record["schema"] > 2 else TemplateKind.PLAIN
+    model_id = model_id_of(flatbuffer, aligner.network.flatbuffer if aligner else b"", template)
     if record["model_id"] != model_id:
         raise ModelDamaged(f"{path}: the network's SHA-256 {model_id} is not the recorded {record['model_id']}")
     side_px = aligner.spec.side_px if aligner else chip.side_px
@@ -249,6 +264,7 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
         name=str(record["name"]),
         chip=chip,
         head=head,
+        template=template,
         operating_points=points,
         gates=gates,
         golden=golden,
@@ -257,10 +273,12 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
     )
 
 
-def model_id_of(tower: bytes, aligner: bytes) -> str:
-    """The identity of a model, from its flatbuffers; `aligner` is empty where there is none."""
+def model_id_of(tower: bytes, aligner: bytes, template: TemplateKind) -> str:
+    """The identity of a model, from its flatbuffers; `aligner` is empty where there is none. Of plain templates nothing is added, as
+    it was before there were others."""
     digest = hashlib.sha256(tower)
     digest.update(aligner)
+    digest.update(b"" if template is TemplateKind.PLAIN else template.encode())
     return digest.hexdigest()
 
 

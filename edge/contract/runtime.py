@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from edge.contract.align import Cropper, Placement, shrink
 from edge.contract.errors import InputError, ModelDamaged, PackageMissing
-from edge.contract.modelfile import ModelFile, Network
+from edge.contract.modelfile import ModelFile, Network, TemplateKind
 from edge.contract.quantise import chip_to_int8, dequantise
+from edge.contract.score import merge
 
 _RUNTIMES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
 
@@ -27,6 +28,7 @@ class Embedder:
 
     def __init__(self, model: ModelFile, *, threads: int = 1) -> None:
         self._shape = model.chip.shape
+        self._head, self.template_kind = model.head, model.template
         self._tower = Interpreter(model.tower, model.path, threads)
         self._aligner = Interpreter(model.aligner.network, model.path, threads) if model.aligner else None
         self._align = model.aligner.spec if model.aligner else None
@@ -69,6 +71,22 @@ class Embedder:
     def embed_view(self, view: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The embedding, float32 [D], of what `aligned` gave."""
         return self._tower.run(view)
+
+    def template(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """What is kept of a face that is enrolled, float32 [D], of its chip.
+
+        Raises:
+            InputError: the chip has another dtype or shape.
+        """
+        return self.template_of_view(self.view(chip))
+
+    def template_of_view(self, view: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """`template`, of what `aligned` gave."""
+        embedding = self.embed_view(view)
+        if self.template_kind is TemplateKind.PLAIN:
+            return embedding
+        mirrored = np.ascontiguousarray(view[:, ::-1])
+        return merge(self._head, np.stack([embedding, self.embed_view(mirrored)]))
 
 
 class Interpreter:

@@ -116,10 +116,23 @@ def score(head: Head, probe: NDArray[np.float32], templates: NDArray[np.float32]
     return compare(head, place(head, probe[None]), place(head, templates))
 
 
+def merge(head: Head, looks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """One embedding of several looks at a face, float32 [..., k, D] to [..., D]: the mean, of their directions where the head
+    compares these."""
+    points = looks.astype(np.float64)
+    if head.normalise:
+        points /= np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), 1e-12)
+    merged: NDArray[np.float32] = points.mean(axis=-2).astype(np.float32)
+    return merged
+
+
 def score_all_pairs(
-    head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64]
+    head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32] | None = None
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(genuine, impostor) scores, float64, of every pair of the n embeddings, float32 [n, D], with `labels`, int [n].
+
+    With `templates`, float32 [n, D], what would be kept of the same n faces, the first face of each pair is enrolled and the
+    second one the probe.
 
     Raises:
         ValueError: there are fewer than two embeddings, or a shape does not fit.
@@ -127,9 +140,10 @@ def score_all_pairs(
     if len(labels) < 2 or len(labels) != len(embeddings):
         raise ValueError(f"{len(embeddings)} embeddings, {len(labels)} labels: need as many of both, at least two")
     placed = place(head, embeddings)
+    enrolled = placed if templates is None else place(head, templates)
     genuine, impostor = [], []
     for row in range(len(labels) - 1):
-        scores = compare(head, placed[row : row + 1], placed[row + 1 :])
+        scores = compare(head, enrolled[row : row + 1], placed[row + 1 :])
         same = labels[row + 1 :] == labels[row]
         genuine.append(scores[same])
         impostor.append(scores[~same])

@@ -17,7 +17,12 @@ def side() -> tuple[Side, np.ndarray]:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(PEOPLE), EACH)
     points = rng.normal(size=(PEOPLE, 16))[labels] + rng.normal(scale=0.3, size=(PEOPLE * EACH, 16))
-    return Side(Head(np.full(16, 8, np.float32), 6.0, normalise=True, squared=True), points.astype(np.float32)), labels
+    return plain(Head(np.full(16, 8, np.float32), 6.0, normalise=True, squared=True), points.astype(np.float32)), labels
+
+
+def plain(head: Head, embeddings: np.ndarray) -> Side:
+    """A model whose templates are its embeddings."""
+    return Side(head, embeddings, embeddings)
 
 
 def names_missed(figures: dict) -> set[str]:
@@ -36,13 +41,13 @@ def test_the_same_model_passes_with_nothing_lost(side: tuple[Side, np.ndarray]) 
 
 
 def test_a_file_that_lost_the_people_misses_every_gate(side: tuple[Side, np.ndarray]) -> None:
-    broken = Side(side[0].head, np.random.default_rng(1).permutation(side[0].embeddings))
+    broken = plain(side[0].head, np.random.default_rng(1).permutation(side[0].embeddings))
     assert len(names_missed(parity(side[0], broken, side[1]))) >= 3
 
 
 def test_a_shift_of_all_scores_is_seen_although_the_threshold_follows(side: tuple[Side, np.ndarray]) -> None:
     """A higher bias moves every score up: cosine, EER and TAR at the file's own threshold stay, the float threshold is void."""
-    shifted = Side(Head(side[0].head.weights, 9.0, normalise=True, squared=True), side[0].embeddings)
+    shifted = plain(Head(side[0].head.weights, 9.0, normalise=True, squared=True), side[0].embeddings)
     figures = parity(side[0], shifted, side[1])
     assert figures["eer_float"] == figures["eer_file"]
     assert figures["tar_float"] == figures["tar_file"]
@@ -75,7 +80,7 @@ def test_what_may_be_chance_is_no_loss() -> None:
 def test_too_few_comparisons_have_no_operating_point_to_gate() -> None:
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(3), 2)
-    few = Side(Head(np.ones(4, np.float32), 1.0), rng.normal(size=(6, 4)).astype(np.float32))
+    few = plain(Head(np.ones(4, np.float32), 1.0), rng.normal(size=(6, 4)).astype(np.float32))
     figures = parity(few, few, labels)
     assert "tar_file" not in figures
     assert len(gates(figures)) == 2
@@ -96,10 +101,10 @@ def test_agreement_counts_steps_and_decisions(side: tuple[Side, np.ndarray]) -> 
     assert (nothing["largest_steps"], nothing["equal"], nothing["decisions"]["fmr-0.001"]["changed"]) == (0, 1.0, 0)
     moved = here.embeddings.copy()
     moved[3, 5] += 0.02
-    one = agreement(here, Side(here.head, moved), labels, points, 0.01)
+    one = agreement(here, plain(here.head, moved), labels, points, 0.01)
     assert one["largest_steps"] == 2
     assert one["equal"] == 1 - 1 / moved.size
     assert 0 < one["largest_score_change"] < 0.1
-    turned = agreement(here, Side(here.head, -here.embeddings[::-1]), labels, points, 0.01)
+    turned = agreement(here, plain(here.head, -here.embeddings[::-1]), labels, points, 0.01)
     assert turned["decisions"]["fmr-0.001"]["changed"] > 0
     assert not agreement_gates("other 1.0", turned)[0].passed

@@ -39,6 +39,17 @@ def test_the_same_rates_as_all_scores_give(head: Head, monkeypatch: pytest.Monke
         assert found.tar(target).value == pytest.approx(1 - fnmr(genuine, threshold_at_fmr(impostor, target)).value, abs=1e-9)
 
 
+def test_templates_are_the_first_of_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparisons, "ROWS", 50)
+    embeddings, labels = people(60, 4)
+    templates = people(60, 4, noise=0.3, seed=0)[0]
+    found = compare_all(HEADS[4], embeddings, labels, templates)
+    genuine, impostor = score_all_pairs(HEADS[4], embeddings, labels, templates)
+    assert np.allclose(found.genuine, np.sort(genuine), atol=1e-9)
+    assert np.allclose(found.impostor, np.sort(impostor)[-len(found.impostor) :], atol=1e-9)
+    assert found.genuine.mean() > compare_all(HEADS[4], embeddings, labels).genuine.mean()
+
+
 def test_only_high_impostor_scores_are_kept_and_the_rates_are_the_same() -> None:
     embeddings, labels = people(500, 4, noise=0.5)
     found = compare_all(HEADS[3], embeddings, labels)
@@ -67,7 +78,8 @@ def test_one_person_alone_cannot_be_compared() -> None:
 
 
 def test_more_anchors_miss_less() -> None:
-    rows = evaluate_enrolled(HEADS[3], *people(80, 9, noise=0.9))
+    embeddings, labels = people(80, 9, noise=0.9)
+    rows = evaluate_enrolled(HEADS[3], embeddings, labels, embeddings)
     missed = {(row["anchors"], row["frames"], row["rule"]): row["fnmr"] for row in rows}
     assert missed[5, "1 frame", "best"] < missed[1, "1 frame", "best"]
     assert missed[5, "2 of 3 frames", "best"] < missed[5, "1 frame", "best"]

@@ -14,8 +14,9 @@ import pytest
 
 from edge.contract.errors import ModelDamaged, ModelError, ModelUnproven, ModelUnsupported
 from edge.contract.fingerprint import golden_chips
-from edge.contract.modelfile import METADATA_NAME, ModelFile, parse_model, read_model
+from edge.contract.modelfile import METADATA_NAME, ModelFile, TemplateKind, model_id_of, parse_model, read_model
 from edge.contract.runtime import Embedder
+from edge.contract.score import merge
 from export.package import pack
 
 HERE = Path("some.tflite")
@@ -82,6 +83,30 @@ def test_a_head_may_hold_faces_against_the_cohort(model: ModelFile) -> None:
     assert held.head.cohort is not None
     assert (held.head.cohort.nearest, held.head.cohort.ceiling) == (5, 2.5)
     assert np.array_equal(held.head.cohort.embeddings, held.cohort)
+
+
+def test_a_mirrored_template_is_the_mean_of_a_face_and_its_mirror_image(model: ModelFile) -> None:
+    mirrored = parse_model(rewritten(model, into_mirrored(model)), HERE)
+    chip = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
+    once, twice = Embedder(model), Embedder(mirrored)
+    assert mirrored.model_id != model.model_id  # another template: who is enrolled must come again
+    assert np.array_equal(twice.embed(chip), once.embed(chip))
+    assert np.array_equal(once.template(chip), once.embed(chip))
+    looks = np.stack([once.embed(chip), once.embed(np.ascontiguousarray(chip[:, ::-1]))])
+    assert np.abs(looks[0] - looks[1]).max() > 0
+    assert np.array_equal(twice.template(chip), merge(model.head, looks))
+
+
+def test_another_kind_of_template_under_the_same_id_is_refused(model: ModelFile) -> None:
+    with pytest.raises(ModelDamaged, match="is not the recorded"):
+        parse_model(rewritten(model, lambda record: record.update(schema=3, template="mirrored")), HERE)
+    with pytest.raises(ModelDamaged, match="template"):
+        parse_model(rewritten(model, lambda record: record.update(schema=3)), HERE)
+
+
+def into_mirrored(model: ModelFile) -> Callable[[dict[str, Any]], object]:
+    model_id = model_id_of(model.tower.flatbuffer, b"", TemplateKind.MIRRORED)
+    return lambda record: record.update(schema=3, template="mirrored", model_id=model_id)
 
 
 def test_embeddings_are_finite_float32(model: ModelFile) -> None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from edge.contract.score import Cohort, Head, compare, place, score, score_all_pairs, sigmoid, with_cohort
+from edge.contract.score import Cohort, Head, compare, merge, place, score, score_all_pairs, sigmoid, with_cohort
 
 HEAD = Head(np.array([1.0, 2.0, 0.0], np.float32), 1.5)
 
@@ -37,6 +37,26 @@ def test_every_pair_agrees_with_the_naive_loop() -> None:
     assert sorted(genuine) == pytest.approx(sorted(expected[0]))
     assert sorted(impostor) == pytest.approx(sorted(expected[1]))
     assert (len(genuine), len(impostor)) == (4, 17)
+
+
+def test_the_first_of_a_pair_is_the_enrolled_one() -> None:
+    rng = np.random.default_rng(4)
+    embeddings, templates = rng.normal(size=(2, 6, 3)).astype(np.float32)
+    labels = np.array([0, 0, 1, 2, 1, 0])
+    genuine, impostor = score_all_pairs(HEAD, embeddings, labels, templates)
+    expected: tuple[list[float], list[float]] = ([], [])
+    for i in range(6):
+        for j in range(i + 1, 6):
+            expected[int(labels[i] != labels[j])].append(naive(HEAD, templates[i], embeddings[j]))
+    assert genuine == pytest.approx(expected[0])
+    assert impostor == pytest.approx(expected[1])
+
+
+def test_looks_are_merged_by_what_the_head_compares() -> None:
+    """(3, 4, 0) and (0, 0, 2): their mean, or that of their directions (0.6, 0.8, 0) and (0, 0, 1)."""
+    looks = np.array([[3, 4, 0], [0, 0, 2]], np.float32)
+    assert merge(HEAD, looks) == pytest.approx([1.5, 2, 1])
+    assert merge(Head(HEAD.weights, 0.0, True), np.stack([looks, looks])) == pytest.approx(np.tile([0.3, 0.4, 0.5], (2, 1)))
 
 
 def test_nothing_scores_higher_than_the_same_embedding() -> None:
