@@ -229,16 +229,15 @@ def evaluate(
 ) -> None:
     """Error rates on people whom the training never saw, with intervals, curves, slices and the hardest pairs."""
     from trainer.evaluate import evaluate as measure
-    from trainer.evaluate import load_subject, seen_people, unseen_faces
+    from trainer.evaluate import load_subject, seen_by_file, seen_people, unseen_faces
     from trainer.report import write_report
 
     made_by = run or (model if model.is_dir() else None)
-    if made_by is None and not strangers:
-        raise InputError(
-            f"{model}: name its run with --run, whose people are left out, or say --strangers if none of them is here"
-        )
-    seen = seen_people(made_by) if made_by else set()
     first, *others = data or [Path("data")]
+    seen = seen_people(made_by) if made_by else set()
+    if made_by is None and not strangers:
+        # Of the further sets everybody was trained on, or is in the cohort.
+        seen, others = seen_by_file(model, [first, *others]), []
     evaluation = measure(
         load_subject(model), first, unseen_faces(first, seen), [unseen_faces(other, seen) for other in others], protocol, groups
     )

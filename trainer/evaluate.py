@@ -18,7 +18,7 @@ from edge.contract.metrics import rate
 from edge.contract.modelfile import TemplateKind, read_model
 from edge.contract.score import Head, compare, place, score
 from trainer.comparisons import Comparisons, compare_all, fold_errors, pair_errors
-from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Chips, Faces, load_faces
+from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Chips, Faces, joined, load_faces, split_identities
 from trainer.enrolled import evaluate_enrolled
 from trainer.prepare import read_manifest
 from trainer.run import FURTHER, SPLIT, read_run
@@ -92,6 +92,26 @@ def seen_people(run: Path) -> set[str]:
     read_run(run)
     split = json.loads((run / SPLIT).read_text())
     return {name for part in ("train", "validation", "cohort", FURTHER, FURTHER_COHORT) for name in split.get(part, [])}
+
+
+def seen_by_file(path: Path, folders: list[Path]) -> set[str]:
+    """`seen_people` of a model file whose run is not at hand, from the sets it was trained on, in their order: a split is made of the
+    names and the seed, which the file tells.
+
+    Raises:
+        InputError: these are not the sets that the file was trained on.
+    """
+    made_from = read_model(path).record["provenance"]
+    main, *further = (load_faces(folder) for folder in folders)
+    together = joined(main, further)
+    if together.digest != made_from["data"]["sha256"]:
+        raise InputError(
+            f"{path}: name its run with --run, whose people are left out; or with --data all the sets that it was trained on, in that "
+            f"order (digest {made_from['data']['sha256'][:12]}, these have {together.digest[:12]}); or say --strangers if none of its "
+            "people is here"
+        )
+    test = split_identities(main, made_from["run"]["settings"]["seed"])["test"]
+    return {*together.identities} - {*test}
 
 
 def unseen_faces(folder: Path, seen: set[str]) -> Faces:
