@@ -17,6 +17,7 @@ from edge.enrol import Enrolment, enrol
 from edge.gallery import new_subject
 from edge.line import Line
 from edge.matcher import Matcher
+from edge.poses import Asking, Course
 from edge.settings import CameraSettings, Settings
 from tests.conftest import ADA, BOB
 
@@ -30,7 +31,13 @@ def enrolled(model: ModelFile, settings: Settings) -> Enrolled:
 
     def run(frames: Iterator[Frame | None], others: Matcher | None = None) -> Enrolment:
         return enrol(
-            line, model.head, threshold, frames, others or Matcher(model.head, []), settings.enrolment, lambda *_: None
+            line,
+            model.head,
+            threshold,
+            frames,
+            others or Matcher(model.head, []),
+            Course(settings, Asking.RECORDING),
+            lambda *_: None,
         )
 
     return run
