@@ -81,7 +81,7 @@ def _sentence(course: Course) -> str:
 
 def _advice(course: Course, refusal: Refusal, gauges: tuple[Gauge, ...]) -> str:
     """As ADVICE has it, but no `look straight` to whom was asked to turn."""
-    turning = course.asked in (Pose.LEFT, Pose.RIGHT)
+    turning = course.asking is Asking.PERSON and course.asked in (Pose.LEFT, Pose.RIGHT)
     if refusal.reason is Reason.NO_FACE and turning:
         return _LOST
     if refusal.reason is not Reason.TOO_TURNED:

@@ -32,7 +32,7 @@ _FINE = frozenset({Gate.TURN})
 def guide(title: str) -> Iterator[Show]:
     """Shows nothing before there is something to show: an error comes first then."""
     told = Console(stderr=True)
-    if not told.is_terminal:
+    if not told.is_terminal or told.is_dumb_terminal:
         yield Lines(Console(stderr=True, soft_wrap=True), title)
         return
     live = Live(console=told, refresh_per_second=_FRAMES_PER_S, transient=True)
