@@ -19,7 +19,8 @@ from edge.progress import Progress
 from edge.quality import Gate, Gauge
 
 LINE_EVERY_S = 1.0
-_FRAMES_PER_S = 10
+# A drawing costs some milliseconds of the core that looks at the frames.
+_DRAWN_PER_S = 5
 Show = Callable[[Progress], None]
 
 # Name, value, bounds and mark of a gauge, and what is between them, in characters.
@@ -35,7 +36,7 @@ def guide(title: str) -> Iterator[Show]:
     if not told.is_terminal or told.is_dumb_terminal:
         yield Lines(Console(stderr=True, soft_wrap=True), title)
         return
-    live = Live(console=told, refresh_per_second=_FRAMES_PER_S, transient=True)
+    live = Live(console=told, refresh_per_second=_DRAWN_PER_S, transient=True)
 
     def show(progress: Progress) -> None:
         live.update(View(title, progress))
@@ -121,11 +122,9 @@ def _gauges(gauges: tuple[Gauge, ...], bar: int, *, plain: bool) -> Table:
 def _bar(gauge: Gauge, width: int, *, plain: bool) -> Text:
     full, empty, bound = ("#", "-", "|") if plain else ("━", "╌", "│")
     filled = min(max(round(width * gauge.value / _full(gauge)), 0), width)
-    text, style = Text(no_wrap=True), "green" if gauge.passes else "yellow"
     bounds = {min(int(width * at / _full(gauge)), width - 1) for at in (gauge.least, gauge.most) if 0 < at < math.inf}
-    for at in range(width):
-        text.append(bound if at in bounds else full if at < filled else empty, style if at < filled else "dim")
-    return text
+    drawn = "".join(bound if at in bounds else full if at < filled else empty for at in range(width))
+    return Text.assemble((drawn[:filled], "green" if gauge.passes else "yellow"), (drawn[filled:], "dim"))
 
 
 def _full(gauge: Gauge) -> float:

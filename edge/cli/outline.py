@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from itertools import groupby, pairwise
+from operator import itemgetter
 
 from rich.text import Text
 
@@ -35,8 +36,8 @@ def draw_outline(face: Box | None, aim: float, aspect: float, *, good: bool, pla
     text = Text(no_wrap=True)
     for number, row in enumerate(cells):
         text.append("\n" if number else "")
-        for character, style in row:
-            text.append(character, style)
+        for style, run in groupby(row, key=itemgetter(1)):
+            text.append("".join(character for character, _ in run), style)
     return text
 
 

@@ -67,7 +67,9 @@ def enroll(
         print(json.dumps(told))
     else:
         poses = ", ".join(f"{pose} {count}" for pose, count in told["poses"].items())
-        console.print(f"enrolled {name} with {told['templates']} templates ({poses}); {told['check']}")
+        new = sum(told["poses"].values())
+        among = f", {new} of them new" if new < told["templates"] else ""
+        console.print(f"enrolled {name} with {told['templates']} templates{among} ({poses}); {told['check']}")
 
 
 @app.command("list", epilog="example: edge list --json")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -14,6 +15,7 @@ from edge.poses import SENTENCES, Count, Pose
 from edge.progress import Box, Progress
 from edge.quality import Gate, Gauge
 
+MANUAL = Path(__file__).parents[4] / "docs" / "install.md"
 POSES = (Count(Pose.STRAIGHT, 8, 8, False), Count(Pose.LEFT, 3, 6, False), Count(Pose.RIGHT, 1, 6, True))
 SHOWN = Progress(
     12,
@@ -35,12 +37,10 @@ SHOWN = Progress(
 )
 
 
-def render(shown: Progress, width: int = 80, encoding: str = "utf-8") -> list[str]:
+def render(shown: Progress, width: int = 80, encoding: str = "utf-8", title: str = "enrolling ada") -> list[str]:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding)
-    Console(file=file, width=width, color_system=None, force_terminal=True, legacy_windows=False).print(
-        View("enrolling ada", shown)
-    )
+    Console(file=file, width=width, color_system=None, force_terminal=True, legacy_windows=False).print(View(title, shown))
     file.flush()
     return raw.getvalue().decode(encoding).splitlines()
 
@@ -172,3 +172,16 @@ def test_lines_draw_nothing() -> None:
     assert out.getvalue() == (
         "enrolling ada\n12/32 going on without right; turn your head a little to your left; blurred; hold still (6 of 10)\n"
     )
+
+
+def test_the_manual_shows_what_a_person_sees() -> None:
+    poses = (
+        Count(Pose.STRAIGHT, 8, 8, False),
+        Count(Pose.LEFT, 3, 6, False),
+        *(Count(pose, 0, 6, False) for pose in (Pose.RIGHT, Pose.UP, Pose.DOWN)),
+    )
+    shown = replace(
+        SHOWN, have=11, poses=poses, gauges=(*SHOWN.gauges, Gauge(Gate.TILT, 3, most=12)), face=Box(0.3, 0.22, 0.3, 0.4)
+    )
+    view = "\n".join(line.rstrip() for line in render(shown, title="enrolling ada: stand where you will stand later"))
+    assert f"```text\n{view}\n```" in MANUAL.read_text(), view
