@@ -13,7 +13,7 @@ from edge.poses import SENTENCES, Asking, Count, Course, Pose
 from edge.quality import Gate, Gauge, Refusal
 from edge.reasons import Reason
 
-_STAY = "stay a moment as you are"
+_STAY, _DONE = "stay a moment as you are", "that is all"
 _TOO_MUCH = "turned too far; turn back a little"
 _LOST = "no face seen; if you turned, turn back a little"
 _TILTED = "tilted to a shoulder; hold your head upright"
@@ -74,6 +74,8 @@ def progress_of(course: Course, frame: Frame, examined: Examined) -> Progress:
 def _sentence(course: Course) -> str:
     if course.asking is Asking.NOBODY:
         return ""
+    if course.done:
+        return _DONE
     if course.asking is Asking.RECORDING:
         return f"looking for frames: {course.asked.value}" if course.asked else "looking for frames"
     return SENTENCES[course.asked] if course.asked else _STAY

@@ -91,11 +91,12 @@ class Lines:
             self._title = ""
         over = {count.pose.value for count in progress.poses if count.over} if progress.sentence else set()
         without = f"going on without {', '.join(sorted(over - self._over))}" if over - self._over else ""
-        words = "; ".join(filter(None, (without, progress.sentence, progress.advice)))
-        line, now = f"{progress.have}/{progress.want} {words}".rstrip(), self._clock()
-        if line != self._before and now - self._at >= LINE_EVERY_S:
-            self._told.print(line, markup=False, highlight=False)
-            self._before, self._at, self._over = line, now, over
+        counts, words = f"{progress.have}/{progress.want}", "; ".join(filter(None, (progress.sentence, progress.advice)))
+        now = self._clock()
+        if f"{counts} {words}" != self._before and now - self._at >= LINE_EVERY_S:
+            told = "; ".join(filter(None, (without, words)))
+            self._told.print(f"{counts} {told}".rstrip(), markup=False, highlight=False)
+            self._before, self._at, self._over = f"{counts} {words}", now, over
 
 
 def _gauges(gauges: tuple[Gauge, ...], bar: int, *, plain: bool) -> Table:

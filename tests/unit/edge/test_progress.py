@@ -36,6 +36,11 @@ def test_the_sentence_is_the_asked_poses() -> None:
         assert progress_of(course(pose), FRAME, seen()).sentence == SENTENCES[pose]
     assert progress_of(course(Pose.LEFT, Asking.RECORDING), FRAME, seen()).sentence == "looking for frames: left"
     assert progress_of(Course(Settings(), Asking.NOBODY), FRAME, seen()).sentence == ""
+    done = Course(Settings(), Asking.RECORDING)
+    for turn in [0.0] * 12 + [0.2] * 10 + [-0.2] * 10:
+        assert progress_of(done, FRAME, seen()).sentence.startswith("looking for frames")
+        done.take(turn, 1.0)
+    assert progress_of(done, FRAME, seen()).sentence == "that is all"
 
 
 def test_the_face_is_where_a_mirror_shows_it() -> None:

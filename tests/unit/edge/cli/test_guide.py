@@ -152,6 +152,7 @@ def test_lines_tell_each_change_at_most_once_a_second() -> None:
         (2.3, replace(start, have=8, sentence=SENTENCES[Pose.LEFT], poses=left)),
         (11.0, replace(start, have=8, sentence=SENTENCES[Pose.LEFT], poses=left)),
         (12.0, replace(start, have=8, sentence=SENTENCES[Pose.RIGHT], poses=(left[0], left[1]._replace(over=True)))),
+        (13.2, replace(start, have=8, sentence=SENTENCES[Pose.RIGHT], poses=(left[0], left[1]._replace(over=True)))),
         (13.5, replace(start, have=9, sentence=SENTENCES[Pose.RIGHT], poses=(left[0], left[1]._replace(over=True)))),
     ):
         clock.now = at
