@@ -28,6 +28,7 @@ from edge.line import Line
 from edge.matcher import Matcher
 from edge.models import DEFAULT, model_path
 from edge.policy import Grant, Policy
+from edge.poses import Asking, Course
 from edge.reasons import Reason
 from edge.settings import Settings
 
@@ -54,7 +55,13 @@ def attempts(clip: Path, settings: Settings, *, cold: bool) -> list[Attempt]:
     cut = round(len(recorded) * ENROLLED_SHARE)
     line = Line(model, settings)
     made = enrol(
-        line, model.head, point.threshold, iter(recorded[:cut]), Matcher(model.head, []), settings.enrolment, lambda *_: None
+        line,
+        model.head,
+        point.threshold,
+        iter(recorded[:cut]),
+        Matcher(model.head, []),
+        Course(settings, Asking.RECORDING),
+        lambda *_: None,
     )
     matcher = Matcher(model.head, [new_subject("seen", model.model_id, made.templates)])
     found, rest = [], recorded[cut:]

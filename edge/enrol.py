@@ -14,13 +14,12 @@ from edge.contract.errors import EnrolmentFailed
 from edge.contract.score import Head, compare, place
 from edge.line import Face, Line
 from edge.matcher import Match, Matcher
-from edge.quality import Refusal
+from edge.poses import Course, Pose
+from edge.progress import Progress, progress_of
 from edge.reasons import ADVICE, Reason
-from edge.settings import EnrolmentSettings
 
 # Frames closer than this in time show nearly the same picture and would count one pose many times.
 SPACING_S = 0.15
-CANDIDATES_PER_ANCHOR = 4
 # Of the frames that were not chosen, so many must be recognised by those that were.
 MIN_RECOGNISED = 0.5
 # Of the frames of another look of a person, so many must match a template that is there: glasses and beards leave more.
@@ -31,14 +30,23 @@ MAX_STRANGE = 0.25
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """`templates` is float32 [n, D]; of `checked` other frames of the session `recognised` matched them at the threshold."""
+    """`templates` is float32 [n, D], `poses` says what each of them shows; of `checked` other frames of the session `recognised` matched
+    them at the threshold."""
 
     templates: NDArray[np.float32]
+    poses: tuple[Pose, ...]
     recognised: int
     checked: int
 
+    @property
+    def by_pose(self) -> dict[Pose, int]:
+        """How many templates show each of the poses that were had."""
+        return {pose: self.poses.count(pose) for pose in Pose if pose in self.poses}
 
-Progressed = Callable[[int, int, Refusal | None], None]
+
+Progressed = Callable[[Progress], None]
+Candidates = tuple[NDArray[np.float32], NDArray[np.object_]]
+"""Embeddings, float32 [n, D], and the pose of each, [n]."""
 
 
 def enrol(
@@ -47,69 +55,74 @@ def enrol(
     threshold: float,
     frames: Iterable[Frame | None],
     others: Matcher,
-    settings: EnrolmentSettings,
+    course: Course,
     progressed: Progressed,
     *,
     known: NDArray[np.float32] | None = None,
 ) -> Enrolment:
-    """Collects frames that pass the gates, and keeps the `settings.anchors` that differ most.
+    """Collects frames that pass the gates, some of each pose of `course`, and keeps the `enrolment.anchors` that differ most, at least
+    one of each pose that was had.
 
     `others` holds the subjects already enrolled, `known`, float32 [n, D], templates that the subject has already: another look
-    of a person must still be that person. `progressed` is called after every frame with how many candidates there
-    are, how many are wanted, and why the frame was refused, if it was.
+    of a person must still be that person. `progressed` is called after every frame that was looked at.
 
     Raises:
         EnrolmentFailed: too few good frames, more than one person, a face that is enrolled already, or templates that do
             not recognise the rest of the session.
         CameraError: the source broke.
     """
-    candidates = _collect(line, frames, settings, progressed)
+    anchors = course.settings.enrolment.anchors
+    candidates, poses = _collect(line, frames, course, progressed)
     _refuse_duplicate(candidates, others, threshold)
     if known is not None:
         _refuse_stranger(head, candidates, known, threshold)
-    typical = _without_strangers(head, candidates, threshold, settings.anchors)
-    chosen = _farthest(head, typical, settings.anchors)
-    rest = np.delete(typical, chosen, axis=0)
-    templates = typical[chosen]
+    typical = _without_strangers(head, candidates, threshold, anchors)
+    candidates, poses = candidates[typical], poses[typical]
+    chosen = _farthest(head, candidates, poses, anchors)
+    rest, templates = np.delete(candidates, chosen, axis=0), candidates[chosen]
     recognised = _recognised(head, rest, templates, threshold)
     if recognised < MIN_RECOGNISED * len(rest):
         raise EnrolmentFailed(
             f"only {recognised} of {len(rest)} further frames were recognised with the new templates: "
             "enrol in even light, face to the camera, or choose a looser policy.target_fmr"
         )
-    return Enrolment(templates, recognised, len(rest))
+    return Enrolment(templates, tuple(poses[chosen]), recognised, len(rest))
 
 
-def _collect(
-    line: Line, frames: Iterable[Frame | None], settings: EnrolmentSettings, progressed: Progressed
-) -> NDArray[np.float32]:
-    wanted = settings.anchors * CANDIDATES_PER_ANCHOR
-    candidates: list[NDArray[np.float32]] = []
+def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progressed: Progressed) -> Candidates:
+    how = course.settings.enrolment
+    kept: list[tuple[NDArray[np.float32], Pose]] = []
+    spare: list[tuple[NDArray[np.float32], Pose]] = []
     refused: Counter[Reason] = Counter()
     first = taken = None
     for frame in frames:
         if frame is None:
             continue
         first = frame.at if first is None else first
-        if frame.at - first > settings.timeout_s:
+        if frame.at - first > how.timeout_s:
             break
         if taken is not None and frame.at - taken < SPACING_S:
             continue
-        face = line.look(frame)
-        if isinstance(face, Face):
-            candidates.append(face.embedding)
+        examined = line.examine(frame)
+        course.tick(frame.at, face=examined.box is not None)
+        if isinstance(examined.outcome, Face):
+            pose, lacked = course.take(examined.turn or 0.0, frame.at)
+            (kept if lacked else spare).append((examined.outcome.embedding, pose))
             taken = frame.at
         else:
-            refused[face.reason] += 1
-        progressed(len(candidates), wanted, face if isinstance(face, Refusal) else None)
-        if len(candidates) == wanted:
+            refused[examined.outcome.reason] += 1
+        progressed(progress_of(course, frame, examined))
+        if course.done:
             break
-    least = settings.anchors + settings.anchors // 2
-    if len(candidates) < least:
+    # From all over the session, for those of one moment are alike.
+    missing = min(course.want - len(kept), len(spare))
+    kept += [spare[at] for at in np.linspace(0, len(spare) - 1, missing).round().astype(int)]
+    least = how.anchors + how.anchors // 2
+    if len(kept) < least:
         counted = ", ".join(f"{reason.value} {count}" for reason, count in refused.most_common()) or "the camera gave no more"
         remedy = ADVICE[refused.most_common(1)[0][0]] if refused else "use a longer recording"
-        raise EnrolmentFailed(f"{len(candidates)} good frames, at least {least} are needed ({counted}); {remedy}")
-    return np.stack(candidates)
+        raise EnrolmentFailed(f"{len(kept)} good frames, at least {least} are needed ({counted}); {remedy}")
+    return np.stack([embedding for embedding, _ in kept]), np.array([pose for _, pose in kept], object)
 
 
 def _refuse_duplicate(candidates: NDArray[np.float32], others: Matcher, threshold: float) -> None:
@@ -136,8 +149,8 @@ def _recognised(head: Head, probes: NDArray[np.float32], templates: NDArray[np.f
     return sum(bool((compare(head, placed[at : at + 1], enrolled) >= threshold).any()) for at in range(len(probes)))
 
 
-def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: float, anchors: int) -> NDArray[np.float32]:
-    """The largest group of frames that are linked by matches; poses link through those between them, another face does not."""
+def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: float, anchors: int) -> NDArray[np.bool_]:
+    """Which frames are of the largest group that is linked by matches; poses link through those between them, another face does not."""
     placed = place(head, candidates)
     linked = np.stack([compare(head, placed[at : at + 1], placed) >= threshold for at in range(len(candidates))])
     largest = max((_reachable(linked, start) for start in range(len(candidates))), key=lambda group: int(group.sum()))
@@ -147,7 +160,7 @@ def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: f
             f"{strange} of {len(candidates)} frames do not look like the others: one person alone, in steady light, "
             "and face to the camera"
         )
-    return candidates[largest]
+    return largest
 
 
 def _reachable(linked: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
@@ -159,14 +172,17 @@ def _reachable(linked: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
         group = wider
 
 
-def _farthest(head: Head, candidates: NDArray[np.float32], count: int) -> list[int]:
-    """Farthest-point choice (Gonzalez 1985): from the most typical frame on, always the one least like those chosen."""
+def _farthest(head: Head, candidates: NDArray[np.float32], poses: NDArray[np.object_], count: int) -> list[int]:
+    """Farthest-point choice (Gonzalez 1985): from the most typical frame on, always the one least like those chosen; of poses that have
+    none yet, before any pose gets a second."""
     placed = place(head, candidates)
     scores = np.stack([compare(head, placed[at : at + 1], placed) for at in range(len(candidates))])
     chosen = [int(np.argmax(np.median(scores, axis=1)))]
     nearest = scores[chosen[0]].copy()
     while len(chosen) < count:
         nearest[chosen] = np.inf
-        chosen.append(int(np.argmin(nearest)))
+        had = {poses[at] for at in chosen}
+        lacking = np.array([pose not in had for pose in poses])
+        chosen.append(int(np.argmin(np.where(lacking, nearest, np.inf) if lacking.any() else nearest)))
         nearest = np.maximum(nearest, scores[chosen[-1]])
     return sorted(chosen)

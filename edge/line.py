@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera import Frame
 from edge.camera.frame import DARK_LEVEL
-from edge.contract.chip import as_source, cut_chip, face_part, to_grey
+from edge.contract.chip import FaceBox, as_source, cut_chip, face_part, to_grey
 from edge.contract.detector import load_detector
 from edge.contract.modelfile import ModelFile
 from edge.contract.runtime import Embedder
@@ -18,7 +19,7 @@ from edge.finders import load_finder
 from edge.liveness import Seen, Way
 from edge.matcher import Match, Matcher
 from edge.policy import Denial, Grant, Policy
-from edge.quality import Refusal, check_pose, check_quality
+from edge.quality import Gate, Gauge, Refusal, check_pose, check_quality, measure_chip, measure_pose
 from edge.reasons import Reason
 from edge.search import Search
 from edge.settings import ChallengeKind, Settings
@@ -33,6 +34,17 @@ class Face:
     """The one face of a frame, fit to be judged: its embedding, float32 [D]."""
 
     embedding: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A frame as enrolment sees it: what `Line.look` would say, and every gate that could be measured, passed or not. `box` is there
+    also for a face that is too far or too near; `turn` as edge/turn.py measures it, None where no face is of a size to be judged."""
+
+    outcome: Face | Refusal
+    box: FaceBox | None
+    turn: float | None
+    gauges: tuple[Gauge, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,35 +93,19 @@ class Line:
 
     def look(self, frame: Frame) -> Face | Refusal:
         """The face of a frame as the network sees it, or why there is none. `cost_ms` then holds what each stage took."""
-        self.cost_ms, self._lap_began = {}, time.perf_counter()
-        self.seen = None
-        grey = to_grey(frame.pixels)
-        boxes = self.search.find(grey, frame.at)
-        self._lap("search")
-        boxes = [box for box in boxes if box.width >= BYSTANDER * boxes[0].width]
-        if not boxes and frame.brightness < DARK_LEVEL:
-            return Refusal(Reason.TOO_DARK, frame.brightness, DARK_LEVEL)
-        if not boxes:
-            small = self.search.too_far(grey, frame.at)
-            wanted = self._settings.detection.min_face_px
-            return Refusal(Reason.TOO_FAR, small.width, wanted) if small else Refusal(Reason.NO_FACE, 0, 1)
-        if len(boxes) > 1:
-            return Refusal(Reason.SEVERAL_FACES, len(boxes), 1)
-        widest = self._settings.quality.max_face * grey.shape[0]
-        if boxes[0].width > widest:
-            return Refusal(Reason.TOO_NEAR, boxes[0].width, widest)
-        chip = cut_chip(as_source(frame.pixels, self._spec), boxes[0], self._spec)
-        part = to_grey(face_part(chip, self._spec))
+        found = self._find(frame)
+        if isinstance(found, _Unfit):
+            return found.refusal
+        chip, part = self._cut(frame, found)
         refusal = check_quality(part, self._settings.quality)
         self._lap("chip and quality")
         # A face that is not fit to be judged is followed all the same.
-        self.seen = Seen(boxes[0], None)
+        self.seen = Seen(found, None)
         if refusal:
             return refusal
-        view, placement = self._embedder.aligned(chip)
-        turn = measure_turn(to_grey(view) if placement else part)
-        self.seen = Seen(boxes[0], turn)
-        refusal = check_pose(turn, placement.turn if placement else 0.0, self._settings.quality)
+        view, turn, tilt_deg = self._pose(chip, part)
+        self.seen = Seen(found, turn)
+        refusal = check_pose(turn, tilt_deg or 0.0, self._settings.quality)
         self._lap("pose")
         if refusal:
             return refusal
@@ -117,7 +113,66 @@ class Line:
         self._lap("embed")
         return face
 
+    def examine(self, frame: Frame) -> Examined:
+        """As `look`, by the same stages, but measures every gate of a face, also those after the one that it does not pass."""
+        found, quality = self._find(frame), self._settings.quality
+        if isinstance(found, _Unfit):
+            sizes = () if found.box is None else (self._size(found.box, frame),)
+            return Examined(found.refusal, found.box, None, sizes)
+        chip, part = self._cut(frame, found)
+        view, turn, tilt_deg = self._pose(chip, part)
+        self.seen = Seen(found, turn)
+        gauges = (*measure_chip(part, quality), self._size(found, frame), *measure_pose(turn, tilt_deg, quality))
+        refusal = check_quality(part, quality) or check_pose(turn, tilt_deg or 0.0, quality)
+        return Examined(refusal or Face(self._embedder.embed_view(view)), found, turn, gauges)
+
+    def _find(self, frame: Frame) -> FaceBox | _Unfit:
+        """The one face of a frame, if it is alone and of a size to be judged."""
+        self.cost_ms, self._lap_began = {}, time.perf_counter()
+        self.seen = None
+        grey = to_grey(frame.pixels)
+        boxes = self.search.find(grey, frame.at)
+        self._lap("search")
+        boxes = [box for box in boxes if box.width >= BYSTANDER * boxes[0].width]
+        if not boxes and frame.brightness < DARK_LEVEL:
+            return _Unfit(Refusal(Reason.TOO_DARK, frame.brightness, DARK_LEVEL))
+        if not boxes:
+            small = self.search.too_far(grey, frame.at)
+            wanted = self._settings.detection.min_face_px
+            return _Unfit(Refusal(Reason.TOO_FAR, small.width, wanted) if small else Refusal(Reason.NO_FACE, 0, 1), small)
+        if len(boxes) > 1:
+            return _Unfit(Refusal(Reason.SEVERAL_FACES, len(boxes), 1))
+        widest = self._widest(frame)
+        if boxes[0].width > widest:
+            return _Unfit(Refusal(Reason.TOO_NEAR, boxes[0].width, widest), boxes[0])
+        return boxes[0]
+
+    def _cut(self, frame: Frame, box: FaceBox) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """The chip, and the part of it that quality is measured of."""
+        chip = cut_chip(as_source(frame.pixels, self._spec), box, self._spec)
+        return chip, to_grey(face_part(chip, self._spec))
+
+    def _pose(self, chip: NDArray[np.uint8], part: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, float | None]:
+        """What the tower sees, how far that is turned, and its tilt in degrees where the model can tell."""
+        view, placement = self._embedder.aligned(chip)
+        turn = measure_turn(to_grey(view) if placement else part)
+        return view, turn, placement.turn if placement else None
+
+    def _size(self, box: FaceBox, frame: Frame) -> Gauge:
+        return Gauge(Gate.SIZE, box.width, self._settings.detection.min_face_px, self._widest(frame))
+
+    def _widest(self, frame: Frame) -> float:
+        height: int = frame.pixels.shape[0]
+        return self._settings.quality.max_face * height
+
     def _lap(self, stage: str) -> None:
         now = time.perf_counter()
         self.cost_ms[stage] = (now - self._lap_began) * 1000
         self._lap_began = now
+
+
+class _Unfit(NamedTuple):
+    """No face to cut a chip from; `box` is of one that is too far or too near."""
+
+    refusal: Refusal
+    box: FaceBox | None = None

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from enum import StrEnum
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.reasons import Reason
+from edge.reasons import ADVICE, Reason
 from edge.settings import QualitySettings
 
 
@@ -18,6 +20,39 @@ class Refusal(NamedTuple):
     reason: Reason
     measured: float
     wanted: float
+
+    @property
+    def advice(self) -> str:
+        """What the person should change, with the value and the limit where there are two."""
+        if self.reason in (Reason.NO_FACE, Reason.SEVERAL_FACES):
+            return ADVICE[self.reason]
+        decimals = 2 if self.wanted < 1 else 0
+        return f"{ADVICE[self.reason]} ({self.measured:.{decimals}f} of {self.wanted:.{decimals}f})"
+
+
+class Gate(StrEnum):
+    """What is measured of a face before it is judged."""
+
+    BRIGHTNESS = "brightness"
+    CONTRAST = "contrast"
+    SHARPNESS = "sharpness"
+    SIZE = "face size"
+    TURN = "turn"
+    TILT = "tilt"
+
+
+class Gauge(NamedTuple):
+    """A gate with what was measured, passed or not: the value is to lie between `least` and `most`."""
+
+    gate: Gate
+    value: float
+    least: float = 0.0
+    most: float = math.inf
+
+    @property
+    def passes(self) -> bool:
+        """Whether a face may be judged, as far as this gate goes."""
+        return self.least <= self.value <= self.most
 
 
 def check_quality(chip: NDArray[np.uint8], settings: QualitySettings) -> Refusal | None:
@@ -42,3 +77,18 @@ def check_pose(turn: float, tilt_deg: float, settings: QualitySettings) -> Refus
     if abs(tilt_deg) > settings.max_tilt_deg:
         return Refusal(Reason.TOO_TURNED, abs(tilt_deg), settings.max_tilt_deg)
     return None
+
+
+def measure_chip(chip: NDArray[np.uint8], settings: QualitySettings) -> tuple[Gauge, ...]:
+    """The gates of `check_quality`, all of them: for enrolment, where the person is shown them."""
+    return (
+        Gauge(Gate.BRIGHTNESS, float(chip.mean()), settings.min_brightness, settings.max_brightness),
+        Gauge(Gate.CONTRAST, float(chip.std()), settings.min_contrast),
+        Gauge(Gate.SHARPNESS, float(cv2.Laplacian(chip, cv2.CV_32F).var()), settings.min_sharpness),
+    )
+
+
+def measure_pose(turn: float, tilt_deg: float | None, settings: QualitySettings) -> tuple[Gauge, ...]:
+    """The gates of `check_pose`; no tilt where the model has no aligner."""
+    turned = Gauge(Gate.TURN, abs(turn), most=settings.max_turn)
+    return (turned,) if tilt_deg is None else (turned, Gauge(Gate.TILT, abs(tilt_deg), most=settings.max_tilt_deg))

@@ -12,7 +12,7 @@ from enum import Enum, auto
 
 import numpy as np
 
-from edge.camera import Frame
+from edge.camera import Frame, is_replay
 from edge.contract.errors import GalleryError, InputError, StorageError
 from edge.contract.modelfile import ModelFile, OperatingPoint
 from edge.enrol import Enrolment, Progressed, enrol
@@ -23,6 +23,7 @@ from edge.liveness import load_liveness
 from edge.lockout import ANYONE, Failures, Lockout
 from edge.matcher import Matcher
 from edge.policy import Denial, Grant, Policy
+from edge.poses import Asking, Course
 from edge.quiet import is_quiet
 from edge.reasons import Reason
 from edge.settings import Settings
@@ -118,8 +119,11 @@ class Station:
         """Whether this is an hour in which nobody is let in."""
         return is_quiet(self.settings.policy.quiet_hours, datetime.now())
 
-    def enrol(self, name: str, frames: Iterator[Frame | None], progressed: Progressed, manner: Manner) -> Enrolled:
-        """Makes templates of the person before the camera and keeps them.
+    def enrol(
+        self, name: str, frames: Iterator[Frame | None], progressed: Progressed, manner: Manner, *, asks: bool = True
+    ) -> Enrolled:
+        """Makes templates of the person before the camera and keeps them. `asks` is whether the person hears what `progressed` is told:
+        no pose is waited for that nobody asked for.
 
         Raises:
             InputError: the name is taken, or with `Manner.ADD` nobody's.
@@ -134,13 +138,15 @@ class Station:
         model_id, size = self.model.model_id, self.model.head.size
         before = self.gallery.read_own(name, model_id, size) if manner is Manner.ADD else None
         others, _ = self.gallery.read_for(model_id, size)
+        recorded = is_replay(self.settings.camera.source)
+        asking = Asking.NOBODY if not asks else Asking.RECORDING if recorded else Asking.PERSON
         made = enrol(
             self.line,
             self.model.head,
             self.point.threshold,
             frames,
             Matcher(self.model.head, [subject for subject in others if subject.name != name]),
-            self.settings.enrolment,
+            Course(self.settings, asking),
             progressed,
             known=None if before is None else before.templates,
         )

@@ -163,7 +163,8 @@ class DeviceInterface(ServiceInterface):
         known = self._seat.is_enrolled(self._seat.must_hold(caller))
         await self._authority.must(caller, Action.ENROLL)
         manner = Manner.NEW if not known else Manner.REPLACE if finger_name == FINGER else Manner.ADD
-        self._seat.enrol(caller, self._telling(caller, "enroll"), manner)
+        # No client has a word for a pose.
+        self._seat.enrol(caller, self._telling(caller, "enroll"), manner, asks=False)
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)

@@ -11,6 +11,7 @@ from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus
 
 from edge.bus.answer import refusing
 from edge.bus.authority import CALLER, Action, Authority
+from edge.bus.details import pack
 from edge.bus.seat import CallRefused, Problem, Result, Seat, Status
 from edge.gallery import check_name
 from edge.station import Manner
@@ -168,4 +169,8 @@ def _details(status: Status) -> dict[str, Variant]:
             details[key] = Variant("u", value)
     if status.score is not None:
         details["score"] = Variant("d", status.score)
+    if status.shown is not None:
+        details |= {key: Variant(*packed) for key, packed in pack(status.shown).items()}
+    if status.poses is not None:
+        details["templates"] = Variant("a{su}", {pose.value: count for pose, count in status.poses.items()})
     return details

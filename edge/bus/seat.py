@@ -6,7 +6,7 @@ All methods are called from one thread; jobs run in the camera's, and what they 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,7 +16,8 @@ from edge.door import Door
 from edge.line import Judged
 from edge.liveness import SENTENCES, Way
 from edge.policy import Grant
-from edge.quality import Refusal
+from edge.poses import Pose
+from edge.progress import Progress
 from edge.reasons import ADVICE, MENDABLE, Reason
 from edge.station import Manner, Station, remove_subject
 
@@ -76,6 +77,8 @@ class Status:
     recognised: int = 0
     checked: int = 0
     score: float | None = None
+    shown: Progress | None = None
+    poses: Mapping[Pose, int] | None = None
 
 
 Told = Callable[[Status], None]
@@ -146,8 +149,8 @@ class Seat:
 
         self._begin(work, told, verifying=True)
 
-    def enrol(self, caller: str, told: Told, manner: Manner) -> None:
-        """Begins to enrol the claimed subject."""
+    def enrol(self, caller: str, told: Told, manner: Manner, *, asks: bool = True) -> None:
+        """Begins to enrol the claimed subject. `asks` is whether the caller can tell the person which pose to take."""
         self._must_be_free(caller)
         name = self.subject
         if not name:
@@ -158,18 +161,21 @@ class Seat:
             raise CallRefused(Problem.NOT_ENROLLED, f"{name}: not enrolled; nothing to add to")
 
         def work(frames: Frames, tell: Told) -> None:
-            def progressed(have: int, want: int, refusal: Refusal | None) -> None:
-                if refusal is None:
-                    tell(Status(Result.PROGRESS, False, have=have, want=want, subject=name))
-                else:
-                    advice = f"{ADVICE[refusal.reason]} ({refusal.measured:.0f} of {refusal.wanted:.0f})"
-                    tell(Status(Result.RETRY, False, advice, refusal.reason.value, name, have=have, want=want))
+            def progressed(shown: Progress) -> None:
+                result = Result.RETRY if shown.reason else Result.PROGRESS
+                tell(Status(result, False, shown.advice, shown.reason, name, have=shown.have, want=shown.want, shown=shown))
 
-            done = self._station.enrol(name, frames, progressed, manner)
+            done = self._station.enrol(name, frames, progressed, manner, asks=asks)
             made = done.enrolment
             tell(
                 Status(
-                    Result.ENROLLED, True, subject=name, have=done.templates, recognised=made.recognised, checked=made.checked
+                    Result.ENROLLED,
+                    True,
+                    subject=name,
+                    have=done.templates,
+                    recognised=made.recognised,
+                    checked=made.checked,
+                    poses=made.by_pose,
                 )
             )
 

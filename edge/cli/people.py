@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 
 from edge.bus.client import Remote
+from edge.bus.details import unpack
+from edge.cli.guide import Show, guide
 from edge.cli.keeping import rewrite_all
 from edge.cli.shared import (
     AsJson,
@@ -38,14 +35,8 @@ from edge.gallery import Gallery, check_name
 from edge.journal import Journal
 from edge.lockout import Lockout
 from edge.models import model_path
-from edge.quality import Refusal
-from edge.reasons import ADVICE
 from edge.settings import Settings, load_settings, state_folder
 from edge.station import Manner, remove_subject
-
-LINE_EVERY_S = 1.0
-Show = Callable[[int, int, str], None]
-"""Shows how many good frames there are, of how many, and what the person should change."""
 
 
 @app.command("enroll", epilog="example: edge enroll ada --camera /dev/video0")
@@ -67,7 +58,7 @@ def enroll(
     if replace and add:
         raise InputError("--replace and --add: one of them")
     manner = Manner.ADD if add else Manner.REPLACE if replace else Manner.NEW
-    with _guide(f"enrolling {name}: look into the camera, turn your head slowly") as show:
+    with guide(f"enrolling {name}: stand where you will stand later") as show:
         here = bool(config or camera or pictures or model)
         told = None if here else asked(lambda daemon: _enrolled(daemon, name, manner, show))
         if told is None:
@@ -75,7 +66,10 @@ def enroll(
     if as_json:
         print(json.dumps(told))
     else:
-        console.print(f"enrolled {name} with {told['templates']} templates; {told['check']}")
+        poses = ", ".join(f"{pose} {count}" for pose, count in told["poses"].items())
+        new = sum(told["poses"].values())
+        among = f", {new} of them new" if new < told["templates"] else ""
+        console.print(f"enrolled {name} with {told['templates']} templates{among} ({poses}); {told['check']}")
 
 
 @app.command("list", epilog="example: edge list --json")
@@ -204,22 +198,18 @@ def migrate(
 
 def _enrol_here(settings: Settings, name: str, manner: Manner, show: Show) -> dict[str, Any]:
     station = station_of(settings, Journal())
-
-    def progressed(have: int, want: int, refusal: Refusal | None) -> None:
-        hint = "" if refusal is None else f"{ADVICE[refusal.reason]} ({refusal.measured:.0f} of {refusal.wanted:.0f})"
-        show(have, want, hint)
-
     with frames_of(settings) as frames:
-        enrolled = station.enrol(name, frames, progressed, manner)
+        enrolled = station.enrol(name, frames, show, manner)
     made = enrolled.enrolment
     check = f"of {made.checked} further frames {made.recognised} were recognised at {station.point.name}"
     told = {"subject": name, "templates": enrolled.templates, "recognised": made.recognised, "checked": made.checked}
-    return told | {"model_id": station.model.model_id, "check": check}
+    poses = {pose.value: count for pose, count in made.by_pose.items()}
+    return told | {"poses": poses, "model_id": station.model.model_id, "check": check}
 
 
 async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> dict[str, Any]:
     def heard(result: str, details: dict[str, Any]) -> None:
-        show(details.get("have", 0), details.get("want", 0), details.get("text", ""))
+        show(unpack(details))
 
     told = await daemon.enrol(name, manner.name.lower(), heard)
     if told["result"] != "enrolled":
@@ -228,42 +218,5 @@ async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> di
     state = await daemon.state()
     counts = {key: told[key] for key in ("recognised", "checked")}
     check = f"of {told['checked']} further frames {told['recognised']} were recognised at {state['operating_point']}"
-    return {"subject": name, "templates": told["have"], **counts, "model_id": state["model_id"], "check": check}
-
-
-@contextmanager
-def _guide(title: str) -> Iterator[Show]:
-    """Shows nothing before there is something to show: an error comes first then."""
-    told = Console(stderr=True, soft_wrap=True)
-    if not told.is_terminal:
-        yield _Lines(told, title)
-        return
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total} {task.fields[hint]}"))
-    bar = Progress(*columns, console=told)
-    task = bar.add_task(title, total=None, hint="")
-
-    def show(have: int, want: int, hint: str) -> None:
-        bar.start()
-        bar.update(task, completed=have, total=want, hint=hint)
-
-    try:
-        yield show
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-
-
-class _Lines:
-    """The guide for the journal of facelatch-enroll@ and for pipes: a line where something changed, at most one a second."""
-
-    def __init__(self, told: Console, title: str) -> None:
-        self._told, self._title, self._before, self._at = told, title, (0, 0, ""), float("-inf")
-
-    def __call__(self, have: int, want: int, hint: str) -> None:
-        if self._title:
-            self._told.print(self._title)
-            self._title = ""
-        now, what = time.monotonic(), (have, want, hint)
-        if what != self._before and now - self._at >= LINE_EVERY_S:
-            self._told.print(f"{have}/{want} {hint}".rstrip())
-            self._before, self._at = what, now
+    poses = told.get("templates", {})
+    return {"subject": name, "templates": told["have"], **counts, "poses": poses, "model_id": state["model_id"], "check": check}

@@ -103,7 +103,9 @@ def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
         at.show(clip(ADA, 1))
         enrolled = at.edge("enroll", "ada", "--json")
         assert enrolled.returncode == 0, enrolled.stderr
-        assert json.loads(enrolled.stdout)["templates"] == 8
+        told = json.loads(enrolled.stdout)
+        assert told["templates"] == sum(told["poses"].values()) == 8
+        assert "looking for frames: straight" in enrolled.stderr
         assert [path.name for path in (tmp_path / "state/gallery").glob("*.faces")] == ["ada.faces"]
         assert at.edge("enroll", "ada").returncode == 3
         at.show(clip(ADA, 2))
@@ -126,6 +128,32 @@ def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
             "enrolled", "accept", "accept", "deny", "removed",
         ]  # fmt: skip
         assert told_events.count("camera-closed") >= 3
+
+
+def test_an_enrolment_is_told_frame_by_frame_in_numbers(tmp_path: Path, clip: Clip) -> None:
+    """What the live view is drawn from: the pose, the counts, every gate, the face's box; nothing that is the person."""
+    with desk(tmp_path) as at:
+        at.show(clip(ADA, 1))
+        done = at.run(sys.executable, "-c", WATCH)
+        assert done.returncode == 0, done.stderr
+        *heard, last = [json.loads(line) for line in done.stdout.splitlines()]
+        assert {key for details in heard for key in details} == {
+            "result", "text", "reason", "subject", "have", "want", "sentence", "poses", "gates", "frame", "face",
+        }  # fmt: skip
+        good = [details for details in heard if details["result"] == "progress"]
+        assert len(good) > 20
+        for details in good:
+            assert [gate for gate, *_ in details["gates"]] == ["brightness", "contrast", "sharpness", "face size", "turn"]
+            assert all(isinstance(number, float) for _, *numbers in details["gates"] for number in numbers)
+            assert all(0 <= share <= 1 for share in details["face"])
+            assert details["frame"][0] == pytest.approx(320 / 240)
+            assert [pose for pose, *_ in details["poses"]] == ["straight", "left", "right"]
+            assert sum(want for _, _, want, _ in details["poses"]) == details["want"] == 32
+        assert good[-1]["have"] > good[0]["have"]
+        assert heard[0]["sentence"] == "looking for frames: straight"
+        assert last["result"] == "enrolled"
+        assert sum(last["templates"].values()) == last["have"] == 8
+        assert not {"poses", "gates", "face"} & set(last)
 
 
 def test_a_caller_without_authorisation_is_refused_by_name(tmp_path: Path, clip: Clip) -> None:
@@ -188,6 +216,13 @@ def test_a_vanished_caller_releases_its_claim(tmp_path: Path, clip: Clip) -> Non
         until(lambda: at.edge("verify", "ada").returncode == 3)
 
 
+WATCH = """
+import json
+from edge.bus.client import ask
+def heard(result, details):
+    print(json.dumps({"result": result, **details}))
+print(json.dumps(ask(lambda daemon: daemon.enrol("ada", "new", heard))))
+"""
 AS_NOBODY = """
 import os, sys
 import asyncio, edge.cli, edge.bus.native, dbus_fast.aio, facelatch

@@ -186,7 +186,8 @@ def test_a_running_service_enrols_with_its_own_camera_and_knows_the_person_at_on
     rig.wait_for(since, **event(Event.CAMERA_RUNNING))
     rig.run("systemctl", "start", "facelatch-enroll@eve.service")
     told = [str(entry["MESSAGE"]) for entry in rig.entries(since, _SYSTEMD_UNIT="facelatch-enroll@eve.service")]
-    assert "enrolling eve: look into the camera, turn your head slowly" in told
+    assert "enrolling eve: stand where you will stand later" in told
+    assert any("turn your head a little to your left" in message for message in told)
     assert rig.wait_for(since, **event(Event.ACCEPT))["FACELATCH_SUBJECT"] == "eve"
     rig.run("edge", "remove", "eve")
     since = rig.cursor()

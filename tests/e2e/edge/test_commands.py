@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import pty
 import shutil
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -24,7 +27,13 @@ Clip = Callable[[int, int], Path]
 def test_enroll_verify_list_remove(device: Device, clip: Clip) -> None:
     enrolled = device.run("enroll", "ada", "--camera", clip(ADA, 1), "--json")
     assert enrolled.returncode == 0, enrolled.stderr
-    assert json.loads(enrolled.stdout)["templates"] == 8
+    told = json.loads(enrolled.stdout)
+    assert told["templates"] == sum(told["poses"].values()) == 8
+    assert set(told["poses"]) <= {"straight", "left", "right"}
+    lines = enrolled.stderr.splitlines()
+    assert lines[0] == "enrolling ada: stand where you will stand later"
+    assert any("looking for frames: straight" in line for line in lines[1:])
+    assert not {"\x1b", "●", "━"} & set(enrolled.stderr)
 
     accepted = device.run("verify", "--camera", clip(ADA, 2), "--json")
     assert accepted.returncode == 0, accepted.stderr
@@ -43,6 +52,39 @@ def test_enroll_verify_list_remove(device: Device, clip: Clip) -> None:
     assert device.run("remove", "ada").returncode == 0
     gone = device.run("verify", "--camera", clip(ADA, 2))
     assert (gone.returncode, "empty-gallery" in gone.stdout) == (1, True)
+
+
+def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, clip: Clip) -> None:
+    """On a terminal of its own: bars, the outline of the face and the counts while it goes on, and then the result alone."""
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (40, 100))
+    words = [sys.executable, "-m", "edge", "enroll", "ada", "--camera", str(clip(ADA, 1))]
+    words += ["--config", str(device.home / "edge.toml"), "--model", str(MODEL)]
+    environment = os.environ | {
+        "STATE_DIRECTORY": str(device.state),
+        "TERM": "xterm",
+        "PYTHONUTF8": "1",
+        "LINES": "",
+        "COLUMNS": "",
+    }
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        # On Linux a terminal that nobody holds any more is an error to read.
+        with suppress(OSError):
+            while part := os.read(ours, 65536):
+                shown += part
+        assert running.stdout is not None
+        told = running.stdout.read().decode()
+        assert running.wait(60) == 0, shown[-2000:]
+    os.close(ours)
+    text = shown.decode()
+    for words_shown in ("looking for frames: straight", "brightness", "45 to 220", "face size", "●", "━", "✓", "straight 1"):
+        assert words_shown in text, words_shown
+    assert told.startswith("enrolled ada with 8 templates (straight ")
+    # The view is taken away line by line.
+    assert text.rstrip().endswith("\x1b[2K")
+    assert b"looking for frames" not in told.encode()
 
 
 def test_a_verification_is_of_that_subject(device: Device, clip: Clip) -> None:

@@ -11,14 +11,20 @@ import pytest
 
 from edge.camera import Frame, open_camera
 from edge.contract.errors import EnrolmentFailed
-from edge.contract.modelfile import ModelFile
+from edge.contract.modelfile import ModelFile, read_model
 from edge.contract.score import score
 from edge.enrol import Enrolment, enrol
 from edge.gallery import new_subject
 from edge.line import Line
 from edge.matcher import Matcher
+from edge.models import model_path
+from edge.poses import SENTENCES, Asking, Course, Pose
+from edge.progress import Progress
 from edge.settings import CameraSettings, Settings
 from tests.conftest import ADA, BOB
+from trainer.synth.draw import draw_frame
+from trainer.synth.person import Person
+from trainer.synth.view import View
 
 Enrolled = Callable[..., Enrolment]
 
@@ -30,7 +36,13 @@ def enrolled(model: ModelFile, settings: Settings) -> Enrolled:
 
     def run(frames: Iterator[Frame | None], others: Matcher | None = None) -> Enrolment:
         return enrol(
-            line, model.head, threshold, frames, others or Matcher(model.head, []), settings.enrolment, lambda *_: None
+            line,
+            model.head,
+            threshold,
+            frames,
+            others or Matcher(model.head, []),
+            Course(settings, Asking.RECORDING),
+            lambda *_: None,
         )
 
     return run
@@ -95,3 +107,80 @@ def test_it_ends_after_the_timeout(enrolled: Enrolled) -> None:
 def test_nothing_at_all_is_told(enrolled: Enrolled) -> None:
     with pytest.raises(EnrolmentFailed, match="the camera gave no more"):
         enrolled(iter([None, None]))
+
+
+# A drawn head, turned so far to the person's own side and nodded, in degrees.
+VIEWS = {
+    Pose.STRAIGHT: (0.0, 0.0), Pose.LEFT: (23.0, 0.0), Pose.RIGHT: (-23.0, 0.0), Pose.UP: (0.0, -8.0), Pose.DOWN: (0.0, 8.0),
+}  # fmt: skip
+
+
+class Sitter:
+    """A drawn person who does what she hears at once, five frames a second; `can` are the poses that she can take."""
+
+    def __init__(self, *can: Pose) -> None:
+        self._can, self.pose, self.asked, self.haves = can, Pose.STRAIGHT, list[str](), list[int]()
+
+    def hears(self, progress: Progress) -> None:
+        self.haves.append(progress.have)
+        if progress.sentence not in self.asked:
+            self.asked.append(progress.sentence)
+        heard = next((pose for pose, sentence in SENTENCES.items() if sentence == progress.sentence), self.pose)
+        self.pose = heard if heard in self._can else Pose.STRAIGHT
+
+    def frames(self, seconds: float) -> Iterator[Frame]:
+        rng = np.random.default_rng(1)
+        for number in range(round(5 * seconds)):
+            yaw, pitch = VIEWS[self.pose] + rng.normal(0, 0.5, 2)
+            view = View(yaw_deg=yaw, pitch_deg=pitch, x=rng.normal(0, 0.01))
+            yield Frame(draw_frame(Person.from_seed(ADA), view, rng, width=320, height=240), number / 5)
+
+
+def sit(sitter: Sitter, frames: Iterator[Frame | None], asking: Asking = Asking.PERSON) -> Enrolment:
+    """Enrols with the model that comes along, which has an aligner: its turn is measured as docs/liveness.md says."""
+    accurate, how = read_model(model_path("accurate")), Settings.model_validate({"detection": {"min_face_px": 60}})
+    threshold, course = accurate.operating_point(1e-3).threshold, Course(how, asking)
+    return enrol(Line(accurate, how), accurate.head, threshold, frames, Matcher(accurate.head, []), course, sitter.hears)
+
+
+def test_who_does_as_asked_has_every_pose_among_the_templates() -> None:
+    sitter = Sitter(*Pose)
+    made = sit(sitter, sitter.frames(60.0))
+    assert set(made.by_pose) == set(Pose)
+    assert len(made.poses) == len(made.templates) == sum(made.by_pose.values()) == 8
+    assert sitter.asked[:5] == list(SENTENCES.values())
+    assert sitter.haves == sorted(sitter.haves)
+    assert sitter.haves[-1] == 32
+
+
+def test_who_cannot_turn_is_enrolled_without() -> None:
+    sitter = Sitter(Pose.STRAIGHT, Pose.UP, Pose.DOWN)
+    made = sit(sitter, sitter.frames(60.0))
+    assert set(made.by_pose) == {Pose.STRAIGHT, Pose.UP, Pose.DOWN}
+    assert sitter.asked[:5] == list(SENTENCES.values())
+    assert made.recognised > 0
+
+
+def test_a_recording_may_show_the_poses_in_any_order_and_none_is_lost() -> None:
+    """Right before left before straight, and of the left two frames alone: they are two of thirty, and still give a template."""
+
+    def recorded() -> Iterator[Frame]:
+        shown = [Pose.RIGHT] * 8 + [Pose.LEFT] * 2 + [Pose.STRAIGHT] * 20
+        rng = np.random.default_rng(2)
+        for number, pose in enumerate(shown):
+            view = View(yaw_deg=VIEWS[pose][0] + rng.normal(0, 0.5), x=rng.normal(0, 0.01))
+            yield Frame(draw_frame(Person.from_seed(ADA), view, rng, width=320, height=240), number / 5)
+
+    sitter = Sitter()
+    made = sit(sitter, recorded(), Asking.RECORDING)
+    assert set(made.by_pose) == {Pose.STRAIGHT, Pose.LEFT, Pose.RIGHT}
+    assert sitter.asked[0] == "looking for frames: straight"
+    assert not set(SENTENCES.values()) & set(sitter.asked)
+
+
+def test_where_nobody_is_asked_nobody_is_waited_for() -> None:
+    sitter = Sitter()
+    made = sit(sitter, sitter.frames(60.0), Asking.NOBODY)
+    assert set(made.by_pose) == {Pose.STRAIGHT}
+    assert len(sitter.haves) == 32
+    assert sitter.asked == [""]

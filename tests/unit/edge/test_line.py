@@ -15,7 +15,7 @@ from edge.line import Face, Line
 from edge.liveness import load_liveness
 from edge.matcher import Match, Matcher
 from edge.policy import Grant, Policy
-from edge.quality import Refusal
+from edge.quality import Gate, Refusal
 from edge.reasons import Reason
 from edge.settings import Settings
 from trainer.synth.draw import draw_frame
@@ -64,6 +64,55 @@ def test_each_early_end_has_its_reason(line: Line) -> None:
         refusal = line.look(seen)
         assert isinstance(refusal, Refusal), reason
         assert refusal.reason is reason
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        View(),
+        View(brightness=0.31),
+        View(blur_px=6.0),
+        View(yaw_deg=20.0),
+        View(size=0.11),
+        View(size=0.47),
+        View(size=0.03),
+        View(roll_deg=18.0),
+    ],
+)
+def test_enrolment_sees_a_frame_as_verification_does(model: ModelFile, settings: Settings, view: View) -> None:
+    """The same outcome by lines that have seen nothing else, to the last bit of an embedding."""
+    looked, examined = Line(model, settings).look(frame(1, view)), Line(model, settings).examine(frame(1, view))
+    if isinstance(looked, Refusal):
+        assert examined.outcome == looked
+    else:
+        assert isinstance(examined.outcome, Face)
+        assert (examined.outcome.embedding == looked.embedding).all()
+
+
+def test_every_gate_is_measured_also_after_one_that_fails(line: Line) -> None:
+    examined = line.examine(frame(1, View(brightness=0.31)))
+    assert isinstance(examined.outcome, Refusal)
+    assert examined.outcome.reason is Reason.TOO_DARK
+    assert examined.box is not None
+    assert examined.turn is not None
+    # No tilt: the model of the tests has no aligner.
+    assert [gauge.gate for gauge in examined.gauges] == [
+        Gate.BRIGHTNESS, Gate.CONTRAST, Gate.SHARPNESS, Gate.SIZE, Gate.TURN,
+    ]  # fmt: skip
+    dark = {gauge.gate: gauge for gauge in examined.gauges}
+    assert not dark[Gate.BRIGHTNESS].passes
+    assert dark[Gate.BRIGHTNESS].value == examined.outcome.measured
+    assert dark[Gate.SIZE].passes
+
+
+def test_a_face_that_is_too_near_has_a_box_and_its_size(model: ModelFile) -> None:
+    near = Settings.model_validate({"detection": {"min_face_px": 60}, "quality": {"max_face": 0.4}})
+    examined = Line(model, near).examine(frame(1))
+    assert isinstance(examined.outcome, Refusal)
+    assert examined.outcome.reason is Reason.TOO_NEAR
+    assert examined.box is not None
+    (size,) = examined.gauges
+    assert (size.gate, size.value, size.most, size.passes) == (Gate.SIZE, examined.box.width, 0.4 * 240, False)
 
 
 def test_grey_frames_of_infrared_cameras_are_judged(line: Line) -> None:

@@ -8,7 +8,7 @@ import pytest
 from edge.contract.chip import cut_chip, to_grey
 from edge.contract.detector import load_detector
 from edge.contract.spec import ChipSpec
-from edge.quality import check_quality
+from edge.quality import Gate, Refusal, check_pose, check_quality, measure_chip, measure_pose
 from edge.reasons import ADVICE, Reason
 from edge.settings import QualitySettings
 from trainer.synth.draw import draw_frame
@@ -44,3 +44,27 @@ def test_each_gate_names_its_cause(face: np.ndarray, spoil: object, reason: Reas
 
 def test_every_reason_has_a_sentence_for_the_person() -> None:
     assert set(ADVICE) == set(Reason)
+
+
+@pytest.mark.parametrize("gain", [0.15, 0.5, 1.0, 1.6, 4.0])
+@pytest.mark.parametrize("contrast", [0.02, 0.4, 1.0])
+def test_the_gauges_pass_where_the_gates_do(face: np.ndarray, gain: float, contrast: float) -> None:
+    chip = np.clip(gain * (face.mean() + contrast * (face - face.mean())), 0, 255).astype(np.uint8)
+    gauges, refusal = measure_chip(chip, QualitySettings()), check_quality(chip, QualitySettings())
+    assert [gauge.gate for gauge in gauges] == [Gate.BRIGHTNESS, Gate.CONTRAST, Gate.SHARPNESS]
+    assert all(gauge.passes for gauge in gauges) is (refusal is None)
+    if refusal:
+        assert next(gauge for gauge in gauges if not gauge.passes).value == refusal.measured
+
+
+@pytest.mark.parametrize(("turn", "tilt"), [(0.1, 2.0), (-0.3, 2.0), (0.1, -13.0), (0.3, 13.0), (-0.1, None)])
+def test_the_gauges_of_the_pose_too(turn: float, tilt: float | None) -> None:
+    gauges = measure_pose(turn, tilt, QualitySettings())
+    assert all(gauge.passes for gauge in gauges) is (check_pose(turn, tilt or 0.0, QualitySettings()) is None)
+    assert [gauge.gate for gauge in gauges] == [Gate.TURN, Gate.TILT][: 1 if tilt is None else 2]
+
+
+def test_advice_names_value_and_limit_where_there_are_two() -> None:
+    assert Refusal(Reason.TOO_DARK, 31.4, 45.0).advice == "too dark; turn a light on (31 of 45)"
+    assert Refusal(Reason.TOO_TURNED, 0.312, 0.28).advice == "turned away; look straight into the camera (0.31 of 0.28)"
+    assert Refusal(Reason.NO_FACE, 0, 1).advice == ADVICE[Reason.NO_FACE]

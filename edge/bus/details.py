@@ -1,0 +1,40 @@
+"""What is shown of an enrolment as the details of a signal, packed and unpacked: docs/dbus.md describes them. Knows no bus."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge.poses import Count, Pose
+from edge.progress import AIM, ASPECT, Box, Progress
+from edge.quality import Gate, Gauge
+
+
+def pack(shown: Progress) -> dict[str, tuple[str, Any]]:
+    """Signature and value by key; `have`, `want`, `reason` and `text` are details of every status and not among them."""
+    details: dict[str, tuple[str, Any]] = {
+        "poses": ("a(suub)", [[count.pose.value, count.have, count.want, count.over] for count in shown.poses]),
+        "gates": ("a(sddd)", [[gauge.gate.value, gauge.value, gauge.least, gauge.most] for gauge in shown.gauges]),
+        "frame": ("(dd)", [shown.aspect, shown.aim]),
+    }
+    if shown.sentence:
+        details["sentence"] = ("s", shown.sentence)
+    if shown.face is not None:
+        details["face"] = ("(dddd)", list(shown.face))
+    return details
+
+
+def unpack(details: dict[str, Any]) -> Progress:
+    """What was packed, with the details of every status. A daemon from before an upgrade packs nothing, and is shown as far as it goes."""
+    aspect, aim = details.get("frame", (ASPECT, AIM))
+    return Progress(
+        details.get("have", 0),
+        details.get("want", 0),
+        details.get("sentence", ""),
+        tuple(Count(Pose(pose), have, want, over) for pose, have, want, over in details.get("poses", ())),
+        details.get("reason", ""),
+        details.get("text", ""),
+        tuple(Gauge(Gate(gate), value, least, most) for gate, value, least, most in details.get("gates", ())),
+        Box(*details["face"]) if "face" in details else None,
+        aspect,
+        aim,
+    )

@@ -1,0 +1,164 @@
+"""What a person sees who is being enrolled: a live view in a terminal, lines where there is none. Prints to stderr; decides nothing."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, ConsoleOptions, Group, RenderResult
+from rich.live import Live
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from edge.cli.outline import columns, draw_outline
+from edge.poses import Count
+from edge.progress import Progress
+from edge.quality import Gate, Gauge
+
+LINE_EVERY_S = 1.0
+# A drawing costs some milliseconds of the core that looks at the frames.
+_DRAWN_PER_S = 5
+Show = Callable[[Progress], None]
+
+# Name, value, bounds and mark of a gauge, and what is between them, in characters.
+_BESIDE_BAR = 37
+_BARS = range(6, 25)
+_FINE = frozenset({Gate.TURN})
+
+
+@contextmanager
+def guide(title: str) -> Iterator[Show]:
+    """Shows nothing before there is something to show: an error comes first then."""
+    told = Console(stderr=True)
+    if not told.is_terminal or told.is_dumb_terminal:
+        yield Lines(Console(stderr=True, soft_wrap=True), title)
+        return
+    live = Live(console=told, refresh_per_second=_DRAWN_PER_S, transient=True)
+
+    def show(progress: Progress) -> None:
+        live.update(View(title, progress))
+        live.start()
+
+    try:
+        yield show
+    finally:
+        live.stop()
+
+
+class View:
+    """One moment of an enrolment, as wide as the console."""
+
+    def __init__(self, title: str, progress: Progress) -> None:
+        self._title, self._progress = title, progress
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        shown, plain = self._progress, options.ascii_only
+        outline = draw_outline(shown.face, shown.aim, shown.aspect, good=not shown.reason, plain=plain)
+        frame_width = columns(shown.aspect) + 2
+        beside = options.max_width - frame_width - 1 >= _BESIDE_BAR + _BARS.start
+        room = options.max_width - _BESIDE_BAR - (frame_width + 1 if beside else 0)
+        gauges = _gauges(shown.gauges, min(max(room, _BARS.start), _BARS.stop), plain=plain)
+        body = Table.grid(padding=(0, 1, 0, 0))
+        frame = Panel(outline, padding=0, width=frame_width, border_style="dim")
+        if beside:
+            body.add_row(frame, Group(Text(), gauges))
+        else:
+            body.add_row(frame)
+            body.add_row(gauges)
+        yield Group(
+            Text(f"{self._title}  {shown.have}/{shown.want}"),
+            Text(shown.sentence or " ", "bold"),
+            body,
+            _counts(shown, plain=plain),
+            Text(shown.advice or " ", "bold yellow"),
+        )
+
+
+class Lines:
+    """The guide for the journal of facelatch-enroll@ and for pipes: a line where something changed, at most one a second."""
+
+    def __init__(self, told: Console, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._told, self._title, self._clock = told, title, clock
+        self._before, self._at = "", float("-inf")
+        self._over: set[str] = set()
+
+    def __call__(self, progress: Progress) -> None:
+        if self._title:
+            self._told.print(self._title)
+            self._title = ""
+        over = {count.pose.value for count in progress.poses if count.over} if progress.sentence else set()
+        without = f"going on without {', '.join(sorted(over - self._over))}" if over - self._over else ""
+        counts, words = f"{progress.have}/{progress.want}", "; ".join(filter(None, (progress.sentence, progress.advice)))
+        now = self._clock()
+        if f"{counts} {words}" != self._before and now - self._at >= LINE_EVERY_S:
+            told = "; ".join(filter(None, (without, words)))
+            self._told.print(f"{counts} {told}".rstrip(), markup=False, highlight=False)
+            self._before, self._at, self._over = f"{counts} {words}", now, over
+
+
+def _gauges(gauges: tuple[Gauge, ...], bar: int, *, plain: bool) -> Table:
+    """A row for every gate, also where there is nothing to measure: what a person looks at stays where it is."""
+    table = Table.grid(padding=(0, 1, 0, 0))
+    for _ in range(2):
+        table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, justify="right", min_width=5)
+    table.add_column(no_wrap=True, min_width=12)
+    table.add_column(no_wrap=True, min_width=2)
+    measured = {gauge.gate: gauge for gauge in gauges}
+    for gate in Gate:
+        gauge = measured.get(gate)
+        if gauge is None:
+            table.add_row(Text(gate.value, "dim"), " " * bar)
+            continue
+        bounds = Text(_bounds(gauge), "dim")
+        table.add_row(
+            gate.value, _bar(gauge, bar, plain=plain), _number(gauge, gauge.value), bounds, _mark(gauge.passes, plain)
+        )
+    return table
+
+
+def _bar(gauge: Gauge, width: int, *, plain: bool) -> Text:
+    full, empty, bound = ("#", "-", "|") if plain else ("━", "╌", "│")
+    filled = min(max(round(width * gauge.value / _full(gauge)), 0), width)
+    bounds = {min(int(width * at / _full(gauge)), width - 1) for at in (gauge.least, gauge.most) if 0 < at < math.inf}
+    drawn = "".join(bound if at in bounds else full if at < filled else empty for at in range(width))
+    return Text.assemble((drawn[:filled], "green" if gauge.passes else "yellow"), (drawn[filled:], "dim"))
+
+
+def _full(gauge: Gauge) -> float:
+    """What fills the bar."""
+    return 3 * gauge.least if math.isinf(gauge.most) else gauge.most * 1.25
+
+
+def _number(gauge: Gauge, value: float) -> str:
+    return f"{value:.{2 if gauge.gate in _FINE else 0}f}"
+
+
+def _bounds(gauge: Gauge) -> str:
+    least, most = _number(gauge, gauge.least), _number(gauge, gauge.most)
+    if math.isinf(gauge.most):
+        return f"from {least}"
+    return f"{least} to {most}" if gauge.least else f"to {most}"
+
+
+def _mark(good: bool, plain: bool) -> Text:
+    words = ("ok", "no") if plain else ("✓", "✗")
+    return Text(words[0], "green") if good else Text(words[1], "bold yellow")
+
+
+def _counts(shown: Progress, *, plain: bool) -> Text:
+    text = Text()
+    asked = next((count for count in shown.poses if not count.over and count.have < count.want), None)
+    for count in shown.poses:
+        text.append("  " if text else "")
+        text.append(_count(count, plain=plain), "bold" if count is asked else "green" if count.have == count.want else "dim")
+    return text
+
+
+def _count(count: Count, *, plain: bool) -> str:
+    if count.have == count.want:
+        return f"{count.pose.value} {count.have}/{count.want}{'' if plain else ' ✓'}"
+    return f"{count.pose.value} {count.have}/{count.want}{' passed over' if count.over else ''}"

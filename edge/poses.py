@@ -1,0 +1,136 @@
+"""The poses of an enrolment: which is asked for now, which a frame shows, which could not be had. Pure; the time is that of the frames.
+
+Poses are filled in any order: what is asked for is a word to the person, who may do otherwise, and a recording hears nothing.
+"""
+
+from __future__ import annotations
+
+from enum import Enum, StrEnum, auto
+from typing import NamedTuple
+
+from edge.settings import Settings
+
+CANDIDATES_PER_ANCHOR = 4
+# From here on a head is turned to a side. Who speaks and was asked for nothing reaches it at few frames (docs/liveness.md).
+TURNED = 0.1
+# Where the settings allow less turn, a side begins at this share of what they allow.
+_OF_ALLOWED = 0.6
+# What is only asked for in words counts from so long after it was asked.
+SETTLE_S = 1.5
+# The share of enrolment.timeout_s that the poses divide; the rest is for who comes late.
+_POSES_SHARE = 0.75
+
+
+class Pose(StrEnum):
+    """What a person is asked for; left and right are the person's own."""
+
+    STRAIGHT = "straight"
+    LEFT = "left"
+    RIGHT = "right"
+    UP = "chin-up"
+    DOWN = "chin-down"
+
+
+MEASURED = (Pose.STRAIGHT, Pose.LEFT, Pose.RIGHT)
+"""The poses that are told from the picture. Whether the person did what the others ask for, nobody measures."""
+
+SENTENCES = {
+    Pose.STRAIGHT: "look straight into the camera",
+    Pose.LEFT: "turn your head a little to your left",
+    Pose.RIGHT: "turn your head a little to your right",
+    Pose.UP: "face the camera again, chin a little up",
+    Pose.DOWN: "chin a little down",
+}
+
+
+class Asking(Enum):
+    """Who hears what is asked."""
+
+    PERSON = auto()
+    """Somebody before the camera: every pose is asked for, and waited for."""
+    RECORDING = auto()
+    """Nobody, for the frames are recorded: the measured poses are looked for as long as they would be waited for."""
+    NOBODY = auto()
+    """Nobody, for the caller has no words for it: whatever is shown is taken."""
+
+
+class Count(NamedTuple):
+    """How many frames of a pose there are, of how many; `over` when it is waited for no more."""
+
+    pose: Pose
+    have: int
+    want: int
+    over: bool
+
+
+class Course:
+    """The poses of one enrolment, from its first frame to its last."""
+
+    def __init__(self, settings: Settings, asking: Asking) -> None:
+        self.settings = settings
+        self.want = settings.enrolment.anchors * CANDIDATES_PER_ANCHOR
+        self.asking = asking
+        self.turned = min(TURNED, _OF_ALLOWED * settings.quality.max_turn)
+        # A camera that mirrors nothing sees the person's left at the picture's right.
+        self._left = -1.0 if settings.camera.mirror else 1.0
+        # No more poses than anchors: each that is had gives one.
+        poses = (tuple(Pose) if asking is Asking.PERSON else MEASURED)[: settings.enrolment.anchors]
+        share = self.want // len(poses)
+        self._want = dict.fromkeys(poses, share) | {poses[0]: self.want - share * (len(poses) - 1)}
+        self._have = dict.fromkeys(poses, 0)
+        self._spare = 0
+        self._over = set(poses) if asking is Asking.NOBODY else set()
+        self._patience_s = _POSES_SHARE * settings.enrolment.timeout_s / len(poses)
+        self.asked = None if self._over else poses[0]
+        """What is waited for; None when nothing is."""
+        self._asked_at: float | None = None
+
+    @property
+    def have(self) -> int:
+        """How many frames count: those of the poses, and others in the place of poses that could not be had."""
+        missing = sum(self._want[pose] - self._have[pose] for pose in self._over)
+        return sum(self._have.values()) + min(self._spare, missing)
+
+    @property
+    def done(self) -> bool:
+        """Whether there are enough frames, and no pose is waited for."""
+        return self.asked is None and self.have == self.want
+
+    def counts(self) -> tuple[Count, ...]:
+        """How far each pose is, in the order in which they are asked for."""
+        return tuple(Count(pose, self._have[pose], want, pose in self._over) for pose, want in self._want.items())
+
+    def side(self, turn: float) -> float:
+        """A turn (edge/turn.py) as the person's own: to the left above 0."""
+        return self._left * turn
+
+    def tick(self, now: float, *, face: bool) -> None:
+        """Lets the time of a frame pass. The clock of the first pose begins with the first face; what outlasts it is passed over."""
+        if self._asked_at is None:
+            self._asked_at = now if face else None
+        elif self.asked and now - self._asked_at > self._patience_s:
+            self._over.add(self.asked)
+            self._ask_on(now)
+
+    def take(self, turn: float, now: float) -> tuple[Pose, bool]:
+        """Takes a good frame: the pose that it shows, and whether that lacked it. One that was not lacked may stand in for another."""
+        pose = self._pose(self.side(turn), now)
+        lacked = self._have[pose] < self._want[pose]
+        if lacked:
+            self._have[pose] += 1
+        else:
+            self._spare += 1
+        if self.asked and self._have[self.asked] == self._want[self.asked]:
+            self._ask_on(now)
+        return pose, lacked
+
+    def _pose(self, side: float, now: float) -> Pose:
+        if abs(side) >= self.turned:
+            return Pose.LEFT if side > 0 else Pose.RIGHT
+        if self.asked and self.asked not in MEASURED and self._asked_at is not None and now - self._asked_at >= SETTLE_S:
+            return self.asked
+        return Pose.STRAIGHT
+
+    def _ask_on(self, now: float) -> None:
+        open_poses = (pose for pose, want in self._want.items() if self._have[pose] < want and pose not in self._over)
+        self.asked, self._asked_at = next(open_poses, None), now
