@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from edge.camera import Frame
 from edge.contract.errors import EnrolmentFailed
 from edge.contract.score import Head, compare, place
-from edge.line import Face, Line
+from edge.line import Enrollable, Line
 from edge.matcher import Match, Matcher
 from edge.poses import Course, Pose
 from edge.progress import Progress, progress_of
@@ -45,8 +46,18 @@ class Enrolment:
 
 
 Progressed = Callable[[Progress], None]
-Candidates = tuple[NDArray[np.float32], NDArray[np.object_]]
-"""Embeddings, float32 [n, D], and the pose of each, [n]."""
+
+
+class Candidates(NamedTuple):
+    """Good frames: their embeddings and what would be kept of them, float32 [n, D] both, and the pose of each, [n]."""
+
+    embeddings: NDArray[np.float32]
+    templates: NDArray[np.float32]
+    poses: NDArray[np.object_]
+
+    def only(self, rows: NDArray[np.bool_]) -> Candidates:
+        """These rows alone."""
+        return Candidates(self.embeddings[rows], self.templates[rows], self.poses[rows])
 
 
 def enrol(
@@ -72,27 +83,26 @@ def enrol(
         CameraError: the source broke.
     """
     anchors = course.settings.enrolment.anchors
-    candidates, poses = _collect(line, frames, course, progressed)
-    _refuse_duplicate(candidates, others, threshold)
+    candidates = _collect(line, frames, course, progressed)
+    _refuse_duplicate(candidates.embeddings, others, threshold)
     if known is not None:
-        _refuse_stranger(head, candidates, known, threshold)
-    typical = _without_strangers(head, candidates, threshold, anchors)
-    candidates, poses = candidates[typical], poses[typical]
-    chosen = _farthest(head, candidates, poses, anchors)
-    rest, templates = np.delete(candidates, chosen, axis=0), candidates[chosen]
+        _refuse_stranger(head, candidates.embeddings, known, threshold)
+    candidates = candidates.only(_without_strangers(head, candidates.embeddings, threshold, anchors))
+    chosen = _farthest(head, candidates.embeddings, candidates.poses, anchors)
+    rest, templates = np.delete(candidates.embeddings, chosen, axis=0), candidates.templates[chosen]
     recognised = _recognised(head, rest, templates, threshold)
     if recognised < MIN_RECOGNISED * len(rest):
         raise EnrolmentFailed(
             f"only {recognised} of {len(rest)} further frames were recognised with the new templates: "
             "enrol in even light, face to the camera, or choose a looser policy.target_fmr"
         )
-    return Enrolment(templates, tuple(poses[chosen]), recognised, len(rest))
+    return Enrolment(templates, tuple(candidates.poses[chosen]), recognised, len(rest))
 
 
 def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progressed: Progressed) -> Candidates:
     how = course.settings.enrolment
-    kept: list[tuple[NDArray[np.float32], Pose]] = []
-    spare: list[tuple[NDArray[np.float32], Pose]] = []
+    kept: list[tuple[Enrollable, Pose]] = []
+    spare: list[tuple[Enrollable, Pose]] = []
     refused: Counter[Reason] = Counter()
     first = taken = None
     for frame in frames:
@@ -105,9 +115,9 @@ def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progres
             continue
         examined = line.examine(frame)
         course.tick(frame.at, face=examined.box is not None)
-        if isinstance(examined.outcome, Face):
+        if isinstance(examined.outcome, Enrollable):
             pose, lacked = course.take(examined.turn or 0.0, frame.at)
-            (kept if lacked else spare).append((examined.outcome.embedding, pose))
+            (kept if lacked else spare).append((examined.outcome, pose))
             taken = frame.at
         else:
             refused[examined.outcome.reason] += 1
@@ -122,7 +132,11 @@ def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progres
         counted = ", ".join(f"{reason.value} {count}" for reason, count in refused.most_common()) or "the camera gave no more"
         remedy = ADVICE[refused.most_common(1)[0][0]] if refused else "use a longer recording"
         raise EnrolmentFailed(f"{len(kept)} good frames, at least {least} are needed ({counted}); {remedy}")
-    return np.stack([embedding for embedding, _ in kept]), np.array([pose for _, pose in kept], object)
+    return Candidates(
+        np.stack([face.embedding for face, _ in kept]),
+        np.stack([face.template for face, _ in kept]),
+        np.array([pose for _, pose in kept], object),
+    )
 
 
 def _refuse_duplicate(candidates: NDArray[np.float32], others: Matcher, threshold: float) -> None:

@@ -37,11 +37,19 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
-class Examined:
-    """A frame as enrolment sees it: what `Line.look` would say, and every gate that could be measured, passed or not. `box` is there
-    also for a face that is too far or too near; `turn` as edge/turn.py measures it, None where no face is of a size to be judged."""
+class Enrollable(Face):
+    """A face fit to be enrolled: `template` is what is kept of it, float32 [D]."""
 
-    outcome: Face | Refusal
+    template: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """A frame as enrolment sees it: what `Line.look` would say, with what would be kept of the face, and every gate that could be
+    measured, passed or not. `box` is there also for a face that is too far or too near; `turn` as edge/turn.py measures it, None where
+    no face is of a size to be judged."""
+
+    outcome: Enrollable | Refusal
     box: FaceBox | None
     turn: float | None
     gauges: tuple[Gauge, ...]
@@ -124,7 +132,10 @@ class Line:
         self.seen = Seen(found, turn)
         gauges = (*measure_chip(part, quality), self._size(found, frame), *measure_pose(turn, tilt_deg, quality))
         refusal = check_quality(part, quality) or check_pose(turn, tilt_deg or 0.0, quality)
-        return Examined(refusal or Face(self._embedder.embed_view(view)), found, turn, gauges)
+        if refusal:
+            return Examined(refusal, found, turn, gauges)
+        embedding = self._embedder.embed_view(view)
+        return Examined(Enrollable(embedding, self._embedder.template_of_view(view, embedding)), found, turn, gauges)
 
     def _find(self, frame: Frame) -> FaceBox | _Unfit:
         """The one face of a frame, if it is alone and of a size to be judged."""

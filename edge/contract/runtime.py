@@ -78,11 +78,11 @@ class Embedder:
         Raises:
             InputError: the chip has another dtype or shape.
         """
-        return self.template_of_view(self.view(chip))
+        view = self.view(chip)
+        return self.template_of_view(view, self.embed_view(view))
 
-    def template_of_view(self, view: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """`template`, of what `aligned` gave."""
-        embedding = self.embed_view(view)
+    def template_of_view(self, view: NDArray[np.uint8], embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        """`template`, of what `aligned` gave and what `embed_view` gave for that."""
         if self.template_kind is TemplateKind.PLAIN:
             return embedding
         mirrored = np.ascontiguousarray(view[:, ::-1])

@@ -9,9 +9,10 @@ import pytest
 
 from edge.camera import Frame
 from edge.contract.errors import InputError
-from edge.contract.modelfile import ModelFile
+from edge.contract.modelfile import ModelFile, TemplateKind
+from edge.contract.score import score
 from edge.gallery import new_subject
-from edge.line import Face, Line
+from edge.line import Enrollable, Face, Line
 from edge.liveness import load_liveness
 from edge.matcher import Match, Matcher
 from edge.policy import Grant, Policy
@@ -148,3 +149,14 @@ def test_a_still_picture_is_asked_and_not_granted(model: ModelFile) -> None:
     assert decisions
     assert not any(isinstance(decision, Grant) for decision in decisions)
     assert decisions[0].reason is Reason.CHALLENGE_FAILED
+
+
+def test_what_is_kept_of_a_face_is_what_the_model_was_measured_with(model: ModelFile, settings: Settings) -> None:
+    mirrored = replace(model, template=TemplateKind.MIRRORED)
+    plain, both = (Line(kind, settings).examine(frame(1)).outcome for kind in (model, mirrored))
+    assert isinstance(plain, Enrollable)
+    assert isinstance(both, Enrollable)
+    assert np.array_equal(plain.template, plain.embedding)
+    assert np.array_equal(both.embedding, plain.embedding)
+    assert np.abs(both.template - both.embedding).max() > 1e-3
+    assert score(model.head, both.embedding, both.template[None])[0] > 0.9
