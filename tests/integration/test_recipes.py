@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +12,12 @@ import pytest
 from edge.contract.align import crop, shrink
 from edge.contract.modelfile import read_model
 from edge.contract.runtime import Embedder
+from tests.commands import typed_here
 from trainer.backend import keras
 from trainer.dataset import Teaching, load_faces
 from trainer.teach import write_teaching
+
+pytestmark = pytest.mark.xdist_group("recipes")  # one worker makes the workshop, for all
 
 RECIPE = """
 [chip]
@@ -49,21 +51,15 @@ average = 0.9
 FIT = ("fit", "--recipe", "own.toml", "--data", "data", "--data", "more", "--seed", "1")
 
 
-def typed(folder: Path, module: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, "-m", module, *words], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workshop(tmp_path_factory: pytest.TempPathFactory, drawn: Callable[[Path, int], None]) -> Path:
     """Two taught data sets that share people, and a finished run on both with its int8 file."""
     folder = tmp_path_factory.mktemp("recipes")
     (folder / "own.toml").write_text(RECIPE)
-    for name, people, seed in (("data", "60", "1"), ("more", "75", "1")):
-        typed(folder, "trainer", "draw", f"people-{name}", "--people", people, "--pictures", "4", "--seed", seed)
-        typed(folder, "trainer", "import", "people", f"people-{name}", "--data", name)
-        typed(folder, "trainer", "prepare", name, "--recipe", "own.toml", "--several", "largest", "--json")
+    for name, people in (("data", 60), ("more", 75)):
+        drawn(folder / f"people-{name}", people)
+        typed_here(folder, "trainer", "import", "people", f"people-{name}", "--data", name)
+        typed_here(folder, "trainer", "prepare", name, "--recipe", "own.toml", "--several", "largest", "--json")
         faces = load_faces(folder / name)
         rng = np.random.default_rng(0)
         vectors = rng.normal(size=(200, 128))[faces.labels] + 0.1 * rng.normal(size=(len(faces.labels), 128))
@@ -71,8 +67,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_teaching(
             folder / name, faces.names, Teaching(vectors.astype(np.float32), placements.astype(np.float32)), made_by="a test"
         )
-    typed(folder, "trainer", *FIT, "--run", "run")
-    typed(folder, "export", "tflite", "--quantize", "run", "-o", "int8.tflite")
+    typed_here(folder, "trainer", *FIT, "--run", "run")
+    typed_here(folder, "export", "tflite", "--quantize", "run", "-o", "int8.tflite")
     return folder
 
 
@@ -109,22 +105,22 @@ def test_the_device_sees_the_square_that_the_aligner_found(workshop: Path) -> No
 
 
 def test_a_start_is_the_first_to_beat(workshop: Path) -> None:
-    typed(
+    typed_here(
         workshop, "trainer", *FIT, "--run", "again", "--init", "run", "--epochs", "1", "--steps", "2", "--learning-rate", "1e-7"
     )
     record = json.loads((workshop / "again/run.json").read_text())
     assert record["aligner"]["taken_from"] == "run"
     assert record["start"]["val_eer"] == pytest.approx(json.loads((workshop / "run/run.json").read_text())["val_eer"], abs=0.02)
-    other = typed(workshop, "trainer", *FIT[:-1], "2", "--run", "other", "--init", "run", code=3)
+    other = typed_here(workshop, "trainer", *FIT[:-1], "2", "--run", "other", "--init", "run", code=3)
     assert "people whom this one keeps for its figures" in other.stderr
 
 
 def test_a_run_goes_on_with_the_rounding_of_its_file(workshop: Path) -> None:
     words = ("--run", "rounded", "--init", "run", "--quantised", "--epochs", "2", "--steps", "2", "--learning-rate", "1e-5")
-    typed(workshop, "trainer", *FIT, *words)
+    typed_here(workshop, "trainer", *FIT, *words)
     record = json.loads((workshop / "rounded/run.json").read_text())
     assert record["settings"]["tower"]["quantised"] is True
-    typed(workshop, "export", "tflite", "--quantize", "rounded", "-o", "rounded.tflite")
+    typed_here(workshop, "export", "tflite", "--quantize", "rounded", "-o", "rounded.tflite")
     model = read_model(workshop / "rounded.tflite")
     assert {layer.name for layer in keras.models.load_model(workshop / "rounded/tower.keras").layers}.isdisjoint(
         {"relu1_values"}
@@ -136,14 +132,16 @@ def test_the_report_and_the_comparison_are_on_people_unseen(workshop: Path) -> N
     split = json.loads((workshop / "run/split.json").read_text())
     (workshop / "groups.tsv").write_text("".join(f"{name}\tdrawn\n" for name in split["test"]))
     words = ("int8.tflite", "--run", "run", "--data", "data", "--groups", "groups.tsv", "--json")
-    figures = json.loads(typed(workshop, "trainer", "evaluate", *words).stdout)
+    figures = json.loads(typed_here(workshop, "trainer", "evaluate", *words).stdout)
     assert isinstance(figures["groups"], list)
     assert figures["people"] == len(split["test"])
     page = (workshop / "evaluation/report.html").read_text()
     assert "data:image/png;base64," in page
     assert 'src="http' not in page
     rows = json.loads(
-        typed(workshop, "trainer", "compare-models", "int8.tflite", "run", "--run", "run", "--data", "data", "--json").stdout
+        typed_here(
+            workshop, "trainer", "compare-models", "int8.tflite", "run", "--run", "run", "--data", "data", "--json"
+        ).stdout
     )
     assert [row["genuine"] for row in rows] == [figures["genuine"]] * 2
     assert rows[0]["bytes"] == (workshop / "int8.tflite").stat().st_size
@@ -154,4 +152,4 @@ def test_a_damaged_aligner_is_refused(workshop: Path) -> None:
     at = data.rindex(b"TFL3") + 400
     data[at] ^= 1
     (workshop / "damaged.tflite").write_bytes(bytes(data))
-    assert "damaged" in typed(workshop, "edge", "model", "show", "damaged.tflite", code=5).stderr
+    assert "damaged" in typed_here(workshop, "edge", "model", "show", "damaged.tflite", code=5).stderr

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -20,7 +21,11 @@ from edge.contract.errors import ModelUnproven
 from edge.contract.modelfile import read_model
 from edge.contract.runtime import Embedder
 from edge.contract.score import score_all_pairs
+from export import measure
 from export.graph import read_graph
+from tests.commands import typed, typed_here
+
+pytestmark = pytest.mark.xdist_group("training")  # one worker makes the workshop, for all
 
 FIT = (
     "fit",
@@ -41,20 +46,13 @@ FIT = (
 )
 
 
-def typed(folder: Path, module: str, *words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run([sys.executable, "-m", module, *words], cwd=folder, capture_output=True, text=True, check=False)
-    assert done.returncode == code, done.stdout + done.stderr
-    assert "Traceback" not in done.stderr
-    return done
-
-
 @pytest.fixture(scope="module")
-def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def workshop(tmp_path_factory: pytest.TempPathFactory, drawn: Callable[[Path, int], None]) -> Path:
     """A folder with a prepared data set, and a run that was killed once after its first epoch and then finished."""
     folder = tmp_path_factory.mktemp("workshop")
-    typed(folder, "trainer", "draw", "people", "--people", "60", "--pictures", "4")
-    typed(folder, "trainer", "import", "lfw", "people", "--data", "data")
-    typed(folder, "trainer", "prepare", "data", "--several", "largest", "--json")
+    drawn(folder / "people", 60)
+    typed_here(folder, "trainer", "import", "lfw", "people", "--data", "data")
+    typed_here(folder, "trainer", "prepare", "data", "--several", "largest", "--json")
     fit = subprocess.Popen(
         [sys.executable, "-m", "trainer", *FIT], cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -63,7 +61,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     fit.send_signal(signal.SIGKILL)
     assert fit.wait() == -signal.SIGKILL
     typed(folder, "export", "tflite", "run", code=3)  # a run that is not finished is no run
-    typed(folder, "trainer", *FIT)
+    typed_here(folder, "trainer", *FIT)
     typed(folder, "export", "tflite", "--quantize", "run", "-o", "int8.tflite")
     return folder
 
@@ -93,9 +91,9 @@ def test_no_person_is_in_two_parts_of_the_split(workshop: Path) -> None:
 
 def test_a_finished_run_is_not_trained_again_and_another_one_is_refused(workshop: Path) -> None:
     before = (workshop / "run/tower.keras").read_bytes()
-    assert "3 epochs" in typed(workshop, "trainer", *FIT).stdout
+    assert "3 epochs" in typed_here(workshop, "trainer", *FIT).stdout
     assert (workshop / "run/tower.keras").read_bytes() == before
-    other = typed(workshop, "trainer", *FIT[:-1], "4", code=3)
+    other = typed_here(workshop, "trainer", *FIT[:-1], "4", code=3)
     assert "error[input]" in other.stderr
     assert "seed" in other.stderr
 
@@ -118,7 +116,7 @@ def test_the_int8_file_measures_itself_on_people_it_never_saw(workshop: Path) ->
 
 
 def test_export_is_deterministic(workshop: Path) -> None:
-    typed(workshop, "export", "tflite", "--quantize", "run", "-o", "again.tflite")
+    typed_here(workshop, "export", "tflite", "--quantize", "run", "-o", "again.tflite")
     one, two = (read_model(workshop / name) for name in ("int8.tflite", "again.tflite"))
     told = [model.record["provenance"]["export"].pop("command") for model in (one, two)]
     assert told[0] != told[1]  # the name of the file that was asked for, and nothing else
@@ -127,7 +125,7 @@ def test_export_is_deterministic(workshop: Path) -> None:
 
 
 def test_verify_measures_the_file_again(workshop: Path) -> None:
-    done = json.loads(typed(workshop, "export", "verify", "int8.tflite", "--data", "run", "--json").stdout)
+    done = json.loads(typed_here(workshop, "export", "verify", "int8.tflite", "--data", "run", "--json").stdout)
     names = [check["name"] for check in done["checks"]]
     assert done["passed"]
     assert any(name.startswith("operating point") for name in names)
@@ -142,26 +140,24 @@ def test_the_report_of_an_export_shows_its_layers(workshop: Path) -> None:
     assert "<svg" in (workshop / "run/export-int8/graph.svg").read_text()
 
 
-def test_a_missed_gate_refuses_and_force_writes_it_into_the_file(workshop: Path) -> None:
+def test_a_missed_gate_refuses_and_force_writes_it_into_the_file(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The gate is moved to where nothing passes: a median cosine of more than 1."""
-    code = "import export.measure as m; m.MIN_MEDIAN_COSINE = 1.1; import sys; from facelatch import export_main; export_main()"
-    words = [sys.executable, "-c", code, "tflite", "--quantize", "run", "-o", "forced.tflite"]
-    done = subprocess.run(words, cwd=workshop, capture_output=True, text=True, check=False)
-    assert done.returncode == 5
-    assert "median cosine to float" in done.stderr
-    assert "--force" in done.stderr
-    assert not (workshop / "forced.tflite").exists()
-    done = subprocess.run([*words, "--force"], cwd=workshop, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "MISSED" in done.stdout
+    words = ("export", "tflite", "--quantize", "run", "-o", "forced.tflite")
+    with monkeypatch.context() as moved:
+        moved.setattr(measure, "MIN_MEDIAN_COSINE", 1.1)
+        done = typed_here(workshop, *words, code=5)
+        assert "median cosine to float" in done.stderr
+        assert "--force" in done.stderr
+        assert not (workshop / "forced.tflite").exists()
+        assert "MISSED" in typed_here(workshop, *words, "--force").stdout
     with pytest.raises(ModelUnproven, match="allow_failed_gate"):
         read_model(workshop / "forced.tflite").operating_point(1e-1)
-    typed(workshop, "export", "verify", "forced.tflite", code=5)
+    typed_here(workshop, "export", "verify", "forced.tflite", code=5)
 
 
 @pytest.mark.parametrize("variant", ["int16x8", "dynamic"])
 def test_every_variant_runs_through_the_same_code(workshop: Path, variant: str) -> None:
-    typed(workshop, "export", "tflite", "--quantize", variant, "run", "-o", f"{variant}.tflite")
+    typed_here(workshop, "export", "tflite", "--quantize", variant, "run", "-o", f"{variant}.tflite")
     model = read_model(workshop / f"{variant}.tflite")
     assert model.record["quantisation"] == variant
     assert model.tower.input.dtype == "float32"
@@ -169,7 +165,7 @@ def test_every_variant_runs_through_the_same_code(workshop: Path, variant: str) 
 
 
 def test_the_float_file_has_the_same_shape(workshop: Path) -> None:
-    done = typed(workshop, "export", "tflite", "run", "-o", "float.tflite", "--json")
+    done = typed_here(workshop, "export", "tflite", "run", "-o", "float.tflite", "--json")
     model = read_model(workshop / "float.tflite")
     assert model.tower.input.dtype == model.tower.output.dtype == "float32"
     assert json.loads(done.stdout)["model_id"] == model.model_id
@@ -178,48 +174,58 @@ def test_the_float_file_has_the_same_shape(workshop: Path) -> None:
 
 def test_two_pictures_are_compared(workshop: Path) -> None:
     pictures = [f"people/person-0001/0{n}.png" for n in (0, 1)]
-    told = json.loads(typed(workshop, "trainer", "compare", *pictures, "--run", "run", "--json").stdout)
+    told = json.loads(typed_here(workshop, "trainer", "compare", *pictures, "--run", "run", "--json").stdout)
     assert 0 <= told["similarity"] <= 1
     assert cv2.imread(str(workshop / "compare.png")).shape[1] > 300
 
 
-@pytest.mark.parametrize(
-    ("words", "told"),
-    [
-        (("trainer", "compare", "none.png", "none.png", "--run", "run"), "none.png: cannot read"),
-        (("trainer", "compare", "people/person-0001/00.png", "plain.png", "--run", "run"), "plain.png: no face found"),
-        (("trainer", "compare", "plain.png", "plain.png", "--run", "people"), "people"),
-        (("trainer", "fit", "--data", "people", "--run", "run2"), "people: not prepared"),
-        (
-            ("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "none"),
-            "those that come along: compact, koch-omniglot",
-        ),
-        (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "typo.toml"), "tower.netwrok"),
-        (("trainer", "fit", "--data", "data", "--run", "run2", "--init", "people"), "init = 'people': neither"),
-        (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "transfer"), "run `trainer teach data`"),
-        (("trainer", "evaluate", "int8.tflite", "--data", "data"), "name its run with --run"),
-        (("trainer", "evaluate", "people", "--data", "data"), "people: not a run folder"),
-        (("trainer", "fit", "--data", "data", "--run", "run2", "--network", "koch"), "prepare --side 105"),
-        (("trainer", "prepare", "none"), "none: no such folder"),
-        (("trainer", "import", "lfw", "none"), "none: no such file or folder"),
-        (("trainer", "capture", "../x", "--camera", "people"), "error[name]"),
-        (("trainer", "demo", "--folder", "people"), "people: holds something else"),
-        (("export", "tflite", "none"), "none: not a run folder"),
-        (("export", "tflite", "broken"), "broken: unreadable run"),
-    ],
-)
-def test_bad_input_is_named(workshop: Path, words: tuple[str, ...], told: str) -> None:
+BAD = [
+    (("trainer", "compare", "none.png", "none.png", "--run", "run"), "none.png: cannot read"),
+    (("trainer", "compare", "people/person-0001/00.png", "plain.png", "--run", "run"), "plain.png: no face found"),
+    (("trainer", "compare", "plain.png", "plain.png", "--run", "people"), "people"),
+    (("trainer", "fit", "--data", "people", "--run", "run2"), "people: not prepared"),
+    (
+        ("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "none"),
+        "those that come along: compact, koch-omniglot",
+    ),
+    (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "typo.toml"), "tower.netwrok"),
+    (("trainer", "fit", "--data", "data", "--run", "run2", "--init", "people"), "init = 'people': neither"),
+    (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "transfer"), "run `trainer teach data`"),
+    (("trainer", "evaluate", "int8.tflite", "--data", "data"), "name its run with --run"),
+    (("trainer", "evaluate", "people", "--data", "data"), "people: not a run folder"),
+    (("trainer", "fit", "--data", "data", "--run", "run2", "--network", "koch"), "prepare --side 105"),
+    (("trainer", "prepare", "none"), "none: no such folder"),
+    (("trainer", "import", "lfw", "none"), "none: no such file or folder"),
+    (("trainer", "capture", "../x", "--camera", "people"), "error[name]"),
+    (("trainer", "demo", "--folder", "people"), "people: holds something else"),
+    (("export", "tflite", "none"), "none: not a run folder"),
+    (("export", "tflite", "broken"), "broken: unreadable run"),
+]
+
+
+@pytest.fixture(scope="module")
+def spoiled(workshop: Path) -> Path:
+    """The workshop with a picture of nobody, a recipe with a typing error and a run that was cut off."""
     cv2.imwrite(str(workshop / "plain.png"), np.full((160, 160, 3), 128, np.uint8))
     (workshop / "typo.toml").write_text('[tower]\nnetwrok = "koch"\n')
-    if not (workshop / "broken").exists():
-        shutil.copytree(workshop / "run", workshop / "broken")
-        (workshop / "broken/tower.keras").write_bytes(b"cut")
-    assert told in typed(workshop, *words, code=3).stderr
-    assert not (workshop / "run2/tower.keras").exists()
+    shutil.copytree(workshop / "run", workshop / "broken")
+    (workshop / "broken/tower.keras").write_bytes(b"cut")
+    return workshop
+
+
+@pytest.mark.parametrize(("words", "told"), BAD)
+def test_bad_input_is_named(spoiled: Path, words: tuple[str, ...], told: str) -> None:
+    assert told in typed_here(spoiled, *words, code=3).stderr
+    assert not (spoiled / "run2/tower.keras").exists()
+
+
+@pytest.mark.parametrize(("words", "told"), [BAD[1], BAD[-1]])
+def test_a_process_ends_with_the_same_message_and_code(spoiled: Path, words: tuple[str, ...], told: str) -> None:
+    assert told in typed(spoiled, *words, code=3).stderr
 
 
 def test_a_model_that_cannot_be_written_leaves_nothing(workshop: Path) -> None:
     (workshop / "taken").write_text("a file")
-    done = typed(workshop, "export", "tflite", "run", "-o", "taken/model.tflite", code=9)
+    done = typed_here(workshop, "export", "tflite", "run", "-o", "taken/model.tflite", code=9)
     assert "error[storage]: taken/model.tflite" in done.stderr
     assert os.listdir(workshop).count("taken") == 1
