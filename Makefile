@@ -18,7 +18,7 @@ demo: $(READY) ## The main job on drawn people, no camera and no data set: about
 	$(VENV)/bin/trainer demo --folder demo
 
 test: $(READY) ## All tests
-	$(VENV)/bin/pytest -n 2 tests --ignore=tests/system
+	$(VENV)/bin/pytest -n 2 --dist loadgroup tests --ignore=tests/system
 	$(MAKE) test-system
 
 test-system: $(READY) ## The service on a booted systemd, installed offline: as root, two minutes
