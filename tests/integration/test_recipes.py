@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from edge.contract.align import crop, shrink
-from edge.contract.modelfile import read_model
+from edge.contract.modelfile import TemplateKind, read_model
 from edge.contract.runtime import Embedder
+from edge.contract.score import score_all_pairs
 from tests.commands import typed_here
 from trainer.backend import keras
 from trainer.dataset import Teaching, load_faces
@@ -30,6 +31,7 @@ align = true
 align_steps = 30
 normalise = true
 squared = true
+mirrored_templates = true
 cohort = 3
 [loss]
 pairs = 0.0
@@ -145,6 +147,44 @@ def test_the_report_and_the_comparison_are_on_people_unseen(workshop: Path) -> N
     )
     assert [row["genuine"] for row in rows] == [figures["genuine"]] * 2
     assert rows[0]["bytes"] == (workshop / "int8.tflite").stat().st_size
+
+
+def test_a_file_tells_whom_it_never_saw(workshop: Path) -> None:
+    """Its run is not needed: the split follows from the names and the seed."""
+    by_run, alone = (
+        json.loads(typed_here(workshop, "trainer", "evaluate", "int8.tflite", "--data", "data", *words, "--json").stdout)
+        for words in (("--run", "run"), ("--data", "more"))
+    )
+    assert (alone["people"], alone["eer"], alone["tar"]) == (by_run["people"], by_run["eer"], by_run["tar"])
+    other = typed_here(workshop, "trainer", "evaluate", "int8.tflite", "--data", "more", code=3)
+    assert "name its run with --run" in other.stderr
+
+
+def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:
+    held_out = ("trainer", "held-out", "--data", "data", "--data", "more", "--seed")
+    typed_here(workshop, *held_out, "1", "--out", "held-out.npz")
+    again = ("export", "measure", "int8.tflite", "--held-out", "held-out.npz", "-o")
+    typed_here(workshop, *again, "again.tflite")
+    typed_here(workshop, *again, "plain.tflite", "--template", "plain")
+    model, same, plain = (read_model(workshop / f"{name}.tflite") for name in ("int8", "again", "plain"))
+    assert model.template is same.template is TemplateKind.MIRRORED
+    assert (same.model_id, same.operating_points, same.gates) == (model.model_id, model.operating_points, model.gates)
+    assert plain.tower.flatbuffer == model.tower.flatbuffer
+    assert plain.model_id != model.model_id
+    with np.load(workshop / "run/chips.npz") as chips:
+        for file in (same, plain):
+            embedder = Embedder(file)
+            probes, kept = (np.stack([look(chip) for chip in chips["test"]]) for look in (embedder.embed, embedder.template))
+            genuine, impostor = score_all_pairs(file.head, probes, chips["test_labels"], kept)
+            for point in file.operating_points:
+                assert int((impostor >= point.threshold).sum()) == point.false_matches
+                assert int((genuine < point.threshold).sum()) == point.false_non_matches
+    assert plain.operating_points != same.operating_points
+    typed_here(workshop, *held_out, "2", "--out", "others.npz")
+    refused = typed_here(workshop, *again[:4], "others.npz", "-o", "none.tflite", code=3)
+    assert "some may have been trained on" in refused.stderr
+    assert not (workshop / "none.tflite").exists()
+    assert "trainer held-out" in typed_here(workshop, *again[:4], "own.toml", "-o", "none.tflite", code=3).stderr
 
 
 def test_a_damaged_aligner_is_refused(workshop: Path) -> None:

@@ -191,7 +191,6 @@ BAD = [
     (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "typo.toml"), "tower.netwrok"),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--init", "people"), "init = 'people': neither"),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "transfer"), "run `trainer teach data`"),
-    (("trainer", "evaluate", "int8.tflite", "--data", "data"), "name its run with --run"),
     (("trainer", "evaluate", "people", "--data", "data"), "people: not a run folder"),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--network", "koch"), "prepare --side 105"),
     (("trainer", "prepare", "none"), "none: no such folder"),
