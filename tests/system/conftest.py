@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from tests.conftest import ADA, EVE, MODEL
+from tests.system.desk import Desk, lacking
 from tests.system.installed import ROOT, Installed
 from tests.system.rig import SHARED, Rig, booted, missing
 from trainer.synth.clip import draw_clip, write_clip
@@ -90,6 +92,25 @@ def ada(installed: Installed) -> str:
     return "ada"
 
 
+@pytest.fixture(scope="session")
+def users(installed: Installed, ada: str) -> Desk:
+    """A desk that nobody has sat down at yet."""
+    if names := lacking():
+        pytest.skip(f"not installed: {names}; make test-system installs them")
+    return Desk(installed)
+
+
+@pytest.fixture(scope="module")
+def desk(users: Desk) -> Iterator[Desk]:
+    """The service is on demand, ada is enrolled and eve is not, for a module's tests and again after them."""
+    begun = time.monotonic()
+    users.open()
+    yield users
+    users.close()
+    times = users.device.times
+    times["all tests at the desk"] = times.get("all tests at the desk", 0.0) + time.monotonic() - begun
+
+
 def _share(shared: Path) -> None:
     here = Path(__file__).parent
     (shared / "source").mkdir()
@@ -100,10 +121,10 @@ def _share(shared: Path) -> None:
         else:
             shutil.copy2(path, shared / "source")
     shutil.copytree(WHEELS, shared / "wheels")
-    for script in ("netcam.py", "probe.sh"):
+    for script in ("netcam.py", "probe.sh", "terminal.py"):
         shutil.copy2(here / script, shared)
     (shared / "now").write_text("ada")
-    for name, seed, takes in (("ada", ADA, (1, 2)), ("eve", EVE, (1,))):
+    for name, seed, takes in (("ada", ADA, (1, 2)), ("eve", EVE, (1, 2))):
         person = Person.from_seed(seed)
         for take in takes:
             write_clip(shared / f"{name}-{take}.avi", person, take, 6.0, width=320, height=240)
@@ -112,3 +133,7 @@ def _share(shared: Path) -> None:
         for number, frame in enumerate(draw_clip(person, 3, 4.0, width=320, height=240)):
             if number >= 5:  # the dark ones, as a camera starts
                 cv2.imwrite(str(folder / f"{number:03}.jpg"), frame)
+    room = cv2.VideoWriter(str(shared / "nobody-1.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 15, (320, 240))
+    for _ in range(15):
+        room.write(np.full((240, 320, 3), 128, np.uint8))
+    room.release()

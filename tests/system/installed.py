@@ -25,9 +25,9 @@ class Installed:
     rig: Rig
     times: dict[str, float] = field(default_factory=dict)
 
-    def configure(self, source: object, more: str = "") -> None:
+    def configure(self, source: object, more: str = "", replay: str = "fast") -> None:
         """Writes the administrator's edge.toml, for clips of 320x240."""
-        text = f'[camera]\nsource = "{source}"\nstall_s = 1.0\n'
+        text = f'[camera]\nsource = "{source}"\nreplay = "{replay}"\nstall_s = 1.0\n'
         text += '[model]\npath = "/etc/facelatch/model.tflite"\n[detection]\nmin_face_px = 60\n'
         (self.rig.root / "etc/facelatch/edge.toml").write_text(text + more)
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from edge.journal import Event
-from tests.system.installed import NETWORK, STREAM, UNIT, Installed, event, files, gallery
+from tests.system.installed import NETWORK, ROOT, STREAM, UNIT, Installed, event, files, gallery
 from tests.system.rig import SHARED, until
 
 
@@ -216,3 +218,52 @@ def test_a_reboot_keeps_who_is_enrolled(device: Installed, ada: str) -> None:
 def _seconds(device: Installed, begin: str, end: str) -> float:
     of_manager = device.rig.run("systemctl", "show", "--value", f"--property={begin}").stdout.strip()
     return (int(device.rig.property(UNIT, end)) - int(of_manager or device.rig.property(UNIT, begin))) / 1e6
+
+
+@pytest.fixture
+def credential(device: Installed) -> Iterator[Path]:
+    """The key to the templates as deploy/options/gallery-key.conf has it; encrypted with the host's key, as there is no TPM."""
+    rig, path = device.rig, device.rig.root / "etc/facelatch/gallery-key.cred"
+    rig.run("sh", "-c", f"edge gallery-key new - | systemd-creds encrypt --name=gallery-key - /etc/facelatch/{path.name}")
+    units = [rig.root / f"etc/systemd/system/{name}.service.d/gallery-key.conf" for name in ("facelatch", "facelatch-enroll@")]
+    for unit in units:
+        unit.parent.mkdir()
+        unit.write_text((ROOT / "deploy/options/gallery-key.conf").read_text())
+    rig.run("systemctl", "daemon-reload")
+    yield path
+    shutil.rmtree(units[1].parent)
+    path.unlink()
+    (rig.root / "var/lib/facelatch/gallery/eve.faces").unlink(missing_ok=True)
+
+
+def test_templates_that_a_credential_encrypts_are_read_after_a_reboot_and_never_without_it(
+    device: Installed, ada: str, credential: Path
+) -> None:
+    rig, encrypted = device.rig, '[gallery]\nencrypt = "credential"\n'
+    device.configure(SHARED / "eve-1.avi", encrypted)
+    rig.run("systemctl", "start", "facelatch-enroll@eve.service")
+    device.configure(SHARED / "eve-2.avi", encrypted)
+    rig.run("systemctl", "enable", UNIT)
+    since = rig.cursor()
+    rig.power_off()
+    rig.boot()
+    assert rig.wait_for(since, **event(Event.ACCEPT))["FACELATCH_SUBJECT"] == "eve"
+    assert rig.wait_for(since, **event(Event.GALLERY_LOADED))["FACELATCH_SUBJECTS"] == "2"  # ada's are not encrypted
+    rig.run("systemctl", "disable", "--now", UNIT)
+
+    host_key = rig.root / "var/lib/systemd/credential.secret"
+    host_key.rename(host_key.with_suffix(".away"))  # as on another card
+    assert rig.run("systemctl", "start", UNIT, check=False).returncode != 0
+    assert rig.property(UNIT, "ExecMainStatus") == "243"  # CREDENTIALS
+    rig.run("systemctl", "stop", UNIT)
+    host_key.with_suffix(".away").rename(host_key)
+
+    (rig.root / "etc/systemd/system/facelatch.service.d/gallery-key.conf").unlink()
+    rig.run("systemctl", "daemon-reload")
+    since = rig.cursor()
+    rig.run("systemctl", "start", UNIT)
+    rig.wait_for(since, **event(Event.STOPPED))
+    assert rig.wait_for(since, **event(Event.GALLERY_LOADED))["FACELATCH_SUBJECTS"] == "1"
+    assert [entry for entry in rig.entries(since) if "$CREDENTIALS_DIRECTORY is not set" in str(entry["MESSAGE"])]
+    assert rig.entries(since, **event(Event.DENY))
+    assert not rig.entries(since, **event(Event.ACCEPT))
