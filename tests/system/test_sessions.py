@@ -37,18 +37,17 @@ def test_a_session_at_the_desk_is_local_and_active(desk: Desk) -> None:
 
 def test_who_sits_at_the_desk_enrols_with_a_password_and_is_verified_without(desk: Desk) -> None:
     desk.show("eve-1")
-    refused = desk.here("eve", "edge", "enroll", "eve")
-    assert (refused.code, "io.facelatch.enroll: not authorised" in refused.text) == (11, True), refused.text
-    wrong = desk.here("eve", "edge", "enroll", "eve", agent=PASSWORDS["ada"])
-    assert (wrong.code, "AUTHENTICATION FAILED" in wrong.text) == (11, True), wrong.text
+    refused = desk.here("eve", "fprintd-enroll")
+    assert "io.facelatch.enroll: not authorised" in refused.text, refused.text
+    wrong = desk.here("eve", "fprintd-enroll", agent=PASSWORDS["ada"])
+    assert "AUTHENTICATION FAILED" in wrong.text, wrong.text
+    assert "io.facelatch.enroll: not authorised" in wrong.text, wrong.text
     enrolled = desk.here("eve", "edge", "enroll", "eve", agent=PASSWORDS["eve"])
     assert (enrolled.code, "Authenticating as: eve" in enrolled.text) == (0, True), enrolled.text
     desk.show("eve-2")
     verified = desk.here("eve", "edge", "verify", "eve")
     assert (verified.code, "accepted: eve" in verified.text, verified.asked_for_a_password) == (0, True, False), verified.text
-    removed = desk.here("eve", "edge", "remove", "eve", agent=PASSWORDS["eve"])
-    assert removed.code == 0, removed.text
-    assert [entry["FACELATCH_SUBJECT"] for entry in desk.rig.entries(**event(Event.REMOVED))][-1] == "eve"
+    desk.rig.run("edge", "remove", "eve")
 
 
 def test_another_persons_face_needs_an_administrator(desk: Desk) -> None:

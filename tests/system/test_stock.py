@@ -53,10 +53,12 @@ def test_a_strangers_face_falls_to_the_password(desk: Desk, way: str) -> None:
     desk.show("eve-1")
     seen = desk.here("ada", *WAYS[way], typed=PASSWORD)
     assert (seen.code, "Failed to match fingerprint" in seen.text, seen.asked_for_a_password) == (0, True, True), seen.text
+
+
+def test_a_strangers_face_and_a_wrong_password_do_not_open(desk: Desk) -> None:
     desk.show("eve-1")
-    wrong = desk.here("ada", *WAYS[way], typed=PASSWORDS["eve"])
-    assert wrong.code != 0, wrong.text
-    assert "root" not in wrong.text.split()
+    wrong = desk.here("ada", *WAYS["sudo"], typed=PASSWORDS["eve"])
+    assert (wrong.code, wrong.asked_for_a_face, "root" in wrong.text.split()) == (1, True, False), wrong.text
 
 
 @pytest.mark.parametrize("way", WAYS)
