@@ -82,6 +82,10 @@ class Desk:
         etc = self.rig.root / "etc"
         for name, text in _PAM.items():
             (etc / "pam.d" / name).write_text(text)
+        common = etc / "pam.d/common-auth"
+        common.write_text(
+            common.read_text().replace("pam_unix.so", "pam_unix.so nodelay")
+        )  # a wrong password costs no two seconds
         for name, text in (("inside.sh", _INSIDE), ("with-agent.sh", _WITH_AGENT)):
             (self.rig.shared / name).write_text(text)
             (self.rig.shared / name).chmod(0o755)

@@ -84,7 +84,6 @@ def test_nobody_before_the_camera_is_the_password_after_pam_fprintds_time(desk: 
     seen = desk.here("ada", *WAYS["sudo"], typed=PASSWORD)
     assert (seen.code, seen.asked_for_a_face, seen.text.split()[-1]) == (0, True, "root"), seen.text
     assert "Verification timed out" in seen.text, seen.text
-    desk.start()
 
 
 def test_a_client_of_fprintd_starts_the_service_that_stands_in_fprintds_place(desk: Desk) -> None:
