@@ -21,7 +21,7 @@ test: $(READY) ## All tests
 	$(VENV)/bin/pytest -n 2 --dist loadgroup tests --ignore=tests/system
 	$(MAKE) test-system
 
-test-system: $(READY) ## The service on a booted systemd, installed offline: as root, two minutes
+test-system: $(READY) ## The service on a booted systemd, installed offline: as root, three minutes
 	PYTHON=$(VENV)/bin/python tests/system/needs.sh
 	$(VENV)/bin/pytest tests/system
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from contextlib import suppress
 from contextvars import ContextVar
 from enum import StrEnum
 from typing import Any
@@ -20,7 +21,9 @@ _BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _POLKIT = ("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority")
 _LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 _ASK_THE_USER = 1
-_NO_SESSION = "org.freedesktop.login1.NoSessionForPID"
+_NOBODYS = frozenset(f"{_LOGIND[0]}.{name}" for name in ("NoSessionForPID", "NoUserForPID", "NoSuchUser"))
+_FROM_AFAR = "who comes over the network is not verified by the face at the desk; see service.refuse_remote"
+_UNKNOWN = "whether you are at the desk cannot be known ({}); see service.refuse_remote"
 
 
 class Action(StrEnum):
@@ -73,29 +76,63 @@ class Authority:
             raise CallRefused(Problem.PERMISSION, f"{action}: not authorised")
 
     async def must_be_here(self, caller: str) -> None:
-        """Refuses a verification for a session that came over the network: the face at the desk is not the one who asks.
+        """Refuses a verification for whoever came over the network: the face at the desk is not the one who asks.
+
+        Sessions do not tell all: a user's own service manager is in none, and a login over the network starts programs in it. It counts
+        as the best of that user's sessions; without any, too: what was left running waits for nobody at the desk. A service of the system
+        passes, as nobody types there: by root's group a login screen is told from sudo under cron or an SSH server without PAM.
 
         Raises:
             CallRefused: it did, or nobody knows.
         """
         if not self._refuse_remote:
             return
-        pid = await self._bus_call("GetConnectionUnixProcessID", caller)
-        session = await self._call(_LOGIND, "GetSessionByPID", "u", [pid])
-        if session.message_type is MessageType.ERROR:
-            if session.error_name == _NO_SESSION:
-                return  # a service of the system: nobody types there
-            raise CallRefused(
-                Problem.PERMISSION,
-                f"whether you are at the desk cannot be known ({session.error_name}); see service.refuse_remote",
-            )
-        where = (_LOGIND[0], session.body[0], "org.freedesktop.DBus.Properties")
-        remote = await self._call(where, "Get", "ss", ["org.freedesktop.login1.Session", "Remote"])
-        if remote.message_type is MessageType.ERROR or remote.body[0].value:
-            raise CallRefused(
-                Problem.PERMISSION,
-                "a session over the network is not verified by the face at the desk; see service.refuse_remote",
-            )
+        told = await self._bus_call("GetConnectionCredentials", caller)
+        if missing := {"ProcessID", "UnixUserID", "UnixGroupIDs"} - told.keys():
+            raise CallRefused(Problem.PERMISSION, _UNKNOWN.format(f"the bus does not tell {', '.join(sorted(missing))}"))
+        pid, uid, groups = (told[key].value for key in ("ProcessID", "UnixUserID", "UnixGroupIDs"))
+        if session := await self._logind("GetSessionByPID", "u", pid):
+            (remote,) = await self._told_of(session, "Session", "Remote")
+            here = not remote
+        elif manager := await self._logind("GetUserByPID", "u", pid):
+            here = await self._sits_here(await self._sessions(manager))
+        elif uid == 0:
+            here = 0 in groups
+        else:
+            user = await self._logind("GetUser", "u", uid)
+            sessions = await self._sessions(user) if user else []
+            here = not sessions or await self._sits_here(sessions)
+        if not here:
+            raise CallRefused(Problem.PERMISSION, _FROM_AFAR)
+
+    async def _sessions(self, user: str) -> list[str]:
+        (sessions,) = await self._told_of(user, "User", "Sessions")
+        return [path for _, path in sessions]
+
+    async def _sits_here(self, sessions: list[str]) -> bool:
+        """Whether one of them is in the foreground of a seat. Not merely one that is not remote: `su` and service managers open such."""
+        for session in sessions:
+            with suppress(CallRefused):  # one that ended just now
+                remote, (seat, _), state = await self._told_of(session, "Session", "Remote", "Seat", "State")
+                if seat and state == "active" and not remote:
+                    return True
+        return False
+
+    async def _logind(self, member: str, signature: str, key: int) -> str:
+        """The path of a session or user; empty where there is none."""
+        answer = await self._call(_LOGIND, member, signature, [key])
+        if answer.message_type is not MessageType.ERROR:
+            return str(answer.body[0])
+        if answer.error_name in _NOBODYS:
+            return ""
+        raise CallRefused(Problem.PERMISSION, _UNKNOWN.format(answer.error_name))
+
+    async def _told_of(self, path: str, kind: str, *names: str) -> list[Any]:
+        where = (_LOGIND[0], path, "org.freedesktop.DBus.Properties")
+        answer = await self._call(where, "GetAll", "s", [f"{_LOGIND[0]}.{kind}"])
+        if answer.message_type is MessageType.ERROR:
+            raise CallRefused(Problem.PERMISSION, _UNKNOWN.format(answer.error_name))
+        return [answer.body[0][name].value for name in names]
 
     async def _uid(self, caller: str) -> int:
         return int(await self._bus_call("GetConnectionUnixUser", caller))

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from edge.bus.agent import asking_here
 from edge.contract.errors import BusRefused, InputError
 
 SOCKET = Path("/run/dbus/system_bus_socket")
@@ -129,6 +130,7 @@ async def _ask(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
         remote = Remote(bus)
         if not await remote.start():
             return None
-        return await work(remote)
+        with asking_here():
+            return await work(remote)
     finally:
         bus.disconnect()

@@ -34,7 +34,9 @@ class ServiceSettings(Table):
         float,
         Field(ge=0, le=86400, description="on-demand: leave after so long without a caller, the bus starts it again; 0: stay"),
     ] = 0.0
-    refuse_remote: Annotated[bool, Field(description="no verification for a session that came over the network (SSH)")] = True
+    refuse_remote: Annotated[
+        bool, Field(description="no verification for whoever came over the network (SSH), in a session or not")
+    ] = True
 
 
 class CompatSettings(Table):

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import cv2
+import numpy as np
 import pytest
 
 from tests.conftest import ADA, EVE, MODEL
+from tests.system.desk import Desk, lacking
+from tests.system.installed import ROOT, Installed
 from tests.system.rig import SHARED, Rig, booted, missing
 from trainer.synth.clip import draw_clip, write_clip
 from trainer.synth.person import Person
 
-ROOT = Path(__file__).parents[2]
 WHEELS = ROOT / ".wheels"
 SOURCES = (
     "pyproject.toml",
@@ -47,49 +47,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """The times are told, never judged: they are this machine's."""
     if times := config.stash.get(TIMES, {}):
         terminalreporter.write_line("rig: " + ", ".join(f"{what} {seconds:.1f} s" for what, seconds in times.items()))
-
-
-@dataclass
-class Installed:
-    """A rig that facelatch is installed in."""
-
-    rig: Rig
-    times: dict[str, float] = field(default_factory=dict)
-
-    def configure(self, source: object, more: str = "") -> None:
-        """Writes the administrator's edge.toml, for clips of 320x240."""
-        text = f'[camera]\nsource = "{source}"\nstall_s = 1.0\n'
-        text += '[model]\npath = "/etc/facelatch/model.tflite"\n[detection]\nmin_face_px = 60\n'
-        (self.rig.root / "etc/facelatch/edge.toml").write_text(text + more)
-
-    def drop_in(self, text: str, name: str = "test.conf") -> None:
-        """An administrator's `systemctl edit`."""
-        folder = self.rig.root / "etc/systemd/system/facelatch.service.d"
-        folder.mkdir(exist_ok=True)
-        (folder / name).write_text(text)
-        self.rig.run("systemctl", "daemon-reload")
-
-    def install(self, *options: object, source: str = "source", check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Types the installer's command in the rig."""
-        return self.rig.run(SHARED / source / "deploy/install.sh", *options, check=check, timeout_s=300)
-
-    def release(self) -> str:
-        """The release in use."""
-        return (self.rig.root / "opt/facelatch/venv").readlink().name
-
-    def show(self, who: str) -> None:
-        """Puts a person before the camera in the network, or `stall`."""
-        (self.rig.shared / "now").write_text(who)
-
-    def source(self, name: str, version: str) -> Path:
-        """A later version of the sources in the rig's /srv; the test may change them."""
-        path = self.rig.shared / name
-        shutil.copytree(self.rig.shared / "source", path)
-        project = path / "pyproject.toml"
-        project.write_text(re.sub(r'^version = ".*"', f'version = "{version}"', project.read_text(), flags=re.MULTILINE))
-        with (path / "deploy/facelatch.service").open("a") as unit:
-            unit.write(f"# of {version}\n")
-        return path
 
 
 @pytest.fixture(scope="session")
@@ -135,6 +92,25 @@ def ada(installed: Installed) -> str:
     return "ada"
 
 
+@pytest.fixture(scope="session")
+def users(installed: Installed, ada: str) -> Desk:
+    """A desk that nobody has sat down at yet."""
+    if names := lacking():
+        pytest.skip(f"not installed: {names}; make test-system installs them")
+    return Desk(installed)
+
+
+@pytest.fixture(scope="module")
+def desk(users: Desk) -> Iterator[Desk]:
+    """The service is on demand, ada is enrolled and eve is not, for a module's tests and again after them."""
+    begun = time.monotonic()
+    users.open()
+    yield users
+    users.close()
+    times = users.device.times
+    times["all tests at the desk"] = times.get("all tests at the desk", 0.0) + time.monotonic() - begun
+
+
 def _share(shared: Path) -> None:
     here = Path(__file__).parent
     (shared / "source").mkdir()
@@ -145,10 +121,10 @@ def _share(shared: Path) -> None:
         else:
             shutil.copy2(path, shared / "source")
     shutil.copytree(WHEELS, shared / "wheels")
-    for script in ("netcam.py", "probe.sh"):
+    for script in ("netcam.py", "probe.sh", "terminal.py"):
         shutil.copy2(here / script, shared)
     (shared / "now").write_text("ada")
-    for name, seed, takes in (("ada", ADA, (1, 2)), ("eve", EVE, (1,))):
+    for name, seed, takes in (("ada", ADA, (1, 2)), ("eve", EVE, (1, 2))):
         person = Person.from_seed(seed)
         for take in takes:
             write_clip(shared / f"{name}-{take}.avi", person, take, 6.0, width=320, height=240)
@@ -157,3 +133,7 @@ def _share(shared: Path) -> None:
         for number, frame in enumerate(draw_clip(person, 3, 4.0, width=320, height=240)):
             if number >= 5:  # the dark ones, as a camera starts
                 cv2.imwrite(str(folder / f"{number:03}.jpg"), frame)
+    room = cv2.VideoWriter(str(shared / "nobody-1.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 15, (320, 240))
+    for _ in range(15):
+        room.write(np.full((240, 320, 3), 128, np.uint8))
+    room.release()

@@ -5,8 +5,13 @@ cd "$(dirname "$0")/../.."
 if [ "$(id -u)" != 0 ]; then exit 0; fi
 
 missing=
-for pair in systemd:systemd systemd-nspawn:systemd-container dbus-daemon:dbus unshare:util-linux shellcheck:shellcheck; do
+for pair in systemd:systemd systemd-nspawn:systemd-container dbus-daemon:dbus unshare:util-linux shellcheck:shellcheck \
+    sudo:sudo pamtester:pamtester pkttyagent:polkitd fprintd-verify:fprintd; do
     command -v "${pair%:*}" >/dev/null || missing="$missing ${pair#*:}"
+done
+# Modules of PAM are in nobody's PATH. Installed, pam_fprintd is in use nowhere: Debian's profile of it is off.
+for pair in pam_systemd.so:libpam-systemd pam_fprintd.so:libpam-fprintd; do
+    [ -n "$(find /usr/lib/*/security -name "${pair%:*}" 2>/dev/null)" ] || missing="$missing ${pair#*:}"
 done
 /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 /usr/bin/python3 -c 'import systemd.journal' 2>/dev/null || missing="$missing python3-systemd"

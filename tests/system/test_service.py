@@ -1,51 +1,20 @@
-"""The service on a booted systemd with a real journal: it starts, judges, is watched over, confined, upgraded and taken out.
+"""The service on a booted systemd with a real journal: it starts, judges, is watched over and confined.
 
-The tests share one rig and run from top to bottom: those that change what is installed come last.
+The tests of a folder share one rig and run in the order of their names: those that change what is installed come last.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from edge.journal import Event
-from tests.system.conftest import ROOT, Installed
+from tests.system.installed import NETWORK, ROOT, STREAM, UNIT, Installed, event, files, gallery
 from tests.system.rig import SHARED, until
-
-UNIT = "facelatch.service"
-NETWORK = (ROOT / "deploy/options/network-camera.conf").read_text()
-STREAM = "http://127.0.0.1:8080/"
-
-
-def event(kind: Event, **more: str) -> dict[str, str]:
-    """The journal's fields of one kind of event. Not _SYSTEMD_UNIT: of a process that has just ended the journal cannot tell it."""
-    return {"MESSAGE_ID": kind.message_id, "SYSLOG_IDENTIFIER": "facelatch", **more}
-
-
-def files(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Content, owner, mode and time of all files and links in a folder."""
-    found = {}
-    for path in sorted(folder.rglob("*")):
-        if path.is_symlink():
-            found[str(path)] = (path.readlink(),)
-        elif path.is_file():
-            state = path.stat()
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            found[str(path)] = (content, state.st_uid, state.st_mode, state.st_mtime_ns)
-    return found
-
-
-def gallery(device: Installed) -> dict[str, tuple[object, ...]]:
-    """Who is enrolled, byte for byte: ada at least."""
-    folder = device.rig.root / "var/lib/facelatch/gallery"
-    found = files(folder)
-    assert str(folder / "ada.faces") in found
-    return found
 
 
 def test_an_image_has_it_installed_and_neither_enabled_nor_started(device: Installed) -> None:
@@ -251,110 +220,50 @@ def _seconds(device: Installed, begin: str, end: str) -> float:
     return (int(device.rig.property(UNIT, end)) - int(of_manager or device.rig.property(UNIT, begin))) / 1e6
 
 
-def test_people_come_before_a_new_model(device: Installed, ada: str) -> None:
-    """Another model's templates are never used: who must come again is told, and nothing is changed."""
-    rig, model = device.rig, ROOT / "edge/models/compact.tflite"
-    shutil.copy2(model, rig.shared)
-    device.configure("/dev/video0")
-    before = files(rig.root / "etc/facelatch")
-    refused = device.install("--wheels", SHARED / "wheels", "--model", SHARED / "compact.tflite", check=False)
-    assert refused.returncode == 1
-    assert f"{ada}" in refused.stderr
-    assert "--new-gallery goes on all the same" in refused.stderr
-    assert files(rig.root / "etc/facelatch") == before
+@pytest.fixture
+def credential(device: Installed) -> Iterator[Path]:
+    """The key to the templates as deploy/options/gallery-key.conf has it; encrypted with the host's key, as there is no TPM."""
+    rig, path = device.rig, device.rig.root / "etc/facelatch/gallery-key.cred"
+    rig.run("sh", "-c", f"edge gallery-key new - | systemd-creds encrypt --name=gallery-key - /etc/facelatch/{path.name}")
+    units = [rig.root / f"etc/systemd/system/{name}.service.d/gallery-key.conf" for name in ("facelatch", "facelatch-enroll@")]
+    for unit in units:
+        unit.parent.mkdir()
+        unit.write_text((ROOT / "deploy/options/gallery-key.conf").read_text())
+    rig.run("systemctl", "daemon-reload")
+    yield path
+    shutil.rmtree(units[1].parent)
+    path.unlink()
+    (rig.root / "var/lib/facelatch/gallery/eve.faces").unlink(missing_ok=True)
 
 
-def test_a_file_that_is_no_model_is_refused(device: Installed) -> None:
-    before = files(device.rig.root / "etc/facelatch")
-    refused = device.install("--wheels", SHARED / "wheels", "--model", SHARED / "now", check=False)
-    assert (refused.returncode, "not a model that this release takes" in refused.stderr) == (1, True)
-    assert files(device.rig.root / "etc/facelatch") == before
+def test_templates_that_a_credential_encrypts_are_read_after_a_reboot_and_never_without_it(
+    device: Installed, ada: str, credential: Path
+) -> None:
+    rig, encrypted = device.rig, '[gallery]\nencrypt = "credential"\n'
+    device.configure(SHARED / "eve-1.avi", encrypted)
+    rig.run("systemctl", "start", "facelatch-enroll@eve.service")
+    device.configure(SHARED / "eve-2.avi", encrypted)
+    rig.run("systemctl", "enable", UNIT)
+    since = rig.cursor()
+    rig.power_off()
+    rig.boot()
+    assert rig.wait_for(since, **event(Event.ACCEPT))["FACELATCH_SUBJECT"] == "eve"
+    assert rig.wait_for(since, **event(Event.GALLERY_LOADED))["FACELATCH_SUBJECTS"] == "2"  # ada's are not encrypted
+    rig.run("systemctl", "disable", "--now", UNIT)
 
+    host_key = rig.root / "var/lib/systemd/credential.secret"
+    host_key.rename(host_key.with_suffix(".away"))  # as on another card
+    assert rig.run("systemctl", "start", UNIT, check=False).returncode != 0
+    assert rig.property(UNIT, "ExecMainStatus") == "243"  # CREDENTIALS
+    rig.run("systemctl", "stop", UNIT)
+    host_key.with_suffix(".away").rename(host_key)
 
-def test_it_does_not_install_over_the_debian_package(device: Installed) -> None:
-    status = device.rig.root / "var/lib/dpkg/status"
-    before = status.read_text()
-    stanza = "Package: facelatch\nStatus: install ok installed\nArchitecture: all\nVersion: 9\nMaintainer: root\nDescription: a test\n"
-    status.write_text(f"{before}\n{stanza}")
-    refused = device.install("--wheels", SHARED / "wheels", check=False)
-    status.write_text(before)
-    assert (refused.returncode, "apt-get remove facelatch" in refused.stderr) == (1, True)
-
-
-def test_a_key_that_the_new_version_refuses_is_told_before_the_switch(device: Installed, ada: str) -> None:
-    device.source("second", "2.0")
-    device.configure("/dev/video0", "[policy]\nopen_sesame = true\n")
-    before, release, begun = (device.rig.root / "etc/facelatch/edge.toml").read_bytes(), device.release(), time.monotonic()
-    refused = device.install("--wheels", SHARED / "wheels", source="second", check=False)
-    device.times["making a release offline"] = time.monotonic() - begun
-    assert refused.returncode == 1
-    assert "policy.open_sesame" in refused.stderr
-    assert "what is in use is untouched" in refused.stderr
-    assert device.release() == release
-    assert (device.rig.root / "etc/facelatch/edge.toml").read_bytes() == before
-
-
-def test_an_upgrade_keeps_gallery_and_settings_and_restarts_what_runs(device: Installed, ada: str) -> None:
-    rig, first, people = device.rig, device.release(), gallery(device)
-    device.configure("/dev/video0", "# mine\n")
-    settings = (rig.root / "etc/facelatch/edge.toml").read_bytes()
+    (rig.root / "etc/systemd/system/facelatch.service.d/gallery-key.conf").unlink()
+    rig.run("systemctl", "daemon-reload")
+    since = rig.cursor()
     rig.run("systemctl", "start", UNIT)
-    process, since, begun = rig.property(UNIT, "MainPID"), rig.cursor(), time.monotonic()
-    told = device.install("--wheels", SHARED / "wheels", source="second").stdout
-    device.times["switching to it"] = time.monotonic() - begun
-    assert f"before it was {first}" in told
-    assert device.release().startswith("2.0-")
-    assert (rig.root / "opt/facelatch/previous").readlink().name == first
-    assert rig.property(UNIT, "MainPID") != process
+    rig.wait_for(since, **event(Event.STOPPED))
     assert rig.wait_for(since, **event(Event.GALLERY_LOADED))["FACELATCH_SUBJECTS"] == "1"
-    assert "# of 2.0" in rig.run("systemctl", "cat", UNIT).stdout
-    assert (rig.root / "etc/facelatch/edge.toml").read_bytes() == settings
-    assert gallery(device) == people
-
-
-def test_roll_back_is_the_release_before_with_its_own_unit(device: Installed, ada: str) -> None:
-    rig, second, people = device.rig, device.release(), gallery(device)
-    device.configure("/dev/video0")
-    rig.run("systemctl", "start", UNIT)
-    device.install("--roll-back")
-    assert device.release() != second
-    assert "# of 2.0" not in rig.run("systemctl", "cat", UNIT).stdout
-    assert rig.property(UNIT, "ActiveState") == "active"
-    assert gallery(device) == people
-    device.install("--roll-back")
-    assert device.release() == second
-
-
-def test_a_release_that_does_not_start_gives_way_to_the_one_before(device: Installed, ada: str) -> None:
-    rig, second, older = device.rig, device.release(), (device.rig.root / "opt/facelatch/previous").readlink()
-    daemon = device.source("third", "3.0") / "edge/daemon.py"
-    text = daemon.read_text()
-    daemon.write_text(text.replace("    def run(self)", "    def not_run(self)"))
-    assert daemon.read_text() != text
-    device.configure("/dev/video0")
-    rig.run("systemctl", "start", UNIT)
-    refused = device.install("--wheels", SHARED / "wheels", source="third", check=False)
-    assert refused.returncode == 1
-    assert f"{second} is in use again" in refused.stderr
-    assert (device.release(), (rig.root / "opt/facelatch/previous").readlink()) == (second, older)
-    assert "# of 2.0" in rig.run("systemctl", "cat", UNIT).stdout
-    assert rig.property(UNIT, "ActiveState") == "active"
-
-
-def test_taking_out_keeps_what_is_a_persons_and_purge_keeps_nothing(device: Installed, ada: str) -> None:
-    rig, people = device.rig, gallery(device)
-    device.configure("/dev/video0")
-    rig.run("systemctl", "enable", "--now", UNIT)
-    would = device.install("--dry-run", "--purge").stdout
-    assert "would: rm -rf /etc/facelatch /var/lib/facelatch" in would
-    assert rig.property(UNIT, "ActiveState") == "active"
-    device.install("--uninstall")
-    assert gallery(device) == people
-    assert rig.run("systemctl", "cat", UNIT, check=False).returncode != 0
-    device.install("--purge")
-    assert rig.run("id", "facelatch", check=False).returncode != 0
-    left = rig.run(
-        "find", "/etc", "/opt", "/usr", "/var", "-xdev", "-name", "*facelatch*", "-not", "-path", "/var/log/*"
-    ).stdout.split()
-    assert [path for path in left if not Path(path).exists()] == []
-    assert rig.run("test", "-e", "/usr/local/bin/edge", check=False).returncode != 0
+    assert [entry for entry in rig.entries(since) if "$CREDENTIALS_DIRECTORY is not set" in str(entry["MESSAGE"])]
+    assert rig.entries(since, **event(Event.DENY))
+    assert not rig.entries(since, **event(Event.ACCEPT))

@@ -1,0 +1,59 @@
+"""polkit's agent beside a command: at a terminal, for who is not root, and gone with the command. The program is a stand-in."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from edge.bus.agent import asking_here
+
+AGENT = """#!/bin/sh
+echo "$@" $$ >{told}
+for word in "$@"; do case $word in --notify-fd=*) eval "exec ${{word#*=}}>&-" ;; esac; done
+exec sleep 60
+"""
+
+
+@pytest.fixture
+def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """What the agent was told when it began; not there where it did not."""
+    program, told = tmp_path / "pkttyagent", tmp_path / "told"
+    program.write_text(AGENT.format(told=told))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    monkeypatch.setattr(os, "isatty", lambda number: True)
+    return told
+
+
+def test_it_is_there_before_the_command_asks_and_gone_after_it(told: Path) -> None:
+    with asking_here():
+        words = told.read_text().split()
+    assert (words[0], words[2]) == (f"--process={os.getpid()}", "--fallback")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(words[-1]), 0)
+
+
+def test_root_a_pipe_and_a_system_without_polkit_have_none(told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "geteuid", lambda: 0)
+        with asking_here():
+            pass
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "isatty", lambda number: number != 0)
+        with asking_here():
+            pass
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(told.parent / "empty"))
+        with asking_here():
+            pass
+    assert not told.exists()
+
+
+def test_an_agent_that_cannot_be_one_stops_nobody(told: Path) -> None:
+    (told.parent / "pkttyagent").write_text("#!/bin/sh\nexit 1\n")
+    with asking_here():
+        pass
+    assert not told.exists()

@@ -1,0 +1,143 @@
+"""Who is at the desk, by what the bus and logind say: logins over the network are refused by whatever way they ask."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+
+pytest.importorskip("dbus_fast")
+
+from dbus_fast import Message, MessageType, Variant
+
+from edge.bus.authority import Authority
+from edge.bus.seat import CallRefused
+
+ADA = 1000
+DESK = {"Remote": False, "Seat": "seat0", "State": "active"}
+SSH = {"Remote": True, "Seat": "", "State": "active"}
+BACKGROUND = DESK | {"State": "online"}
+LOGGED_OUT = DESK | {"State": "closing"}
+# As `su` makes one, or since systemd 256 a user's service manager: it is not remote, and at no desk either.
+SEATLESS = SSH | {"Remote": False}
+GONE: dict[str, Any] = {}
+
+
+@dataclass
+class System:
+    """The bus and logind, asked by one caller."""
+
+    uid: int = ADA
+    groups: tuple[int, ...] = (ADA,)
+    session: dict[str, Any] | None = None
+    manager_of: int | None = None
+    sessions: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    broken: str = ""
+    silent: str = ""
+
+    async def call(self, message: Message) -> Message:
+        if message.member == self.broken:
+            return self._error("org.freedesktop.DBus.Error.ServiceUnknown")
+        match message.member, message.body:
+            case "GetConnectionCredentials", [":1.7"]:
+                groups = Variant("au", list(self.groups))
+                told = {"ProcessID": Variant("u", 77), "UnixUserID": Variant("u", self.uid), "UnixGroupIDs": groups}
+                told.pop(self.silent, None)
+                return self._answer("a{sv}", told)
+            case "GetSessionByPID", [77]:
+                return self._error("NoSessionForPID") if self.session is None else self._answer("o", "/own")
+            case "GetUserByPID", [77]:
+                return self._error("NoUserForPID") if self.manager_of is None else self._answer("o", f"/user/{self.manager_of}")
+            case "GetUser", [uid]:
+                return self._answer("o", f"/user/{uid}") if uid in self.sessions else self._error("NoSuchUser")
+            case "GetAll", ["org.freedesktop.login1.User"]:
+                owner = int(message.path.rpartition("/")[2])
+                paths = [[str(number), f"/session/{owner}/{number}"] for number in range(len(self.sessions.get(owner, [])))]
+                return self._answer("a{sv}", {"Sessions": Variant("a(so)", paths)})
+            case "GetAll", ["org.freedesktop.login1.Session"]:
+                return self._session(message.path)
+        raise AssertionError(message)
+
+    def _session(self, path: str) -> Message:
+        *_, owner, number = path.split("/")
+        told = self.session if path == "/own" else self.sessions[int(owner)][int(number)]
+        if not told:
+            return self._error("org.freedesktop.DBus.Error.UnknownObject")
+        seat = Variant("(so)", [told["Seat"], "/seat"])
+        remote, state = Variant("b", told["Remote"]), Variant("s", told["State"])
+        return self._answer("a{sv}", {"Remote": remote, "Seat": seat, "State": state})
+
+    @staticmethod
+    def _answer(signature: str, body: Any) -> Message:
+        return Message(message_type=MessageType.METHOD_RETURN, reply_serial=1, signature=signature, body=[body])
+
+    @staticmethod
+    def _error(name: str) -> Message:
+        name = name if "." in name else f"org.freedesktop.login1.{name}"
+        return Message(message_type=MessageType.ERROR, reply_serial=1, error_name=name)
+
+
+def ask(system: System, *, refuse_remote: bool = True) -> None:
+    asyncio.run(Authority(system, refuse_remote=refuse_remote).must_be_here(":1.7"))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        pytest.param(System(session=DESK), id="a session at the desk"),
+        pytest.param(System(uid=0, session=DESK), id="sudo in it"),
+        pytest.param(System(session=SEATLESS), id="a session at a serial line"),
+        pytest.param(System(manager_of=ADA, sessions={ADA: [DESK]}), id="a terminal that the desktop runs as a user's service"),
+        pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [DESK]}), id="sudo in that terminal"),
+        pytest.param(System(manager_of=ADA, sessions={ADA: [SSH, GONE, DESK]}), id="here and over the network"),
+        pytest.param(System(uid=0, groups=(0,)), id="a login screen's service"),
+        pytest.param(System(uid=0, groups=(0, 4), sessions={0: [SSH]}), id="the same while root is logged in over the network"),
+        pytest.param(System(), id="a service's own user"),
+        pytest.param(System(sessions={ADA: []}), id="a user's service of the system while nobody is logged in"),
+        pytest.param(System(sessions={ADA: [DESK]}), id="the same while the user is at the desk"),
+    ],
+)
+def test_who_is_at_the_desk_or_a_service_may_ask(system: System) -> None:
+    ask(system)
+
+
+@pytest.mark.parametrize(
+    "system",
+    [
+        pytest.param(System(session=SSH), id="a session over the network"),
+        pytest.param(System(uid=0, session=SSH), id="sudo in it"),
+        pytest.param(System(uid=0, groups=(0,), session=SSH), id="root over the network"),
+        pytest.param(System(manager_of=ADA, sessions={ADA: [SSH]}), id="systemd-run --user from there"),
+        pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [SSH]}), id="sudo in systemd-run --user"),
+        pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: []}), id="left running after the log-out: linger"),
+        pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [SSH, SEATLESS]}), id="su, or the manager's own"),
+        pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [SSH, BACKGROUND]}), id="another user is in the foreground"),
+        pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [SSH, LOGGED_OUT]}), id="logged out at the desk"),
+        pytest.param(System(manager_of=ADA, sessions={ADA: [GONE]}), id="a session that ends just now"),
+        pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [SSH], 0: [DESK]}), id="root is at the desk, ada is not"),
+        pytest.param(System(uid=0, groups=(ADA, 27)), id="sudo under cron, or in an SSH server without PAM"),
+        pytest.param(System(sessions={ADA: [SSH]}), id="cron's job of a user over the network"),
+    ],
+)
+def test_who_came_over_the_network_may_not(system: System) -> None:
+    with pytest.raises(CallRefused, match="over the network"):
+        ask(system)
+    ask(system, refuse_remote=False)
+
+
+@pytest.mark.parametrize("broken", ["GetSessionByPID", "GetUserByPID", "GetUser"])
+def test_where_logind_does_not_say_nobody_is_verified(broken: str) -> None:
+    with pytest.raises(CallRefused, match=r"cannot be known .*ServiceUnknown.* service\.refuse_remote"):
+        ask(System(broken=broken))
+
+
+def test_a_session_that_cannot_be_looked_at_is_not_verified() -> None:
+    with pytest.raises(CallRefused, match="cannot be known"):
+        ask(System(session=GONE))
+
+
+def test_a_bus_that_does_not_tell_groups_is_not_trusted() -> None:
+    with pytest.raises(CallRefused, match="the bus does not tell UnixGroupIDs"):
+        ask(System(uid=0, silent="UnixGroupIDs"))
