@@ -31,18 +31,26 @@ class Processor:
     features: str
     part: str
     max_khz: int
+    architecture: int = 8
 
 
-PROCESSORS = (
-    Processor("cortex-a72", "Raspberry Pi 4", "fp asimd evtstrm crc32 cpuid", "0xd08", 1_500_000),
-    Processor(
-        "cortex-a76",
-        "Raspberry Pi 5 without its crypto extension",
-        "fp asimd evtstrm crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
-        "0xd0b",
-        2_400_000,
-    ),
+PI_2 = Processor(
+    "cortex-a7",
+    "Raspberry Pi 2, of 32 bits",
+    "half thumb fastmult vfp edsp neon vfpv3 tls vfpv4 idiva idivt vfpd32 lpae evtstrm",
+    "0xc07",
+    900_000,
+    architecture=7,
 )
+PI_4 = Processor("cortex-a72", "Raspberry Pi 4", "fp asimd evtstrm crc32 cpuid", "0xd08", 1_500_000)
+PI_5 = Processor(
+    "cortex-a76",
+    "Raspberry Pi 5 without its crypto extension",
+    "fp asimd evtstrm crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp",
+    "0xd0b",
+    2_400_000,
+)
+PROCESSORS = (PI_4, PI_5)
 
 
 class Machine:
@@ -59,7 +67,7 @@ class Machine:
 
     def run(self, runtime: str, processor: Processor, arguments: Sequence[str | Path], *, count_to: Path | None = None) -> str:
         """Runs Python with these arguments on an emulated processor and returns what it prints."""
-        self._describe(processor)
+        describe(processor, self._system)
         command = ["qemu-aarch64", "-cpu", processor.name, "-L", str(self._system)]
         command += [
             "-E",
@@ -109,26 +117,28 @@ class Machine:
         command += ["--only-binary=:all:", "--python-version", "3.11", *platforms, "--target", str(to), *wanted]
         subprocess.run(command, check=True)
 
-    def _describe(self, processor: Processor) -> None:
-        cpuinfo = "\n".join(
-            f"processor\t: {n}\nBogoMIPS\t: 108.00\nFeatures\t: {processor.features}\nCPU implementer\t: 0x41\n"
-            f"CPU architecture: 8\nCPU variant\t: 0x0\nCPU part\t: {processor.part}\nCPU revision\t: 3\n"
-            for n in range(4)
-        )
-        files = {"proc/cpuinfo": cpuinfo}
-        cpus = "sys/devices/system/cpu"
-        files |= {f"{cpus}/possible": "0-3", f"{cpus}/present": "0-3", f"{cpus}/kernel_max": "255"}
-        for n in range(4):
-            here = f"{cpus}/cpu{n}"
-            files |= {f"{here}/topology/physical_package_id": "0", f"{here}/topology/cluster_cpus_list": "0-3"}
-            files |= {f"{here}/cpufreq/cpuinfo_min_freq": "600000", f"{here}/cpufreq/cpuinfo_max_freq": str(processor.max_khz)}
-            for index, (level, size, shared) in enumerate((("1", "32K", str(n)), ("1", "48K", str(n)), ("2", "1024K", "0-3"))):
-                cache = f"{here}/cache/index{index}"
-                files |= {f"{cache}/level": level, f"{cache}/size": size, f"{cache}/shared_cpu_list": shared}
-        for name, text in files.items():
-            path = self._system / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text + "\n")
+
+def describe(processor: Processor, folder: Path) -> None:
+    """Writes what a board's kernel tells of its processor into proc/cpuinfo and sys/ of a folder."""
+    cpuinfo = "\n".join(
+        f"processor\t: {n}\nBogoMIPS\t: 108.00\nFeatures\t: {processor.features}\nCPU implementer\t: 0x41\n"
+        f"CPU architecture: {processor.architecture}\nCPU variant\t: 0x0\nCPU part\t: {processor.part}\nCPU revision\t: 3\n"
+        for n in range(4)
+    )
+    files = {"proc/cpuinfo": cpuinfo}
+    cpus = "sys/devices/system/cpu"
+    files |= {f"{cpus}/possible": "0-3", f"{cpus}/present": "0-3", f"{cpus}/kernel_max": "255"}
+    for n in range(4):
+        here = f"{cpus}/cpu{n}"
+        files |= {f"{here}/topology/physical_package_id": "0", f"{here}/topology/cluster_cpus_list": "0-3"}
+        files |= {f"{here}/cpufreq/cpuinfo_min_freq": "600000", f"{here}/cpufreq/cpuinfo_max_freq": str(processor.max_khz)}
+        for index, (level, size, shared) in enumerate((("1", "32K", str(n)), ("1", "48K", str(n)), ("2", "1024K", "0-3"))):
+            cache = f"{here}/cache/index{index}"
+            files |= {f"{cache}/level": level, f"{cache}/size": size, f"{cache}/shared_cpu_list": shared}
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
 
 
 def _locked(lock: str, name: str) -> str:
