@@ -46,6 +46,8 @@ state=/var/lib/facelatch
 enabled=/etc/systemd/system/multi-user.target.wants/facelatch.service
 python=/usr/bin/python3
 
+# shellcheck source=installer/arm32.sh
+. "$here/deploy/installer/arm32.sh"
 # shellcheck source=installer/machine.sh
 . "$here/deploy/installer/machine.sh"
 # shellcheck source=installer/release.sh

@@ -52,11 +52,12 @@ check_machine() {
     [ "$machine" != aarch64 ] || in_root "$python" -c 'import sys; sys.exit(sys.maxsize < 2**32)' || machine=armv7l
     case $machine in
     x86_64 | aarch64) lock=requirements-edge.lock ;;
-    armv7l | armv6l)
+    armv7l)
         in_root "$python" -c 'import sys; sys.exit(sys.version_info[:2] > (3, 11))' ||
             fail "32-bit ARM needs Python 3.11 (Debian 12): the only runtime with wheels for it is built for that; or use a 64-bit system"
         lock=requirements-tflite-runtime.lock
         ;;
+    armv6l) fail "a processor of ARMv6 (Raspberry Pi 1, Zero, Zero W): no TFLite runtime has wheels for it" ;;
     *) fail "$machine: no TFLite runtime has wheels for this machine" ;;
     esac
     # shellcheck disable=SC2016 # dpkg-query's own variable
@@ -70,6 +71,7 @@ need_packages() {
     missing=
     in_root "$python" -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
     in_root "$python" -c 'import systemd.journal' 2>/dev/null || missing="$missing python3-systemd"
+    if [ "$machine" = armv7l ] && ! in_root "$python" -c "import $arm32_modules" 2>/dev/null; then missing="$missing $arm32_debian"; fi
     [ -n "$missing" ] || return 0
     echo "installing from Debian:$missing"
     # shellcheck disable=SC2086 # the list is meant to be split

@@ -47,8 +47,12 @@ build_release() {
         offline="--no-index --find-links /run/wheels"
     fi
     pip="$release/bin/pip --quiet --disable-pip-version-check --no-cache-dir --no-input install --no-compile"
+    if [ "$machine" = armv7l ]; then
+        [ "$dry_run" = yes ] || arm32_lock "$here/$lock" >"$root$release/source/$lock"
+    fi
+    # The lock file is whole: nothing is to be looked for beside it.
     # shellcheck disable=SC2086 # words, meant to be split
-    if ! { do_in_root $pip $offline --ignore-installed --require-hashes -r "$release/source/$lock" &&
+    if ! { do_in_root $pip $offline --ignore-installed --no-deps --require-hashes -r "$release/source/$lock" &&
         do_in_root $pip $offline --no-deps "$release/source"; }; then
         rm -rf "$root$release"
         fail "the Python packages could not be installed; what was installed before is untouched"
