@@ -6,11 +6,11 @@ DISTRIBUTION ?= bookworm
 DEVICE_TESTS := tests/unit/edge tests/property tests/e2e/edge
 COMPILE = $(VENV)/bin/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url --no-header --python-version 3.11
 
-.PHONY: help setup demo test test-device test-system test-deb lint bench arm64 deb lock clean
+.PHONY: help setup demo test test-device test-system test-deb test-arm64 lint bench arm64 deb lock clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z0-9-]+):.*## (.*)/  make \1|\2/' | column -t -s '|'
 
 setup: $(READY) ## Make the environment of a workstation in .venv, with what the system lacks
 
@@ -51,6 +51,11 @@ deb: $(READY) ## Debian packages for arm64 and amd64 in dist/; DISTRIBUTION=book
 test-deb: $(READY) ## The package on a fresh Debian: build, install, use, upgrade, purge; minutes, as root
 	command -v mmdebstrap >/dev/null || apt-get -qq install --no-install-recommends mmdebstrap >/dev/null
 	FACELATCH_DEB=$(DISTRIBUTION) $(VENV)/bin/pytest -q tests/system/test_debian.py
+
+test-arm64: $(READY) ## Installer and package on emulated arm64, Debian 12 and 13: half an hour, as root; DISTRIBUTION=trixie
+	for tool in mmdebstrap arch-test qemu-user-static:qemu-aarch64-static dpkg-dev:dpkg-buildpackage debhelper:dh lintian binutils:readelf; do \
+		command -v $${tool#*:} >/dev/null || apt-get -qq install --no-install-recommends $${tool%:*} >/dev/null; done
+	FACELATCH_ARM64="$(if $(filter command% environment%,$(origin DISTRIBUTION)),$(DISTRIBUTION),bookworm trixie)" $(VENV)/bin/pytest -v tests/system/test_arm64.py
 
 lock: $(READY) ## Resolve the packages anew
 	$(COMPILE) pyproject.toml --extra edge --extra trainer --extra journal --extra dev -o requirements.lock

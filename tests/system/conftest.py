@@ -46,7 +46,7 @@ WantedBy=multi-user.target
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The times are told, never judged: they are this machine's."""
     if times := config.stash.get(TIMES, {}):
-        terminalreporter.write_line("rig: " + ", ".join(f"{what} {seconds:.1f} s" for what, seconds in times.items()))
+        terminalreporter.write_line("times: " + ", ".join(f"{what} {seconds:.1f} s" for what, seconds in times.items()))
 
 
 @pytest.fixture(scope="session")
@@ -69,7 +69,7 @@ def installed(pytestconfig: pytest.Config) -> Iterator[Installed]:
 
     with booted(prepare) as rig:
         yield Installed(rig, times)
-    pytestconfig.stash[TIMES] = times
+    pytestconfig.stash.setdefault(TIMES, {}).update(times)
 
 
 @pytest.fixture

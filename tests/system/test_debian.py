@@ -6,47 +6,23 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from deploy.package.completions import PLACES as SHELLS
-from deploy.package.stage import SOURCE
-from tests.conftest import ADA, EVE, MODEL
+from tests.system.userspace import Debian, build_package, knows_a_person, left_of_facelatch, make_debian
 
 DISTRIBUTION = os.environ.get("FACELATCH_DEB", "")
+SHELLS_OF_DEBIAN = ["bash-completion", "zsh", "fish"]
+LIBRARIES = ["libc6", "libgcc-s1", "libstdc++6", "zlib1g"]
 # What a Raspberry Pi OS without a desktop has, the package depends on or recommends, and this test types.
-PRESENT = "python3,python3-systemd,systemd,dbus,man-db,bash-completion,zsh,fish,libc6,libgcc-s1,libstdc++6,zlib1g"
+PRESENT = ["python3", "python3-systemd", "systemd", "dbus", "man-db", *SHELLS_OF_DEBIAN, *LIBRARIES]
 TOOLS = ("mmdebstrap", "dh", "lintian", "readelf", "unshare")
 
 pytestmark = pytest.mark.skipif(not DISTRIBUTION, reason="minutes and a Debian mirror: `make test-deb`")
-
-
-@dataclass
-class Debian:
-    """A Debian in a folder."""
-
-    root: Path
-
-    def run(self, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Types a command in it, without a network and with its own /proc."""
-        proc, null = self.root / "proc", self.root / "dev/null"
-        inside = f'mount -t proc proc {proc}; [ -c {null} ] || mknod -m 666 {null} c 1 3; exec chroot {self.root} "$@"'
-        return subprocess.run(
-            ["unshare", "--mount", "--net", "--pid", "--fork", "sh", "-ec", inside, "sh", *map(str, words)],
-            env={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            check=check,
-        )
-
-    def dpkg(self, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        return self.run("dpkg", *words, check=check)
 
 
 @pytest.fixture(scope="module")
@@ -56,21 +32,18 @@ def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs root and {' '.join(missing)}")
     out = tmp_path_factory.mktemp("dist")
-    own = subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
-    words = ["-m", "deploy.package", "--distribution", DISTRIBUTION, "--architecture", own, "--out", str(out)]
-    done = subprocess.run([sys.executable, *words], cwd=SOURCE, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    (built,) = out.glob("*.deb")
-    return built
+    return build_package(DISTRIBUTION, _own_architecture(), out)
+
+
+def _own_architecture() -> str:
+    return subprocess.run(["dpkg", "--print-architecture"], capture_output=True, text=True, check=True).stdout.strip()
 
 
 @pytest.fixture(scope="module")
 def debian(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
     """A fresh one with the package installed in it, and a newer one beside it at /newer.deb."""
     root = tmp_path_factory.mktemp("debian") / "root"
-    words = ["mmdebstrap", "--quiet", "--variant=apt", f"--include={PRESENT}", "--mode=root", DISTRIBUTION, str(root)]
-    subprocess.run(words, check=True, capture_output=True)
-    fresh = Debian(root)
+    fresh = make_debian(root, DISTRIBUTION, _own_architecture(), PRESENT)
     shutil.copy(package, root / "package.deb")
     _newer(package, root / "newer.deb")
     begun = time.monotonic()
@@ -150,20 +123,7 @@ def test_a_shell_completes(shell: str, debian: Debian) -> None:
 
 
 def test_a_person_is_enrolled_and_verified(debian: Debian, clip: Callable[[int, int], Path]) -> None:
-    """By the service's own user, in the folder that the service reads; a stranger is denied."""
-    (debian.root / "srv/synthetic.tflite").write_bytes(MODEL.read_bytes())
-    (debian.root / "srv/edge.toml").write_text("[detection]\nmin_face_px = 60\n")
-    as_service = ("setpriv", "--reuid=facelatch", "--regid=facelatch", "--init-groups", "edge")
-    given = ("--model", "/srv/synthetic.tflite", "--config", "/srv/edge.toml", "--camera", "/srv/clip.avi")
-    for person, take, words, code in (
-        (ADA, 0, ("enroll", "ada"), 0),
-        (ADA, 1, ("verify", "ada"), 0),
-        (EVE, 0, ("verify", "ada"), 1),
-    ):
-        shutil.copy(clip(person, take), debian.root / "srv/clip.avi")
-        done = debian.run(*as_service, *words, *given, check=False)
-        assert done.returncode == code, done.stdout + done.stderr
-    assert [path.name for path in (debian.root / "var/lib/facelatch/gallery").iterdir()] == ["ada.faces"]
+    knows_a_person(debian, clip)
 
 
 def test_an_upgrade_keeps_settings_and_templates(debian: Debian) -> None:
@@ -181,10 +141,7 @@ def test_a_purge_leaves_nothing_of_a_person(debian: Debian) -> None:
     assert (debian.root / "var/lib/facelatch/gallery/ada.faces").exists()
     assert (debian.root / "etc/facelatch/edge.toml").exists()
     debian.dpkg("--purge", "facelatch")
-    left = [path for place in ("etc", "usr", "var") for path in (debian.root / place).rglob("*facelatch*")]
-    # The list of users keeps the service's, and dpkg's and the journal's own records name packages that were.
-    assert [path for path in left if "/var/log/" not in str(path)] == []
-    assert not (debian.root / "usr/bin/edge").exists()
+    assert left_of_facelatch(debian) == []
 
 
 def test_it_does_not_go_over_the_installers(debian: Debian) -> None:
