@@ -6,6 +6,7 @@ alone, which Linux 6.7 and later allow: nothing of the machine changes, and it e
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 import subprocess
 import sys
@@ -152,7 +153,7 @@ def make_debian(
 
 def kept_debian(distribution: str, architecture: str, packages: Sequence[str], emulated: Emulation, to: Path) -> Debian:
     """A copy of the one that is kept; made first where there is none."""
-    kept = KEPT / f"{distribution}-{architecture}"
+    kept = KEPT / f"{distribution}-{architecture}-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:12]}"
     if not kept.exists():
         unfinished = KEPT / f".{kept.name}.part"
         shutil.rmtree(unfinished, ignore_errors=True)
