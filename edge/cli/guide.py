@@ -40,7 +40,7 @@ def guide(title: str) -> Iterator[Show]:
 
     def show(progress: Progress) -> None:
         live.update(View(title, progress))
-        live.start()
+        live.start(refresh=True)
 
     try:
         yield show

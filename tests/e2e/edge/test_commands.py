@@ -79,7 +79,7 @@ def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, cl
         assert running.wait(60) == 0, shown[-2000:]
     os.close(ours)
     text = shown.decode()
-    for words_shown in ("looking for frames: straight", "brightness", "45 to 220", "face size", "●", "━", "✓", "straight 1"):
+    for words_shown in ("looking for frames: straight", "brightness", "45 to 220", "face size", "●", "━", "✓", "left 0"):
         assert words_shown in text, words_shown
     assert told.startswith("enrolled ada with 8 templates (straight ")
     # The view is taken away line by line.
