@@ -18,8 +18,8 @@ demo: $(READY) ## The main job on drawn people, no camera and no data set: about
 	$(VENV)/bin/trainer demo --folder demo
 
 test: $(READY) ## All tests
-	$(VENV)/bin/pytest -n 2 --dist loadgroup tests --ignore=tests/system
-	$(MAKE) test-system
+	PYTHON=$(VENV)/bin/python tests/system/needs.sh
+	$(VENV)/bin/pytest -n 2 --dist loadgroup tests
 
 test-system: $(READY) ## The service on a booted systemd, installed offline: as root, three minutes
 	PYTHON=$(VENV)/bin/python tests/system/needs.sh
