@@ -88,16 +88,14 @@ class Authority:
         if not self._refuse_remote:
             return
         told = await self._bus_call("GetConnectionCredentials", caller)
-        if missing := {"ProcessID", "UnixUserID", "UnixGroupIDs"} - told.keys():
-            raise CallRefused(Problem.PERMISSION, _UNKNOWN.format(f"the bus does not tell {', '.join(sorted(missing))}"))
-        pid, uid, groups = (told[key].value for key in ("ProcessID", "UnixUserID", "UnixGroupIDs"))
+        pid, uid = _credential(told, "ProcessID"), _credential(told, "UnixUserID")
         if session := await self._logind("GetSessionByPID", "u", pid):
             (remote,) = await self._told_of(session, "Session", "Remote")
             here = not remote
         elif manager := await self._logind("GetUserByPID", "u", pid):
             here = await self._sits_here(await self._sessions(manager))
         elif uid == 0:
-            here = 0 in groups
+            here = 0 in _credential(told, "UnixGroupIDs")
         else:
             user = await self._logind("GetUser", "u", uid)
             sessions = await self._sessions(user) if user else []
@@ -150,3 +148,10 @@ class Authority:
         if answer is None:
             raise CallRefused(Problem.PERMISSION, f"{destination} does not answer")
         return answer
+
+
+def _credential(told: dict[str, Variant], key: str) -> Any:
+    """What the bus knows of a caller. Not every bus tells groups, which are needed of root's services alone."""
+    if key not in told:
+        raise CallRefused(Problem.PERMISSION, _UNKNOWN.format(f"the bus does not tell {key}"))
+    return told[key].value

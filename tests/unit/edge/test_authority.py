@@ -88,6 +88,7 @@ def ask(system: System, *, refuse_remote: bool = True) -> None:
     [
         pytest.param(System(session=DESK), id="a session at the desk"),
         pytest.param(System(uid=0, session=DESK), id="sudo in it"),
+        pytest.param(System(uid=0, session=DESK, silent="UnixGroupIDs"), id="the same on a bus that tells no groups"),
         pytest.param(System(session=SEATLESS), id="a session at a serial line"),
         pytest.param(System(manager_of=ADA, sessions={ADA: [DESK]}), id="a terminal that the desktop runs as a user's service"),
         pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [DESK]}), id="sudo in that terminal"),
