@@ -43,6 +43,7 @@ WantedBy=multi-user.target
 """
 
 
+@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """One worker has the rig; it waits for the most part, while another computes."""
     here = Path(__file__).parent
