@@ -19,7 +19,7 @@ demo: $(READY) ## The main job on drawn people, no camera and no data set: about
 
 test: $(READY) ## All tests
 	PYTHON=$(VENV)/bin/python tests/system/needs.sh
-	$(VENV)/bin/pytest -n 2 --dist loadgroup tests
+	$(VENV)/bin/pytest -n 2 tests
 
 test-system: $(READY) ## The service on a booted systemd, installed offline: as root, three minutes
 	PYTHON=$(VENV)/bin/python tests/system/needs.sh

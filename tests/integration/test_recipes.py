@@ -18,8 +18,6 @@ from trainer.backend import keras
 from trainer.dataset import Teaching, load_faces
 from trainer.teach import write_teaching
 
-pytestmark = pytest.mark.xdist_group("recipes")  # one worker makes the workshop, for all
-
 RECIPE = """
 [chip]
 side = 96

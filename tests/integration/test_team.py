@@ -18,8 +18,6 @@ import pytest
 
 from tests.commands import typed_here
 
-pytestmark = pytest.mark.xdist_group("team")
-
 # Without dropout, whose masks are each worker's own, and small: what is tested is what passes between the workers.
 NETWORK = """
 import keras

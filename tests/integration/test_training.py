@@ -25,8 +25,6 @@ from export import measure
 from export.graph import read_graph
 from tests.commands import typed, typed_here
 
-pytestmark = pytest.mark.xdist_group("training")  # one worker makes the workshop, for all
-
 FIT = (
     "fit",
     "--data",

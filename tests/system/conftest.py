@@ -43,15 +43,6 @@ WantedBy=multi-user.target
 """
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the marks in its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """One worker has the rig; it waits for the most part, while another computes."""
-    here = Path(__file__).parent
-    for item in items:
-        if here in item.path.parents:
-            item.add_marker(pytest.mark.xdist_group("rig"))
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     """The times are told, never judged: they are this machine's."""
     if times := config.stash.get(TIMES, {}):
