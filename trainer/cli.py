@@ -327,12 +327,12 @@ def draw(
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes; what is there is made anew.")] = Path("demo"),
     people: Annotated[int, typer.Option(min=40, max=5000, help="Synthetic people to draw and train on.")] = 320,
-    minutes: Annotated[float, typer.Option(min=0.1, help="Time for the training.")] = 1.2,
+    epochs: Annotated[int, typer.Option(min=1, max=200, help="How long to train; a few do not tell people apart.")] = 14,
 ) -> None:
     """The whole line on drawn people: training, export, enrolment, and the daemon's decisions. No camera, no data set."""
     from trainer.demo import run_demo
 
-    run_demo(folder, people=people, minutes=minutes, console=console)
+    run_demo(folder, people=people, epochs=epochs, console=console)
 
 
 @app.command(epilog="example: trainer compare a.jpg b.jpg --run runs/first")
