@@ -14,8 +14,9 @@ from edge.contract.modelfile import Gate, OperatingPoint
 from edge.contract.score import Head, score_all_pairs
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-# The operating point that gates are measured at, or the next looser one where the counts do not carry it.
-GATE_FMR = 1e-3
+# The operating point that gates are measured at, or the next looser one whose threshold lies among so many impostor scores: one that a
+# dozen comparisons decide is moved by chance, and on a steep curve the TAR with it.
+GATE_FMR, GATE_FALSE_MATCHES = 1e-3, 100
 
 MIN_MEDIAN_COSINE = 0.98
 # At most so much more EER and so much less TAR, beyond doubt: two standard deviations of the comparisons that fell otherwise come on
@@ -76,7 +77,8 @@ def parity(in_float: Side, in_file: Side, labels: NDArray[np.int64]) -> dict[str
     cosine = cosines(in_float.embeddings, in_file.embeddings)
     (genuine, impostor), (file_genuine, file_impostor) = (side.scores(labels) for side in (in_float, in_file))
     supported = [target for target in TARGETS if target >= GATE_FMR and supports_fmr(impostor.size, target)]
-    target = min(supported, default=TARGETS[0])
+    steady = [target for target in supported if target * impostor.size >= GATE_FALSE_MATCHES]
+    target = min(steady, default=TARGETS[0])
     figures: dict[str, Any] = {
         "chips": len(labels),
         "genuine": genuine.size,
