@@ -327,7 +327,7 @@ def draw(
 def demo(
     folder: Annotated[Path, typer.Option(help="Where everything goes; what is there is made anew.")] = Path("demo"),
     people: Annotated[int, typer.Option(min=40, max=5000, help="Synthetic people to draw and train on.")] = 320,
-    epochs: Annotated[int, typer.Option(min=1, max=200, help="How long to train; a few do not tell people apart.")] = 18,
+    epochs: Annotated[int, typer.Option(min=1, max=200, help="How long to train; a few do not tell people apart.")] = 14,
 ) -> None:
     """The whole line on drawn people: training, export, enrolment, and the daemon's decisions. No camera, no data set."""
     from trainer.demo import run_demo
