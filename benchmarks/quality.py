@@ -40,7 +40,7 @@ GATES = QualitySettings()
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the gates measure on one face, and its embedding."""
+    """What the gates measure on one face, its embedding, and what would be kept of it."""
 
     whose: str
     brightness: float
@@ -49,6 +49,7 @@ class Measured:
     turn: float
     tilt_deg: float
     embedding: np.ndarray
+    template: np.ndarray
 
 
 REFUSES: dict[str, Callable[[Measured], bool]] = {
@@ -82,9 +83,9 @@ def measured(source: Path, model: ModelFile) -> list[Measured]:
         view, placement = embedder.aligned(chip)
         sharpness = float(cv2.Laplacian(part, cv2.CV_32F).var())
         turn, tilt_deg = abs(measure_turn(to_grey(view))), abs(placement.turn) if placement else 0.0
-        found.append(
-            Measured(whose, float(part.mean()), float(part.std()), sharpness, turn, tilt_deg, embedder.embed_view(view))
-        )
+        embedding = embedder.embed_view(view)
+        template = embedder.template_of_view(view, embedding)
+        found.append(Measured(whose, float(part.mean()), float(part.std()), sharpness, turn, tilt_deg, embedding, template))
     return found
 
 
@@ -102,13 +103,14 @@ def not_trained_on(faces: list[Measured]) -> list[Measured]:
 
 def genuine_by(faces: list[Measured], model: ModelFile, target_fmr: float) -> dict[str, list[str]]:
     """FNMR at an operating point by the worse of two pictures, for each measure."""
-    threshold, placed = model.operating_point(target_fmr).threshold, place(model.head, np.stack([f.embedding for f in faces]))
+    threshold = model.operating_point(target_fmr).threshold
+    enrolled, placed = (place(model.head, np.stack(of)) for of in ([f.template for f in faces], [f.embedding for f in faces]))
     pairs, missed = [], []
     for one in range(len(faces)):
         for other in range(one + 1, len(faces)):
             if faces[one].whose == faces[other].whose:
                 pairs.append((one, other))
-                missed.append(compare(model.head, placed[one : one + 1], placed[other : other + 1])[0] < threshold)
+                missed.append(compare(model.head, enrolled[one : one + 1], placed[other : other + 1])[0] < threshold)
     told = {"all": [str(rate(sum(missed), len(missed)))]}
     for name, edges in BINS.items():
         pick = max if name in LARGER_IS_WORSE else min

@@ -30,10 +30,10 @@ def main(model: Path, chips: Path, out: Path) -> None:
         "numpy": np.__version__,
     }
     pictures = np.load(chips, allow_pickle=False, mmap_mode="r")
-    answers = [embedder.answer(np.ascontiguousarray(chip)) for chip in pictures]
-    templates = [embedder.template(np.ascontiguousarray(chip)) for chip in pictures]
+    embeddings, templates = zip(*(embedder.both(np.ascontiguousarray(chip)) for chip in pictures), strict=True)
+    answers = verifier.tower.output.to_raw(np.stack(embeddings))
     golden = [embedder.answer(chip) for chip in golden_chips(verifier.chip)]
-    np.savez(out, answers=np.stack(answers), templates=np.stack(templates), golden=np.stack(golden), told=json.dumps(told))
+    np.savez(out, answers=answers, templates=np.stack(templates), golden=np.stack(golden), told=json.dumps(told))
 
 
 if __name__ == "__main__":

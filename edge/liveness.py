@@ -15,6 +15,7 @@ from edge.contract.chip import FaceBox
 from edge.matcher import Match
 from edge.reasons import Reason
 from edge.settings import ChallengeKind, LivenessSettings, Settings
+from edge.turn import own_side
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,7 @@ class Challenge:
     ) -> None:
         self.subject = subject
         self._settings = settings
-        self._left = -1.0 if mirrored else 1.0  # a camera that mirrors nothing sees the person's left at the picture's right
+        self._mirrored = mirrored
         self._todo = [step for way in ways for step in (way, Way.MIDDLE)]
         self._asked_at = self._began_at = self._seen_at = now
         self._box = seen.box if seen else None
@@ -113,7 +114,7 @@ class Challenge:
     def _advance(self, outcome: Match | Reason, seen: Seen, now: float) -> Step:
         if seen.turn is None or self._straight is None:
             return Step.GOING
-        matched, turned = isinstance(outcome, Match), self._left * (seen.turn - self._straight)
+        matched, turned = isinstance(outcome, Match), own_side(seen.turn - self._straight, mirrored=self._mirrored)
         way = self._todo[0]
         if way is Way.MIDDLE:
             self._matching += matched and abs(turned) <= _BACK

@@ -8,7 +8,10 @@ from __future__ import annotations
 from enum import Enum, StrEnum, auto
 from typing import NamedTuple
 
+from edge import liveness
+from edge.liveness import Way
 from edge.settings import Settings
+from edge.turn import own_side
 
 CANDIDATES_PER_ANCHOR = 4
 # From here on a head is turned to a side. Who speaks and was asked for nothing reaches it at few frames (docs/liveness.md).
@@ -36,8 +39,8 @@ MEASURED = (Pose.STRAIGHT, Pose.LEFT, Pose.RIGHT)
 
 SENTENCES = {
     Pose.STRAIGHT: "look straight into the camera",
-    Pose.LEFT: "turn your head a little to your left",
-    Pose.RIGHT: "turn your head a little to your right",
+    Pose.LEFT: liveness.SENTENCES[Way.LEFT],
+    Pose.RIGHT: liveness.SENTENCES[Way.RIGHT],
     Pose.UP: "face the camera again, chin a little up",
     Pose.DOWN: "chin a little down",
 }
@@ -71,8 +74,6 @@ class Course:
         self.want = settings.enrolment.anchors * CANDIDATES_PER_ANCHOR
         self.asking = asking
         self.turned = min(TURNED, _OF_ALLOWED * settings.quality.max_turn)
-        # A camera that mirrors nothing sees the person's left at the picture's right.
-        self._left = -1.0 if settings.camera.mirror else 1.0
         # No more poses than anchors: each that is had gives one.
         poses = (tuple(Pose) if asking is Asking.PERSON else MEASURED)[: settings.enrolment.anchors]
         share = self.want // len(poses)
@@ -102,7 +103,7 @@ class Course:
 
     def side(self, turn: float) -> float:
         """A turn (edge/turn.py) as the person's own: to the left above 0."""
-        return self._left * turn
+        return own_side(turn, mirrored=self.settings.camera.mirror)
 
     def tick(self, now: float, *, face: bool) -> None:
         """Lets the time of a frame pass. The clock of the first pose begins with the first face; what outlasts it is passed over."""

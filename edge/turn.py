@@ -38,6 +38,11 @@ def measure_turn(face: NDArray[np.uint8]) -> float:
     return float(antisymmetry(face) @ _weights())
 
 
+def own_side(turn: float, *, mirrored: bool) -> float:
+    """A turn as the person's own, to the left above 0: a camera that mirrors nothing sees the person's left at the picture's right."""
+    return -turn if mirrored else turn
+
+
 @cache
 def _weights() -> NDArray[np.float32]:
     weights: NDArray[np.float32] = np.load(WEIGHTS, allow_pickle=False)

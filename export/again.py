@@ -23,7 +23,7 @@ from edge.contract.runtime import Embedder
 from export.elsewhere import embed_elsewhere
 from export.measure import Side, agreement, agreement_gates, operating_points
 from export.package import pack, write_file
-from export.tflite import ALIGNER_NAME, COHORT_NAME, GOLDEN_NAME, HEAD_NAME, as_output, require, side_of, told_of, with_arrays
+from export.tflite import ALIGNER_NAME, COHORT_NAME, GOLDEN_NAME, HEAD_NAME, require, side_of, told_of, with_arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def measure_again(
             "same order"
         )
     output = model.tower.output
-    arrays = {HEAD_NAME: model.head.weights, COHORT_NAME: as_output(model.cohort, output), GOLDEN_NAME: model.golden}
+    arrays = {HEAD_NAME: model.head.weights, COHORT_NAME: output.to_raw(model.cohort), GOLDEN_NAME: model.golden}
     files = {ALIGNER_NAME: model.aligner.network.flatbuffer} if model.aligner else {}
     record = copy.deepcopy(model.record)
     model_id = model_id_of(model.tower.flatbuffer, files.get(ALIGNER_NAME, b""), template)

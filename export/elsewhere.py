@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from edge.contract.errors import GateMissed, InputError
 from edge.contract.modelfile import TensorSpec
-from edge.contract.quantise import dequantise
 
 LONGEST_S = 1800
 
@@ -54,5 +53,4 @@ def embed_elsewhere(python: Path, model: bytes, chips: NDArray[np.uint8], output
         with np.load(out, allow_pickle=False) as found:
             answers, templates, golden = (found[name] for name in ("answers", "templates", "golden"))
             told = json.loads(str(found["told"]))
-    embeddings = dequantise(answers, output.scale, output.zero_point) if output.dtype == "int8" else answers
-    return Elsewhere(embeddings, templates, golden, told)
+    return Elsewhere(output.to_real(answers), templates, golden, told)

@@ -18,8 +18,7 @@ from rich.progress import track
 from edge.contract.align import shrink
 from edge.contract.errors import GateMissed
 from edge.contract.fingerprint import chip_fingerprint, golden_chips
-from edge.contract.modelfile import SCHEMA_VERSION, Gate, ModelFile, TemplateKind, TensorSpec, model_id_of, parse_model
-from edge.contract.quantise import quantise
+from edge.contract.modelfile import SCHEMA_VERSION, Gate, ModelFile, TensorSpec, model_id_of, parse_model
 from edge.contract.runtime import Embedder
 from edge.contract.score import Head, make_cohort
 from export.convert import check_graph, to_tflite
@@ -90,8 +89,8 @@ def export_tflite(
     # The file measures itself: without figures first, then again with them, read by the device's own reader each time.
     unmeasured = pack(tower.flatbuffer, with_arrays(record, arrays), arrays, more)
     embedder = Embedder(parse_model(unmeasured, out))
-    strangers = embed_all(embedder, run.cohort, "embedding the cohort")
-    arrays[COHORT_NAME] = as_output(strangers, tower.output)
+    strangers = np.stack([embedder.embed(chip) for chip in _tracked(run.cohort, "embedding the cohort")])
+    arrays[COHORT_NAME] = tower.output.to_raw(strangers)
     arrays[GOLDEN_NAME] = np.stack([embedder.answer(chip) for chip in golden_chips(run.chip)])
     head = replace(run.head, cohort=None)
     if run.head.cohort:
@@ -137,10 +136,8 @@ def convert(network: Any, seen: NDArray[np.uint8], variant: Variant) -> Converte
 
 def side_of(embedder: Embedder, head: Head, chips: NDArray[np.uint8]) -> Side:
     """A model file on chips, uint8 [n, side, side] or [n, side, side, 3], as it compares with this head."""
-    embeddings = embed_all(embedder, chips, "measuring the file")
-    if embedder.template_kind is TemplateKind.PLAIN:
-        return Side(head, embeddings, embeddings)
-    return Side(head, embeddings, np.stack([embedder.template(chip) for chip in tracked(chips, "measuring its templates")]))
+    embeddings, templates = zip(*(embedder.both(chip) for chip in _tracked(chips, "measuring the file")), strict=True)
+    return Side(head, np.stack(embeddings), np.stack(templates))
 
 
 def side_in_float(run: Run) -> Side:
@@ -149,13 +146,7 @@ def side_in_float(run: Run) -> Side:
     return Side(run.head, embeddings, run.templates(run.test, embeddings))
 
 
-def embed_all(embedder: Embedder, chips: NDArray[np.uint8], what: str) -> NDArray[np.float32]:
-    """Embeddings, float32 [n, D], of chips, uint8 [n, side, side] or [n, side, side, 3], under a progress bar."""
-    return np.stack([embedder.embed(chip) for chip in tracked(chips, what)])
-
-
-def tracked(chips: NDArray[np.uint8], what: str) -> Iterable[NDArray[np.uint8]]:
-    """The chips one by one, under a progress bar."""
+def _tracked(chips: NDArray[np.uint8], what: str) -> Iterable[NDArray[np.uint8]]:
     return track(chips, what, console=Console(stderr=True))
 
 
@@ -173,11 +164,6 @@ def require(checks: Sequence[Gate], *, force: bool) -> None:
 def told_of(there: Elsewhere) -> dict[str, Any]:
     """What the record says of another runtime."""
     return {key: there.told[key] for key in ("runtime", "machine")}
-
-
-def as_output(embeddings: NDArray[np.float32], output: TensorSpec) -> NDArray[Any]:
-    """Embeddings as the network gave them, before dequantisation."""
-    return quantise(embeddings, output.scale, output.zero_point) if output.dtype == "int8" else embeddings
 
 
 def _record(run: Run, tower: Converted, aligner: Converted | None, variant: Variant, name: str, command: str) -> dict[str, Any]:

@@ -24,7 +24,6 @@ from benchmarks.arm64.machine import HERE, PROCESSORS, ROOT, WHEELS, Machine, Pr
 from edge.contract.chip import as_source, cut_chip, to_grey
 from edge.contract.detector import load_detector
 from edge.contract.modelfile import ModelFile, read_model
-from edge.contract.quantise import dequantise
 from edge.contract.score import score_all_pairs
 from edge.models import DEFAULT, model_path
 from trainer.synth.clip import draw_clip
@@ -130,7 +129,7 @@ def _apart(model: ModelFile, here: dict[str, Any], there: dict[str, Any]) -> dic
     steps = np.abs(both[0].astype(np.float64) - both[1])
     logits = []
     for side in both:
-        real = dequantise(side, output.scale, output.zero_point) if output.dtype == "int8" else side
+        real = output.to_real(side)
         scores = np.concatenate(score_all_pairs(model.head, real, np.arange(len(real)) // EACH))
         logits.append(np.log(scores) - np.log1p(-scores))
     return {

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from edge.contract.align import AlignSpec
 from edge.contract.errors import ModelDamaged, ModelError, ModelUnproven, ModelUnsupported
 from edge.contract.fingerprint import chip_fingerprint
-from edge.contract.quantise import dequantise
+from edge.contract.quantise import dequantise, quantise
 from edge.contract.score import Cohort, Head
 from edge.contract.spec import ChipSpec
 
@@ -56,6 +56,14 @@ class TensorSpec:
     dtype: str
     scale: float
     zero_point: int
+
+    def to_real(self, raw: NDArray[Any]) -> NDArray[np.float32]:
+        """What values of this tensor, of its dtype and any shape, stand for: float32 of that shape."""
+        return dequantise(raw, self.scale, self.zero_point) if self.dtype == "int8" else np.asarray(raw, np.float32)
+
+    def to_raw(self, real: NDArray[np.float32]) -> NDArray[Any]:
+        """The values that stand for these: of what `to_real` gave, the very ones that it was given."""
+        return quantise(real, self.scale, self.zero_point) if self.dtype == "int8" else real
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +123,9 @@ class ModelFile:
     """A verified model: the tower's network, an aligner before it in models that align, and everything known about them.
 
     `model_id` is the SHA-256 of the tower's flatbuffer, the aligner's and the kind of templates: of all that decides what is kept of a
-    face. `cohort`, float32
-    [n, D], are embeddings of strangers, n may be 0; where the head holds faces against them, they are its cohort. `golden` is what
-    the network gave, before dequantisation, for `fingerprint.golden_chips`, [n, D] of the output's dtype, in the runtime that
-    measured it. `record` is the whole of facelatch.json, for showing.
+    face. `cohort`, float32 [n, D], are embeddings of strangers, n may be 0; where the head holds faces against them, they are its
+    cohort. `golden` is what the network gave, before dequantisation, for `fingerprint.golden_chips`, [n, D] of the output's dtype, in
+    the runtime that measured it. `record` is the whole of facelatch.json, for showing.
     """
 
     path: Path
@@ -309,8 +316,7 @@ def _network(path: Path, flatbuffer: bytes, tensors: dict[str, Any], pixels: tup
 
 def _cohort(path: Path, entry: dict[str, Any], members: dict[str, bytes], output: TensorSpec) -> NDArray[np.float32]:
     # As the tower gives them: of an int8 model a quarter of the bytes, and none of the digits lost.
-    array = _array(path, entry, members, (None, output.shape[1]), output.dtype)
-    return dequantise(array, output.scale, output.zero_point) if output.dtype == "int8" else array
+    return output.to_real(_array(path, entry, members, (None, output.shape[1]), output.dtype))
 
 
 def _array(

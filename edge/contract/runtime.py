@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from edge.contract.align import Cropper, Placement, shrink
 from edge.contract.errors import InputError, ModelDamaged, PackageMissing
 from edge.contract.modelfile import ModelFile, Network, TemplateKind
-from edge.contract.quantise import chip_to_int8, dequantise
+from edge.contract.quantise import chip_to_int8
 from edge.contract.score import merge
 
 _RUNTIMES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.interpreter", "tflite-runtime"))
@@ -28,7 +28,7 @@ class Embedder:
 
     def __init__(self, model: ModelFile, *, threads: int = 1) -> None:
         self._shape = model.chip.shape
-        self._head, self.template_kind = model.head, model.template
+        self._head, self._template = model.head, model.template
         self._tower = Interpreter(model.tower, model.path, threads)
         self._aligner = Interpreter(model.aligner.network, model.path, threads) if model.aligner else None
         self._align = model.aligner.spec if model.aligner else None
@@ -73,17 +73,18 @@ class Embedder:
         return self._tower.run(view)
 
     def template(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What is kept of a face that is enrolled, float32 [D], of its chip.
+        """What is kept of a face that is enrolled, float32 [D], of its chip. Raises InputError as `embed` does."""
+        return self.both(chip)[1]
 
-        Raises:
-            InputError: the chip has another dtype or shape.
-        """
+    def both(self, chip: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """`embed` and `template` of a chip, each look at it once. Raises InputError as `embed` does."""
         view = self.view(chip)
-        return self.template_of_view(view, self.embed_view(view))
+        embedding = self.embed_view(view)
+        return embedding, self.template_of_view(view, embedding)
 
     def template_of_view(self, view: NDArray[np.uint8], embedding: NDArray[np.float32]) -> NDArray[np.float32]:
         """`template`, of what `aligned` gave and what `embed_view` gave for that."""
-        if self.template_kind is TemplateKind.PLAIN:
+        if self._template is TemplateKind.PLAIN:
             return embedding
         mirrored = np.ascontiguousarray(view[:, ::-1])
         return merge(self._head, np.stack([embedding, self.embed_view(mirrored)]))
@@ -116,10 +117,7 @@ class Interpreter:
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The network's output, float32 [D], for pixels, uint8 [side, side] or [side, side, 3]."""
-        raw = self.answer(pixels)
-        if self._network.output.dtype == "int8":
-            return dequantise(raw, self._network.output.scale, self._network.output.zero_point)
-        return np.asarray(raw, np.float32)
+        return self._network.output.to_real(self.answer(pixels))
 
     def answer(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """`run` before dequantisation, [D] of the output's dtype."""
