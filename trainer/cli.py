@@ -269,7 +269,10 @@ def held_out(
 @app.command("compare-models", epilog="example: trainer compare-models a.tflite runs/first dlib --run runs/first --data data")
 def compare_models(
     models: Annotated[list[str], typer.Argument(help="Runs, model files, and `dlib` for the peer.")],
-    data: Data = Path("data"),
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="A prepared set; without --run, then the further sets that the files were trained on."),
+    ] = None,
     run: Annotated[
         list[Path] | None, typer.Option(help="Runs whose people are left out: those that the models were made from.")
     ] = None,
@@ -281,14 +284,17 @@ def compare_models(
 ) -> None:
     """Several models on the same comparisons of unseen people: accuracy, size, time a face."""
     from trainer.compare_models import compare_models as measure
-    from trainer.evaluate import seen_people
+    from trainer.evaluate import seen_by_file, seen_people
 
+    folders = data or [Path("data")]
     runs = [*(run or []), *(Path(model) for model in models if Path(model).is_dir())]
+    seen = set().union(*(seen_people(made_by) for made_by in runs))
     if not runs and not strangers:
-        raise InputError(
-            "name the runs of these models with --run, whose people are left out, or say --strangers if none is here"
-        )
-    rows = measure(models, data, set().union(*(seen_people(made_by) for made_by in runs)), out)
+        files = [Path(model) for model in models if Path(model).is_file()]
+        if not files:
+            raise InputError("name a run or a model file, whose people are left out, or say --strangers if none is here")
+        seen = seen.union(*(seen_by_file(file, folders) for file in files))
+    rows = measure(models, folders[0], seen, out)
     if as_json:
         print(json.dumps(rows))
         return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from edge.contract.errors import InputError, StorageError
 from edge.contract.spec import ChipSpec
+from trainer.errata import rightly_labelled
 from trainer.files import write_atomically
 from trainer.pack import Pack
 from trainer.prepare import MANIFEST, read_manifest
@@ -107,9 +108,16 @@ class Faces:
         renumber[wanted] = np.arange(len(wanted))
         labels = renumber[self.labels]
         rows = np.flatnonzero(labels >= 0)
-        teaching = self.teaching.only(rows) if self.teaching else None
-        return Faces(
-            self.spec, self.chips.only(rows), labels[rows], names, self.digest, [self.names[row] for row in rows], teaching
+        return replace(self._only(rows), labels=labels[rows], identities=names)
+
+    def _only(self, rows: NDArray[np.int64]) -> Faces:
+        """These rows, of people numbered as before."""
+        return replace(
+            self,
+            chips=self.chips.only(rows),
+            labels=self.labels[rows],
+            names=[self.names[row] for row in rows],
+            teaching=self.teaching.only(rows) if self.teaching else None,
         )
 
     def rows_few_each(self, count: int) -> NDArray[np.int64]:
@@ -118,12 +126,21 @@ class Faces:
         labels = self.labels[order]
         return np.sort(order[np.arange(len(labels)) - np.searchsorted(labels, labels) < count])
 
-    def few_each(self, count: int) -> Faces:
-        """Each person's first `count` pictures: a person with a hundred would be half of all genuine comparisons."""
-        rows = self.rows_few_each(count)
-        teaching = self.teaching.only(rows) if self.teaching else None
-        names = [self.names[row] for row in rows]
-        return Faces(self.spec, self.chips.only(rows), self.labels[rows], self.identities, self.digest, names, teaching)
+    def measured(self) -> Faces:
+        """Those that figures are made of: pictures whose labels are not known to be wrong, of each person the first `PICTURES_EACH`. A
+        person with a hundred would be half of all genuine comparisons."""
+        right = self._only(
+            np.array(
+                [
+                    row
+                    for row, (label, name) in enumerate(zip(self.labels, self.names, strict=True))
+                    if rightly_labelled(self.identities[label], Path(name).stem)
+                ],
+                np.int64,
+            )
+        )
+        few = right._only(right.rows_few_each(PICTURES_EACH))
+        return few.of([few.identities[label] for label in np.unique(few.labels)])
 
     def and_those(self, others: Faces) -> Faces:
         """Both sets' faces, people of one name being one person. A photograph that both have of a person is taken once: as two

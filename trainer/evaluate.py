@@ -115,7 +115,7 @@ def seen_by_file(path: Path, folders: list[Path]) -> set[str]:
 
 
 def unseen_faces(folder: Path, seen: set[str]) -> Faces:
-    """The faces of a prepared set whose people are not in `seen`, at most ten pictures of each.
+    """The faces of a prepared set whose people are not in `seen`, as `Faces.measured` has them.
 
     Raises:
         InputError: nobody remains, or nobody with two pictures.
@@ -126,8 +126,8 @@ def unseen_faces(folder: Path, seen: set[str]) -> Faces:
         raise InputError(
             f"{folder}: all of its {len(faces.identities)} people were used in the training; nothing would be measured"
         )
-    faces = faces.of(left).few_each(PICTURES_EACH)
-    if np.bincount(faces.labels).max() < 2:
+    faces = faces.of(left).measured()
+    if np.bincount(faces.labels, minlength=1).max() < 2:
         raise InputError(f"{folder}: not one of {len(left)} unseen people has two pictures")
     return faces
 

@@ -91,7 +91,7 @@ def fit(
     if record["state"] == "finished":
         return record if team.chief else None
     train = together.of([*split["train"], *split[FURTHER]])
-    validation = main.of(split["validation"]).few_each(PICTURES_EACH)
+    validation = main.of(split["validation"]).measured()
     keras.utils.set_random_seed(recipe.seed)
 
     if start:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract.errors import InputError
-from trainer.dataset import PICTURES_EACH, cohort_chips, joined, load_faces, split_identities
+from trainer.dataset import cohort_chips, joined, load_faces, split_identities
 from trainer.files import write_atomically
 from trainer.run import read_run
 
@@ -30,7 +30,7 @@ def write_handover(run: Path) -> None:
     if together.digest != record["data"]["sha256"]:
         raise InputError(f"{', '.join(record['data']['folders'])}: changed since {run} was trained on them")
     split = json.loads((run / "split.json").read_text())
-    train, test = (main.of(split[part]).few_each(PICTURES_EACH) for part in ("train", "test"))
+    train, test = (main.of(split[part]).measured() for part in ("train", "test"))
     rows = np.random.default_rng(0).permutation(len(train.chips))[:CALIBRATION_CHIPS]
     out = io.BytesIO()
     np.savez(
@@ -51,7 +51,7 @@ def write_held_out(folders: list[Path], seed: int, out: Path) -> int:
         InputError: a set is not prepared, or the sets hold different chips.
     """
     main, *further = (load_faces(folder) for folder in folders)
-    test = main.of(split_identities(main, seed)["test"]).few_each(PICTURES_EACH)
+    test = main.of(split_identities(main, seed)["test"]).measured()
     told = {"sha256": joined(main, further).digest, "seed": seed, "chip": main.spec.to_json()}
     data = io.BytesIO()
     np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps(told))

@@ -154,6 +154,11 @@ def test_a_file_tells_whom_it_never_saw(workshop: Path) -> None:
         for words in (("--run", "run"), ("--data", "more"))
     )
     assert (alone["people"], alone["eer"], alone["tar"]) == (by_run["people"], by_run["eer"], by_run["tar"])
+    words = ("compare-models", "int8.tflite", "--data", "data", "--data", "more", "--out", "beside", "--json")
+    (row,) = json.loads(typed_here(workshop, "trainer", *words).stdout)
+    assert (row["genuine"], row["eer"]) == (by_run["genuine"], by_run["eer"])
+    nobody = typed_here(workshop, "trainer", "compare-models", "dlib", "--data", "data", code=3)
+    assert "name a run or a model file" in nobody.stderr
     other = typed_here(workshop, "trainer", "evaluate", "int8.tflite", "--data", "more", code=3)
     assert "name its run with --run" in other.stderr
 

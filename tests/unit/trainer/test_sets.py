@@ -54,6 +54,21 @@ def test_two_sets_are_one_and_a_photograph_of_both_is_taken_once(tmp_path: Path)
     assert [len(name) for name in both.of(["eve", "ada"]).names] == [len("chips/ada/1.png"), 16, 17, 15]
 
 
+def test_figures_are_made_of_a_few_pictures_each_and_of_no_label_known_to_be_wrong(tmp_path: Path) -> None:
+    pictures = {
+        "Michael_Schumacher": [f"Michael_Schumacher_{number:04}" for number in range(1, 13)],
+        "Ricky_Ray": ["Ricky_Ray_0001"],
+        "Sepp_Blatter": ["Sepp_Blatter_0001", "Sepp_Blatter_0002"],
+        "ada": ["ada_0001", "ada_0002"],
+    }
+    faces = load_faces(prepared(tmp_path, pictures))
+    measured = faces.measured()
+    assert measured.identities == ["Michael_Schumacher", "ada"]
+    assert [Path(name).stem[-4:] for name in measured.names] == [*(f"{n:04}" for n in range(1, 12) if n != 8), "0001", "0002"]
+    assert measured.labels.tolist() == [0] * 10 + [1] * 2
+    assert len(faces.names) == 17, "the set itself stays whole: it is trained on"
+
+
 def test_the_pack_is_made_anew_when_a_chip_changes(tmp_path: Path) -> None:
     folder = prepared(tmp_path, {"ada": ["1", "22"]})
     before = load_faces(folder)
@@ -81,7 +96,7 @@ def test_a_pack_is_read_by_rows_and_a_cut_one_is_told(tmp_path: Path) -> None:
 
 
 def test_a_person_with_many_pictures_counts_with_the_first(tmp_path: Path) -> None:
-    faces = load_faces(prepared(tmp_path, {"ada": [f"{n:02d}" for n in range(12)], "bob": ["1"]})).few_each(10)
+    faces = load_faces(prepared(tmp_path, {"ada": [f"{n:02d}" for n in range(12)], "bob": ["1"]})).measured()
     assert np.bincount(faces.labels).tolist() == [10, 1]
 
 
