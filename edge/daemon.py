@@ -55,7 +55,10 @@ class Daemon:
         self._open, self._watched = opened, CameraWatch()
         self._on_demand = self._settings.service.mode is Mode.ON_DEMAND
         self.beside: list[Beside] = []
+        self.held: Callable[[], bool] = lambda: False
+        """Whether a caller on the bus has the device claimed: on demand it is not time to leave."""
         self._asked_at = time.monotonic()
+        self._doing: Job | None = None
         self._ran = self._stop = False
         self._reload = True
 
@@ -128,12 +131,12 @@ class Daemon:
         """Opens the camera, does what is asked and watches the door, until it is no longer wanted. True: a replay has ended."""
         with self._camera() as (camera, frames):
             if job is not None:
-                job.run(frames)
+                self._do(job, frames)
             # From the last work on, not the last question: whoever asks how things are must not keep the camera open.
             worked_at = time.monotonic()
             for frame in frames:
                 if job := self.desk.take():
-                    job.run(frames)
+                    self._do(job, frames)
                     worked_at = time.monotonic()
                 elif self._on_demand:
                     if time.monotonic() - worked_at > self._settings.service.linger_s:
@@ -145,6 +148,13 @@ class Daemon:
                         raise CameraError(f"unusable frame: {error}") from error
             self.asked()
             return not camera.live
+
+    def _do(self, job: Job, frames: Iterator[Frame | None]) -> None:
+        self._doing = job
+        try:
+            job.run(frames)
+        finally:
+            self._doing = None
 
     @contextmanager
     def _camera(self) -> Iterator[tuple[Camera, Iterator[Frame | None]]]:
@@ -168,6 +178,9 @@ class Daemon:
         for frame in camera.frames():
             self._tick()
             if self._stop:
+                # Half an enrolment is none: the frames end here, and not because a recording did.
+                if self._doing is not None:
+                    self._doing.cancel()
                 return
             self._tell_camera(self._watched.saw(frame, time.monotonic()), camera.name)
             self._ran |= self._watched.state is CameraState.RUNNING
@@ -181,7 +194,7 @@ class Daemon:
     def _next_job(self) -> Job | None:
         """Waits with a closed camera; None when it is time to leave."""
         leave_s = self._settings.service.idle_exit_s
-        while not self._stop and not (leave_s and time.monotonic() - self._asked_at > leave_s):
+        while not self._stop and not (leave_s and not self.held() and time.monotonic() - self._asked_at > leave_s):
             self._tick()
             if job := self.desk.take(NAP_S):
                 return job

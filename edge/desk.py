@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from edge.camera import Frame
-from edge.contract.errors import CameraError, FacelatchError
+from edge.contract.errors import CameraError, EnrolmentStopped, FacelatchError
 
 Frames = Iterator[Frame | None]
 
@@ -18,10 +19,24 @@ class Job:
     def __init__(self, work: Callable[[Frames], None], failed: Callable[[FacelatchError], None]) -> None:
         self._work, self._failed = work, failed
         self._cancelled, self._told = threading.Event(), False
+        self._last = threading.Lock()
 
     def cancel(self) -> None:
-        """Ends it with the next frame. From any thread, more than once."""
-        self._cancelled.set()
+        """Ends it with the next frame; what its last step keeps is kept by now, or never. From any thread, more than once."""
+        with self._last:
+            self._cancelled.set()
+
+    @contextmanager
+    def last_step(self) -> Iterator[None]:
+        """Within it the work keeps what it made.
+
+        Raises:
+            EnrolmentStopped: it was cancelled: the end of the frames was not the end of what was asked for.
+        """
+        with self._last:
+            if self._cancelled.is_set():
+                raise EnrolmentStopped("ended before it was done; nothing was kept")
+            yield
 
     def run(self, frames: Frames) -> None:
         """Does it.

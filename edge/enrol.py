@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.camera import Frame
-from edge.contract.errors import EnrolmentFailed
+from edge.contract.errors import EnrolmentFailed, FaceKnown
 from edge.contract.score import Head, compare, place
 from edge.line import Enrollable, Line
 from edge.matcher import Match, Matcher
@@ -78,8 +78,8 @@ def enrol(
     of a person must still be that person. `progressed` is called after every frame that was looked at.
 
     Raises:
-        EnrolmentFailed: too few good frames, more than one person, a face that is enrolled already, or templates that do
-            not recognise the rest of the session.
+        EnrolmentFailed: too few good frames, more than one person, or templates that do not recognise the rest of the session.
+        FaceKnown: the face is enrolled already.
         CameraError: the source broke.
     """
     anchors = course.settings.enrolment.anchors
@@ -145,7 +145,7 @@ def _refuse_duplicate(candidates: NDArray[np.float32], others: Matcher, threshol
     )
     if found and found.most_common(1)[0][1] > len(candidates) / 2:
         name = found.most_common(1)[0][0]
-        raise EnrolmentFailed(f"this face is enrolled already, as {name}; `edge remove {name}` first to give it another name")
+        raise FaceKnown(f"this face is enrolled already, as {name}; `edge remove {name}` first to give it another name")
 
 
 def _refuse_stranger(head: Head, candidates: NDArray[np.float32], known: NDArray[np.float32], threshold: float) -> None:

@@ -42,6 +42,7 @@ class Event(Enum):
     QUIET_ENDED = ("quiet-ended", "5c62c1bf4b004af8974bf8ea282e978b", 5)
     BUS_LOST = ("bus-lost", "a262b0c8511f4f76b31dd58c2bc00275", 4)
     BUS_JOINED = ("bus-joined", "cf3a533941ef482790d671026c655555", 6)
+    BUS_NAME_TAKEN = ("bus-name-taken", "acfcfa851eb94973bcdea706e24d2cb3", 4)
     METRICS_BROKEN = ("metrics-broken", "f00bbdeab27f40bda096bea2adcc0dda", 4)
     LOCKOUT_BROKEN = ("lock-out-broken", "a592e03877064d869674f16d3f726690", 3)
     ASKED = ("asked", "5b0f6d5b3c7e4a1f9d2e8c6a7f4b1e03", 6)

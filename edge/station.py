@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum, auto
@@ -13,7 +14,7 @@ from enum import Enum, auto
 import numpy as np
 
 from edge.camera import Frame, is_replay
-from edge.contract.errors import GalleryError, InputError, StorageError
+from edge.contract.errors import GalleryError, InputError, StorageError, TemplatesFull
 from edge.contract.modelfile import ModelFile, OperatingPoint
 from edge.enrol import Enrolment, Progressed, enrol
 from edge.gallery import Gallery, check_name, new_subject
@@ -27,6 +28,9 @@ from edge.poses import Asking, Course
 from edge.quiet import is_quiet
 from edge.reasons import Reason
 from edge.settings import Settings
+
+# Of one subject: every template is another chance for a stranger, and with so many the FMR is 64 times that of a comparison at worst.
+MOST_TEMPLATES = 64
 
 
 class Manner(Enum):
@@ -120,14 +124,21 @@ class Station:
         return is_quiet(self.settings.policy.quiet_hours, datetime.now())
 
     def enrol(
-        self, name: str, frames: Iterator[Frame | None], progressed: Progressed, manner: Manner, *, asks: bool = True
+        self,
+        name: str,
+        frames: Iterator[Frame | None],
+        progressed: Progressed,
+        manner: Manner,
+        *,
+        asks: bool = True,
+        last_step: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Enrolled:
-        """Makes templates of the person before the camera and keeps them. `asks` is whether the person hears what `progressed` is told:
-        no pose is waited for that nobody asked for.
+        """Makes templates of the person before the camera and keeps them, within `last_step`. `asks` is whether the person hears what
+        `progressed` is told: no pose is waited for that nobody asked for.
 
         Raises:
             InputError: the name is taken, or with `Manner.ADD` nobody's.
-            EnrolmentFailed: as `edge.enrol.enrol`.
+            EnrolmentFailed: as `edge.enrol.enrol`; with `Manner.ADD` TemplatesFull; and what `last_step` raises.
             GalleryError, StorageError, CameraError: what is there cannot be read, the disk takes nothing, the source broke.
         """
         if check_name(name) in self.gallery.names() and manner is Manner.NEW:
@@ -137,6 +148,11 @@ class Station:
         self.gallery.check_key()
         model_id, size = self.model.model_id, self.model.head.size
         before = self.gallery.read_own(name, model_id, size) if manner is Manner.ADD else None
+        if before is not None and len(before.templates) + self.settings.enrolment.anchors > MOST_TEMPLATES:
+            raise TemplatesFull(
+                f"{name}: has {len(before.templates)} templates, and of one subject at most {MOST_TEMPLATES} are kept: each is "
+                "another chance for a stranger; --replace enrols anew"
+            )
         others, _ = self.gallery.read_for(model_id, size)
         recorded = is_replay(self.settings.camera.source)
         asking = Asking.NOBODY if not asks else Asking.RECORDING if recorded else Asking.PERSON
@@ -151,7 +167,8 @@ class Station:
             known=None if before is None else before.templates,
         )
         templates = made.templates if before is None else np.concatenate([before.templates, made.templates])
-        self.gallery.write(new_subject(name, model_id, templates), replace=manner is not Manner.NEW)
+        with last_step():
+            self.gallery.write(new_subject(name, model_id, templates), replace=manner is not Manner.NEW)
         self.journal.tell(Event.ENROLLED, f"enrolled {name}", SUBJECT=name, FRAMES=len(templates), MODEL_ID=model_id)
         return Enrolled(name, len(templates), made)
 

@@ -12,7 +12,7 @@ from typing import Any
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-from edge.bus.seat import CallRefused, Problem
+from edge.bus.seat import CallRefused, Problem, Seat
 
 CALLER: ContextVar[str] = ContextVar("caller")
 """The unique name of the caller whose method is being answered; set for each message by the server."""
@@ -60,8 +60,8 @@ class Authority:
         """Whether a subject's name is the caller's own."""
         return bool(subject) and subject == await self.user(caller)
 
-    async def must(self, caller: str, action: Action) -> None:
-        """Refuses a caller who may not do `action`. root and the daemon's own user may do all: the files are theirs anyway.
+    async def must(self, caller: str, *actions: Action) -> None:
+        """Refuses a caller who may do none of `actions`. root and the daemon's own user may do all: the files are theirs anyway.
 
         Raises:
             CallRefused: polkit says no, or is not there to be asked.
@@ -69,11 +69,30 @@ class Authority:
         if await self._uid(caller) in (0, os.geteuid()):
             return
         subject = ["system-bus-name", {"name": Variant("s", caller)}]
-        answer = await self._call(_POLKIT, "CheckAuthorization", "(sa{sv})sa{ss}us", [subject, action, {}, _ASK_THE_USER, ""])
-        if answer.message_type is MessageType.ERROR:
-            raise CallRefused(Problem.PERMISSION, f"{action}: polkit cannot be asked ({answer.error_name}); root may")
-        if not answer.body[0][0]:
-            raise CallRefused(Problem.PERMISSION, f"{action}: not authorised")
+        for action in actions:
+            answer = await self._call(
+                _POLKIT, "CheckAuthorization", "(sa{sv})sa{ss}us", [subject, action, {}, _ASK_THE_USER, ""]
+            )
+            if answer.message_type is MessageType.ERROR:
+                raise CallRefused(Problem.PERMISSION, f"{action}: polkit cannot be asked ({answer.error_name}); root may")
+            if answer.body[0][0]:
+                return
+        raise CallRefused(Problem.PERMISSION, f"{' or '.join(actions)}: not authorised")
+
+    async def claim(self, seat: Seat, caller: str, subject: str) -> None:
+        """Claims the seat for a caller who may use it for anything at all: one who holds it shuts out all others.
+
+        Raises:
+            CallRefused: as `must` and `Seat.claim`, or the caller is gone.
+        """
+        await self.must(caller, Action.VERIFY, Action.ENROLL)
+        seat.claim(caller, subject)
+        try:
+            # The bus told of a caller who left while polkit was asked before there was a claim to end.
+            await self._uid(caller)
+        except CallRefused:
+            seat.vanished(caller)
+            raise
 
     async def must_be_here(self, caller: str) -> None:
         """Refuses a verification for whoever came over the network: the face at the desk is not the one who asks.

@@ -18,6 +18,7 @@ from edge.bus.answer import refusing
 from edge.bus.authority import CALLER, Action, Authority
 from edge.bus.native import Unicast
 from edge.bus.seat import CallRefused, Problem, Result, Seat, Status
+from edge.contract.errors import FaceKnown, TemplatesFull
 from edge.gallery import NAME_PATTERN
 from edge.reasons import Reason
 from edge.station import Manner
@@ -48,6 +49,7 @@ _RETRIES: dict[str, str] = {
     Reason.TOO_FAR: "finger-not-centered",
     Reason.TOO_NEAR: "finger-not-centered",
 }
+_FAILURES = {FaceKnown.code: "duplicate", TemplatesFull.code: "data-full"}
 
 Names = Annotated[list[str], DBusSignature("as")]
 Paths = Annotated[list[str], DBusSignature("ao")]
@@ -82,7 +84,8 @@ class DeviceInterface(ServiceInterface):
 
     @dbus_property(access=PropertyAccess.READ, name="num-enroll-stages")
     def stages(self) -> DBusInt32:
-        return self._stages
+        # As fprintd says until the device is claimed.
+        return -1 if self._seat.holder is None else self._stages
 
     @dbus_property(access=PropertyAccess.READ, name="scan-type")
     def scan_type(self) -> DBusStr:
@@ -101,8 +104,7 @@ class DeviceInterface(ServiceInterface):
     async def Claim(self, username: DBusStr) -> None:  # noqa: N802
         caller = CALLER.get()
         subject = await self._subject(caller, username)
-        await self._authority.must(caller, Action.VERIFY)
-        self._seat.claim(caller, subject)
+        await self._authority.claim(self._seat, caller, subject)
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)
@@ -124,7 +126,7 @@ class DeviceInterface(ServiceInterface):
         caller = CALLER.get()
         subject = await self._subject(caller, username)
         await self._authority.must(caller, Action.ENROLL)
-        self._seat.remove(subject)
+        self._seat.remove(caller, subject)
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)
@@ -134,13 +136,15 @@ class DeviceInterface(ServiceInterface):
     @dbus_method()
     @refusing(ERRORS, _NAMES)
     async def DeleteEnrolledFinger(self, finger_name: DBusStr) -> None:  # noqa: N802
-        self._must_be_finger(finger_name)
+        self._must_be_the_one(finger_name)
         await self._delete(CALLER.get())
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)
     async def VerifyStart(self, finger_name: DBusStr) -> None:  # noqa: N802
         caller = CALLER.get()
+        if finger_name not in ("any", ""):
+            self._must_be_the_one(finger_name)
         self._must_be_enrolled(self._seat.must_hold(caller))
         await self._authority.must(caller, Action.VERIFY)
         await self._authority.must_be_here(caller)
@@ -195,7 +199,7 @@ class DeviceInterface(ServiceInterface):
     async def _delete(self, caller: str) -> None:
         subject = self._seat.must_hold(caller)
         await self._authority.must(caller, Action.ENROLL)
-        self._seat.remove(subject)
+        self._seat.remove(caller, subject)
 
     def _must_be_enrolled(self, subject: str) -> None:
         if not self._seat.is_enrolled(subject):
@@ -204,6 +208,11 @@ class DeviceInterface(ServiceInterface):
     def _must_be_finger(self, name: str) -> None:
         if name not in FINGERS:
             raise CallRefused(Problem.INVALID, f"{name!r}: no finger of fprintd's")
+
+    def _must_be_the_one(self, name: str) -> None:
+        self._must_be_finger(name)
+        if name != FINGER:
+            raise CallRefused(Problem.NOT_ENROLLED, f"{name}: the face is listed as {FINGER}")
 
     def _telling(self, caller: str, action: str) -> Callable[[Status], None]:
         stage = 0
@@ -226,7 +235,9 @@ class DeviceInterface(ServiceInterface):
 
 def _word(status: Status) -> str:
     match status.result:
-        case Result.MATCH | Result.NO_MATCH | Result.DISCONNECTED | Result.FAILED:
+        case Result.FAILED:
+            return _FAILURES.get(status.reason, "failed")
+        case Result.MATCH | Result.NO_MATCH | Result.DISCONNECTED:
             return status.result.value
         case Result.RETRY:
             return _RETRIES.get(status.reason, "retry-scan")

@@ -71,7 +71,7 @@ class DeviceInterface(ServiceInterface):
     async def Claim(self, subject: DBusStr) -> None:  # noqa: N802
         caller = CALLER.get()
         await self._authority.must_be_own(caller, subject)
-        self._seat.claim(caller, check_name(subject) if subject else "")
+        await self._authority.claim(self._seat, caller, check_name(subject) if subject else "")
 
     @dbus_method()
     @refusing(ERRORS)
@@ -126,7 +126,7 @@ class DeviceInterface(ServiceInterface):
         caller = CALLER.get()
         own = await self._authority.is_own(caller, subject)
         await self._authority.must(caller, Action.ENROLL if own else Action.OTHERS)
-        self._seat.remove(check_name(subject))
+        self._seat.remove(caller, check_name(subject))
 
     @dbus_method()
     @refusing(ERRORS)

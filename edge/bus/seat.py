@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -34,6 +35,7 @@ class Problem(StrEnum):
     NOT_ENROLLED = "NotEnrolled"
     ALREADY_ENROLLED = "AlreadyEnrolled"
     INVALID = "InvalidSubject"
+    NO_INTENT = "NoIntentAwaited"
     PERMISSION = "PermissionDenied"
     NOT_DELETED = "NotDeleted"
     INTERNAL = "Internal"
@@ -82,6 +84,7 @@ class Status:
 
 
 Told = Callable[[Status], None]
+LastStep = Callable[[], AbstractContextManager[None]]
 
 
 class Seat:
@@ -132,7 +135,7 @@ class Seat:
             raise CallRefused(Problem.NOT_ENROLLED, f"{name or 'nobody'}: not enrolled; `edge enroll` does it")
         hints = _Hints()
 
-        def work(frames: Frames, tell: Told) -> None:
+        def work(frames: Frames, tell: Told, _: LastStep) -> None:
             decision = self._station.verify(
                 name,
                 frames,
@@ -160,12 +163,12 @@ class Seat:
         if manner is Manner.ADD and not self.is_enrolled(name):
             raise CallRefused(Problem.NOT_ENROLLED, f"{name}: not enrolled; nothing to add to")
 
-        def work(frames: Frames, tell: Told) -> None:
+        def work(frames: Frames, tell: Told, last_step: LastStep) -> None:
             def progressed(shown: Progress) -> None:
                 result = Result.RETRY if shown.reason else Result.PROGRESS
                 tell(Status(result, False, shown.advice, shown.reason, name, have=shown.have, want=shown.want, shown=shown))
 
-            done = self._station.enrol(name, frames, progressed, manner, asks=asks)
+            done = self._station.enrol(name, frames, progressed, manner, asks=asks, last_step=last_step)
             made = done.enrolment
             tell(
                 Status(
@@ -188,8 +191,10 @@ class Seat:
             raise CallRefused(Problem.NO_ACTION, f"no {'verification' if verifying else 'enrolment'} is going on")
         self._abandon()
 
-    def remove(self, subject: str) -> None:
-        """Takes a subject out of the gallery."""
+    def remove(self, caller: str, subject: str) -> None:
+        """Takes a subject out of the gallery, unless somebody else is at work with it."""
+        if self.holder not in (None, caller):
+            raise CallRefused(Problem.ALREADY_IN_USE, "the device is claimed by another program; try again when it is done")
         if not self.is_enrolled(subject):
             raise CallRefused(Problem.NOT_ENROLLED, f"{subject}: not enrolled")
         try:
@@ -197,7 +202,7 @@ class Seat:
         except FacelatchError as error:
             raise CallRefused(Problem.NOT_DELETED, str(error)) from error
 
-    def _begin(self, work: Callable[[Frames, Told], None], told: Told, *, verifying: bool) -> None:
+    def _begin(self, work: Callable[[Frames, Told, LastStep], None], told: Told, *, verifying: bool) -> None:
         def tell(status: Status) -> None:
             # What an abandoned job still says reaches nobody: the caller may be another by now.
             self._post(lambda: told(status) if self._job is job else None)
@@ -209,7 +214,7 @@ class Seat:
                 result = Result.FAILED if isinstance(error, EnrolmentFailed) else Result.ERROR
                 tell(Status(result, True, str(error), error.code))
 
-        job = Job(lambda frames: work(frames, tell), failed)
+        job = Job(lambda frames: work(frames, tell, job.last_step), failed)
         self._job, self._verifying = job, verifying
         self._desk.submit(job)
 

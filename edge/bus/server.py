@@ -15,15 +15,20 @@ from dbus_fast.aio import MessageBus
 import edge.bus.fprint as fprint
 import edge.bus.native as native
 from edge.bus.authority import CALLER, Authority
-from edge.bus.seat import Seat
+from edge.bus.seat import CallRefused, Problem, Seat
 from edge.camera.stream import without_password
 from edge.daemon import Daemon
 from edge.journal import Event
+from edge.settings import IntentKind, Mode
 from edge.station import Station
 
 SETTLED_S = 2.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+_BUS = "org.freedesktop.DBus"
 _GONE = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged'"
+
+
+_OURS = (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER)
 
 
 class NameTaken(OSError):
@@ -40,6 +45,7 @@ class BusServer:
         self._stopped = asyncio.Event()
         self._settled = threading.Event()
         self._lost, self._pause_s = False, FIRST_PAUSE_S
+        self._waits_for_name = False
 
     def start(self) -> None:
         """Begins to answer. Waits a moment for the name, so that whoever waits for READY finds it."""
@@ -81,21 +87,14 @@ class BusServer:
         try:
             seat = Seat(self._station, self._daemon.desk, self._daemon.door, self._post)
             bus.add_message_handler(partial(self._before, seat))
-            await bus.call(
-                Message(
-                    "org.freedesktop.DBus",
-                    "/org/freedesktop/DBus",
-                    "org.freedesktop.DBus",
-                    "AddMatch",
-                    signature="s",
-                    body=[_GONE],
-                )
-            )
-            for name in self._export(bus, seat):
-                reply = await bus.request_name(name, NameFlag.DO_NOT_QUEUE)
-                if reply not in (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER):
-                    raise NameTaken(f"{name} is taken by another program; is a second daemon, or fprintd, running?")
+            await bus.call(Message(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", signature="s", body=[_GONE]))
+            self._export(bus, seat)
+            self._daemon.held = lambda: seat.holder is not None
+            if await bus.request_name(native.NAME, NameFlag.DO_NOT_QUEUE) not in _OURS:
+                raise NameTaken(f"{native.NAME} is taken by another program; is a second daemon running?")
             self._station.journal.tell(Event.BUS_JOINED, "answers on the system bus")
+            if self._settings.compat.fprintd:
+                await self._stand_in(bus)
             self._lost, self._pause_s = False, FIRST_PAUSE_S
             self._settled.set()
             ended = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
@@ -114,26 +113,50 @@ class BusServer:
     def _post(self, call: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(call)
 
-    def _export(self, bus: MessageBus, seat: Seat) -> list[str]:
+    def _export(self, bus: MessageBus, seat: Seat) -> None:
         authority = Authority(bus, refuse_remote=self._settings.service.refuse_remote)
         send = partial(_unicast, bus)
         bus.export(native.MANAGER_PATH, native.ManagerInterface())
-        device = native.DeviceInterface(seat, authority, send, partial(self._state, seat), self._daemon.door.intent.call)
+        device = native.DeviceInterface(seat, authority, send, partial(self._state, seat), self._intend)
         bus.export(native.DEVICE_PATH, device)
         if not self._settings.compat.fprintd:
-            return [native.NAME]
+            return
         bus.export(fprint.MANAGER_PATH, fprint.ManagerInterface())
         stages = self._settings.enrolment.anchors
         bus.export(fprint.DEVICE_PATH, fprint.DeviceInterface(seat, authority, send, stages))
-        return [native.NAME, fprint.NAME]
+
+    async def _stand_in(self, bus: MessageBus) -> None:
+        """Takes fprintd's name, or queues for it: fprintd leaves when it is idle, and then the bus gives the name on."""
+        self._waits_for_name = await bus.request_name(fprint.NAME) not in _OURS
+        if self._waits_for_name:
+            text = f"{fprint.NAME} is another program's; is fprintd running? Its clients are not answered until it is free"
+            self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
+
+    def _intend(self) -> None:
+        """Somebody asks that whoever stands at the door be judged."""
+        kind, mode = self._settings.intent.kind, self._settings.service.mode
+        if mode is not Mode.WATCH or kind is not IntentKind.CALL:
+            raise CallRefused(
+                Problem.NO_INTENT,
+                f"no door waits for this call: service.mode is {mode.value} and intent.kind {kind.value}, watch and call are wanted",
+            )
+        self._daemon.door.intent.call()
 
     def _before(self, seat: Seat, message: Message) -> None:
         """Sees every message before it is answered: who calls, and who is gone."""
         if message.message_type is MessageType.METHOD_CALL and message.sender:
             CALLER.set(message.sender)
             self._daemon.asked()
-        elif message.member == "NameOwnerChanged" and message.sender == "org.freedesktop.DBus" and not message.body[2]:
+        elif message.member == "NameOwnerChanged" and message.sender == _BUS and not message.body[2]:
             seat.vanished(message.body[0])
+        elif (
+            message.member == "NameAcquired"
+            and message.sender == _BUS
+            and self._waits_for_name
+            and message.body == [fprint.NAME]
+        ):
+            self._waits_for_name = False
+            self._station.journal.tell(Event.BUS_JOINED, f"answers as {fprint.NAME} as well")
 
     def _state(self, seat: Seat) -> dict[str, Variant]:
         return {key: Variant("u" if isinstance(value, int) else "s", value) for key, value in self._facts(seat).items()}

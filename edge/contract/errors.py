@@ -20,7 +20,10 @@ FacelatchError
 │   └── CameraWedged                   a driver that does not come back from a read
 ├── BusRefused (PermissionError)        the daemon does not do what it was asked on the bus
 ├── ActionFailed (RuntimeError)         what a grant should have set off did not happen
-├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or a face enrolled under another name
+├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or not the same person in all of them
+│   ├── FaceKnown                      the face is enrolled under another name
+│   ├── TemplatesFull                  the subject has as many looks as are kept of one
+│   └── EnrolmentStopped               whoever asked for it, or the daemon, ended it first
 ├── WorkerLost (RuntimeError)          another process of a shared training is gone
 ├── StorageError (OSError)             a disk that is full, read-only or unreadable
 └── PackageMissing (ImportError)       an optional package that the command needs
@@ -185,6 +188,24 @@ class EnrolmentFailed(FacelatchError, ValueError):
 
     code = "enrolment"
     exit_code = ExitCode.ENROLMENT
+
+
+class FaceKnown(EnrolmentFailed):
+    """A face is enrolled under another name."""
+
+    code = "duplicate"
+
+
+class TemplatesFull(EnrolmentFailed):
+    """A subject has as many templates as are kept of one."""
+
+    code = "full"
+
+
+class EnrolmentStopped(EnrolmentFailed):
+    """An enrolment was ended before its templates were kept."""
+
+    code = "stopped"
 
 
 class WorkerLost(FacelatchError, RuntimeError):

@@ -11,7 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,6 +33,7 @@ min_face_px = 60
 [service]
 mode = "{mode}"
 linger_s = 0.0
+idle_exit_s = {idle_exit_s}
 refuse_remote = {refuse_remote}
 [compat]
 fprintd = true
@@ -46,6 +47,7 @@ class Desk:
     home: Path
     address: str
     camera: Path
+    daemon: subprocess.Popen[bytes]
 
     def show(self, clip: Path) -> None:
         """Lets the camera show another person from the next opening on."""
@@ -72,17 +74,20 @@ class Desk:
 
 
 @contextmanager
-def desk(folder: Path, mode: str = "on-demand", *, refuse_remote: bool = False) -> Iterator[Desk]:
+def desk(
+    folder: Path, mode: str = "on-demand", *, refuse_remote: bool = False, idle_exit_s: float = 0.0, address: str = ""
+) -> Iterator[Desk]:
     folder.chmod(0o755)
     (folder / "state").mkdir()
     camera = folder / "camera.avi"
-    with private_bus(folder) as address, (folder / "events").open("w") as events:
-        text = SETTINGS.format(camera=camera, model=MODEL, mode=mode, refuse_remote=str(refuse_remote).lower())
+    with nullcontext(address) if address else private_bus(folder) as address, (folder / "events").open("w") as events:
+        asks = {"mode": mode, "refuse_remote": str(refuse_remote).lower(), "idle_exit_s": idle_exit_s}
+        text = SETTINGS.format(camera=camera, model=MODEL, **asks)
         (folder / "edge.toml").write_text(text)
         environment = os.environ | {"STATE_DIRECTORY": str(folder / "state"), "DBUS_SYSTEM_BUS_ADDRESS": address}
         words = [sys.executable, "-m", "edge", "run", "--json", "--config", str(folder / "edge.toml")]
         daemon = subprocess.Popen(words, env=environment, stdout=events, stderr=(folder / "daemon.log").open("w"))
-        found = Desk(folder, address, camera)
+        found = Desk(folder, address, camera, daemon)
         try:
             until(lambda: "bus-joined" in [event["event"] for event in found.events()])
             yield found
@@ -156,6 +161,78 @@ def test_an_enrolment_is_told_frame_by_frame_in_numbers(tmp_path: Path, clip: Cl
         assert not {"poses", "gates", "face"} & set(last)
 
 
+def test_an_enrolment_that_is_ended_keeps_nothing(tmp_path: Path, clip: Clip) -> None:
+    """By its caller, who has enough good frames by then, for a new face and for one that replaces another; and by a daemon that stops."""
+    with desk(tmp_path) as at:
+        at.show(clip(ADA, 1))
+        stopped = at.run(sys.executable, "-c", STOP_AT, "new")
+        assert stopped.returncode == 0, stopped.stderr
+        assert json.loads(stopped.stdout) == {"have": 13, "stopped": True}
+        assert at.edge("enroll", "ada").returncode == 0
+        before = (tmp_path / "state/gallery/ada.faces").read_bytes()
+        assert at.run(sys.executable, "-c", STOP_AT, "replace").returncode == 0
+        # The next job waits for the one before.
+        assert at.edge("verify", "ada").returncode == 0
+        assert (tmp_path / "state/gallery/ada.faces").read_bytes() == before
+        assert [event["event"] for event in at.events()].count("enrolled") == 1
+
+
+def test_a_name_of_fprintds_that_is_taken_is_waited_for(tmp_path: Path, clip: Clip) -> None:
+    with private_bus(tmp_path) as address:
+        own = subprocess.Popen(
+            [sys.executable, "-c", OWN],
+            env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": address},
+            stdout=subprocess.PIPE,
+        )
+        assert own.stdout is not None
+        assert own.stdout.readline() == b"owned\n"
+        with desk(tmp_path, address=address) as at:
+            until(lambda: "bus-name-taken" in [event["event"] for event in at.events()])
+            assert at.edge("status").returncode == 0, "io.facelatch answers all the same"
+            own.kill()
+            own.wait()
+            until(lambda: [event["event"] for event in at.events()].count("bus-joined") == 2)
+
+
+def test_a_claim_keeps_the_daemon_from_leaving(tmp_path: Path, clip: Clip) -> None:
+    with desk(tmp_path, idle_exit_s=1.0) as at:
+        held = subprocess.Popen(
+            [sys.executable, "-c", HOLD], env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": at.address}, stdout=subprocess.PIPE
+        )
+        assert held.stdout is not None
+        assert held.stdout.readline() == b"claimed\n"
+        time.sleep(2.0)
+        assert "stopped" not in [event["event"] for event in at.events()]
+        held.kill()
+        held.wait()
+        assert at.daemon.wait(20) == 0, "it leaves when nobody holds it any more"
+
+
+def test_an_attempt_that_nothing_waits_for_is_refused(tmp_path: Path, clip: Clip) -> None:
+    with desk(tmp_path) as at:
+        refused = at.edge("attempt")
+        assert refused.returncode == 11
+        assert "no door waits for this call" in refused.stderr
+
+
+def test_only_the_finger_that_is_listed_is_there(tmp_path: Path, clip: Clip) -> None:
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    with desk(tmp_path) as at:
+        at.show(clip(ADA, 1))
+        assert at.edge("enroll", user).returncode == 0
+        told = json.loads(at.run(sys.executable, "-c", FINGERS, user).stdout)
+        none = "net.reactivated.Fprint.Error.NoEnrolledPrints"
+        assert told == {
+            "stages before": -1,
+            "stages": 8,
+            "delete left-thumb": none,
+            "verify left-thumb": none,
+            "delete nose": "net.reactivated.Fprint.Error.InvalidFingername",
+            "list": ["right-index-finger"],
+            "as another": "enroll-duplicate",
+        }
+
+
 def test_a_caller_without_authorisation_is_refused_by_name(tmp_path: Path, clip: Clip) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to call as another user")
@@ -166,6 +243,7 @@ def test_a_caller_without_authorisation_is_refused_by_name(tmp_path: Path, clip:
         refused = at.edge_as_nobody("verify", "ada")
         assert refused.returncode == 11
         assert "polkit cannot be asked" in refused.stderr
+        assert "polkit cannot be asked" in at.run(sys.executable, "-c", AS_NOBODY_CALLS, "Claim", "s", "nobody").stdout
         with stand_ins(at.address, allowed="io.facelatch.verify,io.facelatch.manage", remote=True):
             remote = at.edge_as_nobody("verify", "ada")
             assert remote.returncode == 11
@@ -181,14 +259,14 @@ def test_a_caller_without_authorisation_is_refused_by_name(tmp_path: Path, clip:
 
 def test_a_bus_that_is_lost_is_told_once_and_joined_again(tmp_path: Path, clip: Clip) -> None:
     (tmp_path / "state").mkdir()
-    text = SETTINGS.format(camera=clip(EVE, 1), model=MODEL, mode="watch", refuse_remote="false")
+    text = SETTINGS.format(camera=clip(EVE, 1), model=MODEL, mode="watch", refuse_remote="false", idle_exit_s=0.0)
     (tmp_path / "edge.toml").write_text(text.replace("[camera]", '[camera]\nreplay = "loop"'))
     words = [sys.executable, "-m", "edge", "run", "--json", "--config", str(tmp_path / "edge.toml")]
     with (tmp_path / "events").open("w") as events, (tmp_path / "daemon.log").open("w") as log:
         with private_bus(tmp_path) as address:
             environment = os.environ | {"STATE_DIRECTORY": str(tmp_path / "state"), "DBUS_SYSTEM_BUS_ADDRESS": address}
             daemon = subprocess.Popen(words, env=environment, stdout=events, stderr=log)
-            at = Desk(tmp_path, f"unix:path={tmp_path}/bus", clip(EVE, 1))
+            at = Desk(tmp_path, f"unix:path={tmp_path}/bus", clip(EVE, 1), daemon)
             until(lambda: "bus-joined" in [event["event"] for event in at.events()])
         until(lambda: "bus-lost" in [event["event"] for event in at.events()])
         (tmp_path / "bus").unlink(missing_ok=True)
@@ -223,12 +301,91 @@ def heard(result, details):
     print(json.dumps({"result": result, **details}))
 print(json.dumps(ask(lambda daemon: daemon.enrol("ada", "new", heard))))
 """
+STOP_AT = """
+import asyncio, json, sys
+from dbus_fast import BusType, Message
+from dbus_fast.aio import MessageBus
+async def main():
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    enough, have = asyncio.Event(), 0
+    def heard(message):
+        nonlocal have
+        if message.member == "EnrollStatus" and not enough.is_set():
+            have = message.body[2].get("have").value if "have" in message.body[2] else have
+            if have == 13:
+                enough.set()
+    bus.add_message_handler(heard)
+    async def call(member, signature="", *body):
+        where = ("io.facelatch", "/io/facelatch/Device/0", "io.facelatch.Device")
+        answer = await bus.call(Message(*where, member, signature=signature, body=list(body)))
+        assert not answer.error_name, answer.body
+    await call("Claim", "s", "ada")
+    await call("EnrollStart", "s", sys.argv[1])
+    await asyncio.wait_for(enough.wait(), 30)
+    await call("EnrollStop")
+    print(json.dumps({"have": have, "stopped": True}))
+asyncio.run(main())
+"""
+OWN = """
+import asyncio
+from dbus_fast import BusType
+from dbus_fast.aio import MessageBus
+async def main():
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    await bus.request_name("net.reactivated.Fprint")
+    print("owned", flush=True)
+    await bus.wait_for_disconnect()
+asyncio.run(main())
+"""
+FINGERS = """
+import asyncio, json, sys
+from dbus_fast import BusType, Message
+from dbus_fast.aio import MessageBus
+PATH, DEVICE = "/net/reactivated/Fprint/Device/0", "net.reactivated.Fprint.Device"
+async def main():
+    bus, told, done = await MessageBus(bus_type=BusType.SYSTEM).connect(), {}, asyncio.Event()
+    def heard(message):
+        if message.member == "EnrollStatus" and message.body[1]:
+            told["as another"] = message.body[0]
+            done.set()
+    bus.add_message_handler(heard)
+    async def call(member, signature="", *body, interface=DEVICE):
+        answer = await bus.call(Message("net.reactivated.Fprint", PATH, interface, member, signature=signature, body=list(body)))
+        return answer.error_name or (answer.body[0] if answer.body else None)
+    async def stages():
+        return (await call("Get", "ss", DEVICE, "num-enroll-stages", interface="org.freedesktop.DBus.Properties")).value
+    told["stages before"] = await stages()
+    await call("Claim", "s", sys.argv[1])
+    told["stages"] = await stages()
+    told["delete left-thumb"] = await call("DeleteEnrolledFinger", "s", "left-thumb")
+    told["verify left-thumb"] = await call("VerifyStart", "s", "left-thumb")
+    told["delete nose"] = await call("DeleteEnrolledFinger", "s", "nose")
+    told["list"] = await call("ListEnrolledFingers", "s", sys.argv[1])
+    await call("Release")
+    await call("Claim", "s", "zoe")
+    await call("EnrollStart", "s", "right-index-finger")
+    await asyncio.wait_for(done.wait(), 40)
+    print(json.dumps(told))
+asyncio.run(main())
+"""
 AS_NOBODY = """
 import os, sys
 import asyncio, edge.cli, edge.bus.native, dbus_fast.aio, facelatch
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.argv[0] = "edge"
 facelatch.edge_main()
+"""
+AS_NOBODY_CALLS = """
+import asyncio, os, sys
+from dbus_fast import BusType, Message
+from dbus_fast.aio import MessageBus
+os.setgroups([]); os.setgid(65534); os.setuid(65534)
+async def main():
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    member, signature, *body = sys.argv[1:]
+    where = ("io.facelatch", "/io/facelatch/Device/0", "io.facelatch.Device")
+    print((await bus.call(Message(*where, member, signature=signature, body=body))).body)
+asyncio.run(main())
 """
 HOLD = """
 import asyncio

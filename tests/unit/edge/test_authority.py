@@ -12,7 +12,7 @@ pytest.importorskip("dbus_fast")
 
 from dbus_fast import Message, MessageType, Variant
 
-from edge.bus.authority import Authority
+from edge.bus.authority import Action, Authority
 from edge.bus.seat import CallRefused
 
 ADA = 1000
@@ -142,3 +142,65 @@ def test_a_session_that_cannot_be_looked_at_is_not_verified() -> None:
 def test_a_bus_that_does_not_tell_groups_is_not_trusted() -> None:
     with pytest.raises(CallRefused, match="the bus does not tell UnixGroupIDs"):
         ask(System(uid=0, silent="UnixGroupIDs"))
+
+
+@dataclass
+class Leaving:
+    """A bus and polkit that authorises `allowed`; the caller leaves while polkit is asked, where it does."""
+
+    allowed: frozenset[str]
+    leaves: bool = False
+    here: bool = True
+    asked: list[str] = field(default_factory=list)
+
+    async def call(self, message: Message) -> Message:
+        if message.member == "GetConnectionUnixUser":
+            if not self.here:
+                return System._error("org.freedesktop.DBus.Error.NameHasNoOwner")
+            return System._answer("u", ADA)
+        assert message.member == "CheckAuthorization"
+        self.asked.append(message.body[1])
+        self.here = not self.leaves
+        return System._answer("(bba{ss})", [message.body[1] in self.allowed, False, {}])
+
+
+@dataclass
+class Chair:
+    """As much of a seat as a claim needs."""
+
+    holder: str | None = None
+
+    def claim(self, caller: str, subject: str) -> None:
+        self.holder = caller
+
+    def vanished(self, caller: str) -> None:
+        if caller == self.holder:
+            self.holder = None
+
+
+@pytest.mark.parametrize(
+    ("allowed", "asked"),
+    [
+        (Action.VERIFY, [Action.VERIFY]),
+        (Action.ENROLL, [Action.VERIFY, Action.ENROLL]),
+    ],
+)
+def test_who_may_verify_or_enrol_may_claim(allowed: Action, asked: list[Action]) -> None:
+    bus, seat = Leaving(frozenset({allowed})), Chair()
+    asyncio.run(Authority(bus, refuse_remote=True).claim(seat, ":1.7", "ada"))  # type: ignore[arg-type]
+    assert (seat.holder, bus.asked) == (":1.7", asked)
+
+
+def test_who_may_neither_shuts_nobody_out() -> None:
+    seat = Chair()
+    with pytest.raises(CallRefused, match="verify or io.facelatch.enroll: not authorised"):
+        asyncio.run(Authority(Leaving(frozenset({Action.OTHERS})), refuse_remote=True).claim(seat, ":1.7", "ada"))  # type: ignore[arg-type]
+    assert seat.holder is None
+
+
+def test_a_caller_who_left_while_polkit_was_asked_holds_nothing() -> None:
+    """The bus told that it is gone before there was a claim to end: without a second look it would hold the device for ever."""
+    seat = Chair()
+    with pytest.raises(CallRefused, match="does not know who asks"):
+        asyncio.run(Authority(Leaving(frozenset({Action.VERIFY}), leaves=True), refuse_remote=True).claim(seat, ":1.7", "ada"))  # type: ignore[arg-type]
+    assert seat.holder is None

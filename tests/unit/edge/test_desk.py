@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from edge.camera import Frame
-from edge.contract.errors import CameraError, FacelatchError, StorageError
+from edge.contract.errors import CameraError, EnrolmentStopped, FacelatchError, StorageError
 from edge.desk import Desk, Frames, Job
 
 
@@ -32,6 +32,24 @@ def test_a_cancelled_job_ends_with_the_next_frame_and_hears_nothing() -> None:
     job = Job(work, told.append)
     job.run(endless())
     assert (len(seen), told) == (3, [])
+
+
+def test_what_a_cancelled_job_would_keep_is_not_kept() -> None:
+    told: list[FacelatchError] = []
+    kept: list[str] = []
+
+    def work(frames: Frames) -> None:
+        with job.last_step():
+            kept.append("first")
+        job.cancel()
+        with job.last_step():
+            kept.append("second")
+
+    job = Job(work, told.append)
+    job.run(endless())
+    assert (kept, told) == (["first"], [])
+    with pytest.raises(EnrolmentStopped, match="nothing was kept"), job.last_step():
+        pass
 
 
 def test_an_error_is_told_once_and_a_broken_camera_goes_on_to_the_daemon() -> None:

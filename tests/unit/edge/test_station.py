@@ -12,6 +12,7 @@ import pytest
 
 from edge.camera import Frame
 from edge.camera.replay import Video
+from edge.contract.errors import TemplatesFull
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery, new_subject
 from edge.journal import Journal
@@ -19,7 +20,7 @@ from edge.lockout import ANYONE, Lockout
 from edge.policy import Denial, Grant
 from edge.reasons import Reason
 from edge.settings import Settings
-from edge.station import Manner, Station
+from edge.station import MOST_TEMPLATES, Manner, Station
 from tests.conftest import ADA
 
 Clip = Callable[[int, int], Path]
@@ -101,3 +102,11 @@ def test_a_stranger_counts_under_the_name_that_was_asked_for(station: Station, m
     assert decision.reason is Reason.WRONG_SUBJECT
     assert station.lockout.everyone() == {"bob": 1}
     assert ANYONE not in station.lockout.everyone()
+
+
+def test_looks_are_not_added_without_end(station: Station, model: ModelFile) -> None:
+    (ada,) = station.gallery.read_for(model.model_id, model.head.size)[0]
+    many = np.tile(ada.templates, (MOST_TEMPLATES // len(ada.templates), 1))
+    station.gallery.write(new_subject("ada", model.model_id, many), replace=True)
+    with pytest.raises(TemplatesFull, match=f"has {MOST_TEMPLATES} templates.*--replace"):
+        station.enrol("ada", iter(()), lambda *_: None, Manner.ADD)
