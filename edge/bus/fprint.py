@@ -148,11 +148,12 @@ class DeviceInterface(ServiceInterface):
         self._must_be_enrolled(self._seat.must_hold(caller))
         await self._authority.must(caller, Action.VERIFY)
         await self._authority.must_be_here(caller)
-        self._seat.verify(caller, self._telling(caller, "verify"), TIMEOUT_S, anyone=False)
+        loop = asyncio.get_running_loop()
+        # pam_fprintd says what to do only when the signal comes after the answer to its call, and what is wrong only after that.
+        at = loop.time() + _AFTER_THE_ANSWER_S
+        self._seat.verify(caller, self._telling(caller, "verify", hints_from=at), TIMEOUT_S, anyone=False)
         finger = "any" if finger_name == "any" else FINGER
-        told = partial(self._unicast, caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", [finger])
-        # pam_fprintd says what to do only when the signal comes after the answer to its call.
-        asyncio.get_running_loop().call_later(_AFTER_THE_ANSWER_S, told)
+        loop.call_at(at, partial(self._unicast, caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", [finger]))
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)
@@ -214,13 +215,13 @@ class DeviceInterface(ServiceInterface):
         if name != FINGER:
             raise CallRefused(Problem.NOT_ENROLLED, f"{name}: the face is listed as {FINGER}")
 
-    def _telling(self, caller: str, action: str) -> Callable[[Status], None]:
-        stage = 0
+    def _telling(self, caller: str, action: str, hints_from: float = 0.0) -> Callable[[Status], None]:
+        stage, loop = 0, asyncio.get_running_loop()
 
         def tell(status: Status) -> None:
             nonlocal stage
-            if status.reason == Reason.NO_FACE and not status.done:
-                return  # a client prints a line each time, and nobody has come yet
+            if not status.done and (status.reason == Reason.NO_FACE or loop.time() <= hints_from):
+                return  # a client prints a line each time, and nobody has come yet, or was told what to do
             if status.result is Result.PROGRESS:
                 # Many frames make one stage.
                 reached = status.have * self._stages // max(1, status.want)

@@ -14,6 +14,7 @@ from tests.system.rig import SHARED
 
 PROGRAMS = ("sudo", "pamtester", "pkttyagent", "loginctl", "fprintd-enroll", "fprintd-verify", "fprintd-list", "fprintd-delete")
 PAM_MODULES = ("pam_fprintd.so", "pam_systemd.so")
+SSH_AT = "192.0.2.1"  # of the block for documents: no host has it
 PASSWORDS = {"ada": "correct horse", "eve": "battery staple"}
 ADMINISTRATOR = "ada"
 
@@ -141,6 +142,32 @@ class Desk:
         told = self._service("root", "--", "pamtester", "-I", "rhost=192.0.2.7", "rig-network", user, *ops)
         assert told.code == 0, told.text
         return told
+
+    def serve_ssh(self) -> None:
+        """A real SSH server on an address of the rig's own, as Debian has it but for passwords, and a key of root's for ada's door."""
+        self.rig.run("systemctl", "start", "systemd-user-sessions.service")  # until then pam_nologin keeps everybody out
+        self.rig.run("mkdir", "-p", "/run/sshd", "/root/.ssh")
+        self.rig.run("ip", "address", "replace", f"{SSH_AT}/32", "dev", "lo")
+        self.rig.run("ssh-keygen", "-q", "-A")
+        self.rig.run("sh", "-c", "test -e /root/.ssh/rig || ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/rig")
+        self.rig.run("install", "-d", "-m", "0700", "-o", "ada", "/home/ada/.ssh")
+        self.rig.run("install", "-m", "0600", "-o", "ada", "/root/.ssh/rig.pub", "/home/ada/.ssh/authorized_keys")
+        asked = (
+            ("ListenAddress", SSH_AT),
+            ("UsePAM", "yes"),
+            ("PasswordAuthentication", "no"),
+            ("KbdInteractiveAuthentication", "no"),
+        )
+        options = [word for key, value in asked for word in ("-o", f"{key}={value}")]
+        self.rig.run(
+            "systemd-run", "--quiet", "--unit=rig-sshd", "--property=Restart=on-failure", "/usr/sbin/sshd", "-D", "-e", *options
+        )
+
+    def over_ssh(self, user: str, command: str, typed: str = "") -> Screen:
+        """Types a command into a terminal of a login over SSH; `typed` answers its question for a password."""
+        hosts = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
+        login = ["ssh", "-tt", "-i", "/root/.ssh/rig", "-o", "BatchMode=yes", "-o", "ConnectionAttempts=10", *hosts]
+        return self._service("root", "--", *in_terminal(typed, *login, f"{user}@{SSH_AT}", command))
 
     def service(self, user: str, *words: str, typed: str = "") -> Screen:
         """A service of the system, or cron, runs a command as a user: in no session. It has a terminal all the same."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -80,6 +81,21 @@ def test_over_the_network_the_daemon_refuses_whatever_polkit_says(permissive: De
     root = permissive.over_the_network("root", "fprintd-verify ada").text
     assert root.count("over the network") == 1, root
     assert not permissive.rig.entries(since, **event(Event.CAMERA_RUNNING))
+
+
+@pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="no SSH server: apt install openssh-server, which starts one")
+def test_a_login_over_ssh_takes_no_face(permissive: Desk) -> None:
+    """By a real server, and a person before the camera who would match."""
+    permissive.show("ada-2")
+    permissive.serve_ssh()
+    since = permissive.rig.cursor()
+    told = permissive.over_ssh("ada", "loginctl show-session self -p Remote; fprintd-verify; edge verify ada").text
+    assert "Remote=yes" in told, told
+    assert told.count("over the network") == 2, told
+    sudo = permissive.over_ssh("ada", " ".join(SUDO), typed=PASSWORDS["ada"])
+    assert (sudo.asked_for_a_face, sudo.asked_for_a_password, sudo.text.split()[-1]) == (False, True, "root"), sudo.text
+    assert not permissive.rig.entries(since, **event(Event.CAMERA_RUNNING))
+    permissive.rig.run("systemctl", "stop", "rig-sshd")
 
 
 def test_sudo_in_a_users_service_takes_the_face_of_who_is_at_the_desk_alone(desk: Desk) -> None:

@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import time
+from pathlib import Path
+
 import pytest
 
-from tests.system.desk import PASSWORDS, Desk
+from tests.system.desk import PASSWORDS, Desk, Screen
 from tests.system.installed import UNIT
 from tests.system.rig import until
 
 PASSWORD = PASSWORDS["ada"]
+FIRST, AGAIN = "Place your finger on the fingerprint reader", "Place your finger on the reader again"
+MANUAL = (Path(__file__).parents[2] / "docs/dbus.md").read_text()
 # What asks for ada at the desk, where the command that succeeds then says `root`.
 WAYS = {
     "sudo": ("sudo", "-k", "id", "-un"),
     "pamtester": ("sh", "-c", "pamtester rig-login ada authenticate && echo root"),
 }
+
+
+def _in_the_manual(seen: Screen) -> bool:
+    """Whether docs/dbus.md shows this screen, but for the hints: how many there are is chance."""
+    shown = [line.strip() for line in seen.text.splitlines() if line.strip() and line.strip() != AGAIN]
+    return "\n".join(shown) in "\n".join(line.strip() for line in MANUAL.splitlines() if line.strip() != AGAIN)
 
 
 def test_fprintds_tools_take_a_face(desk: Desk) -> None:
@@ -46,6 +57,8 @@ def test_a_face_opens(desk: Desk, way: str) -> None:
     seen = desk.here("ada", *WAYS[way])
     assert (seen.code, seen.asked_for_a_face, seen.asked_for_a_password) == (0, True, False), seen.text
     assert seen.text.split()[-1] == "root"
+    assert seen.text.startswith(FIRST), "what to do comes before what is wrong"
+    assert way != "sudo" or _in_the_manual(seen), seen.text
 
 
 @pytest.mark.parametrize("way", WAYS)
@@ -53,6 +66,8 @@ def test_a_strangers_face_falls_to_the_password(desk: Desk, way: str) -> None:
     desk.show("eve-1")
     seen = desk.here("ada", *WAYS[way], typed=PASSWORD)
     assert (seen.code, "Failed to match fingerprint" in seen.text, seen.asked_for_a_password) == (0, True, True), seen.text
+    assert seen.text.startswith(FIRST), seen.text
+    assert way != "sudo" or _in_the_manual(seen), seen.text
 
 
 def test_a_strangers_face_and_a_wrong_password_do_not_open(desk: Desk) -> None:
@@ -84,6 +99,7 @@ def test_nobody_before_the_camera_is_the_password_after_pam_fprintds_time(desk: 
     seen = desk.here("ada", *WAYS["sudo"], typed=PASSWORD)
     assert (seen.code, seen.asked_for_a_face, seen.text.split()[-1]) == (0, True, "root"), seen.text
     assert "Verification timed out" in seen.text, seen.text
+    assert _in_the_manual(seen), seen.text
 
 
 def test_a_client_of_fprintd_starts_the_service_that_stands_in_fprintds_place(desk: Desk) -> None:
@@ -92,7 +108,10 @@ def test_a_client_of_fprintd_starts_the_service_that_stands_in_fprintds_place(de
     desk.start(idle_exit_s=1.0)
     desk.stand_in_for_fprintd()
     until(lambda: desk.rig.property(UNIT, "ActiveState") == "inactive", 20, "leaving when idle")
-    assert "verify-match (done)" in desk.here("ada", "fprintd-verify").text
-    assert desk.rig.property(UNIT, "ActiveState") == "active"
+    for how in ("the bus starts the service", "it runs"):
+        begun = time.monotonic()
+        assert "verify-match (done)" in desk.here("ada", "fprintd-verify").text
+        desk.device.times[f"fprintd-verify, from the command to its end, {how}"] = time.monotonic() - begun
+        assert desk.rig.property(UNIT, "ActiveState") == "active"
     desk.rig.run("systemctl", "disable", UNIT)
     assert desk.rig.property("fprintd.service", "FragmentPath").endswith("/fprintd.service")
