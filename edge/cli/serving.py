@@ -10,11 +10,26 @@ import typer
 from rich.table import Table
 
 from edge.bus.client import there_is_a_bus
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, asked, console, settings_of, station_of
+from edge.camera.state import CameraState
+from edge.camera.stream import without_password
+from edge.cli.shared import (
+    AsJson,
+    CameraOption,
+    Config,
+    ModelOption,
+    app,
+    asked,
+    console,
+    gallery_of,
+    settings_of,
+    station_of,
+    verifier_of,
+)
 from edge.contract.errors import BusRefused, SettingsError
+from edge.contract.runtime import runtime_name
 from edge.daemon import Daemon
 from edge.journal import Journal
-from edge.settings import Mode
+from edge.settings import Mode, Settings
 
 
 @app.command(epilog="example: edge run --camera /dev/video0")
@@ -50,15 +65,35 @@ def attempt() -> None:
 
 
 @app.command(epilog="example: edge status --json")
-def status(as_json: AsJson = False) -> None:
-    """What the running daemon does: its camera, its model, how many are enrolled. Exit code 11: no daemon answers."""
-    told = asked(lambda daemon: daemon.state())
-    if told is None:
-        raise BusRefused("no daemon answers on the system bus: systemctl status facelatch")
+def status(config: Config = None, as_json: AsJson = False) -> None:
+    """What the running daemon does: its camera, its model, how many are enrolled. Exit code 11: no daemon answers, and this is what one
+    would begin with.
+    """
+    running = None if config else asked(lambda daemon: daemon.state())
+    told = running or _prepared(settings_of(config, None, None))
     if as_json:
         print(json.dumps(told))
-        return
-    table = Table(show_header=False, box=None)
-    for key, value in told.items():
-        table.add_row(key.replace("_", " "), str(value))
-    console.print(table)
+    else:
+        table = Table(show_header=False, box=None)
+        table.add_column()
+        table.add_column(overflow="fold")
+        for key, value in told.items():
+            table.add_row(key.replace("_", " "), str(value))
+        console.print(table)
+    if running is None:
+        raise BusRefused("no daemon answers on the system bus: systemctl status facelatch")
+
+
+def _prepared(settings: Settings) -> dict[str, str | int]:
+    verifier, point = verifier_of(settings)
+    return {
+        "mode": settings.service.mode.value,
+        "camera": CameraState.CLOSED.value,
+        "source": without_password(settings.camera.source),
+        "model": verifier.name,
+        "model_id": verifier.model_id,
+        "operating_point": point.name,
+        "runtime": runtime_name(),
+        "enrolled": len(gallery_of(settings).names()),
+        "doing": "nothing",
+    }

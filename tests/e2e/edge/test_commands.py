@@ -54,6 +54,13 @@ def test_enroll_verify_list_remove(device: Device, clip: Clip) -> None:
     assert (gone.returncode, "empty-gallery" in gone.stdout) == (1, True)
 
 
+def test_status_without_a_daemon_tells_what_one_would_begin_with(device: Device) -> None:
+    told = device.run("status", "--json")
+    assert (told.returncode, "no daemon answers" in told.stderr) == (11, True)
+    found = json.loads(told.stdout)
+    assert (found["mode"], found["camera"], found["enrolled"], found["operating_point"]) == ("watch", "closed", 0, "fmr-0.001")
+
+
 def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, clip: Clip) -> None:
     """On a terminal of its own: bars, the outline of the face and the counts while it goes on, and then the result alone."""
     ours, theirs = pty.openpty()
