@@ -63,7 +63,8 @@ class Door:
         self._asked = judged.asked
         decision = None if judged.decision is None else self._counted(judged.decision)
         if decision is not None:
-            self._journal.tell_decision(decision, operating_point=self._station.point.name, cost_ms=judged.cost_ms)
+            point = self._station.point_of(decision.subject if isinstance(decision, Grant) else None)
+            self._journal.tell_decision(decision, operating_point=point.name, cost_ms=judged.cost_ms)
             if isinstance(decision, Grant):
                 self.intent.spend()
                 self._actor.begin(decision)

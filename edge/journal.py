@@ -6,13 +6,14 @@ A score is told on an accept only: on a denial it would lead an attacker up the 
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable
 from enum import Enum
 from typing import TextIO
 
 from edge.policy import Denial, Grant
-from edge.reasons import ADVICE
+from edge.reasons import ADVICE, Reason
 from edge.systemd import JOURNAL_SOCKET, journal_sender
 
 
@@ -24,6 +25,7 @@ class Event(Enum):
     ACCEPT = ("accept", "4b0816ddd9284d558838e628c029fcd3", 5)
     DENY = ("deny", "b4c6168992544a8c8ba7b2aae46f5645", 5)
     LOCKED_OUT = ("locked-out", "9d3f15206d1d4eb799fed26d3adf015e", 4)
+    DISABLED = ("disabled", "3d98247e20fb41faa621f841a8b3e0e1", 3)
     CAMERA_STARTING = ("camera-starting", "375176722d204a4eb6eb3f814b290d6e", 6)
     CAMERA_DARK = ("camera-dark", "c55a78766a5d4ef686a7779713c1c608", 5)
     CAMERA_RUNNING = ("camera-running", "b394c4f0034349ffabec17995f56ca22", 6)
@@ -112,5 +114,7 @@ class Journal:
             )
             return
         self.tell(Event.DENY, f"denied: {ADVICE[decision.reason]}", REASON=decision.reason.value, **common)
-        if decision.locked_s:
+        if math.isinf(decision.locked_s):
+            self.tell(Event.DISABLED, ADVICE[Reason.DISABLED])
+        elif decision.locked_s:
             self.tell(Event.LOCKED_OUT, f"locked out for {decision.locked_s:.0f} s", LOCKED_S=f"{decision.locked_s:.0f}")

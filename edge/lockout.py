@@ -7,6 +7,7 @@ one for each subject who was asked for by name.
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -31,6 +32,10 @@ class Failures:
 
     count: int = 0
     rest_s: float = 0.0
+
+    def locked_s(self, how: PolicySettings) -> float:
+        """For how long nothing is judged; infinite where only somebody who forgives them ends it."""
+        return math.inf if self.count >= how.disable_failures else self.rest_s
 
 
 class Lockout:

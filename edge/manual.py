@@ -35,6 +35,7 @@ _KINDS = {
     "boolean": "`true` or `false`",
     "string": "text",
     "array": "list of texts",
+    "object": "table of numbers by name",
 }
 _LIMITS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exclusiveMaximum": "below"}
 
@@ -49,7 +50,7 @@ def as_markdown() -> str:
             raise TypeError(f"{table}: {kind} is no table of settings")
         lines = [f"## [{table}]", f"{inspect.getdoc(kind)}", "", "| key | default | allowed | meaning |", "|---|---|---|---|"]
         for key, schema in definitions[kind.__name__]["properties"].items():
-            default = json.dumps(schema["default"], ensure_ascii=False)
+            default = json.dumps(schema.get("default", {}), ensure_ascii=False)
             meaning = str(schema.get("description", "")).replace("|", "\\|")
             lines.append(f"| `{key}` | `{default}` | {_allowed(_resolved(schema, definitions))} | {meaning} |")
         parts.append("\n".join(lines) + "\n")

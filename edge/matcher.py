@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,22 +22,24 @@ class Match:
 
 
 class Matcher:
-    """The templates of all subjects as one matrix. A subject's score is that of his or her closest template."""
+    """The templates of all subjects as one matrix. A subject's score is that of his or her closest template; `thresholds` are those
+    that subjects have of their own, by name."""
 
-    def __init__(self, head: Head, subjects: list[Subject]) -> None:
+    def __init__(self, head: Head, subjects: list[Subject], thresholds: Mapping[str, float] | None = None) -> None:
         self._head = head
         self._names = [subject.name for subject in subjects]
+        self._own = np.array([(thresholds or {}).get(name, -np.inf) for name in self._names])
         sizes = [len(subject.templates) for subject in subjects]
         self._starts = np.cumsum([0, *sizes])[:-1]
         empty = np.empty((0, head.size), np.float32)
         self._templates = place(head, np.concatenate([empty, *(subject.templates for subject in subjects)]))
 
     def match(self, probe: NDArray[np.float32], threshold: float) -> Match | Reason:
-        """The one subject whose score for `probe`, float32 [D], reaches `threshold`, or the reason why there is none."""
+        """The one subject whose score for `probe`, float32 [D], reaches `threshold` and his or her own, or the reason why there is none."""
         if not self._names:
             return Reason.EMPTY_GALLERY
         best = np.maximum.reduceat(compare(self._head, place(self._head, probe[None]), self._templates), self._starts)
-        above = np.flatnonzero(best >= threshold)
+        above = np.flatnonzero(best >= np.maximum(self._own, threshold))
         if len(above) == 0:
             return Reason.NO_MATCH
         if len(above) > 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter, deque
 from dataclasses import dataclass
 
@@ -23,7 +24,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """An attempt that ended without a grant. `locked_s` is how long no further attempt is judged."""
+    """An attempt that ended without a grant. `locked_s` is how long no further attempt is judged; infinite: until somebody forgives."""
 
     reason: Reason
     frames: int
@@ -53,6 +54,8 @@ class Policy:
         self._liveness = liveness
         self._challenge: Challenge | None = None
         self._frames: deque[tuple[float, Match | Reason]] = deque()
+        # All frames of the attempt, also those that are too old to match, and when the last one was.
+        self._judged, self._last = 0, float("-inf")
         self._resting_until = self._rearmed_at = float("-inf")
         self.restore(before or Failures())
 
@@ -92,16 +95,25 @@ class Policy:
         """Takes one frame's outcome; returns the decision it completes, if any.
 
         Frames that could not be judged (dark, no face) neither help nor harm. `now` is the frame's own time, `seen` its one face.
+
+        An attempt ends with its n-th frame however slowly frames come, and also when nobody was judged for as long as frames count: as
+        a failure where k frames of it could have matched, else as somebody who walked past. So whoever steps aside before the n-th frame
+        has been counted all the same.
         """
         if self.blocked(now) or now < max(self._resting_until, self._rearmed_at):
             return None
         if self._challenge is not None:
             return self._follow(self._challenge, outcome, seen, now)
+        if self._judged and now - self._last > self._settings.window_s:
+            if self._judged >= self._settings.matches:
+                return self._deny(now)
+            self._forget()
         if isinstance(outcome, Reason) and outcome not in _JUDGED:
             return None
         if isinstance(outcome, Match) and self._only is not None and outcome.subject != self._only:
             outcome = Reason.WRONG_SUBJECT
         self._frames.append((now, outcome))
+        self._judged, self._last = self._judged + 1, now
         while self._frames and now - self._frames[0][0] > self._settings.window_s:
             self._frames.popleft()
         matches = [frame for _, frame in self._frames if isinstance(frame, Match)]
@@ -111,13 +123,11 @@ class Policy:
                     return self._grant(subject, matches, now)
                 self._challenge = self._liveness.ask(subject, seen, now)
                 return None
-        if len(self._frames) >= self._settings.frames:
-            return self._deny(now)
-        return None
+        return self._deny(now) if self._judged >= self._settings.frames else None
 
     def give_up(self, now: float) -> Denial | None:
         """Ends an attempt that frames were judged in and that came to no decision: a failure as any other."""
-        return self._deny(now) if self._frames else None
+        return self._deny(now) if self._judged else None
 
     def _follow(self, challenge: Challenge, outcome: Match | Reason, seen: Seen | None, now: float) -> Grant | Denial | None:
         step = challenge.observe(outcome, seen, now)
@@ -129,8 +139,7 @@ class Policy:
     def _grant(self, subject: str, matches: list[Match], now: float) -> Grant:
         scores = sorted(match.score for match in matches if match.subject == subject)
         grant = Grant(subject, scores[len(scores) // 2], len(self._frames))
-        self._frames.clear()
-        self._challenge = None
+        self._forget()
         self._failures = 0
         self._rearmed_at = now + self._settings.rearm_s
         return grant
@@ -140,10 +149,14 @@ class Policy:
         reason = reasons.most_common(1)[0][0] if reasons else Reason.AMBIGUOUS
         if self._challenge is not None:
             reason = Reason.CHALLENGE_FAILED
-        count = len(self._frames)
-        self._frames.clear()
-        self._challenge = None
+        count = self._judged
+        self._forget()
         self._failures += 1
-        locked_s = self._settings.rest_after(self._failures)
-        self._resting_until = now + locked_s
-        return Denial(reason, count, locked_s)
+        rest_s = self._settings.rest_after(self._failures)
+        self._resting_until = now + rest_s
+        return Denial(reason, count, math.inf if self._failures >= self._settings.disable_failures else rest_s)
+
+    def _forget(self) -> None:
+        """The attempt is over."""
+        self._frames.clear()
+        self._judged, self._challenge = 0, None

@@ -21,17 +21,18 @@ def at_least(k: int, n: int, p: float) -> float:
     return sum(comb(n, i) * p**i * (1 - p) ** (n - i) for i in range(k, n + 1))
 
 
-def far(point: OperatingPoint, policy: PolicySettings, subjects: int = 1) -> Bounds:
-    """The chance that one attempt of a stranger is accepted, with so many subjects enrolled.
+def far(point: OperatingPoint, policy: PolicySettings, subjects: int = 1, templates: int = 1) -> Bounds:
+    """The chance that one attempt of a stranger is accepted, with so many subjects enrolled and so many templates of each.
 
-    As the model's FMR was measured, a comparison is with one template: several anchors a subject make it higher, by their number at
-    most.
+    The model's FMR is of comparisons with one template. Several count here as if a stranger's likeness to each were a chance of its own:
+    they are of one face, so the truth is below.
     """
 
     def anyone(one: float) -> float:
         return 1 - (1 - min(one, 1.0)) ** subjects
 
-    return Bounds(anyone(at_least(policy.matches, policy.frames, point.fmr)), anyone(point.fmr))
+    frame = 1 - (1 - point.fmr) ** templates
+    return Bounds(anyone(at_least(policy.matches, policy.frames, frame)), anyone(frame))
 
 
 def frr(point: OperatingPoint, policy: PolicySettings) -> Bounds:
@@ -39,8 +40,8 @@ def frr(point: OperatingPoint, policy: PolicySettings) -> Bounds:
     return Bounds(1 - at_least(policy.matches, policy.frames, 1 - point.fnmr), point.fnmr)
 
 
-def far_until_disabled(point: OperatingPoint, policy: PolicySettings) -> Bounds:
+def far_until_disabled(point: OperatingPoint, policy: PolicySettings, templates: int = 1) -> Bounds:
     """The chance that a stranger who tries until the device is disabled is accepted once."""
-    one = far(point, policy)
+    one = far(point, policy, templates=templates)
     tries = policy.disable_failures
     return Bounds(1 - (1 - one.independent) ** tries, 1 - (1 - one.alike) ** tries)

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"
     NO_FRAMES = "no-frames"
     CHALLENGE_FAILED = "challenge-failed"
+    GALLERY_CHANGED = "gallery-changed"
 
 
 MENDABLE = frozenset(
@@ -57,5 +58,6 @@ ADVICE = {
     Reason.LOCKED_OUT: "locked out after repeated failures; wait",
     Reason.DISABLED: "disabled after too many failures; `edge unlock-out` as administrator",
     Reason.NO_FRAMES: "the camera gave no frames that could be judged",
+    Reason.GALLERY_CHANGED: "somebody was enrolled or removed meanwhile; try again",
     Reason.CHALLENGE_FAILED: "did not turn the head as asked, or went out of sight meanwhile; try again",
 }

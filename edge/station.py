@@ -59,11 +59,20 @@ class Station:
         self.settings, self.model, self.point = settings, model, point
         self.gallery, self.lockout, self.journal = gallery, lockout, journal
         self.line = Line(model, settings)
+        self._own_points = {
+            name: model.operating_point(fmr, allow_failed_gate=settings.policy.allow_failed_gate)
+            for name, fmr in settings.policy.subject_fmr.items()
+        }
+
+    def point_of(self, name: str | None) -> OperatingPoint:
+        """At which point a subject is recognised: the device's, or a stricter one of his or her own."""
+        return self._own_points.get(name or ANYONE, self.point)
 
     def matcher(self) -> tuple[Matcher, list[str], list[GalleryError | StorageError]]:
         """All who can be recognised, their names, and an error for each who cannot."""
         subjects, refused = self.gallery.read_for(self.model.model_id, self.model.head.size)
-        return Matcher(self.model.head, subjects), [subject.name for subject in subjects], refused
+        own = {name: point.threshold for name, point in self._own_points.items()}
+        return Matcher(self.model.head, subjects, own), [subject.name for subject in subjects], refused
 
     def verify(
         self,
@@ -84,6 +93,7 @@ class Station:
         """
         if name is not None:
             self.gallery.read_own(check_name(name), self.model.model_id, self.model.head.size)
+        enrolled = self.gallery.stamp()
         matcher, names, _ = self.matcher()
         key = name or ANYONE
         before = self.lockout.read(key, self.settings.policy.lockout_s)
@@ -100,10 +110,21 @@ class Station:
         else:
             decision, cost_ms = self._decide(policy, matcher, frames, timeout_s, told, missing)
             # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
+            if isinstance(decision, Grant):
+                decision = self._still(decision, enrolled)
             if isinstance(decision, Grant) or policy.failures > before.count:
                 decision, _ = self.counted(key, decision)
-        self.journal.tell_decision(decision, operating_point=self.point.name, cost_ms=cost_ms)
+        granted = decision.subject if isinstance(decision, Grant) else name
+        self.journal.tell_decision(decision, operating_point=self.point_of(granted).name, cost_ms=cost_ms)
         return decision
+
+    def _still(self, grant: Grant, enrolled: object) -> Grant | Denial:
+        """A grant as it stands at its end: a verification may take minutes, in which hours begin and people are removed."""
+        if self.is_quiet():
+            return Denial(Reason.QUIET_HOURS, grant.frames)
+        if self.gallery.stamp() != enrolled:
+            return Denial(Reason.GALLERY_CHANGED, grant.frames)
+        return grant
 
     def counted(self, key: str, decision: Grant | Denial) -> tuple[Grant | Denial, Failures]:
         """Keeps what a decision makes of the failures under a key: the decision as it stands then, and the failures. A grant that
@@ -115,7 +136,7 @@ class Station:
         how = self.settings.policy
         if isinstance(decision, Denial):
             failures = self.lockout.fail(key, how)
-            return replace(decision, locked_s=failures.rest_s), failures
+            return replace(decision, locked_s=failures.locked_s(how)), failures
         failures = self.lockout.succeed(key, how)
         return (Denial(Reason.LOCKED_OUT, decision.frames) if failures.count else decision), failures
 
@@ -159,7 +180,7 @@ class Station:
         made = enrol(
             self.line,
             self.model.head,
-            self.point.threshold,
+            self.point_of(name).threshold,
             frames,
             Matcher(self.model.head, [subject for subject in others if subject.name != name]),
             Course(self.settings, asking),

@@ -194,14 +194,17 @@ def _expected(settings: Settings) -> dict[str, str]:
         _, point = verifier_of(settings)
     except FacelatchError as error:
         return {"expected rates": f"unknown: {error}"}
-    wrong, missed, tried = far(point, settings.policy), frr(point, settings.policy), far_until_disabled(point, settings.policy)
-    k_of_n = f"{settings.policy.matches} of {settings.policy.frames} frames at {point.name}"
+    policy, many = settings.policy, settings.enrolment.anchors
+    wrong, missed = far(point, policy), frr(point, policy)
+    most, tried = far(point, policy, templates=many), far_until_disabled(point, policy, many)
+    k_of_n = f"{policy.matches} of {policy.frames} frames at {point.name}"
 
     def told(bounds: Bounds) -> str:
         return f"{bounds.independent:.2g} if frames are independent, {bounds.alike:.2g} if all are alike"
 
     return {
         "FAR of one attempt, one subject enrolled": f"{told(wrong)} ({k_of_n}, FMR {point.fmr:.2g} of {point.impostor_trials})",
+        f"FAR of one attempt, at most, with {many} templates of that subject": told(most),
         "FRR of one attempt": f"{told(missed)} (FNMR {point.fnmr:.2g} of {point.genuine_trials})",
-        "FAR until disabled": f"{told(tried)} ({settings.policy.disable_failures} attempts)",
+        f"FAR until disabled, at most, with {many} templates": f"{told(tried)} ({policy.disable_failures} attempts)",
     }

@@ -28,6 +28,8 @@ def model(path: Path, settings: Settings) -> tuple[Finding, ModelFile | None]:
         return failed("model", f"refused ({error.code}): {{error}}", mend, error=str(error)), None
     try:
         point = verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
+        for fmr in settings.policy.subject_fmr.values():
+            verifier.operating_point(fmr, allow_failed_gate=settings.policy.allow_failed_gate)
         embedder = Embedder(verifier, threads=settings.model.threads)
     except FacelatchError as error:
         mend = "set policy.target_fmr to a point that `edge model show` lists, or use another model"

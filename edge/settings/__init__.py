@@ -91,7 +91,7 @@ def as_toml(settings: Settings) -> str:
         lines.append(f"[{table_name}]")
         for key, field in type(table).model_fields.items():
             value = getattr(table, key)
-            shown = json.dumps(value, ensure_ascii=False)
+            shown = _inline(value) if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
             lines.append(f"{key} = {shown}" + (f"  # {field.description}" if field.description else ""))
         lines.append("")
     return "\n".join(lines)
@@ -107,6 +107,11 @@ def state_folder() -> Path:
     if os.geteuid() == 0 or os.access(system, os.W_OK):
         return system
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "facelatch"
+
+
+def _inline(table: dict[str, float]) -> str:
+    pairs = ", ".join(f"{json.dumps(key)} = {json.dumps(value)}" for key, value in table.items())
+    return f"{{ {pairs} }}" if pairs else "{}"
 
 
 def _shown(value: object) -> str:

@@ -10,11 +10,17 @@ from pydantic import Field, field_validator, model_validator
 from edge.quiet import Span
 from edge.settings.table import Table
 
+FASTEST_FPS = 30
+
 
 class PolicySettings(Table):
     """When a match becomes a decision."""
 
     target_fmr: Annotated[float, Field(gt=0, lt=1, description="one of the model's measured operating points")] = 1e-3
+    subject_fmr: dict[str, float] = Field(
+        default_factory=dict,
+        description="a stricter point of the model's for single subjects, such as { ada = 1e-4 }; never a looser one",
+    )
     allow_failed_gate: Annotated[bool, Field(description="use a model that missed a gate of its export")] = False
     matches: Annotated[int, Field(ge=1, le=100, description="k: so many frames must match the same subject")] = 3
     frames: Annotated[int, Field(ge=1, le=100, description="n: out of so many judged frames")] = 10
@@ -37,8 +43,17 @@ class PolicySettings(Table):
 
     @model_validator(mode="after")
     def _consistent(self) -> PolicySettings:
+        for name, fmr in self.subject_fmr.items():
+            if not 0 < fmr <= self.target_fmr:
+                raise ValueError(
+                    f"subject_fmr.{name} = {fmr:g}: must be above 0 and not looser than target_fmr = {self.target_fmr:g}"
+                )
         if self.matches > self.frames:
             raise ValueError(f"matches = {self.matches} of frames = {self.frames}: must not be more")
+        if (self.matches - 1) / FASTEST_FPS > self.window_s:
+            raise ValueError(
+                f"window_s = {self.window_s:g}: no camera gives matches = {self.matches} frames in so short a time"
+            )
         if self.disable_failures <= self.lockout_failures:
             raise ValueError("disable_failures must be more than lockout_failures")
         return self

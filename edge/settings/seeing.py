@@ -25,8 +25,9 @@ class CameraSettings(Table):
     source: Annotated[
         str,
         Field(
+            min_length=1,
             description="V4L2 device (best by /dev/v4l/by-id/...), USB vendor:product, csi:0, http:// or rtsp:// address, "
-            "video file or image folder"
+            "video file or image folder",
         ),
     ] = "/dev/video0"
     width: Annotated[int, Field(ge=160, le=4096, description="pixels asked of a V4L2 device")] = 640
@@ -45,7 +46,7 @@ class CameraSettings(Table):
         ),
     ] = Replay.FAST
     max_age_s: Annotated[float, Field(gt=0, le=5, description="a frame older than this is never judged")] = 0.5
-    stall_s: Annotated[float, Field(ge=1, le=60, description="without a frame for so long a camera is opened again")] = 12.0
+    stall_s: Annotated[float, Field(ge=1, le=20, description="without a frame for so long a camera is opened again")] = 12.0
 
 
 class ModelSettings(Table):
@@ -103,3 +104,11 @@ class QualitySettings(Table):
         float, Field(gt=0, le=1, description="nose beside the middle of the eyes, as a share of their distance; 1: any turn")
     ] = 0.28
     max_tilt_deg: Annotated[float, Field(gt=0, le=90, description="head tilted to a shoulder; 90: any tilt")] = 12.0
+
+    @model_validator(mode="after")
+    def _consistent(self) -> QualitySettings:
+        if self.min_brightness >= self.max_brightness:
+            raise ValueError(
+                f"min_brightness = {self.min_brightness:g}: must be below max_brightness = {self.max_brightness:g}"
+            )
+        return self

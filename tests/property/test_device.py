@@ -89,6 +89,25 @@ def test_lock_out_is_monotone_and_silent(sequence: list[tuple[Match | Reason, fl
             assert policy.blocked(now + 1e12) is Reason.DISABLED
 
 
+@given(st.lists(st.tuples(st.integers(1, 9), st.floats(1.01, 20)), min_size=1, max_size=12), policies, st.floats(0.01, 0.99))
+def test_every_try_that_could_have_matched_is_counted(
+    visits: list[tuple[int, float]], how: PolicySettings, pace: float
+) -> None:
+    """Strangers who come for so many frames, as slowly as they like, and step aside for longer than frames count: their failures are those
+    of whole attempts, and of rests of k frames or more."""
+    forgiving = how.model_copy(update={"lockout_failures": 99, "disable_failures": 100})
+    policy, now, failures = Policy(forgiving), 0.0, 0
+    for frames, away in visits:
+        for _ in range(frames):
+            policy.observe(Reason.NO_MATCH, now)
+            now += pace * how.window_s
+        now += away * how.window_s
+        policy.observe(Reason.NO_FACE, now)
+        whole, rest = divmod(frames, how.frames)
+        failures += whole + (rest >= how.matches)
+        assert policy.failures == failures
+
+
 @settings(max_examples=150, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_one_flipped_byte_of_a_template_is_an_error(at: int, flip: int) -> None:

@@ -42,3 +42,13 @@ def test_below_the_threshold_is_no_match_and_at_it_is_one() -> None:
 
 def test_two_subjects_at_once_are_ambiguous() -> None:
     assert Matcher(HEAD, [enrolled("ada", 0), enrolled("bob", 1)]).match(probe(0), 0.5) is Reason.AMBIGUOUS
+
+
+def test_a_subject_may_have_a_stricter_threshold() -> None:
+    subjects = [enrolled("ada", 0), enrolled("bob", 100)]
+    score = Matcher(HEAD, subjects).match(probe(0), 0.5)
+    assert isinstance(score, Match)
+    assert Matcher(HEAD, subjects, {"ada": score.score}).match(probe(0), 0.5) == score
+    assert Matcher(HEAD, subjects, {"ada": score.score + 1e-6}).match(probe(0), 0.5) is Reason.NO_MATCH
+    assert Matcher(HEAD, subjects, {"ada": 0.1}).match(probe(0), 0.5) == score, "a looser one changes nothing"
+    assert isinstance(Matcher(HEAD, subjects, {"ada": 1.0}).match(probe(100), 0.5), Match), "nobody else's"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import math
+
+import pytest
+
 from edge.lockout import Failures
 from edge.matcher import Match
 from edge.policy import Denial, Grant, Policy
@@ -100,3 +104,40 @@ def test_a_grant_clears_the_failures() -> None:
     decisions(policy, [Reason.NO_MATCH] * 4)
     decisions(policy, [ADA, ADA], start=1.0)
     assert decisions(policy, [Reason.NO_MATCH] * 4, start=10.0)[-1] == Denial(Reason.NO_MATCH, 4)
+
+
+def test_whoever_steps_aside_before_the_last_frame_has_been_counted() -> None:
+    """Three of four frames, then away for longer than frames count: else every third try of a stranger would be free, for ever."""
+    policy = Policy(SETTINGS)
+    for attempt in range(3):
+        assert set(decisions(policy, [Reason.NO_MATCH] * 3, start=attempt * 100.0)) == {None}
+        assert policy.observe(Reason.NO_FACE, attempt * 100.0 + 9.0) is None
+        ended = policy.observe(Reason.NO_FACE, attempt * 100.0 + 11.0)
+        assert isinstance(ended, Denial)
+        assert (ended.reason, ended.frames, policy.failures) == (Reason.NO_MATCH, 3, attempt + 1)
+
+
+def test_whoever_walks_past_is_no_failure() -> None:
+    """Fewer frames than could have matched."""
+    policy = Policy(SETTINGS)
+    for attempt in range(20):
+        assert policy.observe(Reason.NO_MATCH, attempt * 11.0) is None
+    assert policy.failures == 0
+
+
+def test_a_slow_camera_denies_as_a_quick_one_does() -> None:
+    """Its frames are too old to match before the last comes; that one comes all the same."""
+    found = decisions(Policy(SETTINGS), [Reason.NO_MATCH] * 4, step=9.0)
+    assert found == [None, None, None, Denial(Reason.NO_MATCH, 4)]
+
+
+def test_the_last_denial_is_for_good_and_says_so() -> None:
+    policy = Policy(SETTINGS)
+    found = [decisions(policy, [Reason.NO_MATCH] * 4, start=attempt * 100.0)[-1] for attempt in range(4)]
+    assert [decision.locked_s for decision in found if isinstance(decision, Denial)] == [0, 30, 30, math.inf]
+
+
+@pytest.mark.parametrize("wrong", [{"target_fmr": 1e-4, "subject_fmr": {"ada": 1e-3}}, {"subject_fmr": {"ada": 0.0}}])
+def test_a_subject_is_never_recognised_more_easily(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=r"subject_fmr\.ada"):
+        PolicySettings.model_validate(wrong)

@@ -12,7 +12,7 @@ import pytest
 
 from edge.camera import Frame
 from edge.camera.replay import Video
-from edge.contract.errors import TemplatesFull
+from edge.contract.errors import ModelUnproven, TemplatesFull
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery, new_subject
 from edge.journal import Journal
@@ -110,3 +110,37 @@ def test_looks_are_not_added_without_end(station: Station, model: ModelFile) -> 
     station.gallery.write(new_subject("ada", model.model_id, many), replace=True)
     with pytest.raises(TemplatesFull, match=f"has {MOST_TEMPLATES} templates.*--replace"):
         station.enrol("ada", iter(()), lambda *_: None, Manner.ADD)
+
+
+def test_who_was_removed_meanwhile_is_not_let_in(station: Station, told: io.StringIO, clip: Clip) -> None:
+    def frames() -> Iterator[Frame | None]:
+        yield from list(Video(clip(ADA, 2)).frames())[:20]
+        station.gallery.remove("ada")
+        yield from list(Video(clip(ADA, 2)).frames())[20:]
+
+    policy = station.settings.policy.model_copy(update={"matches": 20, "frames": 60, "window_s": 30.0})
+    station.settings = station.settings.model_copy(update={"policy": policy})
+    decision = station.verify(None, frames(), 15.0)
+    assert (decision.__class__, decision.reason) == (Denial, Reason.GALLERY_CHANGED)  # type: ignore[union-attr]
+    assert station.lockout.read(ANYONE, 30.0).count == 0, "nobody failed"
+
+
+def test_hours_that_begin_meanwhile_let_nobody_in(station: Station, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = iter([False, True])
+    monkeypatch.setattr(station, "is_quiet", lambda: next(asked))
+    decision = station.verify("ada", Video(clip(ADA, 2)).frames(), 15.0)
+    assert (decision.__class__, decision.reason) == (Denial, Reason.QUIET_HOURS)  # type: ignore[union-attr]
+
+
+def test_a_subject_with_a_stricter_point_is_told_at_it(
+    tmp_path: Path, model: ModelFile, settings: Settings, told: io.StringIO, clip: Clip
+) -> None:
+    stricter = settings.policy.model_copy(update={"target_fmr": 1e-2, "subject_fmr": {"ada": 1e-3}})
+    how = settings.model_copy(update={"policy": stricter})
+    station = Station(how, model, model.operating_point(1e-2), Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    station.enrol("ada", Video(clip(ADA, 1)).frames(), lambda *_: None, Manner.NEW)
+    assert isinstance(station.verify(None, Video(clip(ADA, 2)).frames(), 15.0), Grant)
+    assert json.loads(told.getvalue().splitlines()[-1])["operating_point"] == "fmr-0.001"
+    unproven = how.model_copy(update={"policy": stricter.model_copy(update={"subject_fmr": {"ada": 1e-9}})})
+    with pytest.raises(ModelUnproven, match="no operating point measured for FMR 1e-09"):
+        Station(unproven, model, station.point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
