@@ -118,3 +118,62 @@ def test_the_index_has_every_manual() -> None:
     for name in MANUALS:
         assert f"({name}.md)" in index, name
         assert (ROOT / f"docs/{name}.md").is_file()
+
+
+# `8.8 % (6.6-11.4)`, `90.3 instead of 91.5 %`, `0.0-4.0 %`
+SHARE = re.compile(
+    r"(?:(\d+\.\d+)(?: (?:instead of|to|and) (\d+\.\d+))?|(\d+\.\d+)-(\d+\.\d+)) %(?: \((\d+\.\d+)-(\d+\.\d+)\))?"
+)
+CARDS = {name: (ROOT / f"docs/model-cards/{name}.md").read_text() for name in ("accurate", "compact")}
+Share = tuple[str, ...]
+
+
+def shares(text: str) -> set[Share]:
+    """All percentages with a decimal point: a figure alone, one with its interval, or an interval alone."""
+    found: set[Share] = set()
+    for one, other, low, high, least, most in SHARE.findall(text):
+        if low:
+            found.add((low, high))
+        found |= {(one, least, most)} if least else {(figure,) for figure in (one, other) if figure}
+    return found
+
+
+def left(share: Share) -> Share:
+    """What it leaves of a hundred: of TAR the FNMR. The ends of an interval change their places."""
+    rest = tuple(f"{100 - float(number):.1f}" for number in share)
+    return rest if len(rest) == 1 else (*rest[:-2], rest[-1], rest[-2])
+
+
+def not_in_the_card(text: str) -> list[Share]:
+    """What a text's lines tell of models by name that no card of those models has, nor what it leaves of a hundred. A figure that is
+    told without its interval may have one there.
+    """
+    wrong: list[Share] = []
+    for line in text.splitlines():
+        named = [card for name, card in CARDS.items() if f"`{name}`" in line]
+        if named and ("FMR" in line or line.startswith("|")):
+            known = shares("\n".join(named))
+            known |= {(share[0],) for share in known if len(share) == 3}
+            wrong += [share for share in shares(line) if not {share, left(share)} & known]
+    return sorted(wrong)
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/faq.md", "docs/cameras.md"])
+def test_the_models_figures_are_their_cards(page: str) -> None:
+    text = (ROOT / page).read_text()
+    assert any(shares(line) for line in text.splitlines() if "`accurate`" in line)
+    assert not_in_the_card(text) == []
+
+
+def test_the_check_of_figures_finds_what_is_stale() -> None:
+    """9.6 % is the end of an interval in the card and no figure of it, 90.5 % is `compact`'s alone."""
+    page = (
+        "`accurate` misses 9.6 % at FMR 1e-3, no longer 6.9 % (3.8-10.3), of five templates 0.3-7.8 % instead of 0.0-4.0 %.\n"
+        "| `accurate` | 90.5 % (85.2-94.0) | 93.1 % |\n| `compact` | 90.5 % (85.2-94.0) | 9.5 % |\nOf 7.7 % nobody speaks.\n"
+    )
+    assert not_in_the_card(page) == [("0.3", "7.8"), ("9.6",), ("90.5", "85.2", "94.0")]
+
+
+def test_the_trials_in_the_questions_are_the_cards() -> None:
+    ((missed, of),) = re.findall(r"the best of five templates (\d+) of (\d+)", (ROOT / "docs/faq.md").read_text())
+    assert f"best of them: FNMR {missed} of {of} trials" in CARDS["accurate"]
