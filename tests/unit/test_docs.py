@@ -15,6 +15,7 @@ import typer.main
 from edge.cli import app as edge
 from edge.journal import Event
 from edge.settings import Settings
+from edge.station import MOST_TEMPLATES
 from export.cli import app as export
 from trainer.cli import app as trainer
 
@@ -165,3 +166,9 @@ def test_the_check_of_figures_finds_what_is_stale() -> None:
 def test_the_trials_in_the_questions_are_the_cards() -> None:
     ((missed, of),) = re.findall(r"the best of five templates (\d+) of (\d+)", (ROOT / "docs/faq.md").read_text())
     assert f"best of them: FNMR {missed} of {of} trials" in CARDS["accurate"]
+
+
+@pytest.mark.parametrize("name", ["privacy", "faq", "threat-model", "dbus"])
+def test_how_many_templates_are_kept_is_what_the_page_says(name: str) -> None:
+    told = re.findall(r"(\d+) (?:at most|templates)", (ROOT / f"docs/{name}.md").read_text())
+    assert str(MOST_TEMPLATES) in told
