@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -11,10 +14,10 @@ import pytest
 
 pytest.importorskip("dbus_fast")
 
-from dbus_fast import Variant
+from dbus_fast import DBusError, Message, MessageType, Variant
 from dbus_fast.service import ServiceInterface
 
-from edge.bus.authority import Action
+from edge.bus.authority import CALLER, Action, Authority
 from edge.bus.native import ERRORS, DeviceInterface, ManagerInterface, _details
 from edge.bus.seat import Problem, Result, Seat, Status
 from edge.bus.server import BusServer
@@ -92,11 +95,19 @@ def test_the_results_are_all_that_a_caller_hears() -> None:
     assert set(Result) <= set(words(paragraph))
 
 
-def test_the_status_has_these_fields(tmp_path: Path, model: ModelFile, settings: Settings) -> None:
+@pytest.fixture
+def daemon(tmp_path: Path, model: ModelFile, settings: Settings) -> Daemon:
+    """One that is not running, with nobody enrolled."""
     point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
-    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal())
-    daemon = Daemon(station)
-    told = BusServer(daemon, station)._state(Seat(station, daemon.desk, daemon.door, lambda call: call()))
+    return Daemon(Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal()))
+
+
+def seat_of(daemon: Daemon) -> Seat:
+    return Seat(daemon._station, daemon.desk, daemon.door, lambda call: call())
+
+
+def test_the_status_has_these_fields(daemon: Daemon) -> None:
+    told = BusServer(daemon, daemon._station)._state(seat_of(daemon))
     assert {name: value.signature for name, value in told.items()} == table("field")
     (camera,) = (row for row in rows("field") if row[0] == "`camera`")
     assert words(camera[2]) == list(CameraState)
@@ -122,15 +133,63 @@ def test_the_actions_and_their_defaults_are_the_policys() -> None:
     assert set(told) == set(Action)
 
 
+def by_action() -> set[tuple[str, str]]:
+    """Each member that the table of actions names, with its action."""
+    names = {action.rpartition(".")[2] for action in Action}
+    return {(member, words(row[0])[0]) for row in rows("action") for member in words(row[4]) if member not in names}
+
+
 def test_the_two_tables_of_who_may_ask_agree() -> None:
     """The members by action are the actions by member; of a call that is not named with an action polkit is not asked."""
-    actions = {action.rpartition(".")[2] for action in Action}
-    by_action = {(name, words(row[0])[0]) for row in rows("action") for name in words(row[4]) if name not in actions}
+    names = {action.rpartition(".")[2] for action in Action}
     by_member = {
         (words(row[0])[0], name)
         for row in rows("member", f"interface `{DEVICE.name}`")
         for name in words(row[3])
-        if name in actions
+        if name in names
     }
     # The one that either action serves is told with the first.
-    assert by_action == by_member - {("Claim", "enroll")}
+    assert by_action() == by_member - {("Claim", "enroll")}
+
+
+class Polkit:
+    """The bus of a user who is neither root nor the daemon's, with a polkit that lets her manage and nothing else, and remembers."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def call(self, message: Message) -> Message:
+        if message.member == "GetConnectionUnixUser":
+            return _answer("u", os.geteuid() + 1)
+        assert message.member == "CheckAuthorization"
+        self.asked.append(message.body[1])
+        return _answer("(bba{ss})", [message.body[1] == Action.OTHERS, False, {}])
+
+
+def _answer(signature: str, value: object) -> Message:
+    return Message(message_type=MessageType.METHOD_RETURN, reply_serial=1, signature=signature, body=[value])
+
+
+def test_polkit_is_asked_as_the_page_says(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every member as ada, for herself, for somebody else and for anyone; where she must have claimed the device, she has."""
+
+    async def named(self: Authority, caller: str) -> str:
+        return "ada"
+
+    monkeypatch.setattr(Authority, "user", named)
+    CALLER.set(":1.7")
+    asked = set()
+    for kind, member, given, _ in described(DEVICE.name):
+        if kind == "signal" or member == "Status":
+            continue
+        for argument in {"s subject": ("ada", "eve", ""), "u timeout_s": (9,), "s manner": ("new",)}.get(given, (None,)):
+            polkit, seat = Polkit(), seat_of(daemon)
+            if member != "Claim":
+                seat.claim(":1.7", "ada")
+            authority = Authority(polkit, refuse_remote=True)  # type: ignore[arg-type]
+            device = DeviceInterface(seat, authority, lambda *_: None, dict, lambda: None)
+            method = getattr(DeviceInterface, member).__wrapped__
+            with suppress(DBusError):  # what is refused was asked for
+                asyncio.run(method(device, *([] if argument is None else [argument])))
+            asked |= {(member, action.rpartition(".")[2]) for action in polkit.asked}
+    assert asked == by_action() | {("Claim", "enroll")}
