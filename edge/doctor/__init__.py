@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.camera import csi
 from edge.camera.v4l2 import nodes
 from edge.contract.errors import PackageMissing
-from edge.doctor import board, camera, service, software, state, verifier
+from edge.doctor import board, bus, camera, service, software, state, verifier
 from edge.doctor.finding import Finding, Verdict, failed
 from edge.doctor.machine import Machine
 from edge.models import model_path
@@ -41,7 +41,7 @@ def examine(config: Path | None, folder: Path, machine: Machine) -> Iterator[Fin
     yield from _line("disk", lambda: state.disk(folder, machine))
     yield from _line("unit", lambda: service.unit(machine))
     yield from _line("sandbox", lambda: service.exposure(machine))
-    yield from _line("bus", lambda: service.bus(machine, settings.service.bus))
+    yield from _line("bus", lambda: bus.bus(machine, settings.service.bus, settings.compat.fprintd))
     yield from _line("journal", lambda: software.journal(machine))
     yield from _line("journal storage", lambda: service.journal_storage(machine))
     yield from _line("clock", lambda: board.clock(machine))

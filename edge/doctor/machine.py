@@ -49,6 +49,11 @@ class Machine:
         """Whether systemd runs this machine."""
         return (self.root / "run/systemd/system").is_dir()
 
+    def unit(self, name: str, *properties: str) -> dict[str, str] | None:
+        """Properties of a unit; None where systemd does not run or does not answer."""
+        told = self.ask(["systemctl", "show", name, f"--property={','.join(properties)}"]) if self.has_systemd() else None
+        return None if told is None else dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+
     def user_id(self, name: str) -> int | None:
         """The number of a local user."""
         return self._number("etc/passwd", name)

@@ -1,17 +1,14 @@
-"""The service on this system: unit, sandbox, bus, and whether the journal outlives a reboot. Starts and changes nothing."""
+"""The service on this system: unit, sandbox, and whether the journal outlives a reboot. Starts and changes nothing."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 
 from edge.doctor.finding import Finding, failed, passed, warned
 from edge.doctor.machine import Machine
 
 UNIT = "facelatch.service"
-BUS_NAME = "io.facelatch"
 MAX_EXPOSURE = 1.5
 _NO_SYSTEMD = "systemd does not run this machine"
 _INSTALL = "sudo deploy/install.sh"
@@ -21,11 +18,11 @@ def unit(machine: Machine) -> Finding:
     """Installed, enabled, active."""
     if not machine.has_systemd():
         return warned("unit", _NO_SYSTEMD, "start `edge run` by what does")
-    properties = "LoadState,UnitFileState,ActiveState,SubState,Result,NRestarts,NeedDaemonReload"
-    answer = machine.ask(["systemctl", "show", UNIT, f"--property={properties}"])
-    if answer is None:
+    state = machine.unit(
+        UNIT, "LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "NRestarts", "NeedDaemonReload"
+    )
+    if state is None:
         return failed("unit", "systemctl does not answer", "sudo systemctl status")
-    state = dict(line.split("=", 1) for line in answer.splitlines() if "=" in line)
     if state.get("LoadState") == "not-found":
         return warned("unit", f"{UNIT} is not installed", _INSTALL)
     if state.get("LoadState") == "masked":
@@ -54,25 +51,6 @@ def exposure(machine: Machine) -> Finding:
     if level > MAX_EXPOSURE:
         return warned("sandbox", told, f"see what a drop-in opened: systemctl cat {UNIT}")
     return passed("sandbox", told)
-
-
-def bus(machine: Machine, wanted: bool, installed: Callable[[str], object] = find_spec) -> Finding:
-    """The policy that lets the service own its name on the system bus, and whether it does. `wanted` is service.bus."""
-    if not wanted:
-        return passed("bus", "service.bus = false: commands open the camera themselves")
-    if installed("dbus_fast") is None:
-        mend = "sudo deploy/install.sh, or service.bus = false"
-        return failed("bus", "dbus-fast, which the bus needs, is not installed", mend)
-    places = ("usr/share/dbus-1/system.d", "etc/dbus-1/system.d")
-    if not any((machine.root / place / f"{BUS_NAME}.conf").is_file() for place in places):
-        return warned("bus", f"no policy for {BUS_NAME} is installed: commands open the camera themselves", _INSTALL)
-    names = machine.ask(["busctl", "--system", "--no-pager", "--no-legend", "list"])
-    if names is None:
-        return warned("bus", "the policy is installed; the bus does not answer", "sudo systemctl start dbus")
-    owner = next((words[1] for words in map(str.split, names.splitlines()) if len(words) > 1 and words[0] == BUS_NAME), "-")
-    if owner == "-":
-        return passed("bus", f"the policy is installed; nobody owns {BUS_NAME} now")
-    return passed("bus", f"the policy is installed, and {BUS_NAME} has an owner")
 
 
 def journal_storage(machine: Machine) -> Finding:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -14,13 +14,19 @@ Make = Callable[..., Machine]
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Make:
-    """`machine(files, answers, is_root=...)`: files by their paths without the first slash, answers by a tool's name."""
+    """`machine(files, answers, is_root=...)`: files by their paths without the first slash, answers by how a command starts."""
     root = tmp_path / "root"
 
     def make(files: dict[str, str] | None = None, answers: dict[str, str] | None = None, *, is_root: bool = True) -> Machine:
         for name, text in (files or {}).items():
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_text(text)
-        return Machine(root, lambda words: (answers or {}).get(words[0]), is_root)
+
+        def ask(words: Sequence[str]) -> str | None:
+            # The longest start first.
+            starts = (" ".join(words[:end]) for end in range(len(words), 0, -1))
+            return next((answers[start] for start in starts if answers and start in answers), None)
+
+        return Machine(root, ask, is_root)
 
     return make

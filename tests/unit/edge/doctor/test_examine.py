@@ -42,7 +42,7 @@ def test_a_check_that_breaks_is_a_finding_and_stops_none(
     def broken(*_: object) -> None:
         raise RuntimeError(f"{tmp_path} is odd")
 
-    for module in (doctor.board, doctor.camera, doctor.service, doctor.software, doctor.state, doctor.verifier):
+    for module in (doctor.board, doctor.bus, doctor.camera, doctor.service, doctor.software, doctor.state, doctor.verifier):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__:
                 monkeypatch.setattr(module, name, broken)
@@ -88,7 +88,7 @@ def test_a_report_holds_nothing_of_a_person(
         {
             "systemctl": f"LoadState=loaded\nActiveState=failed\nResult=exit-code\nFragmentPath={home}/x.service\n",
             "systemd-analyze": "quuxhost: Overall exposure level for facelatch.service: 9.6 UNSAFE",
-            "busctl": "io.facelatch 77 xylofilm zebedee :1.4 facelatch.service - -\n",
+            "busctl": '[{"name": "io.facelatch", "pid": 77, "process": "xylofilm", "user": "zebedee", "connection": ":1.4"}]',
             "timedatectl": "quuxhost",
         },
     )

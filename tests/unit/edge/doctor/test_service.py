@@ -1,4 +1,4 @@
-"""Unit, sandbox, bus and journal, as systemd's tools and files tell of them."""
+"""Unit, sandbox and journal, as systemd's tools and files tell of them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from edge.doctor import Machine, service
 
 Make = Callable[..., Machine]
 BOOTED = {"run/systemd/system/x": ""}
-POLICY = {"usr/share/dbus-1/system.d/io.facelatch.conf": ""}
 
 
 def shown(**changes: str) -> dict[str, str]:
@@ -57,28 +56,6 @@ def test_without_systemd_there_is_no_unit_and_no_sandbox(machine: Make) -> None:
 )
 def test_the_exposure_is_read_from_the_last_line(machine: Make, answer: str, verdict: str) -> None:
     assert service.exposure(machine(BOOTED, {"systemd-analyze": answer})).verdict == verdict
-
-
-@pytest.mark.parametrize(
-    ("files", "answer", "verdict", "told"),
-    [
-        ({}, None, "warn", "no policy"),
-        (POLICY, None, "warn", "does not answer"),
-        (POLICY, "io.facelatch 812 python3 facelatch :1.9 facelatch.service - -\n", "pass", "has an owner"),
-        (POLICY, "io.facelatch - - - (activatable) - - -\norg.x 1 y\n", "pass", "nobody owns"),
-        ({"etc/dbus-1/system.d/io.facelatch.conf": ""}, "", "pass", "nobody owns"),
-    ],
-)
-def test_the_bus_has_a_policy_and_an_owner(
-    machine: Make, files: dict[str, str], answer: str | None, verdict: str, told: str
-) -> None:
-    found = service.bus(machine(files, {} if answer is None else {"busctl": answer}), True, lambda _: True)
-    assert (found.verdict, told in found.said) == (verdict, True)
-
-
-def test_a_bus_that_is_not_wanted_needs_nothing(machine: Make) -> None:
-    assert service.bus(machine(), False, lambda _: None).verdict == "pass"
-    assert service.bus(machine(POLICY), True, lambda _: None).verdict == "fail"
 
 
 MAIN, PI = "etc/systemd/journald.conf", "usr/lib/systemd/journald.conf.d/40-rpi-volatile-storage.conf"

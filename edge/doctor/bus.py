@@ -1,0 +1,109 @@
+"""The service on the system bus: whether its names are its own, and who else may answer in its place. Starts and changes nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+
+from edge.doctor.finding import Finding, failed, passed, warned
+from edge.doctor.machine import Machine
+
+UNIT = "facelatch.service"
+NAME, FPRINTD = "io.facelatch", "net.reactivated.Fprint"
+# Whom the bus's policy lets own the name: the service's user, and root, who may run `edge run` by hand.
+USERS = ("facelatch", "root")
+_INSTALL = "sudo deploy/install.sh"
+_RESTART = f"sudo systemctl restart {UNIT}"
+_POLICIES = ("usr/share/dbus-1/system.d", "etc/dbus-1/system.d")
+_POLKIT = "usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service"
+_ACTIONS = "usr/share/polkit-1/actions/io.facelatch.policy"
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The process behind a name on the bus."""
+
+    pid: int
+    process: str
+    user: str
+
+
+def bus(machine: Machine, wanted: bool, fprintd: bool, installed: Callable[[str], object] = find_spec) -> Finding:
+    """Who answers on the system bus, and who lets callers ask. `wanted` is service.bus, `fprintd` compat.fprintd."""
+    if not wanted and fprintd:
+        return warned("bus", "compat.fprintd = true does nothing while service.bus = false", "service.bus = true")
+    if not wanted:
+        return passed("bus", "service.bus = false: commands open the camera themselves")
+    if installed("dbus_fast") is None:
+        return failed("bus", "dbus-fast, which the bus needs, is not installed", f"{_INSTALL}, or service.bus = false")
+    if not any((machine.root / place / f"{NAME}.conf").is_file() for place in _POLICIES):
+        return warned("bus", f"no policy for {NAME} is installed: commands open the camera themselves", _INSTALL)
+    owners = _owners(machine)
+    if owners is None:
+        return warned("bus", "the policy is installed; the bus does not answer", "sudo systemctl start dbus")
+    unit = machine.unit(UNIT, "ActiveState", "MainPID") or {}
+    # While it reloads, systemd calls it neither active nor anything that needs a mend.
+    main = int(unit.get("MainPID", "0")) if unit.get("ActiveState") in ("active", "reloading") else 0
+    return (
+        _stranger(NAME, owners, main)
+        or (fprintd and (_stranger(FPRINTD, owners, main) or _fprintd_itself(machine)))
+        or _polkit(machine)
+        or passed("bus", _told(main, owners, [NAME, FPRINTD] if fprintd else [NAME]))
+    )
+
+
+def _stranger(name: str, owners: Mapping[str, Owner], main: int) -> Finding | None:
+    """What is wrong with the owner of a name. `main` is the process of the active unit, 0 where it is not active."""
+    owner = owners.get(name)
+    if owner is None:
+        if not main:
+            return None
+        why = f"journalctl -u {UNIT} FACELATCH_EVENT=bus-lost -n 5 says why"
+        return failed("bus", f"{UNIT} is active and nobody owns {name}: nobody can ask it", f"{why}; {_RESTART}")
+    private = {"owner": f"{owner.process} ({owner.pid}, user {owner.user})"}
+    ours = owner.user in USERS and (name == NAME or owner == owners.get(NAME))
+    if (main and owner.pid != main) or not ours:
+        mend = f"sudo systemctl mask --now fprintd; {_RESTART}" if name == FPRINTD else f"end that program, then {_RESTART}"
+        return failed("bus", f"{name} is another program's, {{owner}}, and not the unit's", mend, **private)
+    return None
+
+
+def _fprintd_itself(machine: Machine) -> Finding | None:
+    """fprintd that nobody keeps from starting takes its name back whenever the service is away for a moment."""
+    unit = machine.unit("fprintd.service", "Id", "LoadState") or {}
+    if unit.get("LoadState", "not-found") in ("not-found", "masked") or unit.get("Id") == UNIT:
+        return None
+    told = (
+        f"fprintd itself is installed and may start: it answers as {FPRINTD} whenever the service is away, and keeps the name"
+    )
+    return warned("bus", told, "sudo systemctl mask --now fprintd, or put the service in its place: docs/dbus.md")
+
+
+def _polkit(machine: Machine) -> Finding | None:
+    """Without polkit's word nobody but root and the service's user is served."""
+    for file, what, mend in ((_POLKIT, "polkit", "sudo apt install polkitd"), (_ACTIONS, "the policy for polkit", _INSTALL)):
+        if not (machine.root / file).is_file():
+            return warned("bus", f"{what} is not installed: on the bus only root and the service's user may ask", mend)
+    return None
+
+
+def _told(main: int, owners: Mapping[str, Owner], names: list[str]) -> str:
+    both = " and ".join(names)
+    if main:
+        return f"{both} {'are' if names[1:] else 'is'} the unit's own"
+    if NAME in owners:
+        return f"the policy is installed; {both}: a daemon that systemd did not start answers"
+    return f"the policy is installed; the service is not active, and nobody owns {both}"
+
+
+def _owners(machine: Machine) -> dict[str, Owner] | None:
+    """By their names on the bus. JSON, since a process may have blanks in its name."""
+    try:
+        names = json.loads(machine.ask(["busctl", "--system", "--json=short", "list"]) or "")
+    except ValueError:
+        return None
+    return {
+        entry["name"]: Owner(entry["pid"], entry["process"] or "?", entry["user"] or "?") for entry in names if entry["pid"]
+    }
