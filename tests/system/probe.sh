@@ -10,15 +10,19 @@ try() {
 try read-own cat /var/lib/facelatch/probe-own
 try read-settings cat /etc/facelatch/edge.toml
 try read-home cat /home/open
+try read-root cat /root/open
+try read-shadow cat /etc/shadow
 try write-program touch /opt/facelatch/open/file
 try see-init test -e /proc/1/stat
 try see-tmp test -e /tmp/open
 try network python3 -c 'import socket; socket.create_connection(("127.0.0.1", 8080), 5)'
 try socket python3 -c 'import socket; socket.socket(socket.AF_INET)'
 try namespace unshare --user true
-cp /bin/true "$1.program"
-try run-what-it-wrote "$1.program"
+for folder in /var/lib/facelatch /run/facelatch /tmp /dev/shm; do
+    try "write-$folder" cp /bin/true "$folder/probe.program"
+    try "run-from-$folder" "$folder/probe.program"
+    rm -f "$folder/probe.program"
+done
 try map-code python3 -c 'import mmap; mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)'
 try personality setarch --addr-no-randomize true
-rm -f "$1.program"
 mv "$1.new" "$1"

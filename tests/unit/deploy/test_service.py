@@ -68,6 +68,26 @@ def test_an_enrolment_is_confined_as_the_service_is() -> None:
     assert len(sandbox(UNIT)) > 30
 
 
+def of(unit: Path, directive: str) -> list[str]:
+    """The words that a unit gives a directive."""
+    return " ".join(re.findall(rf"^{directive}=(.*)$", unit.read_text(), re.MULTILINE)).split()
+
+
+@pytest.mark.parametrize("unit", [UNIT, ENROLMENT], ids=["service", "enrolment"])
+def test_nothing_that_can_be_written_can_be_run(unit: Path) -> None:
+    places = {
+        "StateDirectory": "/var/lib",
+        "RuntimeDirectory": "/run",
+        "CacheDirectory": "/var/cache",
+        "LogsDirectory": "/var/log",
+    }
+    written = [f"{place}/{name}" for directive, place in places.items() for name in of(unit, directive)]
+    written += [*of(unit, "ReadWritePaths"), "/tmp", "/var/tmp", "/dev/shm"]
+    assert of(unit, "ProtectSystem") == ["strict"]
+    assert "/var/lib/facelatch" in written
+    assert set(written) <= {path.removeprefix("-") for path in of(unit, "NoExecPaths")}
+
+
 def test_the_rules_are_ones_that_udev_takes() -> None:
     udevadm = shutil.which("udevadm")
     if udevadm is None or "verify" not in run(udevadm, "--help").stdout:
