@@ -27,7 +27,8 @@ def rights(state: Path, machine: Machine) -> Finding:
     try:
         os.listdir(state)
         status = state.stat()
-        wanted = {state: 0o022, state / "gallery": 0o077, state / "lockout.json": 0o077}
+        # Who is enrolled is told by names of files: the service's folder is closed, a user's own lies in a home that is.
+        wanted = {state: 0o077 if state == SERVICE_STATE else 0o022, state / "gallery": 0o077, state / "lockout.json": 0o077}
         wanted |= dict.fromkeys((state / "gallery").glob(f"*{SUFFIX}"), 0o077) | dict.fromkeys(
             (state / "gallery").glob(".*.new"), 0o077
         )

@@ -80,8 +80,19 @@ def test_rights_are_the_owners_alone(kept: Path, machine: Make) -> None:
     assert "1 of 5" in state.rights(kept, machine()).said
 
 
+def test_the_services_own_folder_is_closed_to_all_others(kept: Path, machine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    pi = machine({"etc/passwd": f"facelatch:x:{os.getuid()}:1::/:/x\n"})
+    kept.chmod(0o755)
+    assert state.rights(kept, pi).verdict == "pass"  # a user's own
+    monkeypatch.setattr(state, "SERVICE_STATE", kept)
+    for mode, verdict in ((0o755, "fail"), (0o710, "fail"), (0o701, "fail"), (0o700, "pass")):
+        kept.chmod(mode)
+        assert state.rights(kept, pi).verdict == verdict, oct(mode)
+
+
 def test_an_owner_that_is_not_the_service_is_told(kept: Path, machine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "SERVICE_STATE", kept)
+    kept.chmod(0o700)
     assert state.rights(kept, machine()).said == "there is no user facelatch"
     ours = machine({"etc/passwd": f"facelatch:x:{os.getuid()}:1::/:/x\n"})
     assert state.rights(kept, ours).verdict == "pass"
