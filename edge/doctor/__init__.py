@@ -15,7 +15,7 @@ from edge.doctor import board, bus, camera, service, software, state, verifier
 from edge.doctor.finding import Finding, Verdict, failed
 from edge.doctor.machine import Machine
 from edge.models import model_path
-from edge.settings import DEFAULT_PATH, Settings
+from edge.settings import DEFAULT_PATH, Mode, ServiceSettings, Settings
 
 __all__ = ["Finding", "Machine", "Verdict", "examine"]
 
@@ -39,7 +39,7 @@ def examine(config: Path | None, folder: Path, machine: Machine) -> Iterator[Fin
     yield from _line("gallery", lambda: state.gallery(folder, model, machine, settings.gallery))
     yield from _line("lock-out", lambda: state.lockout(folder, settings.policy.disable_failures))
     yield from _line("disk", lambda: state.disk(folder, machine))
-    yield from _line("unit", lambda: service.unit(machine))
+    yield from _line("unit", lambda: service.unit(machine, _leaves(settings.service)))
     yield from _line("sandbox", lambda: service.exposure(machine))
     yield from _line("bus", lambda: bus.bus(machine, settings.service.bus, settings.compat.fprintd))
     yield from _line("journal", lambda: software.journal(machine))
@@ -54,6 +54,11 @@ def _settings(config: Path | None) -> tuple[Finding, Settings]:
         return software.settings(config, DEFAULT_PATH)
     except Exception as error:  # noqa: BLE001 - a check that breaks is a finding
         return _broken("settings", error), Settings()
+
+
+def _leaves(settings: ServiceSettings) -> bool:
+    """Whether the daemon ends by itself, and a question on the bus starts it again."""
+    return settings.bus and settings.mode is Mode.ON_DEMAND and settings.idle_exit_s > 0
 
 
 def _line(name: str, check: Callable[[], Finding]) -> Iterator[Finding]:

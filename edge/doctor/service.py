@@ -14,8 +14,8 @@ _NO_SYSTEMD = "systemd does not run this machine"
 _INSTALL = "sudo deploy/install.sh"
 
 
-def unit(machine: Machine) -> Finding:
-    """Installed, enabled, active."""
+def unit(machine: Machine, leaves: bool) -> Finding:
+    """Installed, enabled, active. `leaves`: on demand with service.idle_exit_s, so that it goes when nobody asks, and comes back."""
     if not machine.has_systemd():
         return warned("unit", _NO_SYSTEMD, "start `edge run` by what does")
     state = machine.unit(
@@ -33,6 +33,14 @@ def unit(machine: Machine) -> Finding:
         return failed("unit", f"{told}, result {state.get('Result', '?')}", mend)
     if state.get("NeedDaemonReload") == "yes":
         return warned("unit", f"{told}; its file has changed since it was loaded", "sudo systemctl daemon-reload")
+    if leaves and (state.get("UnitFileState"), state.get("ActiveState"), state.get("Result")) == (
+        "enabled",
+        "inactive",
+        "success",
+    ):
+        return passed(
+            "unit", f"{told}: it leaves when nobody asks, the next question on the bus starts it (service.idle_exit_s)"
+        )
     if state.get("UnitFileState") != "enabled" or state.get("ActiveState") != "active":
         return warned("unit", told, f"sudo systemctl enable --now {UNIT}, once somebody is enrolled")
     return passed("unit", f"{told}, restarted {state.get('NRestarts', '0')} times since the boot")

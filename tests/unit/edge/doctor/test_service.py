@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from edge.doctor import Machine, service
+from edge.doctor import Machine, examine, service
 
 Make = Callable[..., Machine]
 BOOTED = {"run/systemd/system/x": ""}
@@ -36,13 +37,46 @@ def shown(**changes: str) -> dict[str, str]:
     ],
 )
 def test_a_unit_in_every_state(machine: Make, changes: dict[str, str], verdict: str, told: str, mend: str) -> None:
-    found = service.unit(machine(BOOTED, shown(**changes)))
+    found = service.unit(machine(BOOTED, shown(**changes)), False)
     assert (found.verdict, told in found.said, mend in found.mend) == (verdict, True, True), found
 
 
+@pytest.mark.parametrize(
+    ("changes", "verdict", "told"),
+    [
+        ({"Result": "success"}, "pass", "inactive (dead): it leaves when nobody asks"),
+        ({"Result": "success", "UnitFileState": "disabled"}, "warn", "disabled, inactive"),
+        ({"Result": "watchdog"}, "warn", "inactive (dead)"),
+        ({"Result": "exit-code", "ActiveState": "failed"}, "fail", "result exit-code"),
+        ({"Result": "success", "ActiveState": "active", "SubState": "running"}, "pass", "active (running), restarted"),
+    ],
+)
+def test_a_unit_that_leaves_when_nobody_asks(machine: Make, changes: dict[str, str], verdict: str, told: str) -> None:
+    gone = {"ActiveState": "inactive", "SubState": "dead"}
+    found = service.unit(machine(BOOTED, shown(**gone | changes)), True)
+    assert (found.verdict, told in found.said) == (verdict, True), found
+
+
+@pytest.mark.parametrize(
+    ("told", "leaves"),
+    [
+        ('mode = "on-demand"\nidle_exit_s = 60.0', True),
+        ("idle_exit_s = 60.0", False),
+        ('mode = "on-demand"', False),
+        # Nobody could start it again.
+        ('mode = "on-demand"\nidle_exit_s = 60.0\nbus = false', False),
+    ],
+)
+def test_whether_it_leaves_is_in_the_settings(machine: Make, tmp_path: Path, told: str, leaves: bool) -> None:
+    (tmp_path / "edge.toml").write_text(f"[service]\n{told}\n")
+    gone = shown(ActiveState="inactive", SubState="dead", Result="success")
+    found = {one.check: one for one in examine(tmp_path / "edge.toml", tmp_path, machine(BOOTED, gone))}
+    assert found["unit"].verdict == ("pass" if leaves else "warn")
+
+
 def test_without_systemd_there_is_no_unit_and_no_sandbox(machine: Make) -> None:
-    assert service.unit(machine()).verdict == service.exposure(machine()).verdict == "warn"
-    assert service.unit(machine(BOOTED)).verdict == "fail"
+    assert service.unit(machine(), True).verdict == service.exposure(machine()).verdict == "warn"
+    assert service.unit(machine(BOOTED), True).verdict == "fail"
 
 
 @pytest.mark.parametrize(
