@@ -14,6 +14,7 @@ from typing import Protocol
 
 from edge.camera import Camera, Frame, is_replay, open_camera
 from edge.camera.state import CameraState, CameraWatch
+from edge.camera.stream import without_password
 from edge.contract.errors import CameraError, CameraWedged, InputError
 from edge.desk import Desk, Job
 from edge.door import Door
@@ -53,6 +54,7 @@ class Daemon:
         self._station, self._settings, self._journal = station, station.settings, station.journal
         self.desk, self.door = Desk(), Door(station)
         self._open, self._watched = opened, CameraWatch()
+        self._source = without_password(self._settings.camera.source)
         self._on_demand = self._settings.service.mode is Mode.ON_DEMAND
         self.beside: list[Beside] = []
         self.held: Callable[[], bool] = lambda: False
@@ -158,8 +160,7 @@ class Daemon:
 
     @contextmanager
     def _camera(self) -> Iterator[tuple[Camera, Iterator[Frame | None]]]:
-        source = self._settings.camera.source
-        self._tell_camera(self._watched.opening(time.monotonic()), source)
+        self._tell_camera(self._watched.opening(time.monotonic()), self._source)
         try:
             camera = self._open(self._settings.camera)
             try:
@@ -205,7 +206,7 @@ class Daemon:
         while not self._stop and time.monotonic() < until:
             self._tick()
             if job := self.desk.take(NAP_S):
-                job.fail(CameraError(f"{self._settings.camera.source}: the camera is {self._watched.state.value}"))
+                job.fail(CameraError(f"{self._source}: the camera is {self._watched.state.value}"))
 
     def _tell_camera(self, entered: CameraState | None, name: str) -> None:
         if entered is not None:

@@ -14,7 +14,7 @@ import numpy as np
 from edge.camera.csi import open_csi
 from edge.camera.frame import Camera, Frame
 from edge.camera.replay import Paced, open_replay
-from edge.camera.stream import open_stream
+from edge.camera.stream import open_stream, without_password
 from edge.camera.v4l2 import USB_ID, node_of_usb_id, open_device
 from edge.contract.errors import CameraError
 from edge.settings import CameraSettings, Replay
@@ -80,7 +80,7 @@ def _open(settings: CameraSettings) -> Camera:
         kind = path.stat().st_mode
     except OSError as error:
         raise CameraError(
-            f"{source}: cannot open the camera: {error.strerror}; see /dev/v4l/by-id for those plugged in"
+            f"{without_password(source)}: cannot open the camera: {error.strerror}; see /dev/v4l/by-id for those plugged in"
         ) from error
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(kind) else 0)):
         remedy = "add the user to the group video" if stat.S_ISCHR(kind) else "give the user read access"

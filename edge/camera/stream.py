@@ -42,5 +42,17 @@ def open_stream(address: str, settings: CameraSettings) -> Live:
 
 
 def without_password(address: str) -> str:
-    """The address as it may be told: what stands before an @ is left out."""
-    return re.sub(r"(?<=://)[^/@]*@", "", address)
+    """The address as it may be told, by the journal, the bus, an error: scheme, host and path. What is no address stays as it is.
+
+    Cameras take their password before an @, in a query, or as `user=...` in the path. An @ after the host may be of a password
+    that should have been escaped: then there is no saying where the host begins.
+    """
+    scheme, colon, rest = address.partition("://")
+    if not colon:
+        return address
+    # Where libavformat, which is given the address, ends its host.
+    end = re.search("[/?#]", rest)
+    authority, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
+    if "@" in path:
+        return f"{scheme}://..."
+    return f"{scheme}://{authority.rpartition('@')[2]}{re.split('[?#;&=]', path)[0]}"

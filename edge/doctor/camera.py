@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from edge.camera import is_replay
+from edge.camera.stream import without_password
 from edge.camera.v4l2 import USB_ID, Node
 from edge.doctor.finding import Finding, failed, passed, warned
 from edge.doctor.machine import Machine
@@ -17,7 +18,7 @@ _SEE = "`edge cameras` lists what there is"
 
 def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | None) -> Finding:
     """The camera that the settings name. `ribbon` are the cameras of libcamera, None where picamera2 is not installed."""
-    private = {"source": camera_source}
+    private = {"source": without_password(camera_source)}
     if is_replay(camera_source):
         if not Path(camera_source).exists():
             return failed("camera", "{source}: no such camera, video or folder", f"set camera.source; {_SEE}", **private)

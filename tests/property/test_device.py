@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from edge.camera.stream import without_password
 from edge.contract.errors import GalleryError, StorageError
 from edge.contract.score import Head
 from edge.gallery import Gallery, Subject, new_subject
@@ -192,3 +193,29 @@ def test_no_failure_is_lost_whatever_the_disk_does(sequence: list[str]) -> None:
         own.settle(how)
         other.settle(how)
         assert own.read("ada", 30).count == expected
+
+
+words = st.text(st.characters(exclude_characters="/?#@", exclude_categories=["Cs"]), max_size=6)
+anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+SECRET = "hunter2"
+
+
+@given(
+    st.sampled_from(["http", "https", "rtsp", "rtsps", "RTSP", "other"]),
+    st.one_of(st.just(""), st.builds(lambda before, after: f"{before}{SECRET}{after}@", anything, anything)),
+    words.filter(bool),
+    st.one_of(st.just(""), st.builds(lambda mark, before: f"/p{mark}{before}{SECRET}", st.sampled_from("?#;&="), anything)),
+)
+def test_an_address_is_told_without_its_secrets(scheme: str, user: str, host: str, secret_end: str) -> None:
+    """Whatever letters are around the secrets, also ones that should have been escaped."""
+    told = without_password(f"{scheme}://{user}{host}{secret_end}")
+    assert SECRET not in told
+    assert told.startswith(f"{scheme}://")
+    assert without_password(told) == told
+    if not set("/?#") & set(user) and "@" not in secret_end:
+        assert told == f"{scheme}://{host}{'/p' * bool(secret_end)}"
+
+
+@given(anything.filter(lambda text: "://" not in text))
+def test_what_is_no_address_is_told_as_it_is(path: str) -> None:
+    assert without_password(path) == path

@@ -315,7 +315,7 @@ def test_an_address_gives_frames_and_keeps_its_password(tmp_path: Path) -> None:
     server = ThreadingHTTPServer(("127.0.0.1", 0), Stream)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        camera = opened(f"http://ada:secret@127.0.0.1:{server.server_port}/stream.mjpg", max_age_s=5.0)
+        camera = opened(f"http://ada:secret@127.0.0.1:{server.server_port}/stream.mjpg?token=secret", max_age_s=5.0)
         assert camera.live
         assert "secret" not in camera.name
         frame = next(frame for frame in camera.frames() if frame is not None)
@@ -325,6 +325,34 @@ def test_an_address_gives_frames_and_keeps_its_password(tmp_path: Path) -> None:
         server.shutdown()
         server.server_close()
     with pytest.raises(CameraError, match="no stream") as caught:
-        opened(f"http://ada:secret@127.0.0.1:{server.server_port}/stream.mjpg", stall_s=2.0)
+        opened(f"http://ada:secret@127.0.0.1:{server.server_port}/stream.mjpg?token=secret", stall_s=2.0)
     assert "secret" not in str(caught.value)
-    assert without_password("rtsp://a:b@cam:554/1") == "rtsp://cam:554/1"
+
+
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("rtsp://a:b@cam:554/1", "rtsp://cam:554/1"),
+        ("rtsp://cam:554/1", "rtsp://cam:554/1"),
+        ("http://a@[fe80::1]:80", "http://[fe80::1]:80"),
+        ("HTTP://cam/video.cgi?user=a&password=b", "HTTP://cam/video.cgi"),
+        ("http://cam?password=b", "http://cam"),
+        ("http://cam/x#token", "http://cam/x"),
+        ("rtsp://cam:554/user=a&password=b&channel=1.sdp", "rtsp://cam:554/user"),
+        ("rtsp://cam/x;password=b", "rtsp://cam/x"),
+        ("rtsp://a:b@c@cam/1", "rtsp://cam/1"),
+        # Not escaped: what is before the @ may be a password, and what comes after it the host, or not.
+        ("rtsp://a:b/c@cam/1", "rtsp://..."),
+        ("rtsp://a:b?c@cam/1", "rtsp://..."),
+        ("http://cam/x?mail=a@b", "http://..."),
+        ("/dev/v4l/by-id/usb-a@b?c#d", "/dev/v4l/by-id/usb-a@b?c#d"),
+    ],
+)
+def test_an_address_is_told_without_what_is_secret(address: str, told: str) -> None:
+    assert without_password(address) == told
+
+
+def test_a_kind_of_address_that_there_is_not_is_told_without_its_password_too() -> None:
+    with pytest.raises(CameraError, match=r"^ftp://cam/film: cannot open") as caught:
+        opened("ftp://ada:secret@cam/film?token=secret")
+    assert "secret" not in str(caught.value)

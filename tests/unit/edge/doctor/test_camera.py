@@ -36,6 +36,7 @@ ALL = [WEBCAM, META, CODEC, CLOSED]
         ("rtsp://door:secret@10.0.0.7/live", "warn", "PrivateNetwork"),
         ("csi", "pass", "csi:0, imx708"),
         ("csi:1", "fail", "libcamera knows of 1"),
+        ("ftp://door:secret@10.0.0.7/live?password=secret", "fail", "no such camera"),
         ("/no/such/film.avi", "fail", "no such camera, video or folder"),
     ],
 )
