@@ -1,5 +1,6 @@
 #!/bin/sh
 # What the rig needs of Debian, and the device's packages in .wheels; silent where all is there. Only root can have a rig.
+# Where something cannot be had, such as without a network, it says so and ends well: the tests are skipped, each says why.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ "$(id -u)" != 0 ]; then exit 0; fi
@@ -16,11 +17,15 @@ done
 /usr/bin/python3 -c 'import ensurepip, venv' 2>/dev/null || missing="$missing python3-venv"
 /usr/bin/python3 -c 'import systemd.journal' 2>/dev/null || missing="$missing python3-systemd"
 if [ -n "$missing" ]; then
-    command -v apt-get >/dev/null || exit 0 # the tests are skipped and say why
+    command -v apt-get >/dev/null || exit 0
     echo "installing from Debian:$missing"
+    # An update without a network tells of it by a warning alone, and ends well.
     # shellcheck disable=SC2086 # the list is meant to be split
-    { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $missing; } >/dev/null
+    if ! { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $missing; } >/dev/null; then
+        echo "not to be had:$missing: the tests of the service that need them will be skipped" >&2
+    fi
 fi
+if [ ! -x /usr/bin/python3 ]; then exit 0; fi
 
 version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
 stamp=$(sha256sum requirements-edge.lock | cut -d ' ' -f 1)-$version

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-TOOLS = ("systemd-nspawn", "nsenter", "unshare", "dbus-daemon", "journalctl", "systemd-sysusers")
+TOOLS = ("/usr/bin/python3", "systemd-nspawn", "nsenter", "unshare", "dbus-daemon", "journalctl", "systemd-sysusers")
 # Of Debian, beside the tools: what the installer would fetch where there is a network.
 MODULES = "import ensurepip, venv, systemd.journal"
 # In the rig, where `Rig.shared` is.
