@@ -32,7 +32,7 @@ def examine(config: Path | None, folder: Path, machine: Machine) -> Iterator[Fin
     except Exception as error:  # noqa: BLE001 - a check that breaks is a finding
         found = _broken("model", error)
     yield found
-    yield from _line("camera", lambda: camera.source(settings.camera.source, nodes(), _ribbon()))
+    yield from _line("camera", lambda: camera.source(settings.camera.source, nodes(), _ribbon(), machine))
     yield from _line("camera rights", lambda: camera.rights(nodes(), machine))
     yield from _line("camera users", lambda: camera.holders(machine))
     yield from _line("rights", lambda: state.rights(folder, machine))

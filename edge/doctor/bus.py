@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from edge.doctor.finding import Finding, failed, passed, warned
-from edge.doctor.machine import Machine
+from edge.doctor.machine import UNIT, Machine
 
-UNIT = "facelatch.service"
 NAME, FPRINTD = "io.facelatch", "net.reactivated.Fprint"
 # Whom the bus's policy lets own the name: the service's user, and root, who may run `edge run` by hand.
 USERS = ("facelatch", "root")

@@ -11,12 +11,12 @@ from edge.camera import is_replay
 from edge.camera.stream import without_password
 from edge.camera.v4l2 import USB_ID, Node
 from edge.doctor.finding import Finding, failed, passed, warned
-from edge.doctor.machine import Machine
+from edge.doctor.machine import UNIT, Machine
 
 _SEE = "`edge cameras` lists what there is"
 
 
-def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | None) -> Finding:
+def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | None, machine: Machine) -> Finding:
     """The camera that the settings name. `ribbon` are the cameras of libcamera, None where picamera2 is not installed."""
     private = {"source": without_password(camera_source)}
     if is_replay(camera_source):
@@ -24,8 +24,7 @@ def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | No
             return failed("camera", "{source}: no such camera, video or folder", f"set camera.source; {_SEE}", **private)
         return warned("camera", "{source} is a recording, no camera", f"set camera.source; {_SEE}", **private)
     if "://" in camera_source:
-        told = "a camera in the network: the unit that comes along has none (PrivateNetwork=yes)"
-        return warned("camera", told, "docs/cameras.md has the drop-in that lets the service reach one address")
+        return _network(machine)
     if camera_source.startswith("csi"):
         return _ribbon(int(camera_source[4:] or 0), ribbon)
     if USB_ID.fullmatch(camera_source):
@@ -97,6 +96,25 @@ def holders(machine: Machine) -> Finding:
     if hidden and not machine.is_root:
         return warned("camera users", f"not known: {hidden} processes are other users'", "sudo edge doctor")
     return passed("camera users", "the service holds a camera, nobody else does" if ours else "nobody holds a camera")
+
+
+def _network(machine: Machine) -> Finding:
+    """Whether the service may reach a camera in the network; nobody asks the camera itself."""
+    told = "a camera in the network"
+    unit = machine.unit(UNIT, "LoadState", "PrivateNetwork", "RestrictAddressFamilies", "IPAddressAllow", "IPAddressDeny")
+    if unit is None or unit.get("LoadState") != "loaded":
+        return passed("camera", f"{told}; {UNIT} is not installed, so that nothing keeps it from that")
+    families = unit.get("RestrictAddressFamilies", "")
+    shut = {
+        "PrivateNetwork=yes": unit.get("PrivateNetwork") == "yes",
+        f"RestrictAddressFamilies={families}": families and not families.startswith("~") and "AF_INET" not in families,
+        "IPAddressDeny=any": unit.get("IPAddressDeny") and not unit.get("IPAddressAllow"),
+    }
+    if closed := ", ".join(directive for directive, keeps_out in shut.items() if keeps_out):
+        mend = "docs/cameras.md has the drop-in that lets the service reach one address"
+        return warned("camera", f"{told}, and the service has none ({closed})", mend)
+    allowed = unit.get("IPAddressAllow") or "every address"
+    return passed("camera", f"{told}, and the service has one: {{addresses}}", addresses=allowed)
 
 
 def _ribbon(number: int, ribbon: Sequence[str] | None) -> Finding:

@@ -6,9 +6,8 @@ import re
 from pathlib import Path
 
 from edge.doctor.finding import Finding, failed, passed, warned
-from edge.doctor.machine import Machine
+from edge.doctor.machine import UNIT, Machine
 
-UNIT = "facelatch.service"
 MAX_EXPOSURE = 1.5
 _NO_SYSTEMD = "systemd does not run this machine"
 _INSTALL = "sudo deploy/install.sh"

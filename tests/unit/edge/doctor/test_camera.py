@@ -33,27 +33,55 @@ ALL = [WEBCAM, META, CODEC, CLOSED]
         ("1234:5678", "fail", "permission denied"),
         ("/dev/video7", "fail", "4 video nodes, 1 of them cameras"),
         ("ffff:0001", "fail", "not there"),
-        ("rtsp://door:secret@10.0.0.7/live", "warn", "PrivateNetwork"),
+        ("rtsp://door:secret@10.0.0.7/live", "pass", "a camera in the network"),
         ("csi", "pass", "csi:0, imx708"),
         ("csi:1", "fail", "libcamera knows of 1"),
         ("ftp://door:secret@10.0.0.7/live?password=secret", "fail", "no such camera"),
         ("/no/such/film.avi", "fail", "no such camera, video or folder"),
     ],
 )
-def test_a_source_of_every_kind(source: str, verdict: str, told: str) -> None:
-    found = camera.source(source, ALL, ["imx708"])
+def test_a_source_of_every_kind(source: str, verdict: str, told: str, machine: Make) -> None:
+    found = camera.source(source, ALL, ["imx708"], machine())
     assert (found.verdict, told in found.said) == (verdict, True), found.said
     assert "SERIAL77" not in str(found.shared())
     assert "secret" not in str(found.shown())
 
 
-def test_a_ribbon_camera_needs_its_library() -> None:
-    found = camera.source("csi:0", [], None)
+# As systemctl shows the unit as it comes, and with deploy/options/network-camera.conf.
+ALONE = {"PrivateNetwork": "yes", "RestrictAddressFamilies": "AF_UNIX", "IPAddressAllow": "", "IPAddressDeny": "::/0 0.0.0.0/0"}
+OPENED = {"PrivateNetwork": "no", "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6", "IPAddressAllow": "10.0.0.0/8"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "verdict", "told"),
+    [
+        (ALONE, "warn", "the service has none (PrivateNetwork=yes, RestrictAddressFamilies=AF_UNIX, IPAddressDeny=any)"),
+        (ALONE | OPENED, "pass", "the service has one: 10.0.0.0/8"),
+        (ALONE | OPENED | {"PrivateNetwork": "yes"}, "warn", "has none (PrivateNetwork=yes)"),
+        (ALONE | OPENED | {"RestrictAddressFamilies": "AF_UNIX"}, "warn", "has none (RestrictAddressFamilies=AF_UNIX)"),
+        (ALONE | OPENED | {"IPAddressAllow": ""}, "warn", "has none (IPAddressDeny=any)"),
+        (OPENED | {"RestrictAddressFamilies": "~AF_PACKET", "IPAddressAllow": ""}, "pass", "has one: every address"),
+        (OPENED | {"RestrictAddressFamilies": "", "IPAddressAllow": ""}, "pass", "has one: every address"),
+        (ALONE | {"LoadState": "not-found"}, "pass", "not installed"),
+    ],
+)
+def test_a_camera_in_the_network_needs_a_service_that_has_one(
+    machine: Make, changes: dict[str, str], verdict: str, told: str
+) -> None:
+    unit = "".join(f"{key}={value}\n" for key, value in ({"LoadState": "loaded"} | changes).items())
+    pi = machine({"run/systemd/system/x": ""}, {"systemctl show facelatch.service": unit})
+    found = camera.source("rtsp://door:secret@10.0.0.7/live", [], None, pi)
+    assert (found.verdict, told in found.shown()["found"]) == (verdict, True), found.said
+    assert "10.0" not in str(found.shared())
+
+
+def test_a_ribbon_camera_needs_its_library(machine: Make) -> None:
+    found = camera.source("csi:0", [], None, machine())
     assert (found.verdict, "python3-picamera2" in found.mend) == ("fail", True)
 
 
-def test_a_recording_is_told_as_one(tmp_path: Path) -> None:
-    found = camera.source(str(tmp_path), [], None)
+def test_a_recording_is_told_as_one(tmp_path: Path, machine: Make) -> None:
+    found = camera.source(str(tmp_path), [], None, machine())
     assert (found.verdict, str(tmp_path) in str(found.shared())) == ("warn", False)
 
 
