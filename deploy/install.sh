@@ -141,7 +141,8 @@ take_out() {
     fi
     current=$(readlink "$root$prefix/venv" || true)
     [ -z "$current" ] || remove_files "$current"
-    do_ rm -f "$root/usr/local/bin/edge" "$root$enabled"
+    remove_links
+    do_ rm -f "$root/usr/local/bin/edge"
     do_ rm -rf "$root$prefix" "$root/usr/share/doc/facelatch"
     refresh
     if [ "$action" = purge ]; then

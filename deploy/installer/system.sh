@@ -20,6 +20,17 @@ remove_files() {
     done
 }
 
+# The links to its units that `systemctl enable` or an administrator made: in a system that does not run nobody else takes them
+# away. Masks are links too, to /dev/null, and stay.
+remove_links() {
+    find "$root/etc/systemd/system" -type l 2>/dev/null | while read -r link; do
+        case $(readlink "$link") in
+        /usr/local/lib/systemd/system/facelatch*.service | /etc/systemd/system/facelatch*.service) do_ rm -f "$link" ;;
+        facelatch*.service | ../facelatch*.service) do_ rm -f "$link" ;;
+        esac
+    done
+}
+
 # Puts a release in use; the one before it becomes the previous one.
 switch_to() {
     before=$(readlink "$root$prefix/venv" || true)
