@@ -31,13 +31,21 @@ README.md /usr/share/doc/facelatch/README.md
 EOT
 }
 
+# What deploy.package.local writes, as paths from the root.
+local_files() {
+    printf '/usr/local/share/man/%s\n' man1/edge.1 man5/edge.toml.5 man8/facelatch.service.8
+    printf '%s\n' /usr/local/share/bash-completion/completions/edge /usr/local/share/zsh/site-functions/_edge \
+        /usr/share/fish/vendor_completions.d/edge.fish
+    (cd "$here/deploy/options" && printf '/usr/share/doc/facelatch/examples/%s\n' *)
+}
+
 build_release() {
     echo "program in $release"
     do_ rm -rf "$root$release"
     do_ install -d -m 0755 "$root$release/source"
     # Built from a copy: a checkout is not written to, and what an earlier build left in it is not packed.
     do_ cp -R "$here/pyproject.toml" "$here/README.md" "$here/LICENSE" "$here/facelatch.py" "$here/edge" "$here/export" "$here/trainer" \
-        "$here/$lock" "$root$release/source"
+        "$here/deploy" "$here/$lock" "$root$release/source"
     do_in_root "$python" -m venv --system-site-packages "$release"
     if [ -z "$wheels" ]; then
         offline=
@@ -62,6 +70,11 @@ build_release() {
     system_files | while read -r file place; do
         do_ install -D -m 0644 "$here/$file" "$root$release/system$place"
     done
+    # From the commands and settings of this very release.
+    if ! do_in_root env "PYTHONPATH=$release/source" "$release/bin/python" -m deploy.package.local "$release/system"; then
+        rm -rf "$root$release"
+        fail "the manual pages could not be made; what was installed before is untouched"
+    fi
     do_ rm -rf "$root$release/source"
     do_ touch "$root$release/complete"
 }

@@ -11,6 +11,7 @@ files_of() {
         printf '%s\n' /etc/systemd/system/facelatch.service /usr/lib/sysusers.d/facelatch.conf /usr/lib/systemd/catalog/facelatch.catalog
     elif [ "$dry_run" = yes ]; then
         system_files | cut -d ' ' -f 2
+        local_files
     fi
 }
 

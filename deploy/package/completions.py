@@ -5,12 +5,19 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+# The package's, and the installer's: Debian's fish looks nowhere below /usr/local.
 PLACES = {
     "bash": "usr/share/bash-completion/completions/edge",
     "zsh": "usr/share/zsh/vendor-completions/_edge",
     "fish": "usr/share/fish/vendor_completions.d/edge.fish",
+}
+LOCAL_PLACES = {
+    "bash": "usr/local/share/bash-completion/completions/edge",
+    "zsh": "usr/local/share/zsh/site-functions/_edge",
+    "fish": PLACES["fish"],
 }
 
 
@@ -25,9 +32,9 @@ def completion(shell: str) -> str:
     return script + ('\n\n_edge_completion "$@"\n' if shell == "zsh" else "\n")
 
 
-def write_completions(root: Path) -> None:
+def write_completions(root: Path, places: Mapping[str, str] = PLACES) -> None:
     """Writes all three below the root of a file system."""
-    for shell, place in PLACES.items():
+    for shell, place in places.items():
         file = root / place
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(completion(shell), encoding="utf-8")

@@ -24,6 +24,8 @@ def test_an_image_has_it_installed_and_neither_enabled_nor_started(device: Insta
     assert "video" in rig.run("id", "--name", "--groups", "facelatch").stdout.split()
     assert rig.run("stat", "--format=%a %U %G", "/var/lib/facelatch").stdout.strip() == "700 facelatch facelatch"
     assert rig.run("systemd-analyze", "verify", UNIT, "facelatch-enroll@ada.service").stderr == ""
+    for file in ("man/man1/edge.1", "man/man5/edge.toml.5", "man/man8/facelatch.service.8", "bash-completion/completions/edge"):
+        assert (rig.root / "usr/local/share" / file).stat().st_mode & 0o777 == 0o644
     config = rig.run("edge", "config", "show", "--json").stdout
     assert '"path": "/etc/facelatch/model.tflite"' in config
 

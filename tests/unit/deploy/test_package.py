@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from deploy.package import manual, roff, stage, wheels
+from deploy.package import local, manual, roff, stage, wheels
+from deploy.package.completions import LOCAL_PLACES, completion
 from deploy.package.completions import PLACES as SHELLS
-from deploy.package.completions import completion
 from deploy.package.licences import copyright_text
 from deploy.package.targets import DISTRIBUTIONS
 from edge.settings import Settings
@@ -99,6 +99,33 @@ def test_completions_ask_the_command(shell: str) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     assert subprocess.run([shell, "-n"], input=script, capture_output=True, text=True, check=False).stderr == ""
+
+
+def test_the_installer_puts_the_same_below_usr_local(tmp_path: Path) -> None:
+    """Pages, completions and examples as the package has them, in places that man and the shells look into."""
+    local.write_local(tmp_path)
+    version, today = (
+        tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["version"],
+        datetime.now(UTC).date(),
+    )
+    man = tmp_path / "usr/local/share/man"
+    assert (man / "man1/edge.1").read_text() == manual.edge_1(version, today)
+    assert (man / "man5/edge.toml.5").read_text() == manual.edge_toml_5(version, today)
+    assert (man / "man8/facelatch.service.8").read_text() == PAGES["facelatch.service.8"]
+    assert {shell: (tmp_path / place).read_text() for shell, place in LOCAL_PLACES.items()} == {
+        shell: completion(shell) for shell in SHELLS
+    }
+    examples = {path.name: path.read_text() for path in (tmp_path / "usr/share/doc/facelatch/examples").iterdir()}
+    assert set(examples) == {path.name for path in (DEPLOY / "options").iterdir()}
+    assert all(f"/usr/share/doc/facelatch/examples/{name} /etc/" in text for name, text in examples.items())
+
+
+@pytest.mark.parametrize(("shell", "words"), [("zsh", "print -l $fpath"), ("fish", "string join \\n $fish_complete_path")])
+def test_shells_look_where_completions_are_put(shell: str, words: str) -> None:
+    if shutil.which(shell) is None:
+        pytest.skip(f"{shell} is not installed")
+    looked = subprocess.run([shell, "-c", words], capture_output=True, text=True, check=True).stdout.splitlines()
+    assert {f"/{Path(places[shell]).parent}" for places in (SHELLS, LOCAL_PLACES)} <= set(looked)
 
 
 def test_no_file_of_the_system_is_forgotten() -> None:

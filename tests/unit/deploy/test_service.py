@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from deploy.package.local import write_local
+
 DEPLOY = Path(__file__).parents[3] / "deploy"
 UNIT, ENROLMENT = DEPLOY / "facelatch.service", DEPLOY / "facelatch-enroll@.service"
 SCRIPTS = [*sorted(DEPLOY.glob("*.sh")), *sorted((DEPLOY.parent / "tests/system").glob("*.sh"))]
@@ -152,7 +154,7 @@ def test_a_dry_run_only_talks(action: tuple[str, ...]) -> None:
     assert [path.exists() for path in watched] == before
 
 
-def test_a_dry_run_shows_every_file() -> None:
+def test_a_dry_run_shows_every_file(tmp_path: Path) -> None:
     """Each file of deploy/ that goes into the system is put into the release and from there in its place."""
     if not Path("/usr/bin/python3").exists() or Path("/opt/facelatch").exists():
         pytest.skip("no /usr/bin/python3 here, or facelatch is installed")
@@ -161,7 +163,10 @@ def test_a_dry_run_shows_every_file() -> None:
     files = [path.name for path in DEPLOY.iterdir() if path.is_file() and path.name not in apart]
     assert [name for name in files if f"deploy/{name} " not in told] == []
     placed = re.findall(r"^would: install -D -m 0644 \S+?/system(/\S+) (/\S+)$", told, re.MULTILINE)
-    assert len(placed) == len(files) + 1  # the README
+    write_local(tmp_path)
+    made = {f"/{path.relative_to(tmp_path)}" for path in tmp_path.rglob("*") if path.is_file()}
+    assert made < {place for _, place in placed}
+    assert len(placed) == len(files) + 1 + len(made)  # the README
     assert all(source == place for source, place in placed)
 
 
