@@ -20,6 +20,8 @@ from edge.contract.errors import CameraBusy, CameraError
 from edge.settings import CameraSettings
 
 SYSFS, BY_ID = Path("/sys/class/video4linux"), Path("/dev/v4l/by-id")
+# The names that deploy/facelatch.rules has udev give.
+OURS = Path("/dev/facelatch")
 USB_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 
 # linux/videodev2.h: VIDIOC_QUERYCAP, and struct v4l2_capability.
@@ -31,7 +33,10 @@ _CAPTURE, _CAPTURE_PLANES, _MEMORY_TO_MEMORY, _DEVICE_CAPS = 0x1, 0x1000, 0xC000
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A video node: `problem` says why it is no camera that can be used, and is empty where it is one."""
+    """A video node: `problem` says why it is no camera that can be used, and is empty where it is one.
+
+    `stable_path` is its name in /dev/v4l/by-id, `names` are those in /dev/facelatch.
+    """
 
     path: str
     card: str
@@ -39,6 +44,7 @@ class Node:
     stable_path: str
     usb_id: str
     problem: str
+    names: tuple[str, ...] = ()
 
 
 def nodes() -> list[Node]:
@@ -115,7 +121,7 @@ def _in_use(path: str) -> bool:
 
 def _node(sysfs: Path) -> Node:
     path = f"/dev/{sysfs.name}"
-    stable = next((str(link) for link in sorted(BY_ID.glob("*")) if link.resolve() == Path(path)), "")
+    stable = next(iter(_links(BY_ID, path)), "")
     card, driver, capabilities = "", "", 0
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -134,7 +140,11 @@ def _node(sysfs: Path) -> Node:
             problem = f"does not answer: {error.strerror}"
         finally:
             os.close(handle)
-    return Node(path, card, driver, stable, _usb_id(sysfs), problem)
+    return Node(path, card, driver, stable, _usb_id(sysfs), problem, tuple(_links(OURS, path)))
+
+
+def _links(folder: Path, path: str) -> list[str]:
+    return [str(link) for link in sorted(folder.glob("*")) if link.resolve() == Path(path)]
 
 
 def _problem(capabilities: int) -> str:

@@ -58,13 +58,13 @@ def cameras(as_json: AsJson = False) -> None:
         print(json.dumps({"v4l2": [asdict(node) for node in found], "csi": ribbon}))
         return
     table = Table(
-        "camera.source", "what it is", "driver", "", title=f"{len(found) + len(ribbon)} video nodes and ribbon cameras"
+        "camera.source", "or", "what it is", "driver", "", title=f"{len(found) + len(ribbon)} video nodes and ribbon cameras"
     )
     for node in found:
         source = node.path if node.problem else node.stable_path or node.usb_id or node.path
-        table.add_row(source, node.card or "?", node.driver, node.problem or "can be used")
+        table.add_row(source, "\n".join(node.names), node.card or "?", node.driver, node.problem or "can be used")
     for number, name in enumerate(ribbon):
-        table.add_row(f"csi:{number}", name, "libcamera", "can be used")
+        table.add_row(f"csi:{number}", "", name, "libcamera", "can be used")
     console.print(table)
 
 

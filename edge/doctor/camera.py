@@ -41,9 +41,10 @@ def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | No
     about = f"{node.path} ({node.driver or 'driver unknown'}{f', {node.usb_id}' if node.usb_id else ''})"
     if node.problem:
         return failed("camera", f"{about}: {node.problem}", f"set camera.source to a camera; {_SEE}")
-    if node.stable_path and camera_source in (node.path, node.path.removeprefix("/dev/video")):
+    stable = node.stable_path or next(iter(node.names), "")
+    if stable and camera_source in (node.path, node.path.removeprefix("/dev/video")):
         mend = 'camera.source = "{stable}", or a USB id: numbers change with the order of plugging'
-        return warned("camera", f"{about} can be used, and is named by its number", mend, stable=node.stable_path)
+        return warned("camera", f"{about} can be used, and is named by its number", mend, stable=stable)
     return passed("camera", f"{about} can be used")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
@@ -12,10 +13,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from edge.camera import Camera, Frame, csi, is_replay, live, open_camera, v4l2
 from edge.camera.live import Live
 from edge.camera.stream import without_password
+from edge.cli import app
 from edge.contract.errors import CameraError, CameraWedged
 from edge.settings import CameraSettings
 from tests.conftest import ADA
@@ -235,6 +238,24 @@ def test_codecs_and_metadata_nodes_are_no_cameras(tmp_path: Path, monkeypatch: p
     assert v4l2.node_of_usb_id("046d:0825") == "/dev/video2"
     with pytest.raises(CameraError, match="dead:beef: no such camera; plugged in: 046d:0825"):
         v4l2.node_of_usb_id("dead:beef")
+
+
+def test_a_cameras_names_that_outlive_a_reboot_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the table of `edge cameras` and in its JSON."""
+    sysfs(tmp_path, monkeypatch, {"video0": ("Front", 0x1), "video2": ("Back", 0x1)})
+    for folder, names in (("by-id", {"usb-front": 0}), ("ours", {"camera": 2, "port-1.3": 2, "port-1.4": 0})):
+        (tmp_path / folder).mkdir()
+        for name, number in names.items():
+            (tmp_path / folder / name).symlink_to(f"/dev/video{number}")
+    monkeypatch.setattr(v4l2, "BY_ID", tmp_path / "by-id")
+    monkeypatch.setattr(v4l2, "OURS", tmp_path / "ours")
+    front, back = v4l2.nodes()
+    assert (front.stable_path, front.names) == (str(tmp_path / "by-id/usb-front"), (str(tmp_path / "ours/port-1.4"),))
+    assert (back.stable_path, back.names) == ("", (str(tmp_path / "ours/camera"), str(tmp_path / "ours/port-1.3")))
+    told = CliRunner().invoke(app, ["cameras", "--json"]).stdout
+    assert [len(node["names"]) for node in json.loads(told)["v4l2"]] == [1, 2]
+    shown = CliRunner().invoke(app, ["cameras"], env={"COLUMNS": "400"}).stdout
+    assert all(name in shown for name in (*front.names, *back.names))
 
 
 class Ribbon:

@@ -80,6 +80,14 @@ def test_a_ribbon_camera_needs_its_library(machine: Make) -> None:
     assert (found.verdict, "python3-picamera2" in found.mend) == ("fail", True)
 
 
+def test_a_number_gives_way_to_the_name_that_udev_gave(machine: Make) -> None:
+    nameless = Node(
+        "/dev/video0", "C270", "uvcvideo", "", "046d:0825", "", ("/dev/facelatch/camera", "/dev/facelatch/port-1.3")
+    )
+    found = camera.source("/dev/video0", [nameless], None, machine())
+    assert (found.verdict, 'camera.source = "/dev/facelatch/camera"' in found.shown()["mend"]) == ("warn", True)
+
+
 def test_a_recording_is_told_as_one(tmp_path: Path, machine: Make) -> None:
     found = camera.source(str(tmp_path), [], None, machine())
     assert (found.verdict, str(tmp_path) in str(found.shared())) == ("warn", False)
