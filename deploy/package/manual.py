@@ -16,7 +16,7 @@ from edge.settings import DEFAULT_PATH, Settings
 
 EXITS = {
     ExitCode.OK: "accepted, or done",
-    ExitCode.DENIED: "denied",
+    ExitCode.DENIED: "denied; of `edge doctor`: a check fails",
     ExitCode.USAGE: "a command or option that there is not",
     ExitCode.INPUT: "a file, folder or name that cannot be used",
     ExitCode.SETTINGS: "a setting that cannot be used",

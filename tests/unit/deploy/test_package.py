@@ -17,7 +17,7 @@ from deploy.package.completions import LOCAL_PLACES, completion
 from deploy.package.completions import PLACES as SHELLS
 from deploy.package.licences import copyright_text
 from deploy.package.targets import DISTRIBUTIONS
-from edge.settings import Settings
+from edge.settings import Mode, Settings
 
 DEPLOY = Path(__file__).parents[3] / "deploy"
 DAY = date(2026, 1, 2)
@@ -69,7 +69,21 @@ def test_every_setting_has_its_range_and_default(tmp_path: Path) -> None:
     assert re.search(r"target_fmr = number, above 0 below 1\n.*\(default: 0.001\)", text)
 
 
+def test_the_services_page_tells_what_the_service_has(tmp_path: Path) -> None:
+    """Its modes, its names on the bus, the folders it writes, udev's names and the unit that enrols: by the files that say so."""
+    text, _ = rendered(PAGES["facelatch.service.8"], tmp_path)
+    unit, udev = (DEPLOY / "facelatch.service").read_text(), (DEPLOY / "facelatch.rules").read_text()
+    has = [f'service.mode = "{mode}"' for mode in Mode]
+    has += re.findall(r'allow own="([^"]+)"', (DEPLOY / "io.facelatch.conf").read_text())
+    has += [f"/var/lib/{name}" for name in re.findall(r"^StateDirectory=(\S+)", unit, re.MULTILINE)]
+    has += [f"/run/{name}" for name in re.findall(r"^RuntimeDirectory=(\S+)", unit, re.MULTILINE)]
+    has += [f"/dev/{name}" for name in re.findall(r'SYMLINK\+="(\S+)\$attr\{devpath\} (\S+)"', udev)[0]]
+    assert len(has) == 2 + 3 + 1 + 1 + 2
+    assert [what for what in [*has, "facelatch-enroll@", "compat.fprintd = true", "io.facelatch"] if what not in text] == []
+
+
 def test_every_exit_code_is_told() -> None:
+    assert "a check fails" in manual.EXITS[manual.ExitCode.FAILED]
     assert all(f"\\fB{code.value}\\fR" in PAGES["edge.1"] for code in manual.ExitCode)
     assert set(manual.EXITS) == set(manual.ExitCode)
 
