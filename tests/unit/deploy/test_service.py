@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -33,6 +34,47 @@ def test_the_exposure_is_at_most_one_and_a_half(analyze: str, unit: Path) -> Non
     done = run(analyze, "security", "--offline=true", "--threshold=15", unit)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"Overall exposure level.*: [01]\.\d", done.stdout)
+
+
+def unexplained(directives: list[str], unit: str) -> list[str]:
+    """Those of `RootDirectory=/RootImage=` and the like that no comment names, and that stand under no comment of their own."""
+    comments = " ".join(re.findall(r"^#(.*)$", unit, re.MULTILINE))
+    left = []
+    for directive in directives:
+        names = re.findall(r"([A-Za-z]+)=", directive)
+        under = any(re.search(rf"^#.*\n{name}=", unit, re.MULTILINE) for name in names)
+        if not (under or any(f"{name}=" in comments for name in names)):
+            left.append(directive)
+    return left
+
+
+def test_what_of_the_sandbox_is_not_taken_has_its_reason_beside_it(analyze: str) -> None:
+    done = run(analyze, "security", "--offline=true", "--json=short", UNIT)
+    not_taken = [check["name"] for check in json.loads(done.stdout) if check["set"] is False]
+    assert "PrivateDevices=" in not_taken
+    unit = UNIT.read_text()
+    assert unexplained(not_taken, unit) == []
+    assert unexplained(not_taken, re.sub(r"^#.*\n", "", unit, flags=re.MULTILINE)) == not_taken  # or nothing was looked at
+
+
+def exposure(analyze: str, unit: Path) -> str:
+    told = run(analyze, "security", "--offline=true", unit).stdout
+    return re.findall(r"Overall exposure level for \S+: ([\d.]+)", told)[0]
+
+
+def test_the_exposures_are_those_that_the_threat_model_tells(analyze: str, tmp_path: Path) -> None:
+    told = (DEPLOY.parent / "docs/threat-model.md").read_text()
+    ((alone, version, opened),) = re.findall(
+        r"exposure ([\d.]+) of `systemd-analyze security` \(systemd (\d+); .* with all three of `deploy/options` it is ([\d.]+)",
+        told,
+    )
+    if (found := run(analyze, "--version").stdout.split()[1]) != version:
+        pytest.skip(f"the threat model tells what systemd {version} counts; here is {found}")
+    options = [path.read_text() for path in sorted((DEPLOY / "options").glob("*.conf"))]
+    assert len(options) == 3
+    both = tmp_path / "facelatch.service"
+    both.write_text(UNIT.read_text().replace("[Install]", "\n".join(options) + "\n[Install]"))
+    assert (exposure(analyze, UNIT), exposure(analyze, both)) == (alone, opened)
 
 
 def verified(analyze: str, folder: Path, name: str, text: str) -> str:
