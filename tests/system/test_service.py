@@ -5,6 +5,7 @@ The tests of a folder share one rig and run in the order of their names: those t
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -175,6 +176,65 @@ def test_a_question_on_the_bus_starts_an_enabled_service(device: Installed, ada:
     rig.run(*ask)
     assert rig.property(UNIT, "ActiveState") in ("activating", "active")
     rig.run("systemctl", "disable", UNIT)
+
+
+def examined(device: Installed) -> dict[str, tuple[str, str]]:
+    """What `edge doctor` says of each thing, as root."""
+    told = json.loads(device.rig.run("edge", "doctor", "--json", check=False).stdout)
+    return {check["check"]: (check["verdict"], check["found"]) for check in told["checks"]}
+
+
+# root may have our name: whoever runs `edge run` by hand has it so.
+TAKER = """import asyncio
+from dbus_fast import BusType
+from dbus_fast.aio import MessageBus
+async def main():
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    await bus.request_name("io.facelatch")
+    await bus.wait_for_disconnect()
+asyncio.run(main())
+"""
+
+
+def test_the_doctor_sees_what_keeps_people_from_asking_and_from_being_seen(device: Installed, ada: str) -> None:
+    rig = device.rig
+    if not (rig.root / "usr/share/dbus-1/system-services/org.freedesktop.PolicyKit1.service").exists():
+        pytest.skip("polkit is not installed; make test-system installs it")
+    device.configure(STREAM)
+    device.show("ada")
+    rig.run("systemctl", "start", "netcam.service", UNIT)
+    alone = examined(device)
+    assert (alone["bus"], alone["rights"][0]) == (("pass", "io.facelatch is the unit's own"), "pass")
+    assert alone["camera"][0] == "warn"
+    assert "PrivateNetwork=yes, RestrictAddressFamilies=AF_UNIX, IPAddressDeny=any" in alone["camera"][1]
+    rig.run("systemctl", "stop", UNIT)
+
+    device.drop_in(NETWORK, "network-camera.conf")
+    taker = ("--unit=taker", "--property=Type=dbus", "--property=BusName=io.facelatch", "/opt/facelatch/venv/bin/python")
+    rig.run("systemd-run", *taker, "-c", TAKER)
+    since = rig.cursor()
+    rig.run("systemctl", "start", UNIT)
+    rig.wait_for(since, **event(Event.BUS_LOST))
+    rig.run("chmod", "0755", "/var/lib/facelatch")
+    found = examined(device)
+    rig.run("chmod", "0700", "/var/lib/facelatch")
+    rig.run("systemctl", "stop", "taker.service")
+    assert found["bus"][0] == "fail"
+    assert "io.facelatch is another program's, python (" in found["bus"][1]
+    assert found["rights"][0] == "fail"
+    assert found["camera"][0] == "pass"
+    assert "192.168.0.0/16" in found["camera"][1]
+
+
+def test_a_service_that_left_when_nobody_asked_is_well(device: Installed, ada: str) -> None:
+    rig = device.rig
+    device.configure("/dev/video0", '[service]\nmode = "on-demand"\nidle_exit_s = 0.5\n')
+    rig.run("systemctl", "enable", "--now", UNIT)
+    until(lambda: rig.property(UNIT, "ActiveState") == "inactive", 20, "leaving when idle")
+    found = examined(device)
+    rig.run("systemctl", "disable", UNIT)
+    assert found["unit"][0] == "pass", found["unit"]
+    assert found["bus"] == ("pass", "the policy is installed; the service is not active, and nobody owns io.facelatch")
 
 
 # What `probe.sh` may do in the sandbox; outside of it the same user can do all of it but what root alone may.
