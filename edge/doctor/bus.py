@@ -29,6 +29,15 @@ class Owner:
     user: str
 
 
+@dataclass(frozen=True, slots=True)
+class Unit:
+    """What systemd makes of the service. `pid` is its main process, 0 where there is none."""
+
+    installed: bool
+    active: bool
+    pid: int
+
+
 def bus(machine: Machine, wanted: bool, fprintd: bool, installed: Callable[[str], object] = find_spec) -> Finding:
     """Who answers on the system bus, and who lets callers ask. `wanted` is service.bus, `fprintd` compat.fprintd."""
     if not wanted and fprintd:
@@ -42,41 +51,48 @@ def bus(machine: Machine, wanted: bool, fprintd: bool, installed: Callable[[str]
     owners = _owners(machine)
     if owners is None:
         return warned("bus", "the policy is installed; the bus does not answer", "sudo systemctl start dbus")
-    unit = machine.unit(UNIT, "ActiveState", "MainPID") or {}
-    # While it reloads, systemd calls it neither active nor anything that needs a mend.
-    main = int(unit.get("MainPID", "0")) if unit.get("ActiveState") in ("active", "reloading") else 0
+    unit = _unit(machine)
     return (
-        _stranger(NAME, owners, main)
-        or (fprintd and (_stranger(FPRINTD, owners, main) or _fprintd_itself(machine)))
+        _stranger(NAME, owners, unit)
+        or (fprintd and (_stranger(FPRINTD, owners, unit) or _fprintd_itself(machine)))
         or _polkit(machine)
-        or passed("bus", _told(main, owners, [NAME, FPRINTD] if fprintd else [NAME]))
+        or passed("bus", _told(unit, owners, [NAME, FPRINTD] if fprintd else [NAME]))
     )
 
 
-def _stranger(name: str, owners: Mapping[str, Owner], main: int) -> Finding | None:
-    """What is wrong with the owner of a name. `main` is the process of the active unit, 0 where it is not active."""
+def _unit(machine: Machine) -> Unit:
+    shown = machine.unit(UNIT, "LoadState", "ActiveState", "MainPID") or {}
+    # While it reloads, systemd calls it neither active nor anything that needs a mend.
+    active = shown.get("ActiveState") in ("active", "reloading")
+    return Unit(shown.get("LoadState") == "loaded", active, int(shown.get("MainPID", "0")))
+
+
+def _stranger(name: str, owners: Mapping[str, Owner], unit: Unit) -> Finding | None:
+    """What is wrong with the owner of a name."""
     owner = owners.get(name)
     if owner is None:
-        if not main:
+        if not unit.active:
             return None
         why = f"journalctl -u {UNIT} FACELATCH_EVENT=bus-lost -n 5 says why"
         return failed("bus", f"{UNIT} is active and nobody owns {name}: nobody can ask it", f"{why}; {_RESTART}")
     private = {"owner": f"{owner.process} ({owner.pid}, user {owner.user})"}
     ours = owner.user in USERS and (name == NAME or owner == owners.get(NAME))
-    if (main and owner.pid != main) or not ours:
-        mend = f"sudo systemctl mask --now fprintd; {_RESTART}" if name == FPRINTD else f"end that program, then {_RESTART}"
+    if not ours or (unit.active and owner.pid != unit.pid):
+        masked = "sudo systemctl mask --now fprintd: the service has the name as soon as it is free"
+        mend = masked if name == FPRINTD else f"end that program, then {_RESTART}"
         return failed("bus", f"{name} is another program's, {{owner}}, and not the unit's", mend, **private)
+    if unit.installed and owner.pid != unit.pid:
+        told = f"{name} is a daemon's that systemd did not start, {{owner}}: beside it the unit cannot have the name"
+        return warned("bus", told, f"end that program, then sudo systemctl start {UNIT}", **private)
     return None
 
 
 def _fprintd_itself(machine: Machine) -> Finding | None:
-    """fprintd that nobody keeps from starting takes its name back whenever the service is away for a moment."""
+    """fprintd that nobody keeps from starting takes its name back whenever the service is away for a moment, and someone asks."""
     unit = machine.unit("fprintd.service", "Id", "LoadState") or {}
     if unit.get("LoadState", "not-found") in ("not-found", "masked") or unit.get("Id") == UNIT:
         return None
-    told = (
-        f"fprintd itself is installed and may start: it answers as {FPRINTD} whenever the service is away, and keeps the name"
-    )
+    told = f"fprintd itself is installed and may start: it answers as {FPRINTD} whenever the service is away"
     return warned("bus", told, "sudo systemctl mask --now fprintd, or put the service in its place: docs/dbus.md")
 
 
@@ -88,13 +104,11 @@ def _polkit(machine: Machine) -> Finding | None:
     return None
 
 
-def _told(main: int, owners: Mapping[str, Owner], names: list[str]) -> str:
-    both = " and ".join(names)
-    if main:
-        return f"{both} {'are' if names[1:] else 'is'} the unit's own"
-    if NAME in owners:
-        return f"the policy is installed; {both}: a daemon that systemd did not start answers"
-    return f"the policy is installed; the service is not active, and nobody owns {both}"
+def _told(unit: Unit, owners: Mapping[str, Owner], names: list[str]) -> str:
+    both, are = " and ".join(names), "are" if names[1:] else "is"
+    if not all(name in owners for name in names):
+        return f"the policy is installed; the service is not active, and nobody owns {both}"
+    return f"{both} {are} {'the unit' if unit.pid else 'the daemon'}'s own"
 
 
 def _owners(machine: Machine) -> dict[str, Owner] | None:

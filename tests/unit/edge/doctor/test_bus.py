@@ -23,8 +23,11 @@ OURS: Owners = {bus.NAME: (812, "edge", "facelatch")}
 BY_HAND: Owners = {bus.NAME: (9, "edge run", "root")}
 BOTH = OURS | {bus.FPRINTD: (812, "edge", "facelatch")}
 TAKEN = OURS | {bus.FPRINTD: (77, "fprintd", "root")}
-ACTIVE, INACTIVE = "ActiveState=active\nMainPID=812\n", "ActiveState=inactive\nMainPID=0\n"
-RELOADING = "ActiveState=reloading\nMainPID=812\n"
+ACTIVE, INACTIVE, RELOADING, ACTIVATING = (
+    f"LoadState=loaded\nActiveState={state}\nMainPID={pid}\n"
+    for state, pid in (("active", 812), ("inactive", 0), ("reloading", 812), ("activating", 812))
+)
+ABSENT = "LoadState=not-found\nActiveState=inactive\nMainPID=0\n"
 
 
 def answers(owners: Owners, unit: str, fprintd: str = "Id=fprintd.service\nLoadState=not-found\n") -> dict[str, str]:
@@ -42,7 +45,16 @@ def answers(owners: Owners, unit: str, fprintd: str = "Id=fprintd.service\nLoadS
         (OURS, ACTIVE, "pass", "io.facelatch is the unit's own", ""),
         (OURS, RELOADING, "pass", "io.facelatch is the unit's own", ""),
         (NOBODY, INACTIVE, "pass", "not active, and nobody owns io.facelatch", ""),
-        (BY_HAND, INACTIVE, "pass", "a daemon that systemd did not start", ""),
+        (NOBODY, ACTIVATING, "pass", "nobody owns io.facelatch", ""),
+        (OURS, ACTIVATING, "pass", "io.facelatch is the unit's own", ""),
+        (BY_HAND, ABSENT, "pass", "io.facelatch is the daemon's own", ""),
+        (
+            BY_HAND,
+            INACTIVE,
+            "warn",
+            "a daemon's that systemd did not start, edge run (9, user root)",
+            "then sudo systemctl start",
+        ),
         # After a lost bus or a taken name the door is watched, and nobody can ask.
         (NOBODY, ACTIVE, "fail", "active and nobody owns io.facelatch", "restart facelatch.service"),
         (BY_HAND, ACTIVE, "fail", "another program's, edge run (9, user root)", "end that program"),
