@@ -21,7 +21,7 @@ test: $(READY) ## All tests
 	PYTHON=$(VENV)/bin/python tests/system/needs.sh
 	$(VENV)/bin/pytest -n 2 tests
 
-test-system: $(READY) ## The service on a booted systemd, installed offline: as root, three minutes
+test-system: $(READY) ## The service on a booted systemd, installed offline: as root, four minutes
 	PYTHON=$(VENV)/bin/python tests/system/needs.sh
 	$(VENV)/bin/pytest tests/system
 

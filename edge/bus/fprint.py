@@ -7,7 +7,6 @@ The interface is fprintd 1.94's, file net.reactivated.Fprint.Device.xml. What it
 
 import asyncio
 from collections.abc import Callable
-from functools import partial
 from typing import Annotated, Any
 
 from dbus_fast import PropertyAccess
@@ -148,12 +147,16 @@ class DeviceInterface(ServiceInterface):
         self._must_be_enrolled(self._seat.must_hold(caller))
         await self._authority.must(caller, Action.VERIFY)
         await self._authority.must_be_here(caller)
-        loop = asyncio.get_running_loop()
-        # pam_fprintd says what to do only when the signal comes after the answer to its call, and what is wrong only after that.
-        at = loop.time() + _AFTER_THE_ANSWER_S
-        self._seat.verify(caller, self._telling(caller, "verify", hints_from=at), TIMEOUT_S, anyone=False)
+        said = asyncio.Event()
+        self._seat.verify(caller, self._telling(caller, "verify", said.is_set), TIMEOUT_S, anyone=False)
         finger = "any" if finger_name == "any" else FINGER
-        loop.call_at(at, partial(self._unicast, caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", [finger]))
+
+        def say() -> None:
+            self._unicast(caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", [finger])
+            said.set()
+
+        # pam_fprintd says what to do only when the signal comes after the answer to its call, and what is wrong only after that.
+        asyncio.get_running_loop().call_later(_AFTER_THE_ANSWER_S, say)
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)
@@ -215,12 +218,12 @@ class DeviceInterface(ServiceInterface):
         if name != FINGER:
             raise CallRefused(Problem.NOT_ENROLLED, f"{name}: the face is listed as {FINGER}")
 
-    def _telling(self, caller: str, action: str, hints_from: float = 0.0) -> Callable[[Status], None]:
-        stage, loop = 0, asyncio.get_running_loop()
+    def _telling(self, caller: str, action: str, hints: Callable[[], bool] = lambda: True) -> Callable[[Status], None]:
+        stage = 0
 
         def tell(status: Status) -> None:
             nonlocal stage
-            if not status.done and (status.reason == Reason.NO_FACE or loop.time() <= hints_from):
+            if not status.done and (status.reason == Reason.NO_FACE or not hints()):
                 return  # a client prints a line each time, and nobody has come yet, or was told what to do
             if status.result is Result.PROGRESS:
                 # Many frames make one stage.
