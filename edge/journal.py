@@ -9,6 +9,7 @@ import json
 import math
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from typing import TextIO
 
@@ -72,7 +73,7 @@ class Journal:
         self.listeners: list[Callable[[Event, dict[str, object]], None]] = []
 
     def tell(self, event: Event, message: str, **fields: object) -> None:
-        """Writes one event.
+        """Writes one event. Where nothing takes it, no journal, no stderr, it is lost and the caller goes on.
 
         Raises:
             ValueError: a field is not in the list of those that may leave the process, or a score is told of no accept.
@@ -84,7 +85,7 @@ class Journal:
             listener(event, fields)
         if self._copy is not None:
             told_values = {key.lower(): value for key, value in fields.items()}
-            print(json.dumps({"event": event.label, "message": message, **told_values}), file=self._copy, flush=True)
+            _write(json.dumps({"event": event.label, "message": message, **told_values}), self._copy)
         if self._send is not None:
             named = {f"FACELATCH_{key}": str(value) for key, value in fields.items()}
             try:
@@ -100,10 +101,10 @@ class Journal:
                 return
             except OSError as error:
                 if not self._broken:
-                    print(f"{JOURNAL_SOCKET}: cannot write: {error}; events follow here", file=sys.stderr, flush=True)
+                    _write(f"{JOURNAL_SOCKET}: cannot write: {error}; events follow here", sys.stderr)
                 self._broken = True
         told = " ".join(f"{key.lower()}={value}" for key, value in fields.items())
-        print(f"{event.label}: {message}" + (f"  [{told}]" if told else ""), file=sys.stderr, flush=True)
+        _write(f"{event.label}: {message}" + (f"  [{told}]" if told else ""), sys.stderr)
 
     def tell_decision(self, decision: Grant | Denial, *, operating_point: str, cost_ms: float) -> None:
         """Writes an accept or a denial."""
@@ -118,3 +119,10 @@ class Journal:
             self.tell(Event.DISABLED, ADVICE[Reason.DISABLED])
         elif decision.locked_s:
             self.tell(Event.LOCKED_OUT, f"locked out for {decision.locked_s:.0f} s", LOCKED_S=f"{decision.locked_s:.0f}")
+
+
+def _write(line: str, stream: TextIO | None) -> None:
+    """One line, or none: a reader that left (journald and the stderr it holds go together) must not end what is judged."""
+    if stream is not None:  # as Python has it where a stream was closed before its start; print() would take stdout for it
+        with suppress(OSError, ValueError):  # ValueError: closed since
+            print(line, file=stream, flush=True)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
+from collections.abc import Callable
+from typing import TextIO
 
 import pytest
 
@@ -84,6 +87,40 @@ def test_a_broken_bus_is_told_once_and_recovers(monkeypatch: pytest.MonkeyPatch,
     assert "event 0" in told
     assert "event 1" in told
     assert "event 2" not in told
+
+
+def without_a_reader() -> TextIO:
+    """A pipe whose other end has gone, as stderr is when journald has."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return os.fdopen(writer, "w", buffering=1)
+
+
+def closed() -> TextIO:
+    stream = io.StringIO()
+    stream.close()
+    return stream
+
+
+@pytest.mark.parametrize("stream", [without_a_reader, closed, lambda: None])
+def test_whoever_does_not_read_any_more_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stream: Callable[[], TextIO | None]
+) -> None:
+    """Journal, stderr and copy gone at once: every event still comes to who listens, and none is put into another stream."""
+
+    def send(message: str, **fields: str) -> None:
+        raise OSError("no bus")
+
+    monkeypatch.setattr(module, "journal_sender", lambda: send)
+    heard: list[str] = []
+    with monkeypatch.context() as gone:
+        gone.setattr(module.sys, "stderr", stream())
+        journal = Journal(stream())
+        journal.listeners.append(lambda event, fields: heard.append(event.label))
+        journal.tell(Event.STARTED, "first")
+        journal.tell_decision(Denial(Reason.NO_MATCH, 10, 30.0), operating_point="fmr-0.001", cost_ms=1)
+    assert heard == ["started", "deny", "locked-out"]
+    assert capsys.readouterr() == ("", "")
 
 
 def test_a_copy_is_one_line_of_json(sent: list[dict[str, str]]) -> None:
