@@ -5,17 +5,24 @@ An action runs in a thread of its own, one at a time; one that fails or takes to
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
-from edge.contract.errors import ActionFailed
+from edge.contract.errors import ActionBusy, ActionFailed
 from edge.policy import Grant
 from edge.settings import ActionKind, ActionSettings
 
 # Given to commands instead of the daemon's own environment, which may hold credentials.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+# What a pipe of Linux takes by itself: a command that prints more than is heard of it waits, and is ended.
+_PIPE_BYTES = 65536
+# Between SIGTERM and SIGKILL.
+LAST_WORDS_S = 1.0
 
 
 class Action(Protocol):
@@ -69,14 +76,15 @@ class UnlockSession:
     def __call__(self, grant: Grant) -> None:
         """See `Action`."""
         user = self._user or grant.subject
-        sessions = _run(["loginctl", "show-user", "--property=Sessions", "--value", "--", user], self._timeout_s, {}).split()
+        asked = ["loginctl", "show-user", "--property=Sessions", "--value", "--", user]
+        sessions = _run(asked, self._timeout_s, {}, heard=True).split()
         if not sessions:
             raise ActionFailed(f"unlock-session: {user} has no session")
         _run(["loginctl", "unlock-session", "--", *sessions], self._timeout_s, {})
 
 
 class Actor:
-    """Runs an action beside the daemon. A grant that comes while one is running sets off none: the door is open already."""
+    """Runs an action beside the daemon. A grant that comes while one is running sets off none, and `done` hears that it did not."""
 
     def __init__(self, action: Action | None, done: Callable[[Grant, ActionFailed | None], None]) -> None:
         self._action, self._done = action, done
@@ -84,7 +92,10 @@ class Actor:
 
     def begin(self, grant: Grant) -> None:
         """Sets the action off. Comes back at once."""
-        if self._action is None or (self._thread is not None and self._thread.is_alive()):
+        if self._action is None:
+            return
+        if self._thread is not None and self._thread.is_alive():
+            self._done(grant, ActionBusy("what an earlier grant set off is going on still; nothing more is begun"))
             return
         self._thread = threading.Thread(target=self._run, args=(self._action, grant), name="action")
         self._thread.start()
@@ -105,23 +116,49 @@ class Actor:
             self._done(grant, None)
 
 
-def _run(argv: list[str], timeout_s: float, environment: dict[str, str]) -> str:
+def _run(argv: list[str], timeout_s: float, environment: dict[str, str], *, heard: bool = False) -> str:
+    """Runs a command to its own end; what it leaves in the background is not waited for. What it prints is kept where it is `heard`."""
     try:
-        done = subprocess.run(  # noqa: S603 - an administrator's fixed words, no shell
+        process = subprocess.Popen(  # noqa: S603 - an administrator's fixed words, no shell
             argv,
             env={"PATH": _PATH, "LANG": "C.UTF-8"} | environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
-            timeout=timeout_s,
-            check=False,
-            text=True,
-            errors="replace",
+            stdout=subprocess.PIPE if heard else subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            bufsize=0,
             start_new_session=True,
         )
-    except subprocess.TimeoutExpired as error:
-        raise ActionFailed(f"{argv[0]}: not done after {timeout_s:g} s; it was ended") from error
     except OSError as error:
         raise ActionFailed(f"{argv[0]}: cannot be started: {error.strerror}") from error
-    if done.returncode:
-        raise ActionFailed(f"{argv[0]}: exit code {done.returncode}")
-    return done.stdout
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired as error:
+        _end(process)
+        raise ActionFailed(f"{argv[0]}: not done after {timeout_s:g} s; it was ended, and all that it had started") from error
+    told = _printed(process)
+    if process.returncode:
+        raise ActionFailed(f"{argv[0]}: {_ended(process.returncode)}")
+    return told
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends a command with its children: a script first hears of it, for it may have a lock to let go."""
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(OSError):  # none of them is left, or they are another user's by now
+            os.killpg(process.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LAST_WORDS_S)
+    _printed(process)
+
+
+def _printed(process: subprocess.Popen[bytes]) -> str:
+    """What lies in the pipe, which is as much as it takes; a child that still holds the pipe is not waited for."""
+    if process.stdout is None:
+        return ""
+    with process.stdout as pipe:
+        os.set_blocking(pipe.fileno(), False)
+        return (pipe.read(_PIPE_BYTES) or b"").decode(errors="replace")
+
+
+def _ended(code: int) -> str:
+    return f"exit code {code}" if code > 0 else f"ended by signal {-code}"

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from edge.action import Actor, load_action
 from edge.camera import Frame
-from edge.contract.errors import ActionFailed, StorageError
+from edge.contract.errors import ActionBusy, ActionFailed, StorageError
 from edge.intent import Intent
 from edge.journal import Event
 from edge.liveness import SENTENCES, Way, load_liveness
@@ -154,5 +154,7 @@ class Door:
         kind = self._station.settings.action.kind.value
         if error is None:
             self._journal.tell(Event.ACTION_DONE, f"done: {kind}", ACTION=kind, SUBJECT=grant.subject)
+        elif isinstance(error, ActionBusy):
+            self._journal.tell(Event.ACTION_SKIPPED, str(error), ACTION=kind, SUBJECT=grant.subject)
         else:
             self._journal.tell(Event.ACTION_FAILED, str(error), ACTION=kind, SUBJECT=grant.subject, ERROR=error.code)

@@ -40,6 +40,7 @@ class Event(Enum):
     REMOVED = ("removed", "e8b1229432b64c04beea9d39204bb876", 5)
     ACTION_DONE = ("action-done", "8c69419ba0b548cbbabc7b92da373273", 6)
     ACTION_FAILED = ("action-failed", "267a52d84f484c708be1da1cec2e8225", 3)
+    ACTION_SKIPPED = ("action-skipped", "78baa426afe64ec3b540a4a25c0cb688", 5)
     LOCKOUT_CLEARED = ("lock-out-cleared", "33dbc0b30ac6477f87d26584ddb075bb", 5)
     QUIET_BEGAN = ("quiet-began", "3d7cc6fe106f475187f3a7adb06701b2", 5)
     QUIET_ENDED = ("quiet-ended", "5c62c1bf4b004af8974bf8ea282e978b", 5)

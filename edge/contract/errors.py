@@ -20,6 +20,7 @@ FacelatchError
 │   └── CameraWedged                   a driver that does not come back from a read
 ├── BusRefused (PermissionError)        the daemon does not do what it was asked on the bus
 ├── ActionFailed (RuntimeError)         what a grant should have set off did not happen
+│   └── ActionBusy                     what an earlier grant set off is going on still
 ├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or not the same person in all of them
 │   ├── FaceKnown                      the face is enrolled under another name
 │   ├── TemplatesFull                  the subject has as many looks as are kept of one
@@ -181,6 +182,12 @@ class ActionFailed(FacelatchError, RuntimeError):
 
     code = "action"
     exit_code = ExitCode.SETTINGS
+
+
+class ActionBusy(ActionFailed):
+    """A grant set off nothing, for what an earlier one set off is going on still."""
+
+    code = "action-busy"
 
 
 class EnrolmentFailed(FacelatchError, ValueError):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
+import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from edge.action import Action, Actor, Command, UnlockSession, load_action
-from edge.contract.errors import ActionFailed, SettingsError
+from edge.contract.errors import ActionBusy, ActionFailed, SettingsError
 from edge.policy import Grant
 from edge.settings import ActionSettings, load_settings
 
@@ -40,6 +43,57 @@ def test_a_command_gets_the_name_and_not_the_environment(tmp_path: Path, monkeyp
 def test_a_command_that_fails_says_how(argv: list[str], told: str) -> None:
     with pytest.raises(ActionFailed, match=told):
         Command(argv, 0.2)(ADA)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process runs; one that has ended and that nobody has asked after does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
+    script = f"sleep 600 & echo $! > {tmp_path}/child; trap 'echo let go > {tmp_path}/told; exit' TERM; wait; true"
+    with pytest.raises(ActionFailed, match="all that it had started"):
+        Command(["/bin/sh", "-c", script], 1)(ADA)
+    child = int((tmp_path / "child").read_text())
+    while alive(child):  # killed, and not gone before the kernel says so
+        pass
+    assert (tmp_path / "told").read_text() == "let go\n"
+
+
+def test_who_does_not_hear_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.action.LAST_WORDS_S", 0.1)
+    with pytest.raises(ActionFailed, match="was ended"):
+        Command(["/bin/sh", "-c", f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done"], 0.5)(ADA)
+    assert not alive(int((tmp_path / "pid").read_text()))
+
+
+def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
+    """It holds the command's own stdout and stderr; it is neither a failure nor ended."""
+    Command(["/bin/sh", "-c", f"sleep 600 & echo $! > {tmp_path}/child"], 30)(ADA)
+    child = int((tmp_path / "child").read_text())
+    assert alive(child)
+    os.kill(child, signal.SIGKILL)
+
+
+def test_what_a_command_prints_is_not_kept(tmp_path: Path) -> None:
+    tracemalloc.start()
+    try:
+        Command(["/usr/bin/head", "-c", "50000000", "/dev/zero"], 30)(ADA)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_logind_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "loginctl"
+    tool.write_text("#!/bin/sh\nexec yes\n")
+    tool.chmod(0o755)
+    monkeypatch.setattr("edge.action._PATH", f"{tmp_path}:/bin:/usr/bin")
+    with pytest.raises(ActionFailed, match="not done after"):
+        UnlockSession("ada", 0.2)(ADA)
 
 
 def test_a_session_is_unlocked_for_the_subjects_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -121,9 +175,11 @@ def test_a_second_grant_while_one_is_running_sets_off_none() -> None:
     slow.begun.wait(5)
     actor.begin(ADA)
     assert time.monotonic() - began < 4  # neither waits for the action
+    ((subject, error),) = told
+    assert (subject, type(error)) == ("ada", ActionBusy)
     slow.end.set()
     actor.finish()
-    assert (slow.times, told) == (1, [("ada", None)])
+    assert (slow.times, told[1:]) == (1, [("ada", None)])
 
 
 def test_whatever_an_action_raises_is_told() -> None:
