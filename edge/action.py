@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
@@ -21,15 +22,18 @@ from edge.settings import ActionKind, ActionSettings
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # What a pipe of Linux takes by itself: a command that prints more than is heard of it waits, and is ended.
 _PIPE_BYTES = 65536
-# Between SIGTERM and SIGKILL.
-LAST_WORDS_S = 1.0
+# Between two looks at whether the daemon stops.
+_NAP_S = 0.1
+# What a stop leaves a command to come to its own end, then between SIGTERM and SIGKILL and after it: with the time that a camera may
+# take to close less than TimeoutStopSec= of the service, after which nobody can let anything go.
+GRACE_S, LAST_WORDS_S = 4.0, 1.0
 
 
 class Action(Protocol):
     """Something that a grant sets off."""
 
-    def __call__(self, grant: Grant) -> None:
-        """Does it, and comes back when it is done.
+    def __call__(self, grant: Grant, stopping: threading.Event) -> None:
+        """Does it, and comes back when it is done; soon after `stopping` is set, whatever the settings.
 
         Raises:
             ActionFailed: it did not happen, or not wholly.
@@ -62,9 +66,9 @@ class Command:
     def __init__(self, argv: Sequence[str], timeout_s: float) -> None:
         self._argv, self._timeout_s = list(argv), timeout_s
 
-    def __call__(self, grant: Grant) -> None:
+    def __call__(self, grant: Grant, stopping: threading.Event) -> None:
         """See `Action`."""
-        _run(self._argv, self._timeout_s, {"FACELATCH_SUBJECT": grant.subject})
+        _run(self._argv, self._timeout_s, stopping, {"FACELATCH_SUBJECT": grant.subject})
 
 
 class UnlockSession:
@@ -73,14 +77,14 @@ class UnlockSession:
     def __init__(self, user: str, timeout_s: float) -> None:
         self._user, self._timeout_s = user, timeout_s
 
-    def __call__(self, grant: Grant) -> None:
+    def __call__(self, grant: Grant, stopping: threading.Event) -> None:
         """See `Action`."""
         user = self._user or grant.subject
         asked = ["loginctl", "show-user", "--property=Sessions", "--value", "--", user]
-        sessions = _run(asked, self._timeout_s, {}, heard=True).split()
+        sessions = _run(asked, self._timeout_s, stopping, {}, heard=True).split()
         if not sessions:
             raise ActionFailed(f"unlock-session: {user} has no session")
-        _run(["loginctl", "unlock-session", "--", *sessions], self._timeout_s, {})
+        _run(["loginctl", "unlock-session", "--", *sessions], self._timeout_s, stopping, {})
 
 
 class Actor:
@@ -89,6 +93,7 @@ class Actor:
     def __init__(self, action: Action | None, done: Callable[[Grant, ActionFailed | None], None]) -> None:
         self._action, self._done = action, done
         self._thread: threading.Thread | None = None
+        self._stopping = threading.Event()
 
     def begin(self, grant: Grant) -> None:
         """Sets the action off. Comes back at once."""
@@ -101,13 +106,14 @@ class Actor:
         self._thread.start()
 
     def finish(self) -> None:
-        """Waits for what is running: a pulse must end before the process does."""
+        """Ends what is running, soon: a pulse must end before the process does."""
+        self._stopping.set()
         if self._thread is not None:
             self._thread.join()
 
     def _run(self, action: Action, grant: Grant) -> None:
         try:
-            action(grant)
+            action(grant, self._stopping)
         except ActionFailed as error:
             self._done(grant, error)
         except Exception as error:  # noqa: BLE001 - a driver's own exception must not end a thread untold
@@ -116,7 +122,9 @@ class Actor:
             self._done(grant, None)
 
 
-def _run(argv: list[str], timeout_s: float, environment: dict[str, str], *, heard: bool = False) -> str:
+def _run(
+    argv: list[str], timeout_s: float, stopping: threading.Event, environment: dict[str, str], *, heard: bool = False
+) -> str:
     """Runs a command to its own end; what it leaves in the background is not waited for. What it prints is kept where it is `heard`."""
     try:
         process = subprocess.Popen(  # noqa: S603 - an administrator's fixed words, no shell
@@ -130,15 +138,26 @@ def _run(argv: list[str], timeout_s: float, environment: dict[str, str], *, hear
         )
     except OSError as error:
         raise ActionFailed(f"{argv[0]}: cannot be started: {error.strerror}") from error
-    try:
-        process.wait(timeout_s)
-    except subprocess.TimeoutExpired as error:
+    if not _wait(process, timeout_s, stopping):
         _end(process)
-        raise ActionFailed(f"{argv[0]}: not done after {timeout_s:g} s; it was ended, and all that it had started") from error
+        why = "when the daemon stopped" if stopping.is_set() else f"after {timeout_s:g} s"
+        raise ActionFailed(f"{argv[0]}: not done {why}; it was ended, and all that it had started")
     told = _printed(process)
     if process.returncode:
         raise ActionFailed(f"{argv[0]}: {_ended(process.returncode)}")
     return told
+
+
+def _wait(process: subprocess.Popen[bytes], timeout_s: float, stopping: threading.Event) -> bool:
+    """Whether a command comes to its own end in its time, of which a stop leaves `GRACE_S`."""
+    until, hurried = time.monotonic() + timeout_s, False
+    while (left_s := until - time.monotonic()) > 0:
+        if stopping.is_set() and not hurried:
+            until, hurried = min(until, time.monotonic() + GRACE_S), True
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(min(left_s, _NAP_S))
+            return True
+    return False
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:

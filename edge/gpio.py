@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -26,13 +26,19 @@ class Pulse:
         except (gpiozero.GPIOZeroError, OSError, ValueError) as error:
             raise ActionFailed(f"action.pin = {pin!r}: {error}") from error
 
-    def __call__(self, grant: Grant) -> None:
-        """Holds the pin active and lets it go."""
+    def __call__(self, grant: Grant, stopping: threading.Event) -> None:
+        """Holds the pin active and lets it go, at once when `stopping` is set.
+
+        Raises:
+            ActionFailed: it was let go before its time.
+        """
         try:
             self._device.on()
-            time.sleep(self._pulse_s)
+            stopped = stopping.wait(self._pulse_s)
         finally:
             self._device.off()
+        if stopped:
+            raise ActionFailed(f"action.pulse_s = {self._pulse_s:g}: let go early, the daemon stops")
 
 
 def pressed(pin: str, told: Callable[[], None]) -> Any:

@@ -127,9 +127,14 @@ class ActionSettings(Table):
     argv: Annotated[
         tuple[str, ...], Field(strict=False, description="the command, word by word; no shell; FACELATCH_SUBJECT says who")
     ] = ()
-    timeout_s: Annotated[float, Field(gt=0, le=300, description="a command that takes longer is ended")] = 10.0
+    timeout_s: Annotated[float, Field(gt=0, le=60, description="a command that takes longer is ended, with all it started")] = (
+        10.0
+    )
     pin: Annotated[str, Field(description="gpiozero's name of a pin, such as GPIO17")] = ""
-    pulse_s: Annotated[float, Field(gt=0, le=60, description="how long the pin is active")] = 3.0
+    # At most what ends by itself within TimeoutStopSec= of the service: a killed process leaves its pins as they are.
+    pulse_s: Annotated[
+        float, Field(gt=0, le=15, description="how long the pin is active; a stop of the daemon ends it early")
+    ] = 3.0
     active_high: Annotated[bool, Field(description="false for a relay that closes when its pin is low")] = True
     user: Annotated[str, Field(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="whose sessions; empty: the subject's name")] = ""
 

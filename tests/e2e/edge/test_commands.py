@@ -374,13 +374,15 @@ def test_a_grant_sets_off_its_action_and_outlives_it(device: Device, clip: Clip,
 
 def test_a_grant_while_an_action_is_going_on_is_told(device: Device, clip: Clip) -> None:
     with (device.home / "edge.toml").open("a") as file:
-        file.write('[action]\nkind = "command"\nargv = ["/bin/sleep", "5"]\n')
+        file.write('[action]\nkind = "command"\nargv = ["/bin/sleep", "600"]\ntimeout_s = 60.0\n')
     assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
     daemon = device.run("run", "--camera", clip(ADA, 2), "--json")
     events = [json.loads(line) for line in daemon.stdout.splitlines()]
     skipped = [event for event in events if event["event"] == "action-skipped"]
     assert skipped
     assert {(event["subject"], event["action"]) for event in skipped} == {("ada", "command")}
+    assert [event["event"] for event in events[-2:]] == ["action-failed", "stopped"]
+    assert "when the daemon stopped" in events[-2]["message"]
 
 
 def test_the_policys_rates_are_shown_with_the_settings(device: Device) -> None:

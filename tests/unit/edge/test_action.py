@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -11,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from edge.action import Action, Actor, Command, UnlockSession, load_action
+from edge.action import GRACE_S, LAST_WORDS_S, Action, Actor, Command, UnlockSession, load_action
 from edge.contract.errors import ActionBusy, ActionFailed, SettingsError
 from edge.policy import Grant
-from edge.settings import ActionSettings, load_settings
+from edge.settings import ActionSettings, Settings, load_settings
 
 ADA = Grant("ada", 0.99, 3)
+GOES_ON = threading.Event()
+UNIT = Path(__file__).parents[3] / "deploy/facelatch.service"
 
 
 def test_the_default_is_to_log_and_nothing_more() -> None:
@@ -26,7 +29,7 @@ def test_the_default_is_to_log_and_nothing_more() -> None:
 def test_a_command_gets_the_name_and_not_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SECRET", "of the daemon")
     out = tmp_path / "out"
-    Command(["/bin/sh", "-c", f"env > {out}"], 5)(ADA)
+    Command(["/bin/sh", "-c", f"env > {out}"], 5)(ADA, GOES_ON)
     told = out.read_text()
     assert "FACELATCH_SUBJECT=ada" in told
     assert "SECRET" not in told
@@ -42,7 +45,7 @@ def test_a_command_gets_the_name_and_not_the_environment(tmp_path: Path, monkeyp
 )
 def test_a_command_that_fails_says_how(argv: list[str], told: str) -> None:
     with pytest.raises(ActionFailed, match=told):
-        Command(argv, 0.2)(ADA)
+        Command(argv, 0.2)(ADA, GOES_ON)
 
 
 def alive(pid: int) -> bool:
@@ -56,7 +59,7 @@ def alive(pid: int) -> bool:
 def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: Path) -> None:
     script = f"sleep 600 & echo $! > {tmp_path}/child; trap 'echo let go > {tmp_path}/told; exit' TERM; wait; true"
     with pytest.raises(ActionFailed, match="all that it had started"):
-        Command(["/bin/sh", "-c", script], 1)(ADA)
+        Command(["/bin/sh", "-c", script], 1)(ADA, GOES_ON)
     child = int((tmp_path / "child").read_text())
     while alive(child):  # killed, and not gone before the kernel says so
         pass
@@ -66,13 +69,13 @@ def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: P
 def test_who_does_not_hear_is_ended_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.action.LAST_WORDS_S", 0.1)
     with pytest.raises(ActionFailed, match="was ended"):
-        Command(["/bin/sh", "-c", f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done"], 0.5)(ADA)
+        Command(["/bin/sh", "-c", f"trap '' TERM; echo $$ > {tmp_path}/pid; while :; do sleep 0.05; done"], 0.5)(ADA, GOES_ON)
     assert not alive(int((tmp_path / "pid").read_text()))
 
 
 def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
     """It holds the command's own stdout and stderr; it is neither a failure nor ended."""
-    Command(["/bin/sh", "-c", f"sleep 600 & echo $! > {tmp_path}/child"], 30)(ADA)
+    Command(["/bin/sh", "-c", f"sleep 600 & echo $! > {tmp_path}/child"], 30)(ADA, GOES_ON)
     child = int((tmp_path / "child").read_text())
     assert alive(child)
     os.kill(child, signal.SIGKILL)
@@ -81,7 +84,7 @@ def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Pat
 def test_what_a_command_prints_is_not_kept(tmp_path: Path) -> None:
     tracemalloc.start()
     try:
-        Command(["/usr/bin/head", "-c", "50000000", "/dev/zero"], 30)(ADA)
+        Command(["/usr/bin/head", "-c", "50000000", "/dev/zero"], 30)(ADA, GOES_ON)
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
@@ -93,7 +96,7 @@ def test_logind_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: py
     tool.chmod(0o755)
     monkeypatch.setattr("edge.action._PATH", f"{tmp_path}:/bin:/usr/bin")
     with pytest.raises(ActionFailed, match="not done after"):
-        UnlockSession("ada", 0.2)(ADA)
+        UnlockSession("ada", 0.2)(ADA, GOES_ON)
 
 
 def test_a_session_is_unlocked_for_the_subjects_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,8 +105,8 @@ def test_a_session_is_unlocked_for_the_subjects_user(tmp_path: Path, monkeypatch
     tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$1" = show-user ] && echo "c1 4"\nexit 0\n')
     tool.chmod(0o755)
     monkeypatch.setattr("edge.action._PATH", f"{tmp_path}:/bin")
-    UnlockSession("", 5)(ADA)
-    UnlockSession("bob", 5)(ADA)
+    UnlockSession("", 5)(ADA, GOES_ON)
+    UnlockSession("bob", 5)(ADA, GOES_ON)
     asked = (tmp_path / "asked").read_text().splitlines()
     assert asked[0].endswith("-- ada")
     assert asked[2].endswith("-- bob")
@@ -129,7 +132,7 @@ def test_a_pulse_begins_and_ends(pins: object, active_high: bool) -> None:
     rest = pin.state
     assert bool(rest) is not active_high
     seen = []
-    thread = threading.Thread(target=action, args=(ADA,))
+    thread = threading.Thread(target=action, args=(ADA, GOES_ON))
     thread.start()
     while thread.is_alive():
         seen.append(pin.state)
@@ -137,17 +140,71 @@ def test_a_pulse_begins_and_ends(pins: object, active_high: bool) -> None:
     assert pin.state == rest
 
 
-def test_a_pulse_ends_when_its_wait_is_broken(pins: object, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pulse_ends_when_its_wait_is_broken(pins: object) -> None:
     action = load_action(ActionSettings(kind="gpio", pin="GPIO17"))
 
-    def broken(_: float) -> None:
-        assert pins.pin(17).state == 1
-        raise KeyboardInterrupt
+    class Broken(threading.Event):
+        def wait(self, timeout: float | None = None) -> bool:
+            assert pins.pin(17).state == 1
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr("edge.gpio.time.sleep", broken)
     with pytest.raises(KeyboardInterrupt):
-        action(ADA)
+        action(ADA, Broken())
     assert pins.pin(17).state == 0
+
+
+@pytest.mark.parametrize("active_high", [True, False])
+def test_a_stop_lets_the_pin_go_at_once(pins: object, active_high: bool) -> None:
+    """Were the wait not ended early, the pulse of fifteen seconds would end as done."""
+    action = load_action(ActionSettings(kind="gpio", pin="GPIO17", pulse_s=15.0, active_high=active_high))
+    pin, told = pins.pin(17), []
+    rest = pin.state
+    actor = Actor(action, lambda grant, error: told.append(str(error)))
+    actor.begin(ADA)
+    while pin.state == rest:
+        pass
+    actor.finish()
+    assert pin.state == rest
+    assert told == ["action.pulse_s = 15: let go early, the daemon stops"]
+
+
+def test_a_stop_ends_a_command_with_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("edge.action.GRACE_S", 0.1)
+    told: list[str] = []
+    actor = Actor(
+        Command(["/bin/sh", "-c", f"sleep 600 & echo $! > {tmp_path}/new; mv {tmp_path}/new {tmp_path}/child; wait"], 60),
+        lambda grant, error: told.append(str(error)),
+    )
+    actor.begin(ADA)
+    while not (tmp_path / "child").exists():
+        pass
+    actor.finish()
+    assert told == ["/bin/sh: not done when the daemon stopped; it was ended, and all that it had started"]
+    while alive(int((tmp_path / "child").read_text())):
+        pass
+
+
+def test_a_stop_leaves_a_command_a_moment_to_end_by_itself(tmp_path: Path) -> None:
+    told: list[object] = []
+    actor = Actor(
+        Command(["/bin/sh", "-c", f"touch {tmp_path}/begun; while [ ! -e {tmp_path}/end ]; do sleep 0.05; done"], 60),
+        lambda grant, error: told.append(error),
+    )
+    actor.begin(ADA)
+    while not (tmp_path / "begun").exists():
+        pass
+    ender = threading.Timer(0.3, (tmp_path / "end").touch)
+    ender.start()
+    actor.finish()
+    assert told == [None]
+
+
+def test_whatever_the_settings_an_action_ends_before_systemds_patience() -> None:
+    """A camera that hangs may take its default time to close, and a pulse ends by itself even if the daemon's main thread is stuck."""
+    (patience,) = re.findall(r"^TimeoutStopSec=(\d+)s$", UNIT.read_text(), re.MULTILINE)
+    with pytest.raises(ValueError, match="pulse_s"):
+        ActionSettings(kind="gpio", pin="GPIO17", pulse_s=float(patience))
+    assert Settings().camera.stall_s + GRACE_S + 2 * LAST_WORDS_S < int(patience)
 
 
 def test_a_pin_that_is_not_there_is_told_when_the_daemon_starts(pins: object) -> None:
@@ -161,7 +218,7 @@ class Slow:
     def __init__(self) -> None:
         self.begun, self.end, self.times = threading.Event(), threading.Event(), 0
 
-    def __call__(self, grant: Grant) -> None:
+    def __call__(self, grant: Grant, stopping: threading.Event) -> None:
         self.times += 1
         self.begun.set()
         self.end.wait(5)
@@ -183,7 +240,7 @@ def test_a_second_grant_while_one_is_running_sets_off_none() -> None:
 
 
 def test_whatever_an_action_raises_is_told() -> None:
-    def broken(grant: Grant) -> None:
+    def broken(grant: Grant, stopping: threading.Event) -> None:
         raise RuntimeError("the driver's own")
 
     action: Action = broken
