@@ -1,9 +1,14 @@
-"""Events read back: what the journal holds of facelatch, as rows and as figures. Pure; edge/systemd.py reads the journal."""
+"""Events read back: what the journal holds of facelatch, as rows and as figures. Pure; edge/systemd.py reads the journal.
+
+Anyone may write to the journal under any name and any MESSAGE_ID. Who wrote is in fields that journald adds and no writer can.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -13,29 +18,51 @@ import numpy as np
 from edge.journal import FIELDS, Event
 
 _BY_ID = {event.message_id: event for event in Event}
+_UNITS = re.compile(r"facelatch(-enroll@.+)?\.service")
+SERVICE = "service"
+"""By whom a row is that the service's own units or user wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One event: when, in local time, what, the sentence that was told, and its fields by their names without the prefix."""
+    """One event: when, in local time, what, the sentence that was told, its fields by their names without the prefix, and who told it:
+    SERVICE, or the user who ran a command by hand."""
 
     at: datetime
     event: str
     message: str
     fields: dict[str, str]
+    by: str = SERVICE
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON values."""
-        return {"at": self.at.isoformat(), "event": self.event, "message": self.message, **self.fields}
+        return {"at": self.at.isoformat(), "event": self.event, "message": self.message, "by": self.by, **self.fields}
 
 
-def rows(entries: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
-    """The events among journal entries, told by MESSAGE_ID; what other programs wrote under our name is none."""
+def rows(
+    entries: Iterable[Mapping[str, Any]], names: Mapping[int, str], disbelieved: Callable[[int | None], None]
+) -> Iterable[Row]:
+    """The events among journal entries, told by MESSAGE_ID.
+
+    They are of the service's units, or of the users in `names`, user id to `Row.by`. Of any other's `disbelieved` hears the user id
+    (None: journald did not say), and they are left out.
+    """
     for entry in entries:
         # systemd-python gives message ids as UUIDs and times as datetimes.
         message_id = getattr(entry.get("MESSAGE_ID"), "hex", entry.get("MESSAGE_ID"))
         event = _BY_ID.get(str(message_id))
         if event is None:
+            continue
+        uid = entry.get("_UID")
+        by = (
+            SERVICE
+            if _UNITS.fullmatch(str(entry.get("_SYSTEMD_UNIT", "")))
+            else names.get(uid)
+            if isinstance(uid, int)
+            else None
+        )
+        if by is None:
+            disbelieved(uid if isinstance(uid, int) else None)
             continue
         fields = {key: str(entry[f"FACELATCH_{key}"]) for key in sorted(FIELDS) if f"FACELATCH_{key}" in entry}
         yield Row(
@@ -43,16 +70,24 @@ def rows(entries: Iterable[Mapping[str, Any]]) -> Iterable[Row]:
             event.label,
             str(entry.get("MESSAGE", "")),
             {key.lower(): value for key, value in fields.items()},
+            by,
         )
 
 
-def statistics(found: Iterable[Row]) -> dict[str, Any]:
-    """How often each event and each reason of a denial occurred, by day as well, and percentiles of a decision's frames and cost."""
+def statistics(found: Iterable[Row], *, by_hand: bool = False) -> dict[str, Any]:
+    """How often each event and each reason of a denial occurred, by day as well, and percentiles of what a decision took.
+
+    Of the service's rows alone; the others are counted under "not_counted", or with `by_hand` as the service's are.
+    """
     events: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     days: dict[str, Counter[str]] = {}
-    costs, frames = [], []
+    measured: dict[str, list[float]] = {"latency_ms": [], "cost_ms": [], "frames": []}
+    left_out = 0
     for row in found:
+        if row.by != SERVICE and not by_hand:
+            left_out += 1
+            continue
         events[row.event] += 1
         if row.event not in (Event.ACCEPT.label, Event.DENY.label):
             continue
@@ -60,19 +95,29 @@ def statistics(found: Iterable[Row]) -> dict[str, Any]:
         days.setdefault(row.at.date().isoformat(), Counter())[told] += 1
         if row.event == Event.DENY.label:
             reasons[told] += 1
-        if "cost_ms" in row.fields:
-            costs.append(float(row.fields["cost_ms"]))
-            frames.append(int(row.fields["frames"]))
+        for key, values in measured.items():
+            value = _number(row.fields.get(key, ""))
+            if value is not None:
+                values.append(value)
     return {
         "events": dict(events.most_common()),
         "reasons": dict(reasons.most_common()),
         "days": {day: dict(counted) for day, counted in sorted(days.items())},
-        "cost_ms": _percentiles(costs),
-        "frames": _percentiles(frames),
+        **{key: _percentiles(values) for key, values in measured.items()},
+        "not_counted": left_out,
     }
 
 
-def _percentiles(values: list[float] | list[int]) -> dict[str, float] | None:
+def _number(text: str) -> float | None:
+    """What another version, or a hand, wrote into a field may be no number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def _percentiles(values: list[float]) -> dict[str, float] | None:
     if not values:
         return None
     return {f"p{share}": round(float(np.percentile(values, share)), 1) for share in (50, 95, 99)} | {"count": len(values)}

@@ -58,7 +58,7 @@ class Event(Enum):
 # The only fields that leave the process, each written with the prefix FACELATCH_.
 FIELDS = frozenset(
     {
-        "SUBJECT", "REASON", "SCORE", "FRAMES", "COST_MS", "LOCKED_S", "OPERATING_POINT", "MODEL_ID", "RUNTIME",
+        "SUBJECT", "REASON", "SCORE", "FRAMES", "COST_MS", "LATENCY_MS", "LOCKED_S", "OPERATING_POINT", "MODEL_ID", "RUNTIME",
         "CAMERA", "SUBJECTS", "ERROR", "ACTION",
     }
 )  # fmt: skip
@@ -107,9 +107,13 @@ class Journal:
         told = " ".join(f"{key.lower()}={value}" for key, value in fields.items())
         _write(f"{event.label}: {message}" + (f"  [{told}]" if told else ""), sys.stderr)
 
-    def tell_decision(self, decision: Grant | Denial, *, operating_point: str, cost_ms: float) -> None:
-        """Writes an accept or a denial."""
+    def tell_decision(
+        self, decision: Grant | Denial, *, operating_point: str, cost_ms: float, latency_ms: float | None = None
+    ) -> None:
+        """Writes an accept or a denial. `latency_ms` is from the attempt's first judged frame to the decision, where that is known."""
         common = {"FRAMES": decision.frames, "OPERATING_POINT": operating_point, "COST_MS": f"{cost_ms:.1f}"}
+        if latency_ms is not None:
+            common["LATENCY_MS"] = f"{latency_ms:.0f}"
         if isinstance(decision, Grant):
             self.tell(
                 Event.ACCEPT, f"accepted {decision.subject}", SUBJECT=decision.subject, SCORE=f"{decision.score:.4f}", **common

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import pwd
+import re
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -30,7 +34,7 @@ from edge.cli.shared import (
 )
 from edge.contract.errors import FacelatchError, InputError, PackageMissing
 from edge.contract.modelfile import read_model
-from edge.events import rows, statistics
+from edge.events import SERVICE, rows, statistics
 from edge.line import Line
 from edge.manual import as_markdown
 from edge.matcher import Matcher
@@ -104,13 +108,19 @@ def events(
     stats: Annotated[
         bool, typer.Option("--stats", help="Counts, reasons by day and percentiles instead of a line an event.")
     ] = False,
+    by_hand: Annotated[
+        bool, typer.Option("--by-hand", help="Count in the figures what root, or you, ran outside the service, too.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Shows what facelatch told the journal. With --json one object a line, or one of all figures."""
-    begin = None if since == "all" else datetime.now().astimezone() - _span(since)
-    found = rows(journal_entries(begin, follow=follow and not stats))
+    """Shows what facelatch told the journal. With --json one object a line, or one of all figures.
+
+    What other users wrote under its name is not shown, and said to be there.
+    """
+    begin = _begin(since)
+    found = rows(journal_entries(begin, follow=follow and not stats), _believed(), _Disbelieved())
     if stats:
-        figures = statistics(found)
+        figures = statistics(found, by_hand=by_hand)
         print(json.dumps(figures)) if as_json else _tell_statistics(figures)
         return
     for row in found:
@@ -118,14 +128,52 @@ def events(
             print(json.dumps(row.to_json()), flush=True)
             continue
         shown = " ".join(f"{key}={value}" for key, value in row.fields.items() if key not in ("model_id", "operating_point"))
-        console.print(f"{row.at:%Y-%m-%d %H:%M:%S}  {row.event:<16} {row.message}  [{shown}]", markup=False, highlight=False)
+        hand = "" if row.by == SERVICE else f"  (by hand: {row.by})"
+        console.print(
+            f"{row.at:%Y-%m-%d %H:%M:%S}  {row.event:<16} {row.message}  [{shown}]{hand}", markup=False, highlight=False
+        )
 
 
-def _span(text: str) -> timedelta:
-    number, unit = text[:-1], text[-1:]
-    if not number.isdigit() or unit not in _UNITS:
-        raise InputError(f"--since {text!r}: expected a number with m, h or d, such as 2h, or all")
-    return timedelta(**{_UNITS[unit]: int(number)})
+def _begin(since: str) -> datetime | None:
+    if since == "all":
+        return None
+    span = re.fullmatch(r"([0-9]{1,9})([mhd])", since)
+    try:
+        if span:
+            return datetime.now().astimezone() - timedelta(**{_UNITS[span[2]]: int(span[1])})
+    except OverflowError:
+        pass
+    raise InputError(f"--since {since!r}: expected a number with m, h or d, such as 2h, or all")
+
+
+def _believed() -> dict[int, str]:
+    """Whose entries are shown: the service's, root's, who could write anything anyway, and one's own; the later of equals."""
+    names = {os.getuid(): _user(os.getuid()), 0: "root"}
+    with suppress(KeyError):
+        names[pwd.getpwnam("facelatch").pw_uid] = SERVICE
+    return names
+
+
+class _Disbelieved:
+    """Says once of each user that there is something which is not shown."""
+
+    def __init__(self) -> None:
+        self._told: set[int | None] = set()
+
+    def __call__(self, uid: int | None) -> None:
+        if uid in self._told:
+            return
+        self._told.add(uid)
+        who, where = ("somebody unknown", "") if uid is None else (_user(uid), f": journalctl -t facelatch _UID={uid}")
+        text = f"warning: {who} wrote entries under facelatch's name; they are neither shown nor counted{where}"
+        Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 def _tell_statistics(figures: dict[str, Any]) -> None:
@@ -138,9 +186,15 @@ def _tell_statistics(figures: dict[str, Any]) -> None:
     for day, counted in figures["days"].items():
         table.add_row(day, *(str(counted.get(key, 0)) for key in told))
     console.print(table)
-    for key, what in (("cost_ms", "milliseconds of a decision's last frame"), ("frames", "frames to a decision")):
+    for key, what in (
+        ("latency_ms", "milliseconds from an attempt's first judged frame to its decision"),
+        ("cost_ms", "milliseconds of a decision's last frame"),
+        ("frames", "frames to a decision"),
+    ):
         if figures[key]:
             console.print(", ".join(f"{name} {value:g}" for name, value in figures[key].items()) + f": {what}")
+    if figures["not_counted"]:
+        console.print(f"{figures['not_counted']} events of commands run by hand are not in it; --by-hand counts them")
 
 
 @models.command("show", epilog="example: edge model show model.tflite")

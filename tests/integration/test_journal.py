@@ -50,13 +50,15 @@ def test_events_go_in_and_come_out_by_field(journal: Callable[[str], str], clip:
         journalctl --sync
         edge events --since all --json
         echo ==
+        edge events --since 1h --stats --json --by-hand
+        echo ==
         edge events --since 1h --stats --json
         echo ==
         edge events --since all
         echo ==
         journalctl -o json --no-pager
     """)
-    lines, figures, text, raw = told.split("==\n")
+    lines, figures, service, text, raw = told.split("==\n")
     found = [json.loads(line) for line in lines.splitlines()]
     names = [row["event"] for row in found]
     assert names[0] == "enrolled"
@@ -68,11 +70,50 @@ def test_events_go_in_and_come_out_by_field(journal: Callable[[str], str], clip:
     assert all("score" not in row for row in found if row["event"] != "accept")
     assert json.loads(figures)["events"]["accept"] == names.count("accept")
     assert json.loads(figures)["cost_ms"]["p50"] > 0
+    assert {row["by"] for row in found} == {"root"}
+    assert (json.loads(service)["events"], json.loads(service)["not_counted"]) == ({}, len(found))
+    assert "(by hand: root)" in text
     assert "accepted ada" in text
     entries = [json.loads(line) for line in raw.splitlines()]
     ours = [entry for entry in entries if entry.get("SYSLOG_IDENTIFIER") == "facelatch"]
     assert len(ours) == len(found)
     assert all(len(str(value)) < 400 for entry in ours for value in entry.values())  # no embedding fits into that
+
+
+def test_what_somebody_else_writes_under_our_name_is_not_believed(journal: Callable[[str], str]) -> None:
+    """With our name, our MESSAGE_ID and all fields, through the socket that takes everybody's; and with the unit's, which journald
+    does not take from a writer.
+    """
+    forged = "\\n".join(
+        (
+            "MESSAGE=accepted mallory",
+            f"MESSAGE_ID={Event.ACCEPT.message_id}",
+            "SYSLOG_IDENTIFIER=facelatch",
+            "FACELATCH_SUBJECT=mallory",
+            "_SYSTEMD_UNIT=facelatch.service",
+            "_UID=0",
+        )
+    )
+    told = journal(f"""
+        setpriv --reuid 65534 --regid 65534 --clear-groups bash -c "printf '{forged}\\n' | logger --journald"
+        journalctl --sync
+        journalctl --no-pager -o json SYSLOG_IDENTIFIER=facelatch FACELATCH_SUBJECT=mallory _UID=65534 | wc -l
+        echo ==
+        edge events --since 1h --json 2>&1
+    """)
+    there, shown = told.split("==\n")
+    assert there.strip() == "1"
+    assert '"mallory"' not in shown
+    assert "wrote entries under facelatch's name" in shown
+    assert "_UID=65534" in shown
+
+
+@pytest.mark.parametrize("since", ["²h", "2", "-1h", "99999999d"])
+def test_a_span_that_is_none_is_said_to_be(since: str) -> None:
+    words = [sys.executable, "-m", "edge", "events", f"--since={since}"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert done.returncode == 3
+    assert "expected a number with m, h or d" in done.stderr
 
 
 def test_the_catalog_is_one_that_journalctl_takes(tmp_path: Path) -> None:

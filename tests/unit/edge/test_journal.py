@@ -45,6 +45,11 @@ def test_an_accept_has_native_fields_and_its_score(sent: list[dict[str, str]]) -
     ]
 
 
+def test_how_long_it_took_is_told_where_it_is_known(sent: list[dict[str, str]]) -> None:
+    Journal().tell_decision(Denial(Reason.NO_MATCH, 10), operating_point="fmr-0.001", cost_ms=1, latency_ms=1234.56)
+    assert sent[0]["FACELATCH_LATENCY_MS"] == "1235"
+
+
 def test_a_denial_tells_neither_score_nor_subject(sent: list[dict[str, str]]) -> None:
     Journal().tell_decision(Denial(Reason.NO_MATCH, 10, 30.0), operating_point="fmr-0.001", cost_ms=1)
     deny, locked = sent
