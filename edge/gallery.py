@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
 import re
 import time
 import zipfile
@@ -57,17 +58,18 @@ class Gallery:
         self._keys = keys or Keys(GallerySettings(), state)
 
     def names(self) -> list[str]:
-        """The enrolled subjects, sorted, whether or not their files can be read."""
-        try:
-            return sorted(path.stem for path in self.folder.glob(f"*{SUFFIX}") if NAME_PATTERN.fullmatch(path.stem))
-        except OSError as error:
-            raise StorageError(f"{self.folder}: cannot read: {error.strerror}") from error
+        """The enrolled subjects, sorted, whether or not their files can be read.
+
+        Raises:
+            StorageError: the folder cannot be read: nobody knows who is enrolled.
+        """
+        return sorted(stem for stem in (name.removesuffix(SUFFIX) for name in self._files()) if NAME_PATTERN.fullmatch(stem))
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Changes whenever a subject is added, replaced or removed, by whatever process."""
+        """Changes whenever a subject is added, replaced or removed, by whatever process. Raises StorageError as `names` does."""
+        names = sorted(self._files())
         try:
-            files = sorted(self.folder.glob(f"*{SUFFIX}"))
-            return tuple((file.name, (status := file.stat()).st_mtime_ns, status.st_size) for file in files)
+            return tuple((name, (status := (self.folder / name).stat()).st_mtime_ns, status.st_size) for name in names)
         except FileNotFoundError:
             return ()  # removed between the two calls: the next stamp differs again
         except OSError as error:
@@ -169,6 +171,15 @@ class Gallery:
                 folder.remove(self._path(name).name, wipe=overwrite)
             except FileNotFoundError:
                 raise InputError(f"{name}: not enrolled; `edge list` shows who is") from None
+
+    def _files(self) -> list[str]:
+        # Not Path.glob: for a folder that may not be read it gives nothing, and says nothing.
+        try:
+            return [name for name in os.listdir(self.folder) if name.endswith(SUFFIX)]
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            raise StorageError(f"{self.folder}: cannot read: {error.strerror}") from error
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{check_name(name)}{SUFFIX}"

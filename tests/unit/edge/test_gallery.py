@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import pytest
@@ -41,6 +43,40 @@ def test_what_root_enrols_belongs_to_the_services_user(tmp_path: Path) -> None:
     gallery.write(subject(), replace=False)
     for path in (gallery.folder, gallery.folder / "ada.faces"):
         assert (path.stat().st_uid, path.stat().st_gid) == (1234, 1235)
+
+
+def test_a_folder_that_is_none_is_no_empty_gallery(tmp_path: Path) -> None:
+    gallery = Gallery(tmp_path)
+    assert (gallery.names(), gallery.stamp()) == ([], ())
+    gallery.folder.write_text("in the way")
+    for act in (gallery.names, gallery.stamp, lambda: gallery.read_for("m1", 4)):
+        with pytest.raises(StorageError, match="cannot read: Not a directory"):
+            act()
+
+
+@pytest.fixture
+def open_path() -> Iterator[Path]:
+    """A folder that other users reach; pytest's own lie in one that is the tester's alone."""
+    with TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_folder_that_may_not_be_read_is_no_empty_gallery(open_path: Path) -> None:
+    gallery = Gallery(open_path)
+    gallery.write(subject(), replace=False)
+    gallery.folder.chmod(0o000)
+    user = os.geteuid()
+    try:
+        if user == 0:
+            os.seteuid(65534)  # root may read everything
+        for act in (gallery.names, gallery.stamp, lambda: gallery.read_for("m1", 4)):
+            with pytest.raises(StorageError, match="cannot read: Permission denied"):
+                act()
+    finally:
+        os.seteuid(user)
+        gallery.folder.chmod(0o700)
+    assert gallery.names() == ["ada"]
 
 
 def test_nobody_is_overwritten_unasked(tmp_path: Path) -> None:
