@@ -18,7 +18,7 @@ from edge.liveness import SENTENCES, Way
 from edge.lockout import ANYONE, Lockout
 from edge.policy import Grant
 from edge.reasons import ADVICE, Reason
-from edge.settings import Settings, state_folder
+from edge.settings import Settings, service_folder
 
 
 @app.command(epilog="example: edge verify ada --camera /dev/video0 --json")
@@ -54,15 +54,16 @@ def unlock_out(
     as_json: AsJson = False,
 ) -> None:
     """Forgives the failures that locked a subject, or everyone, out. A running daemon takes it over within a second."""
-    lockout = Lockout(state_folder())
+    state = service_folder()
+    lockout = Lockout(state)
     cleared = lockout.clear(None if everyone else check_name(name) if name else ANYONE)
     for key in cleared:
         told = {"SUBJECT": key} if key else {}
         Journal().tell(Event.LOCKOUT_CLEARED, f"failures of {key or 'anyone'} forgiven", **told)
     if as_json:
-        print(json.dumps({"cleared": [key or None for key in cleared]}))
+        print(json.dumps({"cleared": [key or None for key in cleared], "state": str(state)}))
     else:
-        console.print(f"forgiven: {', '.join(key or 'anyone' for key in cleared) or 'nobody was locked out'}")
+        console.print(f"forgiven: {', '.join(key or 'anyone' for key in cleared) or 'nobody was locked out'} (in {state})")
 
 
 class _Asking:

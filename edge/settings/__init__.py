@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from edge.contract.errors import SettingsError
+from edge.contract.errors import SettingsError, StorageError
 from edge.settings.deciding import (
     ActionKind,
     ActionSettings,
@@ -35,10 +35,11 @@ __all__ = [
     "DEFAULT_PATH", "ActionKind", "ActionSettings", "CameraSettings", "ChallengeKind", "CompatSettings",
     "DetectionSettings", "DetectorKind", "Encryption", "EnrolmentSettings", "GallerySettings", "IntentKind",
     "IntentSettings", "LivenessSettings", "MetricsSettings", "Mode", "ModelSettings", "PolicySettings",
-    "QualitySettings", "Replay", "ServiceSettings", "Settings", "as_toml", "load_settings", "state_folder",
+    "QualitySettings", "Replay", "ServiceSettings", "Settings", "as_toml", "load_settings", "service_folder", "state_folder",
 ]  # fmt: skip
 
 DEFAULT_PATH = Path("/etc/facelatch/edge.toml")
+SERVICE_STATE = Path("/var/lib/facelatch")
 
 
 class Settings(Table):
@@ -103,10 +104,24 @@ def state_folder() -> Path:
     if given:
         return Path(given.split(":")[0])
     # The service's user keeps its state where the service does, so that `sudo -u facelatch edge enroll` is seen by it.
-    system = Path("/var/lib/facelatch")
-    if os.geteuid() == 0 or os.access(system, os.W_OK):
-        return system
+    if os.geteuid() == 0 or os.access(SERVICE_STATE, os.W_OK):
+        return SERVICE_STATE
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "facelatch"
+
+
+def service_folder() -> Path:
+    """As `state_folder`, for what only makes sense in the folder of the service that runs here.
+
+    Raises:
+        StorageError: the service has a folder, and this user may not write to it: another one would be changed, and to no effect.
+    """
+    folder = state_folder()
+    if folder != SERVICE_STATE and not os.environ.get("STATE_DIRECTORY") and SERVICE_STATE.is_dir():
+        raise StorageError(
+            f"{SERVICE_STATE}: the service's own, which this user may not change; as root (sudo), or with STATE_DIRECTORY={folder} "
+            "for this user's own"
+        )
+    return folder
 
 
 def _inline(table: dict[str, float]) -> str:
