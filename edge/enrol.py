@@ -32,7 +32,7 @@ MAX_STRANGE = 0.25
 @dataclass(frozen=True, slots=True)
 class Enrolment:
     """`templates` is float32 [n, D], `poses` says what each of them shows; of `checked` other frames of the session `recognised` matched
-    them at the threshold."""
+    them at the threshold: how much the templates miss of what they were chosen from, which is less than they miss another day."""
 
     templates: NDArray[np.float32]
     poses: tuple[Pose, ...]

@@ -74,8 +74,8 @@ class Course:
         self.want = settings.enrolment.anchors * CANDIDATES_PER_ANCHOR
         self.asking = asking
         self.turned = min(TURNED, _OF_ALLOWED * settings.quality.max_turn)
-        # No more poses than anchors: each that is had gives one.
-        poses = (tuple(Pose) if asking is Asking.PERSON else MEASURED)[: settings.enrolment.anchors]
+        # Never more than enrolment.anchors, which is five at least: each that is had gives one.
+        poses = tuple(Pose) if asking is Asking.PERSON else MEASURED
         share = self.want // len(poses)
         self._want = dict.fromkeys(poses, share) | {poses[0]: self.want - share * (len(poses) - 1)}
         self._have = dict.fromkeys(poses, 0)

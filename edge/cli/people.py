@@ -13,6 +13,7 @@ from rich.table import Table
 
 from edge.bus.client import Remote
 from edge.bus.details import unpack
+from edge.cli.consent import ask_consent, consent_words
 from edge.cli.guide import Show, guide
 from edge.cli.keeping import rewrite_all
 from edge.cli.shared import (
@@ -32,10 +33,11 @@ from edge.cli.shared import (
 from edge.contract.errors import BusRefused, CameraError, EnrolmentFailed, ExitCode, GalleryKeyError, InputError, StorageError
 from edge.contract.modelfile import read_model
 from edge.gallery import Gallery, check_name
+from edge.interval import small_rate
 from edge.journal import Journal
 from edge.lockout import Lockout
 from edge.models import model_path
-from edge.settings import Settings, load_settings, state_folder
+from edge.settings import SERVICE_STATE, Settings, load_settings, state_folder
 from edge.station import Manner, remove_subject
 
 
@@ -49,6 +51,9 @@ def enroll(
     model: ModelOption = None,
     replace: Annotated[bool, typer.Option("--replace", help="Enrol anew who is enrolled already.")] = False,
     add: Annotated[bool, typer.Option("--add", help="More templates of who is enrolled: with glasses, with a beard.")] = False,
+    consent: Annotated[
+        bool, typer.Option("--consent", help="The person has agreed already: say what is kept, do not ask.")
+    ] = False,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -58,11 +63,14 @@ def enroll(
     if replace and add:
         raise InputError("--replace and --add: one of them")
     manner = Manner.ADD if add else Manner.REPLACE if replace else Manner.NEW
+    here = bool(config or camera or pictures or model) or asked(lambda daemon: daemon.state()) is None
+    settings = settings_of(config, str(pictures) if pictures else camera, model)
+    folder = Gallery(state_folder() if here else SERVICE_STATE).folder
+    ask_consent(consent_words(settings, check_name(name), folder), name, given=consent)
     with guide(f"enrolling {name}: stand where you will stand later") as show:
-        here = bool(config or camera or pictures or model)
         told = None if here else asked(lambda daemon: _enrolled(daemon, name, manner, show))
         if told is None:
-            told = _enrol_here(settings_of(config, str(pictures) if pictures else camera, model), name, manner, show)
+            told = _enrol_here(settings, name, manner, show)
     if as_json:
         print(json.dumps(told))
     else:
@@ -201,10 +209,8 @@ def _enrol_here(settings: Settings, name: str, manner: Manner, show: Show) -> di
     with frames_of(settings) as frames:
         enrolled = station.enrol(name, frames, show, manner)
     made = enrolled.enrolment
-    check = f"of {made.checked} further frames {made.recognised} were recognised at {station.point.name}"
-    told = {"subject": name, "templates": enrolled.templates, "recognised": made.recognised, "checked": made.checked}
-    poses = {pose.value: count for pose, count in made.by_pose.items()}
-    return told | {"poses": poses, "model_id": station.model.model_id, "check": check}
+    told = {"subject": name, "templates": enrolled.templates} | _checked(made.recognised, made.checked, station.point.name)
+    return told | {"poses": {pose.value: count for pose, count in made.by_pose.items()}, "model_id": station.model.model_id}
 
 
 async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> dict[str, Any]:
@@ -216,7 +222,16 @@ async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> di
         kind = {"failed": EnrolmentFailed, "disconnected": CameraError}.get(told["result"], BusRefused)
         raise kind(told.get("text", "the daemon failed"))
     state = await daemon.state()
-    counts = {key: told[key] for key in ("recognised", "checked")}
-    check = f"of {told['checked']} further frames {told['recognised']} were recognised at {state['operating_point']}"
-    poses = told.get("templates", {})
-    return {"subject": name, "templates": told["have"], **counts, "poses": poses, "model_id": state["model_id"], "check": check}
+    found = {"subject": name, "templates": told["have"], "poses": told.get("templates", {}), "model_id": state["model_id"]}
+    return found | _checked(told["recognised"], told["checked"], state["operating_point"])
+
+
+def _checked(recognised: int, checked: int, operating_point: str) -> dict[str, Any]:
+    """What the new templates make of the frames that were not kept, with the doubt that so few of one session leave."""
+    missed = small_rate(checked - recognised, checked)
+    check = (
+        f"of {checked} other frames of this session they miss {missed.errors} at {operating_point}: FNMR {missed.value:.0%}, "
+        f"95 % {missed.low:.0%}-{missed.high:.0%} if frames were independent. They are alike; another day is harder"
+    )
+    interval = [round(missed.low, 4), round(missed.high, 4)]
+    return {"recognised": recognised, "checked": checked, "fnmr": missed.value, "fnmr_interval": interval, "check": check}

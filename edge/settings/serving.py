@@ -59,8 +59,15 @@ class MetricsSettings(Table):
 class EnrolmentSettings(Table):
     """How a subject is enrolled."""
 
-    anchors: Annotated[int, Field(ge=3, le=50, description="templates kept a subject")] = 8
+    anchors: Annotated[int, Field(ge=5, le=50, description="templates kept a subject")] = 8
     timeout_s: Annotated[float, Field(ge=5, le=600, description="seconds of frames before it is given up")] = 60.0
+    consent_text: Annotated[
+        str,
+        Field(
+            description="what a person is told before the first frame, or the absolute path of a file with it; {name}, {folder} and "
+            "{encrypted} are filled in; empty: the program's own words"
+        ),
+    ] = ""
 
 
 class Encryption(StrEnum):

@@ -111,6 +111,9 @@ def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
         told = json.loads(enrolled.stdout)
         assert told["templates"] == sum(told["poses"].values()) == 8
         assert "looking for frames: straight" in enrolled.stderr
+        assert enrolled.stderr.startswith("Before ada is enrolled:")
+        assert "/var/lib/facelatch/gallery on this device" in enrolled.stderr
+        assert (told["recognised"], told["fnmr"], told["fnmr_interval"][0]) == (told["checked"], 0.0, 0.0)
         assert [path.name for path in (tmp_path / "state/gallery").glob("*.faces")] == ["ada.faces"]
         assert at.edge("enroll", "ada").returncode == 3
         at.show(clip(ADA, 2))

@@ -14,7 +14,7 @@ frames = st.lists(
 )
 
 
-@given(frames, st.integers(3, 12), st.sampled_from(Asking), st.booleans())
+@given(frames, st.integers(5, 12), st.sampled_from(Asking), st.booleans())
 def test_counts_hold_and_nothing_is_waited_for_without_end(
     shown: list[tuple[float | str | None, float]], anchors: int, asking: Asking, mirror: bool
 ) -> None:

@@ -43,7 +43,7 @@ def test_who_sits_at_the_desk_enrols_with_a_password_and_is_verified_without(des
     wrong = desk.here("eve", "fprintd-enroll", agent=PASSWORDS["ada"])
     assert "AUTHENTICATION FAILED" in wrong.text, wrong.text
     assert "io.facelatch.enroll: not authorised" in wrong.text, wrong.text
-    enrolled = desk.here("eve", "edge", "enroll", "eve", typed=PASSWORDS["eve"])
+    enrolled = desk.here("eve", "edge", "enroll", "eve", "--consent", typed=PASSWORDS["eve"])
     assert (enrolled.code, "Authenticating as: eve" in enrolled.text) == (0, True), enrolled.text
     desk.show("eve-2")
     verified = desk.here("eve", "edge", "verify", "eve")

@@ -74,7 +74,7 @@ def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, cl
         "LINES": "",
         "COLUMNS": "",
     }
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=theirs) as running:
+    with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs) as running:
         os.close(theirs)
         shown = b""
         # On Linux a terminal that nobody holds any more is an error to read.
@@ -92,6 +92,58 @@ def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, cl
     # The view is taken away line by line.
     assert text.rstrip().endswith("\x1b[2K")
     assert b"looking for frames" not in told.encode()
+
+
+@pytest.mark.parametrize(
+    ("typed", "options", "code"), [(b"y\n", [], 0), (b"n\n", [], 8), (b"\n", [], 8), (b"\x04", [], 8), (b"", ["--consent"], 0)]
+)
+def test_in_a_terminal_nobody_is_looked_at_who_does_not_agree(
+    device: Device, clip: Clip, typed: bytes, options: list[str], code: int
+) -> None:
+    """What is typed lies in the terminal already when it is asked for. A no needs no camera: there is none."""
+    ours, theirs = pty.openpty()
+    source = clip(ADA, 1) if code == 0 else "/dev/none-there"
+    words = [sys.executable, "-m", "edge", "enroll", "ada", "--camera", str(source), "--json", *options]
+    words += ["--config", str(device.home / "edge.toml"), "--model", str(MODEL)]
+    environment = os.environ | {"STATE_DIRECTORY": str(device.state), "TERM": "dumb", "PYTHONUTF8": "1"}
+    os.write(ours, typed)
+    with subprocess.Popen(words, env=environment, stdin=theirs, stdout=subprocess.PIPE, stderr=theirs) as running:
+        os.close(theirs)
+        shown = b""
+        with suppress(OSError):
+            while part := os.read(ours, 65536):
+                shown += part
+        assert running.stdout is not None
+        told = running.stdout.read().decode()
+        assert running.wait(60) == code, shown
+    os.close(ours)
+    text = shown.decode()
+    assert "No picture is kept" in text
+    assert str(device.state / "gallery") in text
+    assert ("Does ada agree?" in text) is not bool(options)
+    if code:
+        assert "did not agree" in text
+        assert told == ""
+    else:
+        assert json.loads(told)["subject"] == "ada"
+    assert device.names() == ([] if code else ["ada"])
+
+
+def test_without_a_terminal_what_is_kept_is_told_and_nobody_waited_for(device: Device, clip: Clip) -> None:
+    done = device.run("enroll", "ada", "--camera", clip(ADA, 1), "--json")
+    assert done.returncode == 0
+    assert done.stderr.startswith("Before ada is enrolled:")
+    assert "edge remove ada" in done.stderr
+    assert "agree?" not in done.stderr
+    told = json.loads(done.stdout)
+    assert "picture" not in done.stdout
+    checked = told["checked"]
+    assert (told["recognised"], told["fnmr"]) == (checked, 0.0)
+    # No miss in n frames comes one time in forty where (1 - p) ** n = 0.025.
+    highest = 1 - 0.025 ** (1 / checked)
+    assert told["fnmr_interval"] == [0.0, round(highest, 4)]
+    assert "other frames of this session" in told["check"]
+    assert f"FNMR 0%, 95 % 0%-{highest:.0%}" in told["check"]
 
 
 def test_a_verification_is_of_that_subject(device: Device, clip: Clip) -> None:

@@ -1,0 +1,56 @@
+"""What a person is told before the first frame of an enrolment, and whether she or he agrees. Prints to stderr; enrols nobody."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from edge.contract.errors import EnrolmentStopped, SettingsError
+from edge.settings import Encryption, Settings
+
+WORDS = """Before {name} is enrolled:
+- Kept are templates: numbers that a network makes of the face, with the name and the time. No picture is kept.
+- They lie in {folder} on this device{encrypted}, and are sent nowhere. Root and the service's user can read them.
+- Each time {name} is recognised the journal says so, with the time; root and the groups systemd-journal and adm can read that.
+- `edge remove {name}` takes the templates out again, at any time; `edge takeout {name}` hands out all that is kept.
+More, and what whoever runs the door must see to: docs/privacy.md"""
+
+
+def consent_words(settings: Settings, name: str, folder: Path) -> str:
+    """The operator's own words, if the settings have some, or ours. `folder` is where the templates will be.
+
+    Raises:
+        SettingsError: the file of the operator's words cannot be read. Others are not put in their place.
+    """
+    words = settings.enrolment.consent_text
+    if words.startswith("/"):
+        try:
+            words = Path(words).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise SettingsError(
+                f"enrolment.consent_text = {words}: cannot be read: {error}; nobody is enrolled without it"
+            ) from error
+    encrypted = "" if settings.gallery.encrypt is Encryption.NONE else ", encrypted"
+    told = {"name": name, "folder": str(folder), "encrypted": encrypted}
+    words = words.strip() or WORDS
+    for key, value in told.items():
+        words = words.replace(f"{{{key}}}", value)
+    return words
+
+
+def ask_consent(words: str, name: str, *, given: bool) -> None:
+    """Shows the words; in a terminal asks, unless consent was `given` before.
+
+    Raises:
+        EnrolmentStopped: the answer is no, or none.
+    """
+    told = Console(stderr=True, soft_wrap=True)
+    told.print(words, markup=False, highlight=False)
+    if given or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return
+    # Not typer.confirm: it leaves a blank on stdout, which --json has for itself.
+    told.print(f"Does {name} agree? [y/N] ", end="", markup=False, highlight=False)
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise EnrolmentStopped(f"{name}: did not agree; no frame was looked at, and nothing is kept")

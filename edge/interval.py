@@ -1,0 +1,34 @@
+"""The exact interval of a rate from the few trials that a device counts by itself, without SciPy. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from edge.contract.metrics import Rate
+from edge.rates import at_least
+
+_TAIL = 0.025
+_HALVINGS = 50
+
+
+def small_rate(errors: int, trials: int) -> Rate:
+    """`errors` in `trials`, at most a thousand, with the interval of Clopper and Pearson (1934) at 95 %: the chances at which so many
+    errors or more, and so many or fewer, come in one of forty series.
+
+    Raises:
+        ValueError: `trials` is not in 1..1000 or `errors` not in 0..trials.
+    """
+    if not 1 <= trials <= 1000 or not 0 <= errors <= trials:
+        raise ValueError(f"{errors} errors in {trials} trials: need 1 to 1000 trials and no more errors than trials")
+    low = 0.0 if errors == 0 else _where(lambda p: at_least(errors, trials, p) > _TAIL)
+    high = 1.0 if errors == trials else _where(lambda p: at_least(errors + 1, trials, p) > 1 - _TAIL)
+    return Rate(errors, trials, low, high)
+
+
+def _where(beyond: Callable[[float], bool]) -> float:
+    """The chance from which on `beyond` holds, by halving."""
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        middle = (low + high) / 2
+        low, high = (low, middle) if beyond(middle) else (middle, high)
+    return (low + high) / 2
