@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, write_to_textfile
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Metric, write_to_textfile
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from edge.camera.state import CameraState
 from edge.daemon import Daemon
@@ -34,7 +37,7 @@ class Metrics:
         self._camera = Gauge("facelatch_camera_state", "1 for the state the camera is in", ["state"], registry=self._registry)
         self._enrolled = Gauge("facelatch_enrolled", "Subjects that can be recognised", registry=self._registry)
         self._failures = Gauge("facelatch_failures", "Denials since the last accept", registry=self._registry)
-        self._heat = Gauge("facelatch_temperature_celsius", "Of the processor, where it says", registry=self._registry)
+        self._registry.register(_Thermometer())
         self._broken = False
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="metrics", daemon=True)
@@ -69,8 +72,6 @@ class Metrics:
             self._camera.labels(state.value).set(self._daemon.camera_state is state)
         self._enrolled.set(self._daemon.door.enrolled)
         self._failures.set(self._daemon.door.failures)
-        with suppress(OSError, ValueError):
-            self._heat.set(int(THERMAL.read_text()) / 1000)
         try:
             write_to_textfile(self._settings.file, self._registry)
             # The service's umask keeps its files to itself; the collector is another user, and nothing here is secret.
@@ -84,3 +85,15 @@ class Metrics:
                     ERROR="storage",
                 )
             self._broken = True
+
+
+class _Thermometer(Collector):
+    """The processor's temperature; no figure where nothing measures it, for a zero would be one."""
+
+    def collect(self) -> Iterable[Metric]:
+        """As prometheus_client asks, each time that the file is written."""
+        try:
+            celsius = int(THERMAL.read_text()) / 1000
+        except (OSError, ValueError):
+            return []
+        return [GaugeMetricFamily("facelatch_temperature_celsius", "Of the processor", value=celsius)]

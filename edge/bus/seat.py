@@ -135,12 +135,17 @@ class Seat:
             raise CallRefused(Problem.NOT_ENROLLED, f"{name or 'nobody'}: not enrolled; `edge enroll` does it")
         hints = _Hints()
 
+        def heard(judged: Judged, tell: Told) -> None:
+            for hears in self._door.judged:
+                hears(judged.cost_ms / 1000)
+            hints.heard(judged, tell)
+
         def work(frames: Frames, tell: Told, _: LastStep) -> None:
             decision = self._station.verify(
                 name,
                 frames,
                 timeout_s,
-                lambda judged: hints.heard(judged, tell),
+                lambda judged: heard(judged, tell),
                 lambda: self._door.intent.missing(time.monotonic(), called=True),
             )
             if isinstance(decision, Grant):

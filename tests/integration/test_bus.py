@@ -75,14 +75,20 @@ class Desk:
 
 @contextmanager
 def desk(
-    folder: Path, mode: str = "on-demand", *, refuse_remote: bool = False, idle_exit_s: float = 0.0, address: str = ""
+    folder: Path,
+    mode: str = "on-demand",
+    *,
+    refuse_remote: bool = False,
+    idle_exit_s: float = 0.0,
+    address: str = "",
+    more: str = "",
 ) -> Iterator[Desk]:
     folder.chmod(0o755)
     (folder / "state").mkdir()
     camera = folder / "camera.avi"
     with nullcontext(address) if address else private_bus(folder) as address, (folder / "events").open("w") as events:
         asks = {"mode": mode, "refuse_remote": str(refuse_remote).lower(), "idle_exit_s": idle_exit_s}
-        text = SETTINGS.format(camera=camera, model=MODEL, **asks)
+        text = SETTINGS.format(camera=camera, model=MODEL, **asks) + more
         (folder / "edge.toml").write_text(text)
         environment = os.environ | {"STATE_DIRECTORY": str(folder / "state"), "DBUS_SYSTEM_BUS_ADDRESS": address}
         words = [sys.executable, "-m", "edge", "run", "--json", "--config", str(folder / "edge.toml")]
@@ -101,6 +107,24 @@ def until(holds: Callable[[], bool], limit_s: float = 20.0) -> None:
     while not holds():
         assert time.monotonic() < end, "it did not happen in time"
         time.sleep(0.05)
+
+
+def test_frames_that_are_judged_on_demand_are_in_the_figures(tmp_path: Path, clip: Clip) -> None:
+    pytest.importorskip("prometheus_client", reason="prometheus_client is not installed")
+    file = tmp_path / "facelatch.prom"
+
+    def judged() -> float:
+        lines = file.read_text().splitlines() if file.exists() else []
+        return next((float(line.split()[1]) for line in lines if line.startswith("facelatch_frame_seconds_count ")), -1.0)
+
+    with desk(tmp_path, more=f'[metrics]\nfile = "{file}"\nevery_s = 1.0\n') as at:
+        at.show(clip(ADA, 1))
+        assert at.edge("enroll", "ada").returncode == 0
+        until(lambda: judged() == 0)  # enrolment judges nobody
+        at.show(clip(ADA, 2))
+        verified = at.edge("verify", "ada", "--json")
+        assert verified.returncode == 0, verified.stderr
+        until(lambda: judged() >= json.loads(verified.stdout)["frames"] > 0)
 
 
 def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from edge.camera.state import CameraState
 from edge.journal import Journal
 from edge.metrics import Metrics
@@ -43,6 +45,20 @@ def test_decisions_and_frames_are_counted_and_nobody_is_named(tmp_path: Path) ->
     assert "0.98" not in text
     metrics.stop()
     assert not file.exists()
+
+
+def test_a_temperature_that_nothing_measures_is_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A sensor that comes, breaks and comes back: told each time as it is then."""
+    sensor, file = tmp_path / "temp", tmp_path / "facelatch.prom"
+    monkeypatch.setattr("edge.metrics.THERMAL", sensor)
+    metrics, _ = metrics_of(file, Journal(io.StringIO()))
+    told = []
+    for content in (None, "51540\n", "", "-3000\n"):
+        if content is not None:
+            sensor.write_text(content)
+        metrics._write()
+        told.append([line for line in file.read_text().splitlines() if line.startswith("facelatch_temperature_celsius ")])
+    assert told == [[], ["facelatch_temperature_celsius 51.54"], [], ["facelatch_temperature_celsius -3.0"]]
 
 
 def test_a_disk_that_takes_no_file_is_told_once(tmp_path: Path) -> None:
