@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -65,12 +66,17 @@ def enroll(
     manner = Manner.ADD if add else Manner.REPLACE if replace else Manner.NEW
     here = bool(config or camera or pictures or model) or asked(lambda daemon: daemon.state()) is None
     settings = settings_of(config, str(pictures) if pictures else camera, model)
-    folder = Gallery(state_folder() if here else SERVICE_STATE).folder
-    ask_consent(consent_words(settings, check_name(name), folder), name, given=consent)
+
+    def agree(state: Path) -> None:
+        ask_consent(consent_words(settings, check_name(name), Gallery(state).folder), name, given=consent)
+
     with guide(f"enrolling {name}: stand where you will stand later") as show:
-        told = None if here else asked(lambda daemon: _enrolled(daemon, name, manner, show))
+        told = None
+        if not here:
+            agree(SERVICE_STATE)
+            told = asked(lambda daemon: _enrolled(daemon, name, manner, show))
         if told is None:
-            told = _enrol_here(settings, name, manner, show)
+            told = _enrol_here(settings, name, manner, show, agree)
     if as_json:
         print(json.dumps(told))
     else:
@@ -204,8 +210,9 @@ def migrate(
     raise typer.Exit(ExitCode.GALLERY if refused else ExitCode.OK)
 
 
-def _enrol_here(settings: Settings, name: str, manner: Manner, show: Show) -> dict[str, Any]:
+def _enrol_here(settings: Settings, name: str, manner: Manner, show: Show, agree: Callable[[Path], None]) -> dict[str, Any]:
     station = station_of(settings, Journal())
+    agree(state_folder())
     with frames_of(settings) as frames:
         enrolled = station.enrol(name, frames, show, manner)
     made = enrolled.enrolment
