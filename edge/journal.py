@@ -107,13 +107,11 @@ class Journal:
         told = " ".join(f"{key.lower()}={value}" for key, value in fields.items())
         _write(f"{event.label}: {message}" + (f"  [{told}]" if told else ""), sys.stderr)
 
-    def tell_decision(
-        self, decision: Grant | Denial, *, operating_point: str, cost_ms: float, latency_ms: float | None = None
-    ) -> None:
-        """Writes an accept or a denial. `latency_ms` is from the attempt's first judged frame to the decision, where that is known."""
+    def tell_decision(self, decision: Grant | Denial, *, operating_point: str, cost_ms: float) -> None:
+        """Writes an accept or a denial; `cost_ms` is the last frame's."""
         common = {"FRAMES": decision.frames, "OPERATING_POINT": operating_point, "COST_MS": f"{cost_ms:.1f}"}
-        if latency_ms is not None:
-            common["LATENCY_MS"] = f"{latency_ms:.0f}"
+        if decision.took_s is not None:
+            common["LATENCY_MS"] = f"{decision.took_s * 1000 + cost_ms:.0f}"
         if isinstance(decision, Grant):
             self.tell(
                 Event.ACCEPT, f"accepted {decision.subject}", SUBJECT=decision.subject, SCORE=f"{decision.score:.4f}", **common

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.liveness import Challenge, Liveness, Seen, Step, Way
 from edge.lockout import Failures
@@ -15,11 +15,13 @@ from edge.settings import PolicySettings
 
 @dataclass(frozen=True, slots=True)
 class Grant:
-    """`subject` matched in k of the last n judged frames; `score` is the median of the matching frames' scores."""
+    """`subject` matched in k of the last n judged frames; `score` is the median of the matching frames' scores, `took_s` the time from
+    the attempt's first judged frame to the last."""
 
     subject: str
     score: float
     frames: int
+    took_s: float | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Denial:
     reason: Reason
     frames: int
     locked_s: float = 0.0
+    took_s: float | None = field(default=None, compare=False)
 
 
 # What a matcher says of a judged frame, all but the reasons that a person can mend.
@@ -55,7 +58,7 @@ class Policy:
         self._challenge: Challenge | None = None
         self._frames: deque[tuple[float, Match | Reason]] = deque()
         # All frames of the attempt, also those that are too old to match, and when the last one was.
-        self._judged, self._last = 0, float("-inf")
+        self._judged, self._began, self._last = 0, 0.0, float("-inf")
         self._resting_until = self._rearmed_at = float("-inf")
         self.restore(before or Failures())
 
@@ -113,6 +116,7 @@ class Policy:
         if isinstance(outcome, Match) and self._only is not None and outcome.subject != self._only:
             outcome = Reason.WRONG_SUBJECT
         self._frames.append((now, outcome))
+        self._began = now if not self._judged else self._began
         self._judged, self._last = self._judged + 1, now
         while self._frames and now - self._frames[0][0] > self._settings.window_s:
             self._frames.popleft()
@@ -138,7 +142,7 @@ class Policy:
 
     def _grant(self, subject: str, matches: list[Match], now: float) -> Grant:
         scores = sorted(match.score for match in matches if match.subject == subject)
-        grant = Grant(subject, scores[len(scores) // 2], len(self._frames))
+        grant = Grant(subject, scores[len(scores) // 2], len(self._frames), now - self._began)
         self._forget()
         self._failures = 0
         self._rearmed_at = now + self._settings.rearm_s
@@ -149,12 +153,12 @@ class Policy:
         reason = reasons.most_common(1)[0][0] if reasons else Reason.AMBIGUOUS
         if self._challenge is not None:
             reason = Reason.CHALLENGE_FAILED
-        count = self._judged
+        count, began = self._judged, self._began
         self._forget()
         self._failures += 1
         rest_s = self._settings.rest_after(self._failures)
         self._resting_until = now + rest_s
-        return Denial(reason, count, math.inf if self._failures >= self._settings.disable_failures else rest_s)
+        return Denial(reason, count, math.inf if self._failures >= self._settings.disable_failures else rest_s, now - began)
 
     def _forget(self) -> None:
         """The attempt is over."""

@@ -46,7 +46,7 @@ def test_an_accept_has_native_fields_and_its_score(sent: list[dict[str, str]]) -
 
 
 def test_how_long_it_took_is_told_where_it_is_known(sent: list[dict[str, str]]) -> None:
-    Journal().tell_decision(Denial(Reason.NO_MATCH, 10), operating_point="fmr-0.001", cost_ms=1, latency_ms=1234.56)
+    Journal().tell_decision(Denial(Reason.NO_MATCH, 10, took_s=1.23356), operating_point="fmr-0.001", cost_ms=1)
     assert sent[0]["FACELATCH_LATENCY_MS"] == "1235"
 
 

@@ -141,3 +141,13 @@ def test_the_last_denial_is_for_good_and_says_so() -> None:
 def test_a_subject_is_never_recognised_more_easily(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError, match=r"subject_fmr\.ada"):
         PolicySettings.model_validate(wrong)
+
+
+def test_a_decision_knows_how_long_its_attempt_took() -> None:
+    """From its first judged frame; what could not be judged before it is not waited for."""
+    found = decisions(Policy(SETTINGS), [Reason.NO_FACE, ADA, Reason.NO_MATCH, ADA])[-1]
+    assert isinstance(found, Grant)
+    assert found.took_s == pytest.approx(0.2)
+    denied = decisions(Policy(SETTINGS), [Reason.NO_MATCH] * 4)[-1]
+    assert isinstance(denied, Denial)
+    assert denied.took_s == pytest.approx(0.3)
