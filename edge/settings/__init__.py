@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import tomllib
 from pathlib import Path
 
@@ -130,5 +131,6 @@ def _inline(table: dict[str, float]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    # Under a misspelt key, or in the wrong place, stand an address with its password and the digits of a key as well.
+    text = re.sub(r"://[^'\"]*|[0-9a-fA-F]{32,}", "...", repr(value))
     return text if len(text) <= 60 else text[:57] + "..."
