@@ -43,6 +43,7 @@ class Live:
         self._fresh = threading.Condition()
         self._newest: Frame | None = None
         self._error: str | None = None
+        self._kept: Exception | None = None
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
         self._thread.start()
@@ -66,31 +67,47 @@ class Live:
                 yield None
 
     def close(self) -> None:
-        """See `Camera.close`."""
+        """See `Camera.close`. Raises CameraError where the driver cannot give the device back, too."""
         self._stop.set()
         self._thread.join(self._settings.stall_s)
         if self._thread.is_alive():
             raise CameraWedged(f"{self.name}: the driver does not come back; plug the camera out and in")
+        if self._kept is not None:
+            raise CameraError(f"{self.name}: cannot be given back: {_words(self._kept)}")
 
     def _read(self) -> None:
+        try:
+            self._publish(None, self._read_on())
+        except Exception as error:  # noqa: BLE001 - whatever a library raises ends this camera and is told, not the thread alone
+            self._publish(None, f"{self.name}: its driver fails: {_words(error)}")
+        try:
+            self._driver.release()
+        except Exception as error:  # noqa: BLE001 - told by `close`
+            self._kept = error
+
+    def _read_on(self) -> str | None:
+        """Until it is to stop, or cannot go on: why."""
         missed = 0
         while not self._stop.is_set():
             pixels = self._driver.grab()
             if pixels is None:
                 missed += 1
                 if missed >= MAX_MISSED:
-                    self._publish(None, f"{self.name}: gives no more frames; was it unplugged?")
-                    break
+                    return f"{self.name}: gives no more frames; was it unplugged?"
                 time.sleep(MISSED_PAUSE_S)
                 continue
             missed = 0
             if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 2:
-                self._publish(None, f"{self.name}: gives {pixels.dtype} {pixels.shape}, no picture; choose another video node")
-                break
+                return f"{self.name}: gives {pixels.dtype} {pixels.shape}, no picture; choose another video node"
             self._publish(Frame(pixels.astype(np.uint8, copy=False), time.monotonic()), None)
-        self._driver.release()
+        return None
 
     def _publish(self, frame: Frame | None, error: str | None) -> None:
         with self._fresh:
             self._newest, self._error = frame, error
             self._fresh.notify_all()
+
+
+def _words(error: Exception) -> str:
+    # OpenCV's have several lines.
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -125,6 +125,31 @@ def test_an_unplugged_device_is_an_error_not_a_spin(monkeypatch: pytest.MonkeyPa
     assert driver.released.is_set()
 
 
+def test_what_a_driver_raises_is_told_and_the_device_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    def raises() -> tuple[bool, None]:
+        raise cv2.error("OpenCV: (-4) Insufficient memory\n in function 'OutOfMemoryError'\n")
+
+    camera, driver = device(monkeypatch, raises)
+    with pytest.raises(
+        CameraError, match=r"^/dev/video0: its driver fails: error: OpenCV: \(-4\) Insufficient memory in function"
+    ):
+        list(camera.frames())
+    camera.close()
+    assert driver.released.is_set()
+
+
+def test_a_device_that_cannot_be_given_back_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    camera, driver = device(monkeypatch, slow)
+
+    def refuses() -> None:
+        raise RuntimeError("still streaming")
+
+    driver.release = refuses
+    assert next(frame for frame in camera.frames() if frame is not None)
+    with pytest.raises(CameraError, match="/dev/video0: cannot be given back: RuntimeError: still streaming"):
+        camera.close()
+
+
 def test_a_flat_row_is_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
     camera, _ = device(monkeypatch, lambda: (True, np.zeros((1, 921600), np.uint8)))
     with pytest.raises(CameraError, match="no picture"):
