@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from edge.action import Actor, load_action
 from edge.camera import Frame
+from edge.camera.frame import seconds_since_boot
 from edge.contract.errors import ActionBusy, ActionFailed, StorageError
 from edge.intent import Intent
 from edge.journal import Event
@@ -53,7 +54,7 @@ class Door:
         Raises:
             InputError: the frame is no picture.
         """
-        if self._lockout_broken or self._quiet or self._policy.blocked(frame.at) or self.intent.missing(time.monotonic()):
+        if self._lockout_broken or self._quiet or self._policy.blocked(frame.at) or self.intent.missing(seconds_since_boot()):
             return
         judged = self._station.line.judge(frame, self._matcher, self._station.point.threshold, self._policy)
         for hears in self.judged:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Protocol
 
+from edge.camera.frame import seconds_since_boot
 from edge.settings import IntentKind, IntentSettings
 
 
@@ -24,7 +24,7 @@ class Intent:
         PackageMissing, ActionFailed: a button is wanted, and gpiozero is not installed or the pin is not there.
     """
 
-    def __init__(self, settings: IntentSettings, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, settings: IntentSettings, clock: Callable[[], float] = seconds_since_boot) -> None:
         self._kind, self._window_s, self._clock = settings.kind, settings.window_s, clock
         self._until = float("-inf")
         self._button: Button | None = None

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 
+from edge.camera.frame import seconds_since_boot
 from edge.contract.errors import CameraError, EnrolmentFailed, FacelatchError
 from edge.desk import Desk, Frames, Job
 from edge.door import Door
@@ -146,7 +147,7 @@ class Seat:
                 frames,
                 timeout_s,
                 lambda judged: heard(judged, tell),
-                lambda: self._door.intent.missing(time.monotonic(), called=True),
+                lambda: self._door.intent.missing(seconds_since_boot(), called=True),
             )
             if isinstance(decision, Grant):
                 # One press serves one grant: it must not open the door as well.

@@ -10,7 +10,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.camera.frame import Frame
+from edge.camera.frame import Frame, seconds_since_boot
+from edge.camera.fresh import Freshness
 from edge.contract.errors import CameraError, CameraWedged
 from edge.settings import CameraSettings
 
@@ -44,24 +45,23 @@ class Live:
         self._newest: Frame | None = None
         self._error: str | None = None
         self._kept: Exception | None = None
+        # Of any picture: one that is not fresh is no frame, but opening the device again would bring no other.
+        self._read_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
         self._thread.start()
 
     def frames(self) -> Iterator[Frame | None]:
         """See `Camera.frames`."""
-        last = time.monotonic()
         while True:
             with self._fresh:
                 self._fresh.wait_for(lambda: self._newest is not None or self._error is not None, WAIT_S)
                 frame, self._newest, error = self._newest, None, self._error
             if error is not None:
                 raise CameraError(error)
-            now = time.monotonic()
             if frame is not None:
-                last = now
-                yield frame if now - frame.at <= self._settings.max_age_s else None
-            elif now - last > self._settings.stall_s:
+                yield frame if seconds_since_boot() - frame.at <= self._settings.max_age_s else None
+            elif time.monotonic() - self._read_at > self._settings.stall_s:
                 raise CameraError(f"{self.name}: no frame for {self._settings.stall_s:g} s; the camera hangs")
             else:
                 yield None
@@ -87,7 +87,7 @@ class Live:
 
     def _read_on(self) -> str | None:
         """Until it is to stop, or cannot go on: why."""
-        missed = 0
+        missed, freshness = 0, Freshness(self._settings.max_age_s)
         while not self._stop.is_set():
             pixels = self._driver.grab()
             if pixels is None:
@@ -96,10 +96,12 @@ class Live:
                     return f"{self.name}: gives no more frames; was it unplugged?"
                 time.sleep(MISSED_PAUSE_S)
                 continue
-            missed = 0
+            missed, read_at, self._read_at = 0, seconds_since_boot(), time.monotonic()
             if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 2:
                 return f"{self.name}: gives {pixels.dtype} {pixels.shape}, no picture; choose another video node"
-            self._publish(Frame(pixels.astype(np.uint8, copy=False), time.monotonic()), None)
+            of_now, another = freshness.is_of_now(read_at), freshness.is_another(pixels)
+            if of_now and another:
+                self._publish(Frame(pixels, read_at), None)
         return None
 
     def _publish(self, frame: Frame | None, error: str | None) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.camera.frame import Frame, silence_opencv
+from edge.camera.frame import Frame, seconds_since_boot, silence_opencv
 from edge.contract.errors import CameraError
 
 FOLDER_FPS = 5.0
@@ -96,7 +96,7 @@ class Paced:
                     time.sleep(min(wait, LONGEST_NAP_S))
                     if wait > LONGEST_NAP_S:
                         yield None
-                yield Frame(frame.pixels, time.monotonic())
+                yield Frame(frame.pixels, seconds_since_boot())
             if not self._loop:
                 return
             self._replay.close()

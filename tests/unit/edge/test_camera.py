@@ -16,6 +16,7 @@ import pytest
 from typer.testing import CliRunner
 
 from edge.camera import Camera, Frame, csi, is_replay, live, open_camera, v4l2
+from edge.camera.frame import seconds_since_boot
 from edge.camera.live import Live
 from edge.camera.stream import without_password
 from edge.cli import app
@@ -111,7 +112,7 @@ def test_a_device_gives_fresh_frames_and_is_released(monkeypatch: pytest.MonkeyP
     camera, driver = device(monkeypatch, slow)
     frame = next(frame for frame in camera.frames() if frame is not None)
     assert isinstance(frame, Frame)
-    assert time.monotonic() - frame.at < 0.5
+    assert 0 <= seconds_since_boot() - frame.at < 0.5
     assert driver.set_to[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"MJPG")
     camera.close()
     assert driver.released.is_set()
@@ -177,8 +178,68 @@ def test_a_stale_frame_is_never_given(monkeypatch: pytest.MonkeyPatch) -> None:
     assert next(frame for frame in frames if frame is not None)
     camera._stop.set()
     camera._thread.join()
-    camera._newest = Frame(GOOD, time.monotonic() - 1)
+    camera._newest = Frame(GOOD, seconds_since_boot() - 1)
     assert next(frames) is None
+
+
+def test_a_frame_from_before_a_sleep_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that sleeps for an hour: the clock since boot goes on, the monotonic one does not, and the frame is waiting."""
+    camera, _ = device(monkeypatch, slow)
+    frames = camera.frames()
+    assert next(frame for frame in frames if frame is not None)
+    camera._stop.set()
+    camera._thread.join()
+    camera._newest = Frame(GOOD, seconds_since_boot())
+    real = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + 3600.0 * (clock == time.CLOCK_BOOTTIME))
+    assert next(frames) is None
+
+
+def test_what_lay_in_the_buffers_while_the_machine_slept_is_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Twenty frames, an hour's sleep, four frames of before it that come at once, and frames of now."""
+    slept, number = 0.0, 0
+    real = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept * (clock == time.CLOCK_BOOTTIME))
+
+    def script() -> tuple[bool, np.ndarray]:
+        nonlocal slept, number
+        number += 1
+        if number == 21:
+            slept = 3600.0
+        if not 21 <= number < 25:
+            time.sleep(0.03)
+        return True, np.full((4, 6, 3), number, np.uint8)
+
+    camera, _ = device(monkeypatch, script)
+    given = []
+    for frame in camera.frames():
+        if frame is not None:
+            given.append(int(frame.pixels[0, 0, 0]))
+            if given[-1] > 30:
+                break
+    camera.close()
+    assert not {21, 22, 23, 24} & set(given), given
+    assert any(n <= 20 for n in given)
+
+
+def test_one_and_the_same_picture_again_is_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the device is not opened again for it: a still scene from a codec is no fault. The next that differs is one."""
+    picture, moved = np.full((48, 64, 3), 90, np.uint8), threading.Event()
+
+    def script() -> tuple[bool, np.ndarray]:
+        time.sleep(0.01)
+        return True, picture + np.uint8(moved.is_set())
+
+    camera, _ = device(monkeypatch, script, stall_s=1.0)
+    given, until = [], time.monotonic() + 1.3
+    for frame in camera.frames():
+        given += [] if frame is None else [int(frame.pixels[0, 0, 0])]
+        if time.monotonic() > until:
+            moved.set()
+        if given[-1] == 91:
+            break
+    camera.close()
+    assert given == [90, 91]
 
 
 def test_frames_are_turned_and_mirrored(tmp_path: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from pydantic import ValidationError
 
+from edge.camera.frame import seconds_since_boot
 from edge.contract.errors import ActionFailed
 from edge.intent import Intent
 from edge.settings import IntentSettings
@@ -40,6 +43,16 @@ def test_a_call_opens_a_window_that_a_grant_closes() -> None:
     intent.call()
     intent.spend()
     assert intent.missing(now)
+
+
+def test_a_press_does_not_outlast_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock that goes on while the machine sleeps is the one that counts, also in front of a door that wakes up."""
+    intent = Intent(IntentSettings.model_validate({"kind": "call", "window_s": 5}))
+    intent.call()
+    assert not intent.missing(seconds_since_boot())
+    real = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + 3600.0 * (clock == time.CLOCK_BOOTTIME))
+    assert intent.missing(seconds_since_boot())
 
 
 def test_only_a_press_serves_where_a_button_is_wanted(pins: object) -> None:
