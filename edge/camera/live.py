@@ -19,6 +19,8 @@ from edge.settings import CameraSettings
 MAX_MISSED = 15
 MISSED_PAUSE_S = 0.05
 WAIT_S = 0.25
+# V4L2 gives a read up after ten seconds. Whoever stops us waits for twenty, the watchdog for thirty.
+LET_GO_S = 12.0
 
 
 class Driver(Protocol):
@@ -69,7 +71,7 @@ class Live:
     def close(self) -> None:
         """See `Camera.close`. Raises CameraError where the driver cannot give the device back, too."""
         self._stop.set()
-        self._thread.join(self._settings.stall_s)
+        self._thread.join(LET_GO_S)
         if self._thread.is_alive():
             raise CameraWedged(f"{self.name}: the driver does not come back; plug the camera out and in")
         if self._kept is not None:

@@ -97,6 +97,7 @@ def device(
     driver = Driver(script)
     monkeypatch.setattr(cv2, "VideoCapture", lambda *_: driver)
     monkeypatch.setattr(live, "MISSED_PAUSE_S", 0.0)
+    monkeypatch.setattr(live, "LET_GO_S", 1.0)
     return v4l2.open_device("/dev/video0", CameraSettings.model_validate({"stall_s": 1.0, **changes})), driver
 
 
