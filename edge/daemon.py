@@ -48,13 +48,18 @@ class Beside(Protocol):
 
 
 class Daemon:
-    """`edge run`. Until `run` has read gallery and failures nothing is judged, and after an error nothing is granted."""
+    """`edge run`. Until `run` has read gallery and failures nothing is judged, and after an error nothing is granted.
+
+    Raises:
+        SettingsError: nobody can say what camera is meant.
+    """
 
     def __init__(self, station: Station, opened: Callable[[CameraSettings], Camera] = open_camera) -> None:
         self._station, self._settings, self._journal = station, station.settings, station.journal
         self.desk, self.door = Desk(), Door(station)
         self._open, self._watched = opened, CameraWatch()
         self._source = without_password(self._settings.camera.source)
+        self._recorded = is_replay(self._settings.camera.source)
         self._on_demand = self._settings.service.mode is Mode.ON_DEMAND
         self.beside: list[Beside] = []
         self.held: Callable[[], bool] = lambda: False
@@ -122,7 +127,7 @@ class Daemon:
                 if job is not None:
                     job.fail(error)
                 # A driver that hangs needs another process, and a replay that breaks is not going to mend itself.
-                if isinstance(error, CameraWedged) or (not self._on_demand and is_replay(self._settings.camera.source)):
+                if isinstance(error, CameraWedged) or (not self._on_demand and self._recorded):
                     raise
                 if not self._on_demand:
                     pause, self._ran = FIRST_PAUSE_S if self._ran else pause, False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,15 +13,14 @@ import numpy as np
 from edge.camera.csi import open_csi
 from edge.camera.frame import Camera, Frame
 from edge.camera.replay import Paced, open_replay
-from edge.camera.stream import open_stream, without_password
-from edge.camera.v4l2 import USB_ID, node_of_usb_id, open_device
+from edge.camera.source import Kind, is_replay, source_of
+from edge.camera.stream import open_stream
+from edge.camera.v4l2 import node_of_usb_id, open_device
 from edge.contract.errors import CameraError
 from edge.settings import CameraSettings, Replay
 
 __all__ = ["Camera", "Frame", "is_replay", "open_camera"]
 
-_ADDRESS = re.compile(r"(https?|rtsps?)://.+")
-_CSI = re.compile(r"csi(?::(\d))?")
 _TURNS = {90: cv2.ROTATE_90_CLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_COUNTERCLOCKWISE}
 
 
@@ -32,14 +30,10 @@ def open_camera(settings: CameraSettings) -> Camera:
     Raises:
         CameraError: it is missing, not ours to read, in use, or neither a device nor pictures.
         PackageMissing: it needs picamera2, which is not installed.
+        SettingsError: it is like the name of a camera and is none.
     """
     camera = _open(settings)
     return Turned(camera, settings) if settings.rotate or settings.mirror else camera
-
-
-def is_replay(source: str) -> bool:
-    """Whether a source is recorded: what breaks in it is not going to mend itself."""
-    return not (source.isdigit() or source.startswith("/dev/") or any(p.fullmatch(source) for p in (_ADDRESS, _CSI, USB_ID)))
 
 
 class Turned:
@@ -68,19 +62,20 @@ class Turned:
 
 
 def _open(settings: CameraSettings) -> Camera:
-    source = f"/dev/video{settings.source}" if re.fullmatch(r"\d{1,3}", settings.source) else settings.source
-    if _ADDRESS.fullmatch(source):
+    meant = source_of(settings.source)
+    source = meant.text
+    if meant.kind is Kind.ADDRESS:
         return open_stream(source, settings)
-    if csi := _CSI.fullmatch(source):
-        return open_csi(int(csi[1] or 0), settings)
-    if USB_ID.fullmatch(source):
+    if meant.kind is Kind.RIBBON:
+        return open_csi(int(source.removeprefix("csi:")), settings)
+    if meant.kind is Kind.USB_ID:
         source = node_of_usb_id(source)
     path = Path(source)
     try:
         kind = path.stat().st_mode
     except OSError as error:
         raise CameraError(
-            f"{without_password(source)}: cannot open the camera: {error.strerror}; see /dev/v4l/by-id for those plugged in"
+            f"{source}: cannot open the camera: {error.strerror}; see /dev/v4l/by-id for those plugged in"
         ) from error
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(kind) else 0)):
         remedy = "add the user to the group video" if stat.S_ISCHR(kind) else "give the user read access"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
-import re
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +21,18 @@ from edge.settings import CameraSettings
 SYSFS, BY_ID = Path("/sys/class/video4linux"), Path("/dev/v4l/by-id")
 # The names that deploy/facelatch.rules has udev give.
 OURS = Path("/dev/facelatch")
-USB_ID = re.compile(r"[0-9a-f]{4}:[0-9a-f]{4}")
 
 # linux/videodev2.h: VIDIOC_QUERYCAP, and struct v4l2_capability.
 _QUERYCAP, _CAPABILITY = 0x80685600, struct.Struct("16s32s32sIII12x")
 # VIDIOC_REQBUFS, and struct v4l2_requestbuffers: count, type VIDEO_CAPTURE, memory MMAP.
 _REQBUFS, _NO_BUFFERS = 0xC0145608, struct.pack("IIIII", 0, 1, 1, 0, 0)
 _CAPTURE, _CAPTURE_PLANES, _MEMORY_TO_MEMORY, _DEVICE_CAPS = 0x1, 0x1000, 0xC000, 0x80000000
+
+
+# Of a Pi's nodes those that say they capture, and are parts of what libcamera makes a picture with.
+_RAW = "gives a ribbon camera's raw data to libcamera, no pictures; use csi:0, with python3-picamera2"
+_PROCESSOR = "is the Pi's image processor, no camera; one on the ribbon cable is csi:0, with python3-picamera2"
+_NO_CAMERAS = {"unicam": _RAW, "rp1-cfe": _RAW, "bcm2835-isp": _PROCESSOR, "pispbe": _PROCESSOR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +77,16 @@ class Capture:
 
     def __init__(self, source: str, settings: CameraSettings) -> None:
         silence_opencv()
+        # By whatever name: a link's as well. And before it is opened: one that is no camera may open, and then give nothing.
+        sysfs = SYSFS / Path(os.path.realpath(source)).name
+        if sysfs.exists() and (problem := _node(sysfs).problem):
+            raise CameraError(f"{source}: {problem}")
         self._capture = cv2.VideoCapture(source, cv2.CAP_V4L2)
         if not self._capture.isOpened():
             self._capture.release()
             if _in_use(source):
                 raise CameraBusy(f"{source}: in use by another program; `fuser -v {source}` names it")
-            problem = next((node.problem for node in nodes() if node.path == source), "")
-            raise CameraError(f"{source}: cannot open; {problem or 'is it a camera?'}")
+            raise CameraError(f"{source}: cannot open; is it a camera?")
         # Without a FOURCC some drivers hand out formats that OpenCV returns as one flat row.
         self._capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*settings.fourcc))
         self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, settings.width)
@@ -135,7 +142,7 @@ def _node(sysfs: Path) -> Node:
             drivers, cards, _, _, whole, own = _CAPABILITY.unpack(answer)
             driver, card = (text.split(b"\0")[0].decode(errors="replace") for text in (drivers, cards))
             capabilities = own if whole & _DEVICE_CAPS else whole
-            problem = _problem(capabilities)
+            problem = _problem(capabilities, driver)
         except OSError as error:
             problem = f"does not answer: {error.strerror}"
         finally:
@@ -147,7 +154,9 @@ def _links(folder: Path, path: str) -> list[str]:
     return [str(link) for link in sorted(folder.glob("*")) if link.resolve() == Path(path)]
 
 
-def _problem(capabilities: int) -> str:
+def _problem(capabilities: int, driver: str) -> str:
+    if driver in _NO_CAMERAS:
+        return _NO_CAMERAS[driver]
     if capabilities & _MEMORY_TO_MEMORY:
         return "a codec, no camera"
     if not capabilities & (_CAPTURE | _CAPTURE_PLANES):

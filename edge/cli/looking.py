@@ -55,11 +55,11 @@ def cameras(as_json: AsJson = False) -> None:
     """Lists the cameras of this machine, and why each video node that is none cannot be used."""
     found = nodes()
     try:
-        ribbon = csi.cameras()
-    except PackageMissing:
-        ribbon = []
+        ribbon, hint = csi.cameras(), ""
+    except PackageMissing as error:
+        ribbon, hint = [], str(error)
     if as_json:
-        print(json.dumps({"v4l2": [asdict(node) for node in found], "csi": ribbon}))
+        print(json.dumps({"v4l2": [asdict(node) for node in found], "csi": ribbon, "csi_problem": hint}))
         return
     table = Table(
         "camera.source", "or", "what it is", "driver", "", title=f"{len(found) + len(ribbon)} video nodes and ribbon cameras"
@@ -70,6 +70,8 @@ def cameras(as_json: AsJson = False) -> None:
     for number, name in enumerate(ribbon):
         table.add_row(f"csi:{number}", "", name, "libcamera", "can be used")
     console.print(table)
+    if hint:
+        console.print(f"a camera on the ribbon cable is not looked for: {hint}")
 
 
 @app.command(epilog="example: edge bench --camera /dev/video0")

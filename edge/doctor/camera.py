@@ -7,9 +7,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge.camera import is_replay
+from edge.camera.source import Kind, source_of
 from edge.camera.stream import without_password
-from edge.camera.v4l2 import USB_ID, Node
+from edge.camera.v4l2 import Node
+from edge.contract.errors import SettingsError
 from edge.doctor.finding import Finding, failed, passed, warned
 from edge.doctor.machine import UNIT, Machine
 
@@ -19,21 +20,24 @@ _SEE = "`edge cameras` lists what there is"
 def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | None, machine: Machine) -> Finding:
     """The camera that the settings name. `ribbon` are the cameras of libcamera, None where picamera2 is not installed."""
     private = {"source": without_password(camera_source)}
-    if is_replay(camera_source):
+    try:
+        meant = source_of(camera_source)
+    except SettingsError as error:
+        return failed("camera", "no such camera: {unclear}", f"set camera.source; {_SEE}", unclear=str(error))
+    if meant.kind is Kind.RECORDING:
         if not Path(camera_source).exists():
             return failed("camera", "{source}: no such camera, video or folder", f"set camera.source; {_SEE}", **private)
         return warned("camera", "{source} is a recording, no camera", f"set camera.source; {_SEE}", **private)
-    if "://" in camera_source:
+    if meant.kind is Kind.ADDRESS:
         return _network(machine)
-    if camera_source.startswith("csi"):
-        return _ribbon(int(camera_source[4:] or 0), ribbon)
-    if USB_ID.fullmatch(camera_source):
-        same = [node for node in found if node.usb_id == camera_source]
+    if meant.kind is Kind.RIBBON:
+        return _ribbon(int(meant.text.removeprefix("csi:")), ribbon)
+    if meant.kind is Kind.USB_ID:
+        same = [node for node in found if node.usb_id == meant.text]
         node = next((node for node in same if not node.problem), same[0] if same else None)
     else:
-        path = f"/dev/video{camera_source}" if camera_source.isdigit() else camera_source
-        node = next((node for node in found if path in (node.path, node.stable_path)), None)
-        node = node or next((node for node in found if os.path.realpath(path) == node.path), None)
+        node = next((node for node in found if meant.text in (node.path, node.stable_path)), None)
+        node = node or next((node for node in found if os.path.realpath(meant.text) == node.path), None)
     if node is None:
         return failed(
             "camera", f"{{source}}: not there; {_count(found)}", f"plug it in, or set camera.source; {_SEE}", **private
@@ -42,7 +46,7 @@ def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | No
     if node.problem:
         return failed("camera", f"{about}: {node.problem}", f"set camera.source to a camera; {_SEE}")
     stable = node.stable_path or next(iter(node.names), "")
-    if stable and camera_source in (node.path, node.path.removeprefix("/dev/video")):
+    if stable and meant.text == node.path:
         mend = 'camera.source = "{stable}", or a USB id: numbers change with the order of plugging'
         return warned("camera", f"{about} can be used, and is named by its number", mend, stable=stable)
     return passed("camera", f"{about} can be used")

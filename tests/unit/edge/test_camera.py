@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 from edge.camera import Camera, Frame, csi, is_replay, live, open_camera, v4l2
 from edge.camera.frame import seconds_since_boot
 from edge.camera.live import Live
+from edge.camera.source import Kind, Source, source_of
 from edge.camera.stream import without_password
 from edge.cli import app
-from edge.contract.errors import CameraError, CameraWedged
+from edge.contract.errors import CameraError, CameraWedged, PackageMissing, SettingsError
 from edge.settings import CameraSettings
 from tests.conftest import ADA
 
@@ -267,13 +268,47 @@ def test_frames_are_turned_and_mirrored(tmp_path: Path) -> None:
     [
         ("0", False), ("/dev/v4l/by-id/usb-cam", False), ("046d:0825", False), ("csi", False), ("csi:1", False),
         ("http://127.0.0.1/stream", False), ("rtsp://cam/1", False), ("clip.avi", True), ("faces", True),
+        ("video0", False), ("046D:0825", False), ("CSI:10", False), ("RTSP://cam/1", False), ("./video0", True),
+        ("a film: part 1.avi", True),
     ],
 )  # fmt: skip
 def test_what_is_waited_for_and_what_is_not(source: str, replay: bool) -> None:
     assert is_replay(source) is replay
 
 
-def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[str, int]]) -> None:
+@pytest.mark.parametrize(
+    ("source", "kind", "text"),
+    [
+        ("2", Kind.NODE, "/dev/video2"), ("video0", Kind.NODE, "/dev/video0"), ("VIDEO10", Kind.NODE, "/dev/video10"),
+        (" /dev/video0 ", Kind.NODE, "/dev/video0"), ("046D:0825", Kind.USB_ID, "046d:0825"), ("1234:5678", Kind.USB_ID, "1234:5678"),
+        ("csi", Kind.RIBBON, "csi:0"), ("CSI:1", Kind.RIBBON, "csi:1"), ("csi0", Kind.RIBBON, "csi:0"), ("csi:10", Kind.RIBBON, "csi:10"),
+        ("RTSP://Ada:Pw@Cam/Live", Kind.ADDRESS, "rtsp://Ada:Pw@Cam/Live"), ("HTTPS://cam", Kind.ADDRESS, "https://cam"),
+        ("clip.avi", Kind.RECORDING, "clip.avi"), ("./csi", Kind.RECORDING, "./csi"), ("video0.avi", Kind.RECORDING, "video0.avi"),
+        ("csi-faces", Kind.RECORDING, "csi-faces"),
+    ],
+)  # fmt: skip
+def test_a_source_is_what_a_person_means(source: str, kind: Kind, text: str) -> None:
+    assert source_of(source) == Source(kind, text)
+    assert source_of(text) == Source(kind, text)
+
+
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        ("  ", "names nothing"), ("1234", "no video node"), ("csi:imx708", "csi:0, csi:1"),
+        ("46d:825", "four digits"), ("046d:08255", "four digits"), ("ftp://cam/1", "http://, https://, rtsp://, rtsps:// and its host"),
+        ("file:///clip.avi", "http://"), ("rtsp:/cam", "http://"), ("http://", "http://"),
+    ],
+)  # fmt: skip
+def test_what_is_like_a_camera_and_none_is_an_error_of_the_settings(source: str, told: str) -> None:
+    for meant in (source_of, is_replay, opened):
+        with pytest.raises(SettingsError, match=told):
+            meant(source)
+
+
+def sysfs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[str, int]], driver: str = "uvcvideo"
+) -> None:
     """Video nodes as the kernel lists them; `answers` are card and capabilities, as QUERYCAP gives them."""
     usb = tmp_path / "devices/usb1/1-1"
     (usb / "1-1:1.0").mkdir(parents=True)
@@ -297,7 +332,7 @@ def sysfs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: dict[str, tu
     def ask(handle: int, request: int, _: bytes) -> bytes:
         assert request == 0x80685600
         card, capabilities = answers[handles[handle]]
-        return v4l2._CAPABILITY.pack(b"uvcvideo", card.encode(), b"usb", 0, 0x80000000, capabilities)
+        return v4l2._CAPABILITY.pack(driver.encode(), card.encode(), b"usb", 0, 0x80000000, capabilities)
 
     monkeypatch.setattr(v4l2, "SYSFS", tmp_path / "class")
     monkeypatch.setattr(
@@ -325,6 +360,36 @@ def test_codecs_and_metadata_nodes_are_no_cameras(tmp_path: Path, monkeypatch: p
     assert v4l2.node_of_usb_id("046d:0825") == "/dev/video2"
     with pytest.raises(CameraError, match="dead:beef: no such camera; plugged in: 046d:0825"):
         v4l2.node_of_usb_id("dead:beef")
+
+
+@pytest.mark.parametrize("driver", ["unicam", "rp1-cfe", "bcm2835-isp", "pispbe"])
+def test_a_pis_nodes_that_capture_and_are_no_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str) -> None:
+    """By their drivers: they say VIDEO_CAPTURE as a camera does, and open. By a link as well the reason is told."""
+    sysfs(tmp_path, monkeypatch, {"video0": (driver, 0x1)}, driver)
+    (node,) = v4l2.nodes()
+    assert "csi:0, with python3-picamera2" in node.problem
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: pytest.fail("it is not opened for pictures"))
+    (tmp_path / "by-path").symlink_to("/dev/video0")
+    for name in ("/dev/video0", str(tmp_path / "by-path")):
+        with pytest.raises(CameraError, match=f"^{name}: (gives|is) .*; .*csi:0"):
+            v4l2.open_device(name, CameraSettings())
+
+
+def test_without_picamera2_it_is_said_that_no_ribbon_is_looked_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sysfs(tmp_path, monkeypatch, {})
+    (tmp_path / "class").mkdir()
+
+    def missing() -> None:
+        raise PackageMissing("csi cameras need picamera2: apt install python3-picamera2")
+
+    monkeypatch.setattr(csi, "_library", missing)
+    shown = CliRunner().invoke(app, ["cameras"], env={"COLUMNS": "400"})
+    assert (shown.exit_code, "ribbon cable is not looked for: csi cameras need picamera2: apt install" in shown.stdout) == (
+        0,
+        True,
+    )
+    told = json.loads(CliRunner().invoke(app, ["cameras", "--json"]).stdout)
+    assert (told["csi"], told["csi_problem"]) == ([], "csi cameras need picamera2: apt install python3-picamera2")
 
 
 def test_a_cameras_names_that_outlive_a_reboot_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -460,7 +525,8 @@ def test_an_address_is_told_without_what_is_secret(address: str, told: str) -> N
     assert without_password(address) == told
 
 
-def test_a_kind_of_address_that_there_is_not_is_told_without_its_password_too() -> None:
-    with pytest.raises(CameraError, match=r"^ftp://cam/film: cannot open") as caught:
-        opened("ftp://ada:secret@cam/film?token=secret")
+@pytest.mark.parametrize("source", ["ftp://ada:secret@cam/film?token=secret", "rtsp:ada:secret@cam/film?secret"])
+def test_a_kind_of_address_that_there_is_not_is_told_without_its_password_too(source: str) -> None:
+    with pytest.raises(SettingsError, match=r"a camera in the network is http://") as caught:
+        opened(source)
     assert "secret" not in str(caught.value)
