@@ -2,21 +2,28 @@
 
     python -m benchmarks.faults
 
-The daemon is the real one, on a camera that does what the script says: a drawn person stands before it all the time.
+The daemon is the real one, on a camera that does what the script says: a drawn person stands before it all the time. As root its state
+is on a disk of 256 KB, a tmpfs, that can be filled. Then `edge run` is ended by SIGTERM at random moments, a stranger before it.
 """
 
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
+import random
+import shutil
 import signal
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from io import StringIO
 from pathlib import Path
 from unittest import mock
@@ -27,12 +34,12 @@ from numpy.typing import NDArray
 from edge.camera import Camera
 from edge.camera.live import Live
 from edge.camera.replay import Video
-from edge.contract.errors import CameraBusy, CameraError
+from edge.contract.errors import CameraBusy, CameraError, FacelatchError
 from edge.contract.modelfile import ModelFile, read_model
 from edge.daemon import Daemon
 from edge.gallery import Gallery
 from edge.journal import Event, Journal
-from edge.lockout import Lockout
+from edge.lockout import ANYONE, Lockout
 from edge.settings import CameraSettings, Settings
 from edge.station import Manner, Station
 from trainer.synth.clip import write_clip
@@ -44,6 +51,10 @@ FPS = 30.0
 # Frames that were taken before a fault may still be judged; what is on disk is looked at once a second.
 GRACE_S = 1.5
 LIMIT_S = 30.0
+DISK = "size=256k"
+HOUR_S = 3600.0
+# Not a clock that a fault sets.
+clock = time.perf_counter
 
 Pixels = NDArray[np.uint8]
 
@@ -86,6 +97,8 @@ class Fault:
     told: str
     begun: Callable[[Bench], Callable[[], None]]
     grants: bool = False
+    disk: bool = False
+    """It needs a disk of its own, which only root can mount."""
 
 
 @dataclass(frozen=True)
@@ -107,11 +120,13 @@ class Bench:
     stage: Stage
     station: Station
     state: Path
+    model: Path
     heard: list[tuple[float, str]] = field(default_factory=list)
+    slept_s: float = 0.0
 
     def wait_for(self, event: str, since: float) -> float:
         """Seconds from `since` to the first such event after it."""
-        while time.monotonic() - since < LIMIT_S:
+        while clock() - since < LIMIT_S:
             for at, name in list(self.heard):
                 if name == event and at >= since:
                     return at - since
@@ -149,6 +164,18 @@ def _stall(bench: Bench) -> Callable[[], None]:
 
 
 def _full_disk(bench: Bench) -> Callable[[], None]:
+    filler = bench.state / "filler"
+    with filler.open("wb", buffering=0) as file:
+        try:
+            while True:
+                file.write(bytes(4096))
+        except OSError as error:
+            if error.errno != errno.ENOSPC:
+                raise
+    return filler.unlink
+
+
+def _folder_in_the_way(bench: Bench) -> Callable[[], None]:
     # Also root cannot write a file where a folder is.
     blocker = bench.state / ".lockout.json.new"
     blocker.mkdir()
@@ -179,14 +206,53 @@ def _hang_up(bench: Bench) -> Callable[[], None]:
     return lambda: None
 
 
-def _clock(jump_s: float) -> Callable[[Bench], Callable[[], None]]:
+def _wall_clock(jump: timedelta) -> Callable[[Bench], Callable[[], None]]:
+    """What a person or the network sets, which quiet hours are read from."""
+
+    class Set(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return datetime.now() + jump
+
     def begin(bench: Bench) -> Callable[[], None]:
-        real = time.time
-        patch = mock.patch("time.time", side_effect=lambda: real() + jump_s)
+        patch = mock.patch("edge.station.datetime", Set)
         patch.start()
         return patch.stop
 
     return begin
+
+
+def _sleep(bench: Bench) -> Callable[[], None]:
+    # It has slept: there is no way back.
+    bench.slept_s += HOUR_S
+    return lambda: None
+
+
+def _boot_clock_back(bench: Bench) -> Callable[[], None]:
+    """What frames, windows and rests are measured by. No kernel without faults sets it back."""
+    bench.slept_s -= HOUR_S
+    return lambda: setattr(bench, "slept_s", bench.slept_s + HOUR_S)
+
+
+@contextmanager
+def _clock_since_boot(bench: Bench) -> Iterator[None]:
+    real = time.clock_gettime
+    with mock.patch("time.clock_gettime", lambda which: real(which) + bench.slept_s * (which == time.CLOCK_BOOTTIME)):
+        yield
+
+
+def _replaced_model(bench: Bench) -> Callable[[], None]:
+    """Another file under the name, as an upgrade does it, and no model: what was verified at the start is what judges."""
+    kept = bench.model.read_bytes()
+    _put_back(bench.model, kept[: len(kept) // 2] + b"\0" * (len(kept) // 2))
+    return lambda: _put_back(bench.model, kept)
+
+
+def _overwritten_model(bench: Bench) -> Callable[[], None]:
+    """The very file cut off and written over."""
+    kept = bench.model.read_bytes()
+    bench.model.write_bytes(b"no model")
+    return lambda: _put_back(bench.model, kept)
 
 
 def _no_journal(bench: Bench) -> Callable[[], None]:
@@ -208,26 +274,36 @@ FAULTS = (
     Fault("garbage frames", "", _showing(lambda bench: lambda: _random.integers(0, 256, bench.stage.ada[0].shape, np.uint8))),
     Fault("rows instead of pictures", "camera-lost", _showing(lambda bench: lambda: np.zeros((1, 921600), np.uint8))),
     Fault("a stranger", "deny", _showing(lambda bench: bench.stage.eve)),
-    Fault("disk full", "lock-out-broken", _full_disk),
+    Fault("one picture that stands still", "camera-stalled", _showing(lambda bench: bench.stage.ada[:1])),
+    Fault("disk full", "lock-out-broken", _full_disk, disk=True),
+    Fault("count of failures cannot be written", "lock-out-broken", _folder_in_the_way),
     Fault("template damaged", "gallery-refused", _damaged_gallery),
     Fault("subject removed", "gallery-loaded", _removed_subject),
     Fault("SIGHUP", "gallery-loaded", _hang_up, grants=True),
-    Fault("clock set back ten years", "", _clock(-10 * 365 * 86400.0), grants=True),
+    Fault("clock set back ten years", "quiet-began", _wall_clock(timedelta(days=-3650))),
+    Fault("clock set forward into quiet hours", "quiet-began", _wall_clock(timedelta(hours=12))),
+    Fault("an hour's sleep", "", _sleep, grants=True),
+    Fault("clock since boot an hour back", "", _boot_clock_back),
+    Fault("model replaced by a damaged one", "", _replaced_model, grants=True),
+    Fault("model cut off and written over", "", _overwritten_model, grants=True),
     Fault("journal gone", "", _no_journal, grants=True),
 )
 
 
-def run(faults: tuple[Fault, ...] = FAULTS, hold_s: float = 4.0, model: ModelFile | None = None) -> list[Outcome]:
-    """Runs the daemon in this thread through all faults, each for `hold_s` seconds at least, and returns what was seen."""
-    with tempfile.TemporaryDirectory() as folder:
-        bench = _bench(Path(folder), model or read_model(MODEL))
+def run(faults: tuple[Fault, ...] | None = None, hold_s: float = 4.0) -> list[Outcome]:
+    """Runs the daemon in this thread through faults, all that this machine can do, each for `hold_s` seconds at least where it is one
+    that must not grant, and returns what was seen.
+    """
+    faults = tuple(fault for fault in FAULTS if can_mount() or not fault.disk) if faults is None else faults
+    with tempfile.TemporaryDirectory() as folder, _disk(Path(folder) / "state", any(fault.disk for fault in faults)):
+        bench = _bench(Path(folder))
         daemon = Daemon(bench.station, opened=bench.stage.open)
         outcomes: list[Outcome] = []
         broken: list[BaseException] = []
 
         def script() -> None:
             try:
-                bench.wait_for("accept", time.monotonic())
+                bench.wait_for("accept", clock())
                 for fault in faults:
                     outcomes.append(_try(bench, fault, hold_s))
                 os.kill(os.getpid(), signal.SIGTERM)
@@ -235,7 +311,7 @@ def run(faults: tuple[Fault, ...] = FAULTS, hold_s: float = 4.0, model: ModelFil
                 broken.append(error)
                 daemon.stop()
 
-        with _signals():
+        with _signals(), _clock_since_boot(bench):
             thread = threading.Thread(target=script)
             thread.start()
             daemon.run()
@@ -245,13 +321,38 @@ def run(faults: tuple[Fault, ...] = FAULTS, hold_s: float = 4.0, model: ModelFil
         return outcomes
 
 
+def can_mount() -> bool:
+    """Whether a disk can be mounted that is small enough to be filled."""
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with _disk(Path(folder) / "disk", True):
+                return True
+        except (OSError, subprocess.CalledProcessError):
+            return False
+
+
+@contextmanager
+def _disk(at: Path, wanted: bool) -> Iterator[None]:
+    at.mkdir()
+    if not wanted:
+        yield
+        return
+    subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "facelatch", at], check=True, capture_output=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "--lazy", at], check=True)
+
+
 def _try(bench: Bench, fault: Fault, hold_s: float) -> Outcome:
-    began = time.monotonic()
+    began = clock()
     end = fault.begun(bench)
     try:
         told_s = bench.wait_for(fault.told, began) if fault.told else 0.0
-        time.sleep(max(0.0, hold_s - (time.monotonic() - began)))
-        ended = time.monotonic()
+        if fault.grants:
+            bench.wait_for("accept", began + GRACE_S)
+        time.sleep(max(0.0, hold_s * (not fault.grants) - (clock() - began)))
+        ended = clock()
     finally:
         end()
     recovered_s = bench.wait_for("accept", ended)
@@ -259,22 +360,76 @@ def _try(bench: Bench, fault: Fault, hold_s: float) -> Outcome:
     return Outcome(fault.name, fault.told, told_s, recovered_s, accepts, (accepts > 0) == fault.grants)
 
 
-def _bench(folder: Path, model: ModelFile) -> Bench:
+def _bench(folder: Path) -> Bench:
+    # An hour that is quiet, as far from now as can be.
+    far = datetime.now() + timedelta(hours=12)
+    quiet = f"{far - timedelta(minutes=30):%H:%M}-{far + timedelta(minutes=30):%H:%M}"
     settings = Settings.model_validate(
         {
             "detection": {"min_face_px": 60},
             "camera": {"stall_s": 8.0},
-            "policy": {"rearm_s": 0.2, "lockout_failures": 99, "disable_failures": 100},
+            "policy": {"rearm_s": 0.2, "lockout_failures": 99, "disable_failures": 100, "quiet_hours": [quiet]},
         }
     )
-    station, ada, eve = with_ada(folder, settings, model)
-    bench = Bench(Stage(ada, eve), station, folder / "state")
+    file = folder / "model.tflite"
+    shutil.copy(MODEL, file)
+    station, ada, eve = with_ada(folder, settings, read_model(file))
+    bench = Bench(Stage(ada, eve), station, folder / "state", file)
 
     def heard(event: Event, fields: dict[str, object]) -> None:
-        bench.heard.append((time.monotonic(), event.label))
+        bench.heard.append((clock(), event.label))
 
     station.journal.listeners.append(heard)
     return bench
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A daemon that was ended: when, how, what is wrong with what it left. Denials it told, and those that were counted."""
+
+    after_s: float
+    code: int
+    told: int
+    counted: int
+    left: tuple[str, ...]
+
+    @property
+    def good(self) -> bool:
+        """Whether it ended as it should, and nothing is half."""
+        return self.code == 0 and self.told == self.counted and not self.left
+
+
+def end_at_random(folder: Path, seed: int, longest_s: float = 3.0) -> Ended:
+    """Runs `edge run` before a drawn stranger, denied and counted again and again, and sends SIGTERM at a random moment."""
+    state = folder / "state"
+    settings = {"detection": {"min_face_px": 60}, "policy": {"lockout_failures": 99, "disable_failures": 100, "frames": 3}}
+    with_ada(folder, Settings.model_validate(settings), read_model(MODEL))
+    config = folder / "edge.toml"
+    config.write_text(
+        f'[camera]\nsource = "{folder / f"{EVE}.avi"}"\nreplay = "loop"\n[model]\npath = "{MODEL}"\n[service]\nbus = false\n'
+        "[detection]\nmin_face_px = 60\n[policy]\nframes = 3\nlockout_failures = 99\ndisable_failures = 100\n"
+    )
+    words = [sys.executable, "-m", "edge", "run", "--json", "--config", str(config)]
+    after_s = random.Random(seed).uniform(0.0, longest_s)  # noqa: S311 - a moment, no secret
+    environment = os.environ | {"STATE_DIRECTORY": str(state)}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as daemon:
+        if daemon.stdout is None:
+            raise OSError("no output to read")
+        told = [daemon.stdout.readline()]
+        time.sleep(after_s)
+        daemon.send_signal(signal.SIGTERM)
+        told += daemon.stdout.readlines()
+        code = daemon.wait(LIMIT_S)
+    events = [json.loads(line)["event"] for line in told]
+    left = [str(path.relative_to(state)) for path in state.rglob(".*.new")]
+    left += [] if events[-1] == "stopped" else [f"last event {events[-1]}"]
+    counted = -1
+    try:
+        Gallery(state).read("ada")
+        counted = Lockout(state).everyone().get(ANYONE, 0)
+    except FacelatchError as error:
+        left.append(str(error))
+    return Ended(after_s, code, events.count("deny"), counted, tuple(left))
 
 
 def with_ada(folder: Path, settings: Settings, model: ModelFile) -> tuple[Station, list[Pixels], list[Pixels]]:
@@ -305,17 +460,33 @@ def main() -> None:
     """Prints the table, or with --json the outcomes. Exit code 1: somebody was granted who should not have been, or nobody who should."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--hold", type=float, default=4.0, help="seconds that each fault lasts")
+    parser.add_argument("--hold", type=float, default=4.0, help="seconds that each fault lasts that must not grant")
+    parser.add_argument("--ends", type=int, default=10, help="so many times it is ended at a random moment")
     arguments = parser.parse_args()
     outcomes = run(hold_s=arguments.hold)
+    ends = []
+    for seed in range(arguments.ends):
+        with tempfile.TemporaryDirectory() as folder:
+            ends.append(end_at_random(Path(folder), seed))
     if arguments.json:
-        print(json.dumps([outcome.__dict__ for outcome in outcomes]))
+        print(json.dumps({"faults": [seen.__dict__ for seen in outcomes], "ends": [end.__dict__ for end in ends]}))
     else:
         print("| fault | told | after | accepts in it | next accept after its end |\n|---|---|---|---|---|")
         for seen in outcomes:
             told = f"`{seen.told}`" if seen.told else "nothing"
             print(f"| {seen.fault} | {told} | {seen.told_after_s:.1f} s | {seen.accepts} | {seen.recovered_s:.1f} s |")
-    raise SystemExit(not all(seen.expected for seen in outcomes))
+        for fault in FAULTS:
+            if fault.name not in {seen.fault for seen in outcomes}:
+                print(f"| {fault.name} | skipped: only root can mount a disk of its own | | | |")
+        good = sum(end.good for end in ends)
+        denials = sum(end.counted for end in ends)
+        print(
+            f"SIGTERM at {len(ends)} random moments: {good} ended with 0 and left nothing half, {denials} denials told and counted"
+        )
+        for end in ends:
+            if not end.good:
+                print(end)
+    raise SystemExit(not all([*(seen.expected for seen in outcomes), *(end.good for end in ends)]))
 
 
 if __name__ == "__main__":
