@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
-import gc
 import random
 import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FrameType
 from typing import Protocol
 
@@ -19,6 +17,7 @@ from edge.contract.errors import CameraError, CameraWedged, InputError
 from edge.desk import Desk, Job
 from edge.door import Door
 from edge.journal import Event
+from edge.memory import give_back
 from edge.settings import CameraSettings, Mode
 from edge.station import Station
 from edge.systemd import notify
@@ -111,7 +110,7 @@ class Daemon:
         self._tick()
         for other in self.beside:
             other.start()
-        _give_memory_back()
+        give_back()
         notify("READY=1")
         pause = FIRST_PAUSE_S
         while not self._stop:
@@ -223,10 +222,3 @@ class Daemon:
 
     def _asked_to_reload(self, number: int, frame: FrameType | None) -> None:
         self._reload = True
-
-
-def _give_memory_back() -> None:
-    """What reading and checking the model took: the C library would keep it for good, a seventh of all this process has."""
-    gc.collect()
-    with suppress(OSError, AttributeError):  # another C library than glibc
-        ctypes.CDLL(None).malloc_trim(0)

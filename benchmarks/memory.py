@@ -1,0 +1,83 @@
+"""What the daemon holds in memory: a real `edge run` on its own bus, before a drawn and enrolled person who is judged in every frame.
+
+    python -m benchmarks.memory --frames 1500
+
+Resident memory is the kernel's sum (/proc/PID/smaps_rollup), and its two parts are different things. Private and anonymous: pages that
+are this process's alone, and that nothing but its end gives back. File-backed: pages of libraries and programs in the page cache, which
+the kernel drops where memory is short and shares with whoever maps the same file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from benchmarks.notified import prepare, running
+from tests.integration.private_bus import private_bus
+
+LOOKS = 15
+
+
+def held_mb(rollup: str) -> dict[str, float]:
+    """The sums of a smaps_rollup in MB of 1024 kB: all that is resident, the anonymous part of it, and the rest, which files are behind."""
+    kb = {key: int(value.split()[0]) for key, value in (line.split(":") for line in rollup.splitlines()[1:])}
+    return {
+        "resident": kb["Rss"] / 1024,
+        "anonymous": kb["Anonymous"] / 1024,
+        "files": (kb["Rss"] - kb["Anonymous"]) / 1024,
+        "proportional": kb["Pss"] / 1024,
+    }
+
+
+def measured(model: str, frames: int) -> dict[str, object]:
+    """The medians of `LOOKS` looks over so many frames, and what the last third of the looks has more than the first."""
+    looks: list[dict[str, float]] = []
+    with tempfile.TemporaryDirectory() as name, private_bus(Path(name)) as bus:
+        folder = Path(name)
+        settings = prepare(folder, model)
+        enrol = [sys.executable, "-m", "edge", "enroll", "ada", "--from", str(folder / "ada.avi"), "--config", str(settings)]
+        done = subprocess.run(
+            enrol, env={"STATE_DIRECTORY": str(folder / "state")}, capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise SystemExit(f"the drawn person cannot be enrolled: {done.stderr}")
+        with running(folder, settings, bus) as daemon, Progress(console=Console(stderr=True)) as bar:
+            daemon.ready_s()
+            for _ in bar.track(range(LOOKS), description=model):
+                daemon.see(frames // LOOKS)
+                looks.append(held_mb(Path(f"/proc/{daemon.process.pid}/smaps_rollup").read_text()))
+            seen = daemon.frames
+    third = LOOKS // 3
+    growth = np.median([look["resident"] for look in looks[-third:]]) - np.median([look["resident"] for look in looks[:third]])
+    parts = {f"{part}_mb": round(float(np.median([look[part] for look in looks])), 1) for part in looks[0]}
+    return {"model": model, "frames": seen, **parts, "growth_mb": round(float(growth), 2)}
+
+
+def main() -> None:
+    """Prints the table, or JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", action="append", help="accurate, compact or a file; several times for several")
+    parser.add_argument("--frames", type=int, default=1500)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    seen = [measured(model, given.frames) for model in given.model or ("accurate", "compact")]
+    if given.json:
+        print(json.dumps(seen))
+        return
+    table = Table(*seen[0], title="`edge run`, a face judged in every frame")
+    for row in seen:
+        table.add_row(*map(str, row.values()))
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""A real `edge run` and the socket on which it tells what a service manager hears: when it is ready, and that each frame was had."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from trainer.synth.clip import write_clip
+from trainer.synth.person import Person
+
+ADA = 9_000_001
+SLOWEST_S = 120.0
+
+_SETTINGS = """
+[camera]
+source = "{folder}/ada.avi"
+replay = "loop"
+[model]
+path = "{model}"
+"""
+
+
+def prepare(folder: Path, model: str, *, seconds: float = 8.0) -> Path:
+    """A settings file for `model` and a 640x480 clip of a drawn person at 15 frames a second, over and over."""
+    (folder / "state").mkdir()
+    settings = folder / "edge.toml"
+    settings.write_text(_SETTINGS.format(folder=folder, model=model))
+    write_clip(folder / "ada.avi", Person.from_seed(ADA), 1, seconds)
+    return settings
+
+
+class Running:
+    """A daemon's process. `frames` counts how often it fed the watchdog since it was ready: once a frame."""
+
+    def __init__(self, process: subprocess.Popen[bytes], heard: socket.socket, began: float) -> None:
+        self.process, self.frames = process, 0
+        self._heard, self._began, self._ready_at = heard, began, 0.0
+        self._news = threading.Condition()
+        # Heard at once and always: a daemon whose words nobody takes waits with its next one.
+        threading.Thread(target=self._listen, daemon=True).start()
+
+    def ready_s(self) -> float:
+        """Waits for READY=1; seconds from the start of the process."""
+        self._until(lambda: self._ready_at > 0)
+        return self._ready_at - self._began
+
+    def see(self, frames: int) -> None:
+        """Waits until so many frames more were had."""
+        until = self.frames + frames
+        self._until(lambda: self.frames >= until)
+
+    def _until(self, seen: Callable[[], bool]) -> None:
+        with self._news:
+            if not self._news.wait_for(seen, SLOWEST_S):
+                raise SystemExit(f"not seen within {SLOWEST_S:g} s (the daemon's exit status is {self.process.poll()})")
+
+    def _listen(self) -> None:
+        while told := self._heard.recv(4096).decode():
+            with self._news:
+                if "READY=1" in told:
+                    self._ready_at = time.monotonic()
+                self.frames += bool(self._ready_at) and "WATCHDOG=1" in told
+                self._news.notify_all()
+
+
+@contextmanager
+def running(folder: Path, settings: Path, bus: str) -> Iterator[Running]:
+    """`edge run`, with the state folder that `prepare` made and the system bus at the address `bus`."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+        heard.bind(str(folder / "notify"))
+        told = {
+            "NOTIFY_SOCKET": str(folder / "notify"),
+            "STATE_DIRECTORY": str(folder / "state"),
+            "DBUS_SYSTEM_BUS_ADDRESS": bus,
+        }
+        words = [sys.executable, "-m", "edge", "run", "--config", str(settings)]
+        began = time.monotonic()
+        process = subprocess.Popen(words, env=os.environ | told, stderr=subprocess.DEVNULL)
+        try:
+            yield Running(process, heard, began)
+        finally:
+            process.send_signal(signal.SIGTERM)
+            process.wait(20)
+            (folder / "notify").unlink()
