@@ -125,3 +125,12 @@ def test_colour_has_a_fingerprint_of_its_own() -> None:
     assert chip_fingerprint(COLOUR) != chip_fingerprint(ChipSpec(side_px=64))
     with pytest.raises(ModelUnsupported, match="channels 2"):
         ChipSpec(channels=2)
+
+
+def test_a_window_that_no_larger_factor_divides_is_shrunk_by_the_one_that_does() -> None:
+    """Side 895 of a chip of 64: factor 13 makes it 897 = 13 * 69, of which 64 goes 14 times, but 897 is no multiple of 14."""
+    spec = ChipSpec(
+        version=1, detector="haar-alt2", scale=1.0, shift_down=0.09, side_px=64, interpolation="linear-exact", channels=1
+    )
+    frame = np.full((900, 900), 77, np.uint8)
+    assert (cut_chip(frame, FaceBox(0, 0, 895, 895), spec) == np.full((64, 64), 77, np.uint8)).all()
