@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edge.bus.agent import asking_here
+from edge.bus.names import DEVICE, DEVICE_PATH, NAME
 from edge.contract.errors import BusRefused, InputError
 
 SOCKET = Path("/run/dbus/system_bus_socket")
@@ -51,8 +52,6 @@ class Remote:
 
     async def call(self, member: str, signature: str = "", *body: Any) -> list[Any]:
         """Calls a method of the device. Raises as `ask` does."""
-        from edge.bus.native import DEVICE, DEVICE_PATH, NAME
-
         return await self._send(NAME, DEVICE_PATH, DEVICE, member, signature, *body)
 
     async def verify(self, subject: str, timeout_s: int, heard: Heard) -> dict[str, Any]:
@@ -93,8 +92,6 @@ class Remote:
 
     async def start(self) -> bool:
         """Whether the daemon answers, after the bus has tried to start it where it can."""
-        from edge.bus.native import NAME
-
         (running,) = await self._send(*_DAEMON_BUS, "NameHasOwner", "s", NAME)
         if not running:
             (can_start,) = await self._send(*_DAEMON_BUS, "ListActivatableNames", "")
@@ -109,8 +106,6 @@ class Remote:
         return True
 
     def _listen(self, message: Any) -> None:
-        from edge.bus.native import NAME
-
         if message.member in ("VerifyStatus", "EnrollStatus") and message.destination == self._bus.unique_name:
             result, done, details = message.body
             self._heard.put_nowait((result, done, {key: value.value for key, value in details.items()}))

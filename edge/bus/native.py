@@ -12,15 +12,11 @@ from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus
 from edge.bus.answer import refusing
 from edge.bus.authority import CALLER, Action, Authority
 from edge.bus.details import pack
+from edge.bus.names import DEVICE, DEVICE_PATH, ERRORS, NAME
 from edge.bus.seat import CallRefused, Problem, Result, Seat, Status
 from edge.gallery import check_name
 from edge.station import Manner
 
-NAME = "io.facelatch"
-MANAGER_PATH = "/io/facelatch/Manager"
-DEVICE_PATH = "/io/facelatch/Device/0"
-DEVICE = f"{NAME}.Device"
-ERRORS = f"{NAME}.Error"
 VERSION = 1
 LONGEST_S = 600
 

@@ -15,6 +15,7 @@ from dbus_fast.aio import MessageBus
 import edge.bus.fprint as fprint
 import edge.bus.native as native
 from edge.bus.authority import CALLER, Authority
+from edge.bus.names import DEVICE_PATH, MANAGER_PATH, NAME
 from edge.bus.seat import CallRefused, Problem, Seat
 from edge.camera.stream import without_password
 from edge.daemon import Daemon
@@ -90,8 +91,8 @@ class BusServer:
             await bus.call(Message(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", signature="s", body=[_GONE]))
             self._export(bus, seat)
             self._daemon.held = lambda: seat.holder is not None
-            if await bus.request_name(native.NAME, NameFlag.DO_NOT_QUEUE) not in _OURS:
-                raise NameTaken(f"{native.NAME} is taken by another program; is a second daemon running?")
+            if await bus.request_name(NAME, NameFlag.DO_NOT_QUEUE) not in _OURS:
+                raise NameTaken(f"{NAME} is taken by another program; is a second daemon running?")
             self._station.journal.tell(Event.BUS_JOINED, "answers on the system bus")
             if self._settings.compat.fprintd:
                 await self._stand_in(bus)
@@ -116,9 +117,9 @@ class BusServer:
     def _export(self, bus: MessageBus, seat: Seat) -> None:
         authority = Authority(bus, refuse_remote=self._settings.service.refuse_remote)
         send = partial(_unicast, bus)
-        bus.export(native.MANAGER_PATH, native.ManagerInterface())
+        bus.export(MANAGER_PATH, native.ManagerInterface())
         device = native.DeviceInterface(seat, authority, send, partial(self._state, seat), self._intend)
-        bus.export(native.DEVICE_PATH, device)
+        bus.export(DEVICE_PATH, device)
         if not self._settings.compat.fprintd:
             return
         bus.export(fprint.MANAGER_PATH, fprint.ManagerInterface())

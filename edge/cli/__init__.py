@@ -1,6 +1,61 @@
-"""The `edge` command: each command reads its arguments, calls one function, prints what it did. Nothing else of the device prints."""
+"""The `edge` command: each command reads its arguments, calls one function, prints what it did. Nothing else of the device prints.
 
-from edge.cli import health, judging, keeping, looking, people, serving
+Only the module of the command that was typed is imported; `edge --help` alone, which tells of all, imports all.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+import typer.core
+import typer.main
+
 from edge.cli.shared import app
 
-__all__ = ["app", "health", "judging", "keeping", "looking", "people", "serving"]
+__all__ = ["MODULES", "app"]
+
+MODULES = {
+    "doctor": "health",
+    "verify": "judging",
+    "unlock-out": "judging",
+    "cameras": "looking",
+    "bench": "looking",
+    "events": "looking",
+    "enroll": "people",
+    "list": "people",
+    "remove": "people",
+    "takeout": "people",
+    "migrate": "people",
+    "run": "serving",
+    "attempt": "serving",
+    "status": "serving",
+    "gallery-key": "keeping",
+    "model": "looking",
+    "config": "looking",
+}
+"""Where each command is, in the order of `--help`."""
+
+
+class Commands(typer.core.TyperGroup):
+    """Knows all commands by name, and imports one when it is wanted."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """See TyperGroup."""
+        return list(MODULES)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """See TyperGroup."""
+        if cmd_name not in MODULES:
+            # A slip of the keyboard: typer looks for what may have been meant among all that it knows.
+            self.commands.update({name: self.get_command(ctx, name) for name in MODULES})
+            return None
+        # The module adds its commands to the application; a group made of that has them.
+        import_module(f"edge.cli.{MODULES[cmd_name]}")
+        return typer.main.get_group(app).commands[cmd_name]
+
+
+# A callback, though an empty one: without it an application of no command is none to typer, and of one command no group.
+@app.callback(cls=Commands)
+def _edge() -> None:
+    """Face unlock on the device."""

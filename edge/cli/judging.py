@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -11,14 +11,12 @@ from rich.console import Console
 from edge.bus.client import Remote
 from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, asked, console, frames_of, settings_of, station_of
 from edge.contract.errors import BusRefused, CameraError, ExitCode
-from edge.gallery import check_name
-from edge.journal import Event, Journal
-from edge.line import Judged
-from edge.liveness import SENTENCES, Way
-from edge.lockout import ANYONE, Lockout
-from edge.policy import Grant
 from edge.reasons import ADVICE, Reason
-from edge.settings import Settings, service_folder
+
+if TYPE_CHECKING:
+    from edge.line import Judged
+    from edge.liveness import Way
+    from edge.settings import Settings
 
 
 @app.command(epilog="example: edge verify ada --camera /dev/video0 --json")
@@ -54,6 +52,11 @@ def unlock_out(
     as_json: AsJson = False,
 ) -> None:
     """Forgives the failures that locked a subject, or everyone, out. A running daemon takes it over within a second."""
+    from edge.gallery import check_name
+    from edge.journal import Event, Journal
+    from edge.lockout import ANYONE, Lockout
+    from edge.settings import service_folder
+
     state = service_folder()
     lockout = Lockout(state)
     cleared = lockout.clear(None if everyone else check_name(name) if name else ANYONE)
@@ -73,12 +76,17 @@ class _Asking:
         self._last: Way | None = None
 
     def __call__(self, judged: Judged) -> None:
+        from edge.liveness import SENTENCES
+
         if judged.asked not in (None, self._last):
             Console(stderr=True, soft_wrap=True).print(SENTENCES[judged.asked])
         self._last = judged.asked
 
 
 def _verify_here(settings: Settings, name: str | None, timeout_s: float) -> tuple[dict[str, Any], bool]:
+    from edge.journal import Journal
+    from edge.policy import Grant
+
     station = station_of(settings, Journal())
     for problem in station.matcher()[2]:
         Console(stderr=True, soft_wrap=True).print(f"warning: {problem}")

@@ -7,16 +7,11 @@ import os
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.table import Table
 
 from edge.bus.client import Remote
-from edge.bus.details import unpack
-from edge.cli.consent import ask_consent, consent_words
-from edge.cli.guide import Show, guide
-from edge.cli.keeping import rewrite_all
 from edge.cli.shared import (
     AsJson,
     CameraOption,
@@ -32,14 +27,11 @@ from edge.cli.shared import (
     station_of,
 )
 from edge.contract.errors import BusRefused, CameraError, EnrolmentFailed, ExitCode, GalleryKeyError, InputError, StorageError
-from edge.contract.modelfile import read_model
-from edge.gallery import Gallery, check_name
-from edge.interval import small_rate
-from edge.journal import Journal
-from edge.lockout import Lockout
-from edge.models import model_path
-from edge.settings import SERVICE_STATE, Settings, load_settings, state_folder
-from edge.station import Manner, remove_subject
+
+if TYPE_CHECKING:
+    from edge.cli.guide import Show
+    from edge.settings import Settings
+    from edge.station import Manner
 
 
 @app.command("enroll", epilog="example: edge enroll ada --camera /dev/video0")
@@ -59,6 +51,12 @@ def enroll(
     as_json: AsJson = False,
 ) -> None:
     """Enrols the person in front of the camera. Keeps templates, no picture."""
+    from edge.cli.consent import ask_consent, consent_words
+    from edge.cli.guide import guide
+    from edge.gallery import Gallery, check_name
+    from edge.settings import SERVICE_STATE
+    from edge.station import Manner
+
     if camera and pictures:
         raise InputError("--camera and --from: one of them")
     if replace and add:
@@ -93,7 +91,9 @@ def list_subjects(config: Config = None, as_json: AsJson = False) -> None:
         # The service's gallery is the service's to read; it tells names alone, and those to whom polkit lets it.
         print(json.dumps({"subjects": [{"subject": name} for name in told[0]]}) if as_json else "\n".join(told[0]))
         return
-    gallery = gallery_of(load_settings(config))
+    from rich.table import Table
+
+    gallery = gallery_of(settings_of(config, None, None))
     subjects: list[dict[str, Any]] = []
     for name in gallery.names():
         try:
@@ -137,6 +137,12 @@ def remove(
     """Removes a subject's templates; a running daemon takes it over within a second."""
     # The bus has no word for writing over, and needs none: root, who may ask for it, may do it here.
     if purge or asked(lambda daemon: daemon.call("Delete", "s", name)) is None:
+        from edge.gallery import Gallery
+        from edge.journal import Journal
+        from edge.lockout import Lockout
+        from edge.settings import state_folder
+        from edge.station import remove_subject
+
         remove_subject(Gallery(state_folder()), Lockout(state_folder()), Journal(), name, overwrite=purge)
     console.print(f"removed {name}")
     if purge:
@@ -153,7 +159,11 @@ def takeout(
     config: Config = None,
 ) -> None:
     """Writes everything that is kept of a person into a file of JSON: what she or he may ask for."""
-    subject = gallery_of(load_settings(config)).read(check_name(name))
+    from edge.gallery import check_name
+    from edge.lockout import Lockout
+    from edge.settings import state_folder
+
+    subject = gallery_of(settings_of(config, None, None)).read(check_name(name))
     failures = Lockout(state_folder()).everyone().get(name, 0)
     record = {
         "subject": subject.name,
@@ -185,6 +195,10 @@ def migrate(
     as_json: AsJson = False,
 ) -> None:
     """Says who must be enrolled again before a model can be used, and changes nothing. Exit code 0: nobody; 6: somebody."""
+    from edge.cli.keeping import rewrite_all
+    from edge.contract.modelfile import read_model
+    from edge.models import model_path
+
     settings = settings_of(config, None, model)
     if old_key and not rewrite:
         raise InputError("--old-key: only with --rewrite")
@@ -211,6 +225,9 @@ def migrate(
 
 
 def _enrol_here(settings: Settings, name: str, manner: Manner, show: Show, agree: Callable[[Path], None]) -> dict[str, Any]:
+    from edge.journal import Journal
+    from edge.settings import state_folder
+
     station = station_of(settings, Journal())
     agree(state_folder())
     with frames_of(settings) as frames:
@@ -221,6 +238,8 @@ def _enrol_here(settings: Settings, name: str, manner: Manner, show: Show, agree
 
 
 async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> dict[str, Any]:
+    from edge.bus.details import unpack
+
     def heard(result: str, details: dict[str, Any]) -> None:
         show(unpack(details))
 
@@ -235,6 +254,8 @@ async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> di
 
 def _checked(recognised: int, checked: int, operating_point: str) -> dict[str, Any]:
     """What the new templates make of the frames that were not kept, with the doubt that so few of one session leave."""
+    from edge.interval import small_rate
+
     missed = small_rate(checked - recognised, checked)
     check = (
         f"of {checked} other frames of this session they miss {missed.errors} at {operating_point}: FNMR {missed.value:.0%}, "

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
 from edge.bus.client import there_is_a_bus
-from edge.camera.state import CameraState
-from edge.camera.stream import without_password
 from edge.cli.shared import (
     AsJson,
     CameraOption,
@@ -26,10 +23,9 @@ from edge.cli.shared import (
     verifier_of,
 )
 from edge.contract.errors import BusRefused, SettingsError
-from edge.contract.runtime import runtime_name
-from edge.daemon import Daemon
-from edge.journal import Journal
-from edge.settings import Mode, Settings
+
+if TYPE_CHECKING:
+    from edge.settings import Settings
 
 
 @app.command(epilog="example: edge run --camera /dev/video0")
@@ -40,6 +36,10 @@ def run(
     as_json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, too.")] = False,
 ) -> None:
     """The daemon: judges every frame and tells each decision to the journal. SIGHUP reads the gallery again."""
+    from edge.daemon import Daemon
+    from edge.journal import Journal
+    from edge.settings import Mode
+
     settings = settings_of(config, camera, model)
     station = station_of(settings, Journal(sys.stdout if as_json else None))
     daemon = Daemon(station)
@@ -74,6 +74,8 @@ def status(config: Config = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps(told))
     else:
+        from rich.table import Table
+
         table = Table(show_header=False, box=None)
         table.add_column()
         table.add_column(overflow="fold")
@@ -85,6 +87,10 @@ def status(config: Config = None, as_json: AsJson = False) -> None:
 
 
 def _prepared(settings: Settings) -> dict[str, str | int]:
+    from edge.camera.state import CameraState
+    from edge.camera.stream import without_password
+    from edge.contract.runtime import runtime_name
+
     verifier, point = verifier_of(settings)
     return {
         "mode": settings.service.mode.value,

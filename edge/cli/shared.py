@@ -1,4 +1,8 @@
-"""What all commands share: the application, options that several take, settings with an option in their place."""
+"""What all commands share: the application, options that several take, settings with an option in their place.
+
+What loads a camera, a model or the settings is imported where it is used, here and in the commands: a command that only asks the daemon
+would spend most of its time on it, and a person at a login waits for that.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,22 @@ import os
 from collections.abc import Awaitable, Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 from rich.console import Console
 
 from edge.bus.client import Remote, ask
-from edge.camera import Frame, open_camera
-from edge.contract.modelfile import ModelFile, OperatingPoint, read_model
-from edge.gallery import Gallery
-from edge.journal import Journal
-from edge.keys import Keys
-from edge.lockout import Lockout
-from edge.models import model_path
-from edge.settings import Settings, load_settings, state_folder
-from edge.station import Station
 
-app = typer.Typer(help="Face unlock on the device.", no_args_is_help=True, pretty_exceptions_enable=False)
+if TYPE_CHECKING:
+    from edge.camera import Frame
+    from edge.contract.modelfile import ModelFile, OperatingPoint
+    from edge.gallery import Gallery
+    from edge.journal import Journal
+    from edge.settings import Settings
+    from edge.station import Station
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)
 
 Answer = TypeVar("Answer")
@@ -35,6 +38,8 @@ Name = Annotated[str, typer.Argument(help="The subject: a-z, 0-9, '_', '.', '-',
 
 
 def settings_of(config: Path | None, camera: str | None, model: Path | None) -> Settings:
+    from edge.settings import load_settings
+
     settings = load_settings(config)
     if camera is not None:
         settings = settings.model_copy(update={"camera": settings.camera.model_copy(update={"source": camera})})
@@ -45,18 +50,29 @@ def settings_of(config: Path | None, camera: str | None, model: Path | None) -> 
 
 def verifier_of(settings: Settings) -> tuple[ModelFile, OperatingPoint]:
     """The model that the settings name, verified, and its operating point. Raises ModelError as reading and choosing do."""
+    from edge.contract.modelfile import read_model
+    from edge.models import model_path
+
     verifier = read_model(model_path(settings.model.path))
     return verifier, verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
 
 
 def station_of(settings: Settings, journal: Journal) -> Station:
     """What the settings name, loaded. Raises ModelError as reading and choosing do."""
+    from edge.lockout import Lockout
+    from edge.settings import state_folder
+    from edge.station import Station
+
     verifier, point = verifier_of(settings)
     return Station(settings, verifier, point, gallery_of(settings), Lockout(state_folder()), journal)
 
 
 def gallery_of(settings: Settings, old_key: Path | None = None) -> Gallery:
     """This device's gallery, with the key that the settings name, and one that templates may still be encrypted with."""
+    from edge.gallery import Gallery
+    from edge.keys import Keys
+    from edge.settings import state_folder
+
     return Gallery(state_folder(), Keys(settings.gallery, state_folder(), old_key))
 
 
@@ -73,6 +89,8 @@ def frames_of(settings: Settings) -> Iterator[Iterator[Frame | None]]:
 
 
 def _frames(settings: Settings) -> Generator[Frame | None, None, None]:
+    from edge.camera import open_camera
+
     camera = open_camera(settings.camera)
     try:
         yield from camera.frames()

@@ -397,7 +397,7 @@ asyncio.run(main())
 """
 AS_NOBODY = """
 import os, sys
-import asyncio, edge.cli, edge.bus.native, dbus_fast.aio, facelatch
+import asyncio, edge.cli.people, edge.cli.judging, edge.cli.serving, edge.cli.guide, edge.bus.native, dbus_fast.aio, facelatch
 os.setgroups([]); os.setgid(65534); os.setuid(65534)
 sys.argv[0] = "edge"
 facelatch.edge_main()

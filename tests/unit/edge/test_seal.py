@@ -68,7 +68,7 @@ def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.
 
 def test_a_plain_gallery_never_loads_the_package() -> None:
     code = (
-        "import sys, tempfile, pathlib, numpy as np\nfrom edge.gallery import Gallery, new_subject\nimport edge.cli\n"
+        "import sys, tempfile, pathlib, numpy as np\nfrom edge.gallery import Gallery, new_subject\nimport edge.cli.people\n"
         "gallery = Gallery(pathlib.Path(tempfile.mkdtemp()))\n"
         "gallery.write(new_subject('ada', 'm', np.ones((1, 2), np.float32)), replace=False)\ngallery.read('ada')\n"
         "print('cryptography' in sys.modules)"

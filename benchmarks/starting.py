@@ -1,0 +1,74 @@
+"""How long starts take: `edge run` to READY=1 without the camera, and commands that ask a daemon, each a process of its own.
+
+    python -m benchmarks.starting --tries 7
+
+The daemon of the commands runs in mode on-demand, so that it waits beside them instead of judging frames at their cost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.notified import prepare, running
+from tests.integration.private_bus import private_bus
+
+COMMANDS = {
+    "python alone": ["-c", "pass"],
+    "edge --help": ["-m", "edge", "--help"],
+    "edge status": ["-m", "edge", "status"],
+    "edge list": ["-m", "edge", "list"],
+    "edge verify, refused": ["-m", "edge", "verify", "nobody"],
+    "completion": ["-m", "edge"],
+}
+# What bash sets where somebody types `edge st` and the tabulator.
+COMPLETION = {"_EDGE_COMPLETE": "complete_bash", "COMP_WORDS": "edge st", "COMP_CWORD": "1"}
+
+
+def took_s(words: list[str], environment: dict[str, str]) -> float:
+    """Seconds of one command, whatever it answers."""
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=False)
+    if "Traceback" in done.stderr:
+        raise SystemExit(done.stderr)
+    return time.monotonic() - began
+
+
+def main() -> None:
+    """Prints seconds at least and at the median."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--tries", type=int, default=7)
+    parser.add_argument("--model", default="accurate")
+    given = parser.parse_args()
+    seen: dict[str, list[float]] = {"edge run to READY": []} | {name: [] for name in COMMANDS}
+    with tempfile.TemporaryDirectory() as name, private_bus(Path(name)) as bus:
+        folder = Path(name)
+        settings = prepare(folder, given.model, seconds=1.0)
+        settings.write_text(settings.read_text() + '[service]\nmode = "on-demand"\nrefuse_remote = false\n')
+        for _ in range(given.tries):
+            with running(folder, settings, bus) as daemon:
+                seen["edge run to READY"].append(daemon.ready_s())
+        environment = {key: value for key, value in os.environ.items() if key != "STATE_DIRECTORY"}
+        with running(folder, settings, bus) as daemon:
+            daemon.ready_s()
+            for _ in range(given.tries):
+                for command, words in COMMANDS.items():
+                    told = COMPLETION if command == "completion" else {"DBUS_SYSTEM_BUS_ADDRESS": bus}
+                    seen[command].append(took_s(words, environment | told))
+    told_s = {
+        name: {"tries": len(took), "least_s": round(min(took), 3), "median_s": round(float(np.median(took)), 3)}
+        for name, took in seen.items()
+    }
+    print(json.dumps(told_s, indent=1))
+
+
+if __name__ == "__main__":
+    main()
