@@ -67,9 +67,11 @@ def unknown(words: list[str]) -> str:
     command: Any = typer.main.get_command(APPS[words[0]])
     rest = words[1:]
     while hasattr(command, "commands"):
-        if not rest or rest[0] not in command.commands:
+        below = command.get_command(None, rest[0]) if rest else None
+        if below is None:
             return f"{rest[:1]} of {words}"
-        command = command.commands[rest.pop(0)]
+        command = below
+        rest.pop(0)
     options = {option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)}
     return ", ".join(word for word in rest if word.startswith("-") and word.split("=")[0] not in options | {"--help"})
 
