@@ -1,14 +1,13 @@
 """Memory that a start needed and the running daemon does not: given back. Correct under glibc on Linux, silent anywhere else.
 
 Two kinds, which are not worth the same. Real memory is what only this process has: of it the C library's free pages go back to the
-kernel. Page cache is the other part: machine code and tables of libraries, of which most
-served the start alone. They leave this process's resident memory at once and stay in the page cache, where the kernel may take it when
-memory is short; what is called again is mapped again by a fault, without the disk where it is cached still. So that part makes the
-figure smaller and costs nothing, and is no saving of its own.
+kernel. Page cache is the other part: machine code and tables of libraries, of which most served the start alone. They leave this
+process's resident memory at once and stay in the page cache, where the kernel may take them when memory is short; what is called again
+is mapped again by a fault, without the disk while it is cached. So that part makes the figure smaller, and is no saving of its own.
 
 The network is held in memory and not mapped from its file, although 6 MB would count as page cache then: whoever writes into that file
 would change what runs after it was verified, and whoever cuts it off would end the daemon. glibc's thresholds (mallopt) stay as they
-are too: bounded, they were worth half a megabyte, and the pictures of every frame would be mapped anew.
+are, too: bounded, they were worth less than a megabyte.
 """
 
 from __future__ import annotations

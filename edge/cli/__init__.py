@@ -5,6 +5,7 @@ Only the module of the command that was typed is imported; `edge --help` alone, 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import import_module
 from typing import Any
 
@@ -42,17 +43,22 @@ class Commands(typer.core.TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """See TyperGroup."""
+        self._know(MODULES)
         return list(MODULES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """See TyperGroup."""
-        if cmd_name not in MODULES:
-            # A slip of the keyboard: typer looks for what may have been meant among all that it knows.
-            self.commands.update({name: self.get_command(ctx, name) for name in MODULES})
-            return None
-        # The module adds its commands to the application; a group made of that has them.
-        import_module(f"edge.cli.{MODULES[cmd_name]}")
-        return typer.main.get_group(app).commands[cmd_name]
+        # After a slip of the keyboard typer looks for what may have been meant among all that it knows.
+        self._know([cmd_name] if cmd_name in MODULES else MODULES)
+        return self.commands.get(cmd_name)
+
+    def _know(self, names: Iterable[str]) -> None:
+        missing = {MODULES[name] for name in names if name not in self.commands}
+        for module in missing:
+            import_module(f"edge.cli.{module}")
+        if missing:
+            # The modules add their commands to the application; a group made of that has them.
+            self.commands.update(typer.main.get_group(app).commands)
 
 
 # A callback, though an empty one: without it an application of no command is none to typer, and of one command no group.

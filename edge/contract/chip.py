@@ -98,7 +98,7 @@ def cut_chip(source: NDArray[np.uint8], box: FaceBox, spec: ChipSpec) -> NDArray
     columns = np.clip(np.arange(left, left + window_px), 0, width - 1)
     window = source[np.ix_(rows, columns)]
     if factor > 1:
-        # Pixel by pixel of the blocks: a sum over the axes of blocks takes NumPy ten times as long.
+        # Pixel by pixel of the blocks: a sum over the axes of blocks takes NumPy nearly three times as long.
         parts = [window[row::factor, column::factor] for row in range(factor) for column in range(factor)]
         sums = np.zeros(parts[0].shape, np.uint32)
         for part in parts:
