@@ -15,7 +15,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 from rich.progress import Progress
-from rich.table import Table
+from rich.table import Column, Table
 
 from edge.bench import WARM_UP, measure
 from edge.camera import csi
@@ -61,9 +61,9 @@ def cameras(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"v4l2": [asdict(node) for node in found], "csi": ribbon, "csi_problem": hint}))
         return
-    table = Table(
-        "camera.source", "or", "what it is", "driver", "", title=f"{len(found) + len(ribbon)} video nodes and ribbon cameras"
-    )
+    # Names are there to be copied: folded, never cut off.
+    names = (Column("camera.source", overflow="fold"), Column("or", overflow="fold"))
+    table = Table(*names, "what it is", "driver", "", title=f"{len(found) + len(ribbon)} video nodes and ribbon cameras")
     for node in found:
         source = node.path if node.problem else node.stable_path or node.usb_id or node.path
         table.add_row(source, "\n".join(node.names), node.card or "?", node.driver, node.problem or "can be used")

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from edge.camera import Camera, Frame, csi, is_replay, live, open_camera, v4l2
@@ -20,7 +21,7 @@ from edge.camera.frame import seconds_since_boot
 from edge.camera.live import Live
 from edge.camera.source import Kind, Source, source_of
 from edge.camera.stream import without_password
-from edge.cli import app
+from edge.cli import app, looking
 from edge.contract.errors import CameraError, CameraWedged, PackageMissing, SettingsError
 from edge.settings import CameraSettings
 from tests.conftest import ADA
@@ -406,8 +407,11 @@ def test_a_cameras_names_that_outlive_a_reboot_are_told(tmp_path: Path, monkeypa
     assert (back.stable_path, back.names) == ("", (str(tmp_path / "ours/camera"), str(tmp_path / "ours/port-1.3")))
     told = CliRunner().invoke(app, ["cameras", "--json"]).stdout
     assert [len(node["names"]) for node in json.loads(told)["v4l2"]] == [1, 2]
-    shown = CliRunner().invoke(app, ["cameras"], env={"COLUMNS": "400"}).stdout
-    assert all(name in shown for name in (*front.names, *back.names))
+    monkeypatch.setattr(looking, "console", Console(width=1000))
+    shown = CliRunner().invoke(app, ["cameras"]).stdout
+    assert all(name in shown for name in (front.stable_path, *front.names, *back.names))
+    monkeypatch.setattr(looking, "console", Console(width=80))
+    assert "…" not in CliRunner().invoke(app, ["cameras"]).stdout, "a name that is cut off cannot be copied"
 
 
 class Ribbon:
