@@ -59,6 +59,8 @@ class Policy:
         self._frames: deque[tuple[float, Match | Reason]] = deque()
         # All frames of the attempt, also those that are too old to match, and when the last one was.
         self._judged, self._began, self._last = 0, 0.0, float("-inf")
+        # Frames of attempts that stopped before their end, since the last grant.
+        self._owed = 0
         self._resting_until = self._rearmed_at = float("-inf")
         self.restore(before or Failures())
 
@@ -99,16 +101,18 @@ class Policy:
 
         Frames that could not be judged (dark, no face) neither help nor harm. `now` is the frame's own time, `seen` its one face.
 
-        An attempt ends with its n-th frame however slowly frames come, and also when nobody was judged for as long as frames count: as
-        a failure where k frames of it could have matched, else as somebody who walked past. So whoever steps aside before the n-th frame
-        has been counted all the same.
+        An attempt ends with its n-th frame however slowly frames come, and also when nobody was judged for as long as frames count. The
+        frames of one that ended so are owed, if k of them could have matched, and n that are owed make a failure: whoever steps aside
+        before the n-th frame, again and again, fails as often as if he had stayed.
         """
         if self.blocked(now) or now < max(self._resting_until, self._rearmed_at):
             return None
         if self._challenge is not None:
             return self._follow(self._challenge, outcome, seen, now)
         if self._judged and now - self._last > self._settings.window_s:
-            if self._judged >= self._settings.matches:
+            self._owed += self._judged if self._judged >= self._settings.matches else 0
+            if self._owed >= self._settings.frames:
+                self._owed -= self._settings.frames
                 return self._deny(now)
             self._forget()
         if isinstance(outcome, Reason) and outcome not in _JUDGED:
@@ -144,7 +148,7 @@ class Policy:
         scores = sorted(match.score for match in matches if match.subject == subject)
         grant = Grant(subject, scores[len(scores) // 2], len(self._frames), now - self._began)
         self._forget()
-        self._failures = 0
+        self._failures = self._owed = 0
         self._rearmed_at = now + self._settings.rearm_s
         return grant
 

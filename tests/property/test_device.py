@@ -95,9 +95,9 @@ def test_every_try_that_could_have_matched_is_counted(
     visits: list[tuple[int, float]], how: PolicySettings, pace: float
 ) -> None:
     """Strangers who come for so many frames, as slowly as they like, and step aside for longer than frames count: their failures are those
-    of whole attempts, and of rests of k frames or more."""
+    of whole attempts, and one for each n frames of rests in which k could have matched."""
     forgiving = how.model_copy(update={"lockout_failures": 99, "disable_failures": 100})
-    policy, now, failures = Policy(forgiving), 0.0, 0
+    policy, now, failures, owed = Policy(forgiving), 0.0, 0, 0
     for frames, away in visits:
         for _ in range(frames):
             policy.observe(Reason.NO_MATCH, now)
@@ -105,7 +105,9 @@ def test_every_try_that_could_have_matched_is_counted(
         now += away * how.window_s
         policy.observe(Reason.NO_FACE, now)
         whole, rest = divmod(frames, how.frames)
-        failures += whole + (rest >= how.matches)
+        owed += rest if rest >= how.matches else 0
+        failures += whole + (owed >= how.frames)
+        owed -= how.frames if owed >= how.frames else 0
         assert policy.failures == failures
 
 
