@@ -14,7 +14,7 @@ help: ## List the targets
 
 setup: $(READY) ## Make the environment of a workstation in .venv, with what the system lacks
 
-demo: $(READY) ## The main job on drawn people, no camera and no data set: about three minutes
+demo: $(READY) ## The main job on drawn people, no camera and no data set: three to ten minutes
 	$(VENV)/bin/trainer demo --folder demo
 
 test: $(READY) ## All tests
