@@ -13,6 +13,7 @@ from edge.camera.frame import seconds_since_boot
 from edge.contract.errors import ActionBusy, ActionFailed, StorageError
 from edge.intent import Intent
 from edge.journal import Event
+from edge.line import Judged
 from edge.liveness import SENTENCES, Way, load_liveness
 from edge.lockout import ANYONE
 from edge.matcher import Matcher
@@ -57,8 +58,7 @@ class Door:
         if self._lockout_broken or self._quiet or self._policy.blocked(frame.at) or self.intent.missing(seconds_since_boot()):
             return
         judged = self._station.line.judge(frame, self._matcher, self._station.point.threshold, self._policy)
-        for hears in self.judged:
-            hears(judged.cost_ms / 1000)
+        self.tell_cost(judged)
         if judged.asked not in (None, self._asked):
             self._journal.tell(Event.ASKED, SENTENCES[judged.asked])
         self._asked = judged.asked
@@ -69,6 +69,11 @@ class Door:
             if isinstance(decision, Grant):
                 self.intent.spend()
                 self._actor.begin(decision)
+
+    def tell_cost(self, judged: Judged) -> None:
+        """Tells those who listen what a judged frame took, whoever asked for it."""
+        for hears in self.judged:
+            hears(judged.cost_ms / 1000)
 
     def look(self, *, at_once: bool = False) -> None:
         """Takes over what changed on disk and on the clock: who was removed must not be let in."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter, deque
 from dataclasses import dataclass, field
 
@@ -162,7 +161,7 @@ class Policy:
         self._failures += 1
         rest_s = self._settings.rest_after(self._failures)
         self._resting_until = now + rest_s
-        return Denial(reason, count, math.inf if self._failures >= self._settings.disable_failures else rest_s, now - began)
+        return Denial(reason, count, Failures(self._failures, rest_s).locked_s(self._settings), now - began)
 
     def _forget(self) -> None:
         """The attempt is over."""

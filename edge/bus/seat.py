@@ -137,8 +137,7 @@ class Seat:
         hints = _Hints()
 
         def heard(judged: Judged, tell: Told) -> None:
-            for hears in self._door.judged:
-                hears(judged.cost_ms / 1000)
+            self._door.tell_cost(judged)
             hints.heard(judged, tell)
 
         def work(frames: Frames, tell: Told, _: LastStep) -> None:

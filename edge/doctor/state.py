@@ -13,9 +13,8 @@ from edge.doctor.machine import Machine
 from edge.gallery import SUFFIX, Gallery
 from edge.keys import Keys
 from edge.lockout import Lockout
-from edge.settings import Encryption, GallerySettings
+from edge.settings import SERVICE_STATE, Encryption, GallerySettings
 
-SERVICE_STATE = Path("/var/lib/facelatch")
 SERVICE_USER = "facelatch"
 # Below the first a failure can soon not be counted, and then nobody is judged; below the second a journal or an upgrade fills it.
 LEAST_FREE, LOW_FREE = 16 << 20, 256 << 20

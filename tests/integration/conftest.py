@@ -1,9 +1,10 @@
-"""People to train on, drawn once for all the tests of a process."""
+"""People to train on, drawn once for all the tests of a process; and signals as a daemon in this process found them."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,3 +28,12 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, int], Non
             shutil.copytree(one, folder / one.name)
 
     return put
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """The handlers that `Daemon.run` sets, put back."""
+    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)

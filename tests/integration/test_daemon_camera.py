@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,15 +17,6 @@ from edge.journal import Journal
 from edge.lockout import Lockout
 from edge.settings import CameraSettings, Settings
 from edge.station import Station
-
-
-@pytest.fixture
-def signals() -> Iterator[None]:
-    """The handlers that `Daemon.run` sets, put back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("signals")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -39,15 +38,6 @@ class Scripted:
 
     def close(self) -> None:
         """See `Camera.close`."""
-
-
-@pytest.fixture
-def signals() -> Iterator[None]:
-    """The handlers that `Daemon.run` sets, put back."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    yield
-    for number, handler in kept.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("signals")
