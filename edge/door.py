@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from edge.action import Actor, load_action
 from edge.camera import Frame
-from edge.camera.frame import seconds_since_boot
+from edge.clock import seconds_since_boot
 from edge.contract.errors import ActionBusy, ActionFailed, StorageError
 from edge.intent import Intent
 from edge.journal import Event

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from edge.camera.frame import seconds_since_boot
+from edge.clock import seconds_since_boot
 from edge.settings import IntentKind, IntentSettings
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from edge.clock import seconds_since_boot
 from edge.contract.errors import StorageError
 from edge.settings import PolicySettings
 from edge.store import LockedFolder, Store
@@ -133,7 +133,7 @@ class Lockout:
             for key, times in self._owed.items():
                 count = (entries[key]["count"] if key in entries else 0) + times
                 rest_s = how.rest_after(count)
-                until = time.clock_gettime(time.CLOCK_BOOTTIME) + rest_s if rest_s else 0.0
+                until = seconds_since_boot() + rest_s if rest_s else 0.0
                 entries[key] = {"count": count, "boot": _boot(), "until": until}
             yield entries
             self._replace(folder, entries)
@@ -164,7 +164,7 @@ class Lockout:
 def _failures(entry: dict[str, Any] | None, lockout_s: float) -> Failures:
     if entry is None:
         return Failures()
-    left = entry["until"] - time.clock_gettime(time.CLOCK_BOOTTIME) if entry["boot"] == _boot() else lockout_s
+    left = entry["until"] - seconds_since_boot() if entry["boot"] == _boot() else lockout_s
     return Failures(entry["count"], min(max(left, 0.0), lockout_s) if entry["until"] else 0.0)
 
 

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from enum import StrEnum
 
-from edge.camera.frame import seconds_since_boot
+from edge.clock import seconds_since_boot
 from edge.contract.errors import CameraError, EnrolmentFailed, FacelatchError
 from edge.desk import Desk, Frames, Job
 from edge.door import Door

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,14 +15,9 @@ DARK_LEVEL = 10.0
 """Mean grey level, 0 to 255, under which a frame shows nothing: a lens that is covered, a camera that warms up, a room at night."""
 
 
-def seconds_since_boot() -> float:
-    """The clock of live frames. It goes on while the machine sleeps: what was taken before is old after."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
-
-
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """`pixels` is uint8 [h, w, 3] BGR or [h, w] grey; `at` is when it was taken: `seconds_since_boot`, or a recording's own time."""
+    """`pixels` is uint8 [h, w, 3] BGR or [h, w] grey; `at` is when it was taken: by edge/clock.py, or a recording's own time."""
 
     pixels: NDArray[np.uint8]
     at: float

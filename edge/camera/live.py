@@ -10,8 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.camera.frame import Frame, seconds_since_boot
+from edge.camera.frame import Frame
 from edge.camera.fresh import Freshness
+from edge.clock import seconds_since_boot
 from edge.contract.errors import CameraError, CameraWedged
 from edge.settings import CameraSettings
 

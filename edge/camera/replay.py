@@ -9,7 +9,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from edge.camera.frame import Frame, seconds_since_boot, silence_opencv
+from edge.camera.frame import Frame, silence_opencv
+from edge.clock import seconds_since_boot
 from edge.contract.errors import CameraError
 
 FOLDER_FPS = 5.0

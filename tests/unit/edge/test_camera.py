@@ -17,11 +17,11 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from edge.camera import Camera, Frame, csi, is_replay, live, open_camera, v4l2
-from edge.camera.frame import seconds_since_boot
 from edge.camera.live import Live
 from edge.camera.source import Kind, Source, source_of
 from edge.camera.stream import without_password
 from edge.cli import app, looking
+from edge.clock import seconds_since_boot
 from edge.contract.errors import CameraError, CameraWedged, PackageMissing, SettingsError
 from edge.settings import CameraSettings
 from tests.conftest import ADA

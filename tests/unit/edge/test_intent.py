@@ -7,7 +7,7 @@ import time
 import pytest
 from pydantic import ValidationError
 
-from edge.camera.frame import seconds_since_boot
+from edge.clock import seconds_since_boot
 from edge.contract.errors import ActionFailed
 from edge.intent import Intent
 from edge.settings import IntentSettings

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import edge.lockout
+from edge.clock import seconds_since_boot
 from edge.contract.errors import StorageError
 from edge.lockout import ANYONE, Failures, Lockout
 from edge.settings import PolicySettings
@@ -54,8 +55,8 @@ def test_an_accept_that_a_lock_out_overtook_is_none(tmp_path: Path, monkeypatch:
     assert lockout.succeed("ada", HOW).count == LOCKED
     assert lockout.everyone() == {"ada": LOCKED}
     failed(other, "ada", HOW.disable_failures - LOCKED)
-    later = edge.lockout.time.clock_gettime(edge.lockout.time.CLOCK_BOOTTIME) + 31
-    monkeypatch.setattr(edge.lockout.time, "clock_gettime", lambda _: later)
+    later = seconds_since_boot() + 31
+    monkeypatch.setattr("edge.lockout.seconds_since_boot", lambda: later)
     assert lockout.succeed("ada", HOW) == Failures(HOW.disable_failures, 0.0)
     assert lockout.everyone() == {"ada": HOW.disable_failures}
 
@@ -87,10 +88,10 @@ def test_two_processes_that_fail_at_once_are_counted_twice(tmp_path: Path) -> No
 def test_a_rest_is_over_on_the_clock_since_boot_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lockout = Lockout(tmp_path)
     failed(lockout, ANYONE, LOCKED)
-    monkeypatch.setattr(edge.lockout.time, "time", lambda: 9e9)  # somebody set the clock
+    monkeypatch.setattr("time.time", lambda: 9e9)  # somebody set the clock
     assert lockout.read(ANYONE, 30).rest_s > 29
-    later = edge.lockout.time.clock_gettime(edge.lockout.time.CLOCK_BOOTTIME) + 31
-    monkeypatch.setattr(edge.lockout.time, "clock_gettime", lambda _: later)
+    later = seconds_since_boot() + 31
+    monkeypatch.setattr("edge.lockout.seconds_since_boot", lambda: later)
     assert lockout.read(ANYONE, 30) == Failures(LOCKED, 0.0)
 
 
