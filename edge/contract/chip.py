@@ -93,17 +93,9 @@ def cut_chip(source: NDArray[np.uint8], box: FaceBox, spec: ChipSpec) -> NDArray
     # A window that was rounded up to a multiple of one factor may have become large enough for the next, and be no multiple of that.
     while window_px % factor:
         factor -= 1
-    height, width = source.shape[:2]
-    rows = np.clip(np.arange(top, top + window_px), 0, height - 1)
-    columns = np.clip(np.arange(left, left + window_px), 0, width - 1)
-    window = source[np.ix_(rows, columns)]
+    window = _square(source, left, top, window_px)
     if factor > 1:
-        # Pixel by pixel of the blocks: a sum over the axes of blocks takes NumPy nearly three times as long.
-        parts = [window[row::factor, column::factor] for row in range(factor) for column in range(factor)]
-        sums = np.zeros(parts[0].shape, np.uint32)
-        for part in parts:
-            sums += part
-        window = ((sums + factor * factor // 2) // (factor * factor)).astype(np.uint8)
+        window = _mean_of_blocks(window, factor)
     chip = cv2.resize(window, (spec.side_px, spec.side_px), interpolation=cv2.INTER_LINEAR_EXACT)
     return chip.astype(np.uint8, copy=False)
 
@@ -112,6 +104,36 @@ def face_part(chip: NDArray[np.uint8], spec: ChipSpec) -> NDArray[np.uint8]:
     """The middle of a chip that is as large as the detector's box: the face, without what a wider chip shows round it."""
     margin = max(0, round(spec.side_px * (1 - 1 / spec.scale) / 2))
     return chip[margin : spec.side_px - margin, margin : spec.side_px - margin]
+
+
+def _square(source: NDArray[np.uint8], left: int, top: int, side: int) -> NDArray[np.uint8]:
+    """A square of a frame, where it reaches out of that with the nearest pixels inside repeated; else a view, for nothing is copied."""
+    height, width = source.shape[:2]
+    # At least one row and one column, also of a square that lies beside the frame.
+    first_row, first_column = min(max(top, 0), height - 1), min(max(left, 0), width - 1)
+    inside = source[first_row : max(top + side, 1), first_column : max(left + side, 1)]
+    if inside.shape[:2] == (side, side):
+        return inside
+    above, before = (min(max(-start, 0), side - 1) for start in (top, left))
+    below, after = side - above - inside.shape[0], side - before - inside.shape[1]
+    return cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_REPLICATE).astype(np.uint8, copy=False)
+
+
+def _mean_of_blocks(window: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    """A square whose side is a multiple of `factor`, shrunk by that; halves up."""
+    # A sum over the axes of blocks takes NumPy many times as long as rows first, then every so-many-th value of a row.
+    side, channels = window.shape[0] // factor, window.size // window.shape[0] ** 2
+    flat = window.reshape(window.shape[0], -1)
+    # Up to 16 by 16 pixels of 255, and half a block, fit into sixteen bits.
+    rows = np.zeros((side, flat.shape[1]), np.uint16 if factor <= 16 else np.uint32)
+    for row in range(factor):
+        rows += flat[row::factor]
+    sums = np.full((side, side * channels), factor * factor // 2, rows.dtype)
+    for channel in range(channels):
+        for column in range(factor):
+            sums[:, channel::channels] += rows[:, column * channels + channel :: factor * channels]
+    means: NDArray[np.uint8] = (sums // rows.dtype.type(factor * factor)).astype(np.uint8)
+    return means.reshape(side, side, *window.shape[2:])
 
 
 def _round_half_up(value: float) -> int:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.contract.chip import FaceBox, as_source, cut_chip, to_grey
+from edge.contract.chip import FaceBox, as_source, chip_window, cut_chip, to_grey
 from edge.contract.errors import InputError, ModelUnsupported
 from edge.contract.fingerprint import chip_fingerprint, generated_frame
 from edge.contract.spec import ChipSpec
@@ -134,3 +134,23 @@ def test_a_window_that_no_larger_factor_divides_is_shrunk_by_the_one_that_does()
     )
     frame = np.full((900, 900), 77, np.uint8)
     assert (cut_chip(frame, FaceBox(0, 0, 895, 895), spec) == np.full((64, 64), 77, np.uint8)).all()
+
+
+BESIDE = [(160, 120), (-50, -40), (300, -30), (-30, 215), (290, 210), (-900, 0), (0, 900), (900, -900), (-2000, 2000)]
+
+
+@pytest.mark.parametrize("corner", BESIDE)
+@pytest.mark.parametrize("side", [40, 64, 128, 200, 1100])
+def test_a_window_anywhere_is_what_a_naive_loop_cuts(corner: tuple[int, int], side: int) -> None:
+    """Scale 1 and no shift, so that the window is the box, or a pixel or more wider where blocks must go into it; inside the frame,
+    over each edge of it and far beside it, in grey and in colour, of factors up to 17."""
+    for spec in (ChipSpec(side_px=64, shift_down=0.0), ChipSpec(side_px=64, shift_down=0.0, channels=3)):
+        frame = as_source(generated_frame(240, 320, 3), spec)
+        box = FaceBox(*corner, side, side)
+        left, top, wide = chip_window(box, spec)
+        rows, columns = (np.clip(np.arange(start, start + wide), 0, end - 1) for start, end in ((top, 240), (left, 320)))
+        factor = max(n for n in range(1, wide + 1) if n <= max(1, wide // 64) and wide % n == 0)
+        blocks = frame[rows][:, columns].astype(np.int64).reshape(wide // factor, factor, wide // factor, factor, -1)
+        means = (blocks.sum(axis=(1, 3)) + factor**2 // 2) // factor**2
+        expected = cv2.resize(means.astype(np.uint8), (64, 64), interpolation=cv2.INTER_LINEAR_EXACT)
+        assert np.array_equal(cut_chip(frame, box, spec), expected)
