@@ -14,12 +14,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.coarse import CoarseFinder
 from edge.contract.chip import FaceBox
-from edge.contract.detector import MIN_NEIGHBOURS, SCALE_FACTOR, Detector
+from edge.contract.detector import MIN_NEIGHBOURS, SCALE_FACTOR, WINDOW_PX, Detector, HaarDetector, detect_scaled
 from edge.contract.errors import PackageMissing, SettingsError
 from edge.settings import DetectionSettings, DetectorKind
 
-# How far round the largest box that it may make the cascade looks, as a share of that box.
+# How far round the largest box that it may make the cascade looks, as a share of that box's width.
 _AROUND = 0.1
 # What is one face for the cascade may be two boxes of a finder: boxes that share more than this of the smaller one are one.
 _SAME = 0.5
@@ -100,43 +101,73 @@ class Within:
 
     def __init__(self, finder: Finder, detector: Detector) -> None:
         self._finder, self._detector = finder, detector
-        self._smaller, self._larger = finder.sizes
         self.name = detector.name
 
     def detect(self, grey: NDArray[np.uint8], *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
         """See `Detector.detect`."""
-        least, most = math.floor(min_px / self._larger), None if max_px is None else math.ceil(max_px / self._smaller)
+        smaller, larger = self._finder.sizes
+        least, most = math.floor(min_px / larger), None if max_px is None else math.ceil(max_px / smaller)
         boxes: list[FaceBox] = []
         for region in self._finder.detect(grey, min_px=max(1, least), max_px=most):
-            boxes += self._look(grey, region, min_px, max_px or max(grey.shape))
+            boxes += look(self._detector, grey, region, self._finder.sizes, min_px=min_px, max_px=max_px)
         return _without_doubles(_largest_first(boxes))
 
-    def _look(self, grey: NDArray[np.uint8], region: FaceBox, min_px: int, max_px: int) -> list[FaceBox]:
-        smallest, largest = (
-            max(min_px, math.floor(region.width * self._smaller)),
-            min(max_px, math.ceil(region.width * self._larger)),
-        )
-        if smallest > largest:
-            return []
-        middle_x, middle_y = region.x + region.width // 2, region.y + region.height // 2
-        reach = math.ceil(largest * (0.5 + _AROUND))
-        x, y = max(0, middle_x - reach), max(0, middle_y - reach)
-        part = grey[y : max(0, middle_y + reach), x : max(0, middle_x + reach)]
-        if part.size == 0:
-            return []
-        found = self._detector.detect(np.ascontiguousarray(part), min_px=smallest, max_px=largest)
-        return [FaceBox(box.x + x, box.y + y, box.width, box.height) for box in found]
+
+class Narrow:
+    """`detector` where the sizes are known: first in a picture so small that OpenCV moves the cascade's window by two pixels and not by
+    one, a quarter of the windows; where that finds none, in the picture itself."""
+
+    def __init__(self, detector: Detector) -> None:
+        self._detector = detector
+        self.name = detector.name
+
+    def detect(self, grey: NDArray[np.uint8], *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
+        """See `Detector.detect`."""
+        # All sizes or none: where some are looked for at every pixel, and others not, the mean of what is seen leans to the former.
+        if max_px and 2 * WINDOW_PX < max_px <= 2 * min_px:
+            height = max(1, round(grey.shape[0] * 2 * WINDOW_PX / max_px))
+            found = detect_scaled(self._detector, grey, search_height_px=height, min_px=min_px, max_px=max_px)
+            if found:
+                return found
+        return self._detector.detect(grey, min_px=min_px, max_px=max_px)
 
 
-def load_finder(settings: DetectionSettings) -> Finder | None:
-    """The finder that the settings name; None where the contract's cascade searches alone.
+def look(
+    detector: Detector,
+    grey: NDArray[np.uint8],
+    near: FaceBox,
+    sizes: tuple[float, float],
+    *,
+    min_px: int,
+    max_px: int | None = None,
+    scale: float = 1.0,
+) -> list[FaceBox]:
+    """The boxes that `detector` makes about `near`, at least and at most so many multiples of its width as `sizes` says, in `grey`
+    shrunk by `scale`."""
+    smallest, largest = math.floor(near.width * sizes[0]), math.ceil(near.width * sizes[1])
+    smallest, largest = max(min_px, smallest), largest if max_px is None else min(max_px, largest)
+    if smallest > largest:
+        return []
+    middle_x, middle_y = near.x + near.width // 2, near.y + near.height // 2
+    reach = math.ceil(largest * (0.5 + _AROUND))
+    x, y = max(0, middle_x - reach), max(0, middle_y - reach)
+    part = np.ascontiguousarray(grey[y : max(0, middle_y + reach), x : max(0, middle_x + reach)])
+    if part.size == 0:
+        return []
+    height = max(1, round(part.shape[0] * scale))
+    found = detect_scaled(Narrow(detector), part, search_height_px=height, min_px=smallest, max_px=largest)
+    return [FaceBox(box.x + x, box.y + y, box.width, box.height) for box in found]
+
+
+def load_finder(settings: DetectionSettings, detector: Detector) -> Finder | None:
+    """The finder that the settings name; None where `detector`, which makes the boxes, has to search alone.
 
     Raises:
         SettingsError: `detection.detector_file` is missing, unreadable or of another kind.
         PackageMissing: the installed OpenCV cannot run it.
     """
     if settings.detector is DetectorKind.HAAR:
-        return None
+        return CoarseFinder(detector) if isinstance(detector, HaarDetector) else None
     file = Path(settings.detector_file)
     return LbpFinder(file) if settings.detector is DetectorKind.LBP else YunetFinder(file)
 

@@ -72,7 +72,8 @@ class Line:
     def __init__(self, model: ModelFile, settings: Settings) -> None:
         self._spec = model.chip
         self._settings = settings
-        self.search = Search(load_detector(model.chip.detector), settings.detection, load_finder(settings.detection))
+        detector = load_detector(model.chip.detector)
+        self.search = Search(detector, settings.detection, load_finder(settings.detection, detector))
         self._embedder = Embedder(model, threads=settings.model.threads)
         self.runtime = self._embedder.runtime
         self.cost_ms: dict[str, float] = {}

@@ -1,5 +1,5 @@
 """The search for faces, frame after frame, within a budget: near the last face while one is held, in the whole frame now and then,
-not at all in a frame that shows what the last one did. Keeps no picture but a thumbnail.
+by the cascade alone now and then, not at all in a frame that shows what the last one did. Keeps no picture but a thumbnail.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.chip import FaceBox
-from edge.contract.detector import Detector, detect_scaled
-from edge.finders import Finder, Within
+from edge.contract.detector import WINDOW_PX, Detector, detect_scaled
+from edge.finders import Finder, Within, look
 from edge.settings import DetectionSettings
 
-# A face is looked for where it was, and half its width around, at sizes that it can have a moment later.
-_AROUND, _SMALLER, _LARGER = 0.35, 0.8, 1.25
+# A face is looked for where it was, at sizes that it can have a moment later, as multiples of its width.
+_NEXT_SIZES = (0.8, 1.25)
 # For so long a face that was found may be followed without a look at the whole frame: a second one is seen no later.
 WHOLE_EVERY_S = 0.5
+# What the finder of regions misses, a face or a second one, the cascade alone sees after so long.
+ALONE_EVERY_S = 1.0
 # A frame that shows the same as the one before shows it again: but not for ever, for a thumbnail can miss a slow dawn.
 STILL_FOR_S = 2.0
 # Between two searches for faces that are too small to be judged, and how much finer than the others they are.
 FAR_EVERY_S = 1.0
 _FINER = 1.5
 _THUMBNAIL = (40, 30)
-# The cascade's own window: smaller faces than this it cannot see.
-_WINDOW_PX = 20
 _STEP = 0.85
 _LATEST = 0.2
 
@@ -46,18 +46,19 @@ class Search:
     """Finds the faces of the frames of one camera, in their order.
 
     `detector` makes every box. With a `finder` the whole frame is searched by that, and `detector` looks only where it found
-    something (edge/finders.py).
+    something (edge/finders.py), but for one search every ALONE_EVERY_S.
     """
 
     def __init__(self, detector: Detector, settings: DetectionSettings, finder: Finder | None = None) -> None:
         self._detector, self._settings = detector, settings
         self._over_all = Within(finder, detector) if finder else detector
         highest, smallest = settings.search_height_px, settings.min_face_px / 2
-        lowest = highest * _WINDOW_PX / max(_WINDOW_PX, smallest)
+        lowest = highest * WINDOW_PX / max(WINDOW_PX, smallest)
         self._whole = _Height(highest, lowest, settings.budget_ms)
-        self._far = _Height(_FINER * highest, highest * _WINDOW_PX / max(_WINDOW_PX, smallest / 2), settings.budget_ms)
+        self._alone = _Height(highest, lowest, settings.budget_ms) if finder else self._whole
+        self._far = _Height(_FINER * highest, highest * WINDOW_PX / max(WINDOW_PX, smallest / 2), settings.budget_ms)
         self._held: FaceBox | None = None
-        self._last_at = self._whole_at = self._far_at = float("-inf")
+        self._last_at = self._whole_at = self._alone_at = self._far_at = float("-inf")
         self._far_waits = False
         self._spent_ms = 0.0
         self._thumbnail: NDArray[np.float32] | None = None
@@ -90,10 +91,14 @@ class Search:
                 self.how = How.NOTHING
                 return self._boxes
         self.how, self._whole_at = How.WHOLE, at
+        way, height = self._over_all, self._whole
+        # Where the budget shrinks it, not in place of a finer look at somebody who is held.
+        if not 0 <= at - self._alone_at < ALONE_EVERY_S and (self._held is None or self._alone.px >= self._whole.px):
+            way, height, self._alone_at = self._detector, self._alone, at
         began = time.perf_counter()
-        self._boxes = detect_scaled(self._over_all, grey, search_height_px=self.height_px, min_px=self._settings.min_face_px)
+        self._boxes = detect_scaled(way, grey, search_height_px=round(height.px), min_px=self._settings.min_face_px)
         self._spent_ms = (time.perf_counter() - began) * 1000
-        self._whole.keep(self._spent_ms)
+        height.keep(self._spent_ms)
         self._held = self._boxes[0] if len(self._boxes) == 1 else None
         if self._held is None:
             self._thumbnail = _thumbnail(grey) if thumbnail is None else thumbnail
@@ -118,24 +123,13 @@ class Search:
         limit = self._settings.min_face_px
         height = min(grey.shape[0], round(self._far.px))
         began = time.perf_counter()
-        found = detect_scaled(self._over_all, grey, search_height_px=height, min_px=max(_WINDOW_PX, limit // 2), max_px=limit)
+        found = detect_scaled(self._over_all, grey, search_height_px=height, min_px=max(WINDOW_PX, limit // 2), max_px=limit)
         self._far.keep((time.perf_counter() - began) * 1000)
         return found[0] if found else None
 
     def _near(self, grey: NDArray[np.uint8], held: FaceBox) -> list[FaceBox]:
-        margin = round(held.width * _AROUND)
-        x, y = max(0, held.x - margin), max(0, held.y - margin)
-        part = grey[y : held.y + held.height + margin, x : held.x + held.width + margin]
-        # At the scale of the whole search, so that a box means the same wherever it was found.
-        height = max(_WINDOW_PX, round(part.shape[0] * min(1.0, self._whole.px / grey.shape[0])))
-        found = detect_scaled(
-            self._detector,
-            np.ascontiguousarray(part),
-            search_height_px=height,
-            min_px=max(self._settings.min_face_px, math.floor(held.width * _SMALLER)),
-            max_px=math.ceil(held.width * _LARGER),
-        )
-        return [FaceBox(box.x + x, box.y + y, box.width, box.height) for box in found]
+        scale = min(1.0, self._whole.px / grey.shape[0])
+        return look(self._detector, grey, held, _NEXT_SIZES, min_px=self._settings.min_face_px, scale=scale)
 
     def _still(self, now: NDArray[np.float32]) -> bool:
         # Against the frame that was searched, not the one before: what creeps adds up.

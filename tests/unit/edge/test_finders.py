@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from edge.contract.chip import FaceBox, to_grey
 from edge.contract.detector import HAAR_ALT2_FILE, load_detector
 from edge.contract.errors import SettingsError
-from edge.finders import Within, load_finder
+from edge.finders import Narrow, Within, load_finder, look
 from edge.settings import DetectionSettings
 from trainer.synth.draw import draw_frame
 from trainer.synth.person import Person
@@ -78,7 +78,8 @@ def test_limits_hold_for_the_box_and_are_widened_for_the_finder() -> None:
     finder, haar = Told(FaceBox(100, 60, 100, 100), FaceBox(0, 0, 20, 20)), Everything()
     Within(finder, haar).detect(drawn(), min_px=80, max_px=150)
     assert finder.asked == [(47, 250)]  # 80 / 1.7 and 150 / 0.6
-    assert haar.asked == [(80, 150)]  # the second region is too small for a face of 80
+    # 80 to 150 px, of which the largest is to fill 40; the second region is too small for a face of 80.
+    assert haar.asked == [(21, 40)]
 
 
 def test_two_regions_of_one_face_give_one_box_and_two_faces_two() -> None:
@@ -93,8 +94,47 @@ def test_a_region_at_or_beyond_the_edge_is_cut_off() -> None:
         assert box.width >= 60
 
 
-def test_haar_needs_no_finder() -> None:
-    assert load_finder(DetectionSettings()) is None
+class Seeing:
+    """A detector that sees a face of the smallest size at the upper left, but only in pictures at least `from_px` high."""
+
+    name = "seeing"
+
+    def __init__(self, from_px: int = 0) -> None:
+        self.from_px, self.asked = from_px, []
+
+    def detect(self, grey: np.ndarray, *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
+        self.asked.append((grey.shape[0], min_px, max_px))
+        return [FaceBox(0, 0, min_px, min_px)] if grey.shape[0] >= self.from_px else []
+
+
+def test_known_sizes_are_looked_for_in_a_small_picture_and_only_then_in_the_picture_itself() -> None:
+    """Sizes of 80 to 120 px: the largest fills 40 px, twice the cascade's window, in a picture of a third."""
+    grey = np.zeros((150, 150), np.uint8)
+    quick, full = Seeing(), Seeing(from_px=150)
+    assert Narrow(quick).detect(grey, min_px=80, max_px=120) == [FaceBox(0, 0, 78, 78)]
+    assert quick.asked == [(50, 26, 40)]
+    assert Narrow(full).detect(grey, min_px=80, max_px=120) == [FaceBox(0, 0, 80, 80)]
+    assert full.asked == [(50, 26, 40), (150, 80, 120)]
+
+
+@pytest.mark.parametrize(("min_px", "max_px"), [(40, 120), (30, 40), (80, None)])
+def test_sizes_that_a_small_picture_cannot_hold_are_looked_for_in_the_picture_itself(min_px: int, max_px: int | None) -> None:
+    haar = Seeing()
+    Narrow(haar).detect(np.zeros((150, 150), np.uint8), min_px=min_px, max_px=max_px)
+    assert haar.asked == [(150, min_px, max_px)]
+
+
+def test_a_place_is_looked_at_in_its_own_surroundings_and_at_the_scale_of_the_whole_search() -> None:
+    """125 px at most, and a tenth of that on either side: 75 px to all sides of the middle at (250, 150), 150 in all, halved."""
+    haar = Seeing(from_px=75)
+    (box,) = look(haar, np.zeros((480, 640), np.uint8), FaceBox(200, 100, 100, 100), (0.8, 1.25), min_px=60, scale=0.5)
+    assert [asked for asked in haar.asked if asked[0] == 75] == [(75, 40, 63)]
+    assert len(haar.asked) == 2
+    assert box == FaceBox(175, 75, 80, 80)
+
+
+def test_a_detector_without_a_finder_of_its_own_searches_alone() -> None:
+    assert load_finder(DetectionSettings(), Everything()) is None
 
 
 @pytest.mark.parametrize("table", [{"detector": "lbp"}, {"detector": "yunet"}, {"detector_file": "x.xml"}])
@@ -115,7 +155,7 @@ def test_a_file_that_does_not_fit_is_refused_with_its_key(tmp_path: Path, kind: 
     elif isinstance(content, bytes):
         file.write_bytes(content)
     with pytest.raises(SettingsError, match=r"detection\.detector_file") as caught:
-        load_finder(DetectionSettings.model_validate({"detector": kind, "detector_file": str(file)}))
+        load_finder(DetectionSettings.model_validate({"detector": kind, "detector_file": str(file)}), Everything())
     assert str(file) in str(caught.value)
     assert problem in str(caught.value)
     assert 'detection.detector = "haar"' in str(caught.value)
@@ -123,7 +163,7 @@ def test_a_file_that_does_not_fit_is_refused_with_its_key(tmp_path: Path, kind: 
 
 def test_a_haar_cascade_is_no_lbp_cascade() -> None:
     with pytest.raises(SettingsError, match="no cascade of local binary patterns"):
-        load_finder(DetectionSettings.model_validate({"detector": "lbp", "detector_file": str(HAAR)}))
+        load_finder(DetectionSettings.model_validate({"detector": "lbp", "detector_file": str(HAAR)}), Everything())
 
 
 def test_yunet_through_opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +190,7 @@ def test_yunet_through_opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cv2, "FaceDetectorYN", Class)
     file = tmp_path / "yunet.onnx"
     file.write_bytes(b"network")
-    finder = load_finder(DetectionSettings.model_validate({"detector": "yunet", "detector_file": str(file)}))
+    finder = load_finder(DetectionSettings.model_validate({"detector": "yunet", "detector_file": str(file)}), Everything())
     assert finder is not None
     assert finder.detect(drawn(), min_px=60) == [FaceBox(90, 52, 100, 100)]  # 80 x 125 round (140, 102.5), as a square
 
@@ -158,7 +198,7 @@ def test_yunet_through_opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 def test_an_lbp_cascade_finds_what_haar_finds() -> None:
     if not LBP.exists():
         pytest.skip(f"no {LBP}: apt-get install opencv-data")
-    finder = load_finder(DetectionSettings.model_validate({"detector": "lbp", "detector_file": str(LBP)}))
+    finder = load_finder(DetectionSettings.model_validate({"detector": "lbp", "detector_file": str(LBP)}), Everything())
     assert finder is not None
     haar = load_detector("haar-alt2")
     found = 0

@@ -171,10 +171,79 @@ def test_a_far_look_that_waits_is_dropped_when_the_frames_stop(monkeypatch: pyte
         search.too_far(grey, at)
 
 
-def test_a_finder_searches_the_whole_frame_and_not_the_surroundings_of_a_held_face() -> None:
-    finder = Counting([FaceBox(80, 40, 140, 140)])
+def regions(*found: FaceBox) -> Counting:
+    finder = Counting(list(found))
     finder.sizes = (0.6, 1.7)
+    return finder
+
+
+def test_a_finder_searches_the_whole_frame_and_not_the_surroundings_of_a_held_face() -> None:
+    finder = regions(FaceBox(80, 40, 140, 140))
     search = Search(load_detector("haar-alt2"), SETTINGS, finder)
-    for n in range(4):
+    for n in range(10):
         assert len(search.find(drawn(x=0.005 * n), n / 10)) == 1
-    assert len(finder.asked) == 1
+    assert len(finder.asked) == 1  # at 0.5 s: at the start the cascade searches alone, in between the face is followed
+
+
+def test_the_cascade_searches_alone_once_a_second_what_the_finder_sees_nothing_in() -> None:
+    """A finder that is blind: a face that comes is found after a second at most, whatever the frames before showed."""
+    detector, finder, rng = Counting([]), regions(), np.random.default_rng(0)
+    search = Search(detector, SETTINGS, finder)
+    alone = []
+    for n in range(31):
+        asked = len(detector.asked)
+        search.find(rng.integers(0, 255, (240, 320), np.uint8), n / 10)
+        assert search.how is How.WHOLE
+        if len(detector.asked) > asked:
+            alone.append(n)
+            assert detector.asked[-1] == (240, 320)
+    assert alone == [0, 10, 20, 30]
+    assert len(finder.asked) == 31 - 4
+    detector.found = [FaceBox(80, 40, 140, 140)]
+    came = next(n for n in range(31, 60) if search.find(rng.integers(0, 255, (240, 320), np.uint8), n / 10))
+    assert came == 40
+
+
+def test_a_second_face_that_the_finder_does_not_see_is_seen_within_a_second_of_the_first() -> None:
+    search = Search(load_detector("haar-alt2"), SETTINGS, regions(FaceBox(10, 40, 120, 120)))
+    alone = drawn(x=-0.3, size=0.3)
+    both = np.hstack([alone[:, :160], drawn(seed=2, x=0.3, size=0.3)[:, 160:]])
+    assert len(search.find(alone, 0.0)) == 1
+    counts = [len(search.find(both, 0.1 * n)) for n in range(1, 11)]
+    assert counts == [1] * 9 + [2]
+
+
+def test_a_search_alone_that_the_budget_shrinks_is_not_done_in_place_of_a_finer_look_at_a_held_face(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+
+    class Near(Slow):
+        """Sees the face in its surroundings, where the finder leads to, and not in whole frames."""
+
+        def detect(self, grey: np.ndarray, *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
+            self.found = [FaceBox(20, 20, min_px, min_px)] if max_px else []
+            return super().detect(grey, min_px=min_px, max_px=max_px)
+
+    detector = Near(clock, 1000.0)  # 77 ms for a frame of 240 px, budget 40
+    search, rng = Search(detector, SETTINGS, regions(FaceBox(80, 40, 100, 100))), np.random.default_rng(0)
+    found = [search.find(rng.integers(0, 255, (240, 320), np.uint8), n / 10) for n in range(25)]
+    assert found[0] == []
+    assert all(found[1:])
+
+
+def test_the_budget_of_the_cascade_alone_shrinks_no_search_by_the_finder(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
+    finder = Slow(clock, 100.0)
+    finder.sizes = (0.6, 1.7)
+    search, rng = Search(Slow(clock, 1000.0), SETTINGS, finder), np.random.default_rng(0)
+    costs = []
+    for n in range(100):
+        before = clock[0]
+        search.find(rng.integers(0, 255, (240, 320), np.uint8), n / 10)
+        costs.append((clock[0] - before) * 1000)
+        assert search.height_px == 240
+    assert costs[0] > 40.0
+    assert max(costs[50:]) <= 40.0 * 1.05
