@@ -75,6 +75,8 @@ class Search:
         follows = 0 < at - self._last_at <= WHOLE_EVERY_S
         recent = 0 <= at - self._whole_at < WHOLE_EVERY_S
         far_waits, self._far_waits = self._far_waits, False
+        if not 0 <= at - self._last_at <= STILL_FOR_S:
+            self._alone_at = at  # what begins here begins with the cheaper search
         self._last_at = at
         thumbnail = None
         if self._held is not None and follows and recent:
@@ -93,7 +95,7 @@ class Search:
         self.how, self._whole_at = How.WHOLE, at
         way, height = self._over_all, self._whole
         # Where the budget shrinks it, not in place of a finer look at somebody who is held.
-        if not 0 <= at - self._alone_at < ALONE_EVERY_S and (self._held is None or self._alone.px >= self._whole.px):
+        if at - self._alone_at >= ALONE_EVERY_S and (self._held is None or self._alone.px >= self._whole.px):
             way, height, self._alone_at = self._detector, self._alone, at
         began = time.perf_counter()
         self._boxes = detect_scaled(way, grey, search_height_px=round(height.px), min_px=self._settings.min_face_px)
