@@ -1,15 +1,21 @@
-"""Haar alone against another detector that finds the region for it, on the same frames, one thread, one run.
+"""Haar alone against a coarse search, or another detector, that finds the region for it, on the same frames, one thread, one run.
 
     python -m benchmarks.finders ../shared/data/clips/*.mp4 --lbp /usr/share/opencv4/lbpcascades/lbpcascade_frontalface.xml
+    python -m benchmarks.finders --pictures ../shared/data/lfw-deepfunneled-train.tar --sample 1000
 
-Processor time of one thread. A frame turned upside down stands for a frame without a face. Shows no picture.
+Processor time of one thread. A frame turned upside down stands for a frame without a face. Pictures are searched for which of Haar's
+faces the others find, alone and with a second, smaller face beside them; a tar is read in memory. Shows no picture.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import random
+import tarfile
 import time
+from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import cv2
@@ -19,60 +25,84 @@ from rich.progress import track
 from rich.table import Table
 
 from edge.camera.replay import Video
+from edge.coarse import CoarseFinder
 from edge.contract.chip import FaceBox, as_source, cut_chip, to_grey
-from edge.contract.detector import Detector, detect_scaled, load_detector
+from edge.contract.detector import Detector, HaarDetector, detect_scaled
 from edge.contract.modelfile import read_model
 from edge.contract.runtime import Embedder
-from edge.finders import Within, load_finder
+from edge.finders import Within, load_finder, look
 from edge.models import DEFAULT, model_path
+from edge.search import NEXT_SIZES
 from edge.settings import DetectionSettings
 
 SEARCH_HEIGHT_PX, MIN_FACE_PX = 240, 60
+# Boxes that share so much of their union are of one face; a second face counts from this share of the first one's width.
+SAME, SECOND = 0.4, 0.6
+HELD, BEFORE = "haar, a held face", 3
 
 
 def ways_of(lbp: list[Path], yunet: list[Path]) -> dict[str, Detector]:
-    """Haar alone first, then Haar in what each file finds."""
-    haar = load_detector("haar-alt2")
-    ways: dict[str, Detector] = {"haar": haar}
+    """Haar alone first, then Haar in what the coarse search and each file finds."""
+    haar = HaarDetector()
+    ways: dict[str, Detector] = {"haar": haar, "coarse, then haar": Within(CoarseFinder(haar), haar)}
     for kind, files in (("lbp", lbp), ("yunet", yunet)):
         for file in files:
-            finder = load_finder(DetectionSettings.model_validate({"detector": kind, "detector_file": str(file)}))
+            finder = load_finder(DetectionSettings.model_validate({"detector": kind, "detector_file": str(file)}), haar)
             if finder is not None:
                 ways[f"{kind} {file.stem}, then haar"] = Within(finder, haar)
     return ways
 
 
-def search(way: Detector, grey: np.ndarray) -> tuple[list[FaceBox], float]:
+def search(way: Detector, grey: np.ndarray, min_px: int) -> tuple[list[FaceBox], float]:
     """The boxes, and the milliseconds of processor time they cost."""
     began = time.thread_time()
-    found = detect_scaled(way, grey, search_height_px=SEARCH_HEIGHT_PX, min_px=MIN_FACE_PX)
+    found = detect_scaled(way, grey, search_height_px=SEARCH_HEIGHT_PX, min_px=min_px)
     return found, (time.thread_time() - began) * 1000
 
 
-def compare(ways: dict[str, Detector], clips: list[Path], every: int) -> dict[str, dict[str, float]]:
+def follow(haar: Detector, grey: np.ndarray, held: FaceBox, min_px: int) -> tuple[list[FaceBox], float]:
+    """As `search`, but near a face that is held."""
+    began = time.thread_time()
+    found = look(haar, grey, held, NEXT_SIZES, min_px=min_px, scale=min(1.0, SEARCH_HEIGHT_PX / grey.shape[0]))
+    return found, (time.thread_time() - began) * 1000
+
+
+def compare(ways: dict[str, Detector], clips: list[Path], every: int, min_px: int) -> dict[str, dict[str, float]]:
     """What each way found in every `every`-th frame, what it cost, and how far its boxes and embeddings are from Haar's own."""
     model = read_model(model_path(DEFAULT))
     embedder = Embedder(model)
-    took: dict[str, list[float]] = {name: [] for name in ways}
-    empty: dict[str, list[float]] = {name: [] for name in ways}
-    found = dict.fromkeys(ways, 0)
-    apart: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ways}
-    frames = [frame for clip in clips for frame in list(Video(clip).frames())[::every] if frame is not None]
-    for frame in track(frames, "searching", console=Console(stderr=True)):
-        grey = to_grey(frame.pixels)
+    names = [*ways, HELD]
+    took: dict[str, list[float]] = {name: [] for name in names}
+    empty: dict[str, list[float]] = {name: [] for name in names}
+    found = dict.fromkeys(names, 0)
+    apart: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+    frames = []
+    for clip in clips:
+        recorded = [frame.pixels for frame in Video(clip).frames() if frame is not None]
+        # Each with the one of a tenth of a second before.
+        frames += [(recorded[max(0, at - BEFORE)], recorded[at]) for at in range(0, len(recorded), every)]
+    for before, pixels in track(frames, "searching", console=Console(stderr=True)):
+        grey = to_grey(pixels)
         turned = np.ascontiguousarray(grey[::-1])
         boxes = {}
         for name, way in ways.items():
-            seen, cost_ms = search(way, grey)
+            seen, cost_ms = search(way, grey, min_px)
             took[name].append(cost_ms)
-            empty[name].append(search(way, turned)[1])
+            empty[name].append(search(way, turned, min_px)[1])
             if seen:
                 found[name] += 1
                 boxes[name] = seen[0]
         if "haar" not in boxes:
             continue
-        own = boxes["haar"]
-        source = as_source(frame.pixels, model.chip)
+        held, own = search(ways["haar"], to_grey(before), min_px)[0], boxes["haar"]
+        if held:
+            near, cost_ms = follow(ways["haar"], grey, held[0], min_px)
+            took[HELD].append(cost_ms)
+            empty[HELD].append(follow(ways["haar"], turned, held[0], min_px)[1])
+            if near:
+                found[HELD] += 1
+                boxes[HELD] = near[0]
+        source = as_source(pixels, model.chip)
         probe = embedder.embed(cut_chip(source, own, model.chip))
         for name, box in boxes.items():
             if name == "haar":
@@ -82,9 +112,9 @@ def compare(ways: dict[str, Detector], clips: list[Path], every: int) -> dict[st
             centre = np.hypot(own.x + own.width / 2 - box.x - box.width / 2, own.y + own.height / 2 - box.y - box.height / 2)
             apart[name].append((float(centre) / own.width, abs(box.width / own.width - 1), cosine))
     told = {}
-    for name in ways:
+    for name in names:
         row = {
-            "frames": len(frames),
+            "frames": len(took[name]),
             "found": found[name],
             "p50_ms": np.median(took[name]),
             "p95_ms": np.percentile(took[name], 95),
@@ -102,21 +132,83 @@ def compare(ways: dict[str, Detector], clips: list[Path], every: int) -> dict[st
     return told
 
 
+def pictures(tar: Path, count: int) -> Iterator[np.ndarray]:
+    """A sample of the pictures of a tar, grey, SEARCH_HEIGHT_PX high; the same whenever it is drawn."""
+    with tarfile.open(tar) as archive:
+        members = [member for member in archive.getmembers() if member.name.endswith(".jpg")]
+        for member in random.Random(0).sample(members, min(count, len(members))):  # noqa: S311 - draws no secret
+            file = archive.extractfile(member)
+            picture = cv2.imdecode(np.frombuffer(file.read(), np.uint8), cv2.IMREAD_GRAYSCALE) if file else None
+            if picture is not None:
+                width = round(picture.shape[1] * SEARCH_HEIGHT_PX / picture.shape[0])
+                yield cv2.resize(picture, (width, SEARCH_HEIGHT_PX), interpolation=cv2.INTER_AREA)
+
+
+def beside(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """One frame of the middles of two pictures, the second shrunk to 0.7."""
+    wide = [picture[:, picture.shape[1] // 2 - 80 : picture.shape[1] // 2 + 80] for picture in (first, second)]
+    small = cv2.resize(wide[1], None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
+    return np.hstack([wide[0], cv2.copyMakeBorder(small, 240 - small.shape[0], 0, 0, 0, cv2.BORDER_REPLICATE)])
+
+
+def recall(ways: dict[str, Detector], greys: list[np.ndarray], min_px: int) -> dict[str, dict[str, float]]:
+    """How many of Haar's boxes each way has; `again` in the first or a second look. `two` are frames with two faces seen as two."""
+    frames = [("alone", grey) for grey in greys] + [("beside", beside(*both)) for both in pairwise(greys)]
+    told = {name: dict.fromkeys(("boxes", "largest", "again", "two", "two_again", "turned"), 0) for name in ways}
+    for kind, grey in track(frames, "searching", console=Console(stderr=True)):
+        own = search(ways["haar"], grey, min_px)[0]
+        turned = np.ascontiguousarray(grey[::-1])
+        for name, way in ways.items():
+            row, looks = told[name], [search(way, grey, min_px)[0] for _ in range(2)]
+            if kind == "alone":
+                row["boxes"] += sum(any(same(box, other) for other in looks[0]) for box in own)
+                largest = [bool(own) and any(same(own[0], other) for other in look) for look in looks]
+                row["largest"] += largest[0]
+                row["again"] += any(largest)
+                row["turned"] += len(search(way, turned, min_px)[0])
+            elif several(own):
+                row["two"] += several(looks[0])
+                row["two_again"] += any(several(look) for look in looks)
+    return {name: {key: float(value) for key, value in row.items()} for name, row in told.items()}
+
+
+def several(boxes: list[FaceBox]) -> bool:
+    """Whether a second face is large enough to count."""
+    return sum(box.width >= SECOND * boxes[0].width for box in boxes) > 1
+
+
+def same(a: FaceBox, b: FaceBox) -> bool:
+    """Whether two boxes are of one face."""
+    across = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
+    down = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
+    shared = max(0, across) * max(0, down)
+    return shared >= SAME * (a.width * a.height + b.width * b.height - shared)
+
+
 def main() -> None:
     """Prints the table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("clips", type=Path, nargs="+")
+    parser.add_argument("clips", type=Path, nargs="*")
+    parser.add_argument("--pictures", type=Path, help="a tar of pictures, in place of clips")
+    parser.add_argument("--sample", type=int, default=1000, help="so many of the tar's pictures")
+    parser.add_argument("--min-face", type=int, default=MIN_FACE_PX, help="smallest face, in pixels of the frame")
     parser.add_argument("--lbp", type=Path, action="append", default=[], help="an LBP cascade; may be given several times")
     parser.add_argument("--yunet", type=Path, action="append", default=[], help="a YuNet network; may be given several times")
     parser.add_argument("--every", type=int, default=5, help="so many frames are one step")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
-    missing = [str(clip) for clip in given.clips if not clip.is_file()]
+    if bool(given.clips) == bool(given.pictures):
+        parser.error("give clips, or --pictures")
+    missing = [str(path) for path in given.clips or [given.pictures] if not path.is_file()]
     if missing:
         print(f"no {', '.join(missing)}: nothing was measured")
         return
     cv2.setNumThreads(1)
-    told = compare(ways_of(given.lbp, given.yunet), given.clips, given.every)
+    ways = ways_of(given.lbp, given.yunet)
+    if given.pictures:
+        told = recall(ways, list(pictures(given.pictures, given.sample)), given.min_face)
+    else:
+        told = compare(ways, given.clips, given.every, given.min_face)
     if given.json:
         print(json.dumps(told))
         return

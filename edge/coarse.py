@@ -14,7 +14,7 @@ from edge.contract.detector import WINDOW_PX, HaarDetector
 
 # From one size to the next: in a large picture, and in one no higher than _SMALL_PX, where sizes cost little. Those of the second of
 # two searches begin between the first two of the first.
-_STEP, _SMALL_STEP, _SMALL_PX = 1.3, 1.15, 70
+_STEP, _SMALL_STEP, _SMALL_PX = 1.3, 1.15, 90
 # Windows whose sides lie no further apart than this share of their width are of one face.
 _TOGETHER = 0.3
 

@@ -18,7 +18,7 @@ from edge.finders import Finder, Within, look
 from edge.settings import DetectionSettings
 
 # A face is looked for where it was, at sizes that it can have a moment later, as multiples of its width.
-_NEXT_SIZES = (0.8, 1.25)
+NEXT_SIZES = (0.8, 1.25)
 # For so long a face that was found may be followed without a look at the whole frame: a second one is seen no later.
 WHOLE_EVERY_S = 0.5
 # What the finder of regions misses, a face or a second one, the cascade alone sees after so long.
@@ -131,7 +131,7 @@ class Search:
 
     def _near(self, grey: NDArray[np.uint8], held: FaceBox) -> list[FaceBox]:
         scale = min(1.0, self._whole.px / grey.shape[0])
-        return look(self._detector, grey, held, _NEXT_SIZES, min_px=self._settings.min_face_px, scale=scale)
+        return look(self._detector, grey, held, NEXT_SIZES, min_px=self._settings.min_face_px, scale=scale)
 
     def _still(self, now: NDArray[np.float32]) -> bool:
         # Against the frame that was searched, not the one before: what creeps adds up.
