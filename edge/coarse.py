@@ -20,7 +20,7 @@ _TOGETHER = 0.3
 
 
 class CoarseFinder:
-    """Haar's cascade at a seventh of the cost of its full search. Two searches in turn see what one alone would miss."""
+    """Haar's cascade at a fifth of the cost of its full search. Two searches in turn see what one alone would miss."""
 
     name = "haar-coarse"
     # The full search's box as a multiple of the region: 0.85 to 1.15 on clips, 0.78 to 1.28 on single pictures (docs/decisions/0021).
@@ -32,7 +32,7 @@ class CoarseFinder:
 
     def detect(self, grey: NDArray[np.uint8], *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
         """See `Detector.detect`: regions, each of one window or the mean of several."""
-        # `min_px` is of the smallest region that a face may lie in. Twice as many windows for those that hardly any does.
+        # From the smallest region that a face may lie in, a search would look at nearly twice as many windows, for hardly a face more.
         scale = max(1.0, min_px * self.sizes[1] / WINDOW_PX)
         if self._between:
             scale *= _STEP**0.5
