@@ -14,7 +14,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -96,7 +95,7 @@ def measured(source: Path, model: ModelFile) -> list[Measured]:
 def not_trained_on(faces: list[Measured]) -> list[Measured]:
     """At most ten faces each of the people of LFW who are not in the model's training part, without labels known to be wrong."""
     names, labels = np.unique([face.whose for face in faces], return_inverse=True)
-    split = split_identities(SimpleNamespace(labels=labels, identities=list(names)), SEED)
+    split = split_identities(labels, list(names), SEED)
     trained, seen, kept = set(split["train"]), dict.fromkeys(names, 0), []
     for face in faces:
         if not rightly_labelled(face.whose, face.picture):

@@ -12,7 +12,6 @@ import argparse
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -96,7 +95,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     names, features, noses = faces(given.data / LFW)
     identities, labels = np.unique(names, return_inverse=True)
-    split = split_identities(SimpleNamespace(labels=labels, identities=list(identities)), SEED)
+    split = split_identities(labels, list(identities), SEED)
     kept = first_of_each(names)
     test = np.isin(names, split["test"]) & kept
     train = np.isin(names, split["train"]) & kept

@@ -242,17 +242,18 @@ def _bad_chip(folder: Path, entry: dict[str, str], spec: ChipSpec) -> InputError
     return InputError(f"{folder / entry['chip']}: missing or not {spec.side_px} px; run `trainer prepare {folder}` again")
 
 
-def split_identities(faces: Faces, seed: int) -> dict[str, list[str]]:
-    """Every identity into one of train, validation, test and cohort, by a hash of its name and the seed.
+def split_identities(labels: NDArray[np.int64], identities: list[str], seed: int) -> dict[str, list[str]]:
+    """Every identity, of pictures with `labels`, int [n], into one of train, validation, test and cohort, by a hash of its name and the
+    seed.
 
     People with one picture and with several are shared out separately, so that each part has genuine pairs.
 
     Raises:
         InputError: fewer people with several pictures than the parts need.
     """
-    counts = np.bincount(faces.labels, minlength=len(faces.identities))
-    several = [name for name, count in zip(faces.identities, counts, strict=True) if count > 1]
-    single = [name for name, count in zip(faces.identities, counts, strict=True) if count == 1]
+    counts = np.bincount(labels, minlength=len(identities))
+    several = [name for name, count in zip(identities, counts, strict=True) if count > 1]
+    single = [name for name, count in zip(identities, counts, strict=True) if count == 1]
     if len(several) < 10:
         raise InputError(
             f"{len(several)} people with two or more pictures: at least 10 are needed for a split by identity; "

@@ -112,7 +112,7 @@ def seen_by_file(path: Path, folders: list[Path]) -> set[str]:
             f"order (digest {made_from['data']['sha256'][:12]}, these have {together.digest[:12]}); or say --strangers if none of its "
             "people is here"
         )
-    test = split_identities(main, made_from["run"]["settings"]["seed"])["test"]
+    test = split_identities(main.labels, main.identities, made_from["run"]["settings"]["seed"])["test"]
     return {*together.identities} - {*test}
 
 

@@ -141,6 +141,7 @@ def fit(
         record["start"], progressed.best_cost = judges.validate(head, judged)
         progressed.best_eer = record["start"]["val_eer"]
         save_best(run, model)
+        write_record(run, record)
     if progressed.epoch == 0 and team.chief:
         save_last(run, model, progressed)  # what all workers start from
     sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px, team.share)

@@ -51,7 +51,7 @@ def write_held_out(folders: list[Path], seed: int, out: Path) -> int:
         InputError: a set is not prepared, or the sets hold different chips.
     """
     main, *further = (load_faces(folder) for folder in folders)
-    test = main.of(split_identities(main, seed)["test"]).measured()
+    test = main.of(split_identities(main.labels, main.identities, seed)["test"]).measured()
     told = {"sha256": joined(main, further).digest, "seed": seed, "chip": main.spec.to_json()}
     data = io.BytesIO()
     np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps(told))

@@ -82,7 +82,7 @@ def open_run(
         if before["data"]["sha256"] != together.digest:
             raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
         return before, json.loads((run / SPLIT).read_text())
-    split = split_identities(main, recipe.seed)
+    split = split_identities(main.labels, main.identities, recipe.seed)
     split[FURTHER_COHORT] = further_cohort(further, main, recipe.seed) if recipe.tower.cohort else []
     kept_out = {name for part, names in split.items() if part != "train" for name in names}
     split[FURTHER] = [name for name in together.identities if name not in {*kept_out, *split["train"]}]

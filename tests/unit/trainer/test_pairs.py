@@ -62,18 +62,20 @@ def test_a_resumed_stream_is_the_same_stream() -> None:
 
 def test_the_split_is_by_identity_and_each_part_has_pairs() -> None:
     counts = [3] * 60 + [1] * 40
-    split = split_identities(faces(counts), seed=0)
+    people = faces(counts)
+    split = split_identities(people.labels, people.identities, seed=0)
     everyone = [name for names in split.values() for name in names]
     assert sorted(everyone) == sorted(set(everyone)) == [f"p{i:03d}" for i in range(100)]
     assert {part: len(names) for part, names in split.items()} == {"test": 10, "cohort": 10, "validation": 10, "train": 70}
     for part in ("test", "validation"):
         assert sum(int(name[1:]) < 60 for name in split[part]) >= 2
-    assert split != split_identities(faces(counts), seed=1)
+    assert split != split_identities(people.labels, people.identities, seed=1)
 
 
 def test_too_few_people_are_told() -> None:
+    few = faces([2] * 9 + [1] * 50)
     with pytest.raises(InputError, match="9 people with two or more"):
-        split_identities(faces([2] * 9 + [1] * 50), seed=0)
+        split_identities(few.labels, few.identities, seed=0)
 
 
 def test_augmentation_keeps_shape_and_type_and_changes_the_picture() -> None:
