@@ -69,7 +69,7 @@ def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
     matcher = Matcher(model.head, people)
     return {
         "detector": median_ms(lambda frame: detect(whole, frame), frames),
-        "detector, once a second without a finder": median_ms(lambda frame: detect(detector, frame), frames),
+        "detector alone, once a second": median_ms(lambda frame: detect(detector, frame), frames),
         "chip and quality": median_ms(
             lambda frame: check_quality(to_grey(cut_chip(as_source(frame, model.chip), box, model.chip)), settings.quality),
             frames,
