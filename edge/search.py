@@ -46,7 +46,7 @@ class Search:
     """Finds the faces of the frames of one camera, in their order.
 
     `detector` makes every box. With a `finder` the whole frame is searched by that, and `detector` looks only where it found
-    something (edge/finders.py), but for one search every ALONE_EVERY_S.
+    something (edge/finders.py), but for one search every ALONE_EVERY_S, and while there are several faces.
     """
 
     def __init__(self, detector: Detector, settings: DetectionSettings, finder: Finder | None = None) -> None:
@@ -94,8 +94,10 @@ class Search:
                 return self._boxes
         self.how, self._whole_at = How.WHOLE, at
         way, height = self._over_all, self._whole
-        # Where the budget shrinks it, not in place of a finer look at somebody who is held.
-        if at - self._alone_at >= ALONE_EVERY_S and (self._held is None or self._alone.px >= self._whole.px):
+        # Somebody who was seen beside another must not come and go with the finder's luck. Where the budget shrinks it, not in place of
+        # a finer look at somebody who is held.
+        due = len(self._boxes) > 1 or at - self._alone_at >= ALONE_EVERY_S
+        if due and (self._held is None or self._alone.px >= self._whole.px):
             way, height, self._alone_at = self._detector, self._alone, at
         began = time.perf_counter()
         self._boxes = detect_scaled(way, grey, search_height_px=round(height.px), min_px=self._settings.min_face_px)

@@ -230,6 +230,11 @@ def test_a_second_face_that_the_finder_does_not_see_is_seen_within_a_second_of_t
     assert len(search.find(alone, 0.0)) == 1
     counts = [len(search.find(both, 0.1 * n)) for n in range(1, 11)]
     assert counts == [1] * 9 + [2]
+    # And from then on in every frame, until it has gone: the light changes, so that each is searched.
+    lights = [np.clip(both.astype(int) + 20 * (n % 2), 0, 255).astype(np.uint8) for n in range(11, 31)]
+    assert [len(search.find(light, 0.1 * n)) for n, light in enumerate(lights, start=11)] == [2] * 20
+    counts = [len(search.find(alone, 0.1 * n)) for n in (31, 32)]
+    assert counts == [1, 1]
 
 
 def test_a_search_alone_that_the_budget_shrinks_is_not_done_in_place_of_a_finer_look_at_a_held_face(
