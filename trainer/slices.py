@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import comb
 from pathlib import Path
 from typing import Any
 
@@ -35,17 +36,19 @@ def slices(found: Comparisons, faces: Faces, folder: Path) -> list[dict[str, Any
         cuts = np.quantile(value, [1 / 3, 2 / 3])
         worse = {rows: np.digitize(value[getattr(found, rows)].min(1), cuts) for rows in ("genuine_rows", "impostor_rows")}
         everyone = np.digitize(value, cuts)
-        share = [(everyone >= third).mean() ** 2 - (everyone > third).mean() ** 2 for third in range(3)]
         for third, label in enumerate((f"below {cuts[0]:.0f}", f"{cuts[0]:.0f} to {cuts[1]:.0f}", f"above {cuts[1]:.0f}")):
             chosen = worse["genuine_rows"] == third
             if not chosen.any():
                 continue
             missed = found.miss_rate(threshold, chosen)
-            matched = int(((worse["impostor_rows"] == third) & (found.impostor >= threshold)).sum())
+            # All pairs whose worse picture is in this third, less those of one person.
+            strangers = comb(int((everyone >= third).sum()), 2) - comb(int((everyone > third).sum()), 2) - missed.trials
+            matched = rate(int(((worse["impostor_rows"] == third) & (found.impostor >= threshold)).sum()), max(strangers, 1))
             table.append(
                 {
                     "slice": name, "range": label, "genuine": missed.trials, "fnmr": missed.value, "low": missed.low,
-                    "high": missed.high, "false_matches": matched, "fmr": matched / max(share[third] * found.impostors, 1),
+                    "high": missed.high, "impostor": strangers, "false_matches": matched.errors, "fmr": matched.value,
+                    "fmr_low": matched.low, "fmr_high": matched.high,
                 }
             )  # fmt: skip
     return table
@@ -63,17 +66,19 @@ def read_groups(path: Path, faces: Faces) -> dict[str, str]:
         lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: unreadable: {error}") from error
-    found = {}
+    found: dict[str, str] = {}
+    people = {*faces.identities}
     for number, line in enumerate(lines, 1):
         name, _, group = line.partition("\t")
         if not group.strip():
             raise InputError(
                 f"{path}, line {number} of those that count: {line!r}: expected a person's name, a tab and a group"
             )
-        if name in faces.identities:
-            found[name] = group.strip()
+        if found.setdefault(name, group.strip()) != group.strip():
+            raise InputError(f"{path}: {name} is in the groups {found[name]!r} and {group.strip()!r}; leave one of them")
+    named, found = len(found), {name: group for name, group in found.items() if name in people}
     if not found:
-        raise InputError(f"{path}: not one of its {len(lines)} people is among the {len(faces.identities)} who are compared")
+        raise InputError(f"{path}: not one of its {named} people is among the {len(faces.identities)} who are compared")
     return found
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.contract.errors import InputError
+from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.score import Head
 from edge.contract.spec import ChipSpec
 from trainer.comparisons import compare_all
 from trainer.dataset import Chips, Faces
-from trainer.slices import by_group, read_groups
+from trainer.slices import by_group, read_groups, slices
 
 
 def faces(labels: np.ndarray) -> Faces:
@@ -35,12 +37,44 @@ def test_groups_are_judged_at_the_common_threshold() -> None:
     assert b["fmr_low"] < 4 / 4900 < b["fmr_high"]
 
 
+def test_thirds_add_up_to_all_comparisons(tmp_path: Path) -> None:
+    """Every comparison is in one third, that of its worse picture, counted here one by one."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(60), 3)
+    people = rng.normal(size=(60, 8))[labels] + 0.5 * rng.normal(size=(180, 8))
+    found = compare_all(Head(np.ones(8, np.float32), 5.0), people.astype(np.float32), labels)
+    spec = ChipSpec(side_px=32)
+    chips = Chips.whole(rng.integers(0, 255, (180, 1, 1)).astype(np.uint8) * np.ones((1, 32, 32), np.uint8))
+    names = [f"{row}.png" for row in range(180)]
+    boxes = rng.integers(50, 150, 180)
+    entries = [
+        {"chip": name, "identity": "x", "box": [0, 0, int(side), int(side)]} for name, side in zip(names, boxes, strict=True)
+    ]
+    told = {"chip": spec.to_json(), "fingerprint": chip_fingerprint(spec), "chips": entries, "skipped": []}
+    (tmp_path / "prepared.json").write_text(json.dumps(told))
+    rows = slices(found, Faces(spec, chips, labels, [f"p{n}" for n in range(60)], "d", names), tmp_path)
+    third = np.digitize(boxes, np.quantile(boxes, [1 / 3, 2 / 3]))
+    one, other = np.triu_indices(180, 1)
+    worse, same = np.minimum(third[one], third[other]), labels[one] == labels[other]
+    assert [row["impostor"] for row in rows[-3:]] == [int((worse[~same] == n).sum()) for n in range(3)]
+    assert [row["genuine"] for row in rows[-3:]] == [int((worse[same] == n).sum()) for n in range(3)]
+    for name in {row["slice"] for row in rows}:
+        mine = [row for row in rows if row["slice"] == name]
+        assert sum(row["genuine"] for row in mine) == len(found.genuine)
+        assert sum(row["impostor"] for row in mine) <= found.impostors
+        assert sum(row["false_matches"] for row in mine) <= found.impostors * 1e-3
+    assert sum(row["impostor"] for row in rows[-3:]) == found.impostors
+
+
 def test_groups_are_read_for_those_who_are_there(tmp_path: Path) -> None:
     path = tmp_path / "groups.tsv"
     path.write_text("# person\tgroup\np0\tyoung\np1\told \nelse\told\n")
     assert read_groups(path, faces(np.array([0, 1, 2]))) == {"p0": "young", "p1": "old"}
     path.write_text("else\told\n")
     with pytest.raises(InputError, match="not one of its 1 people is among the 3"):
+        read_groups(path, faces(np.array([0, 1, 2])))
+    path.write_text("p0\ta\np0\tb\n")
+    with pytest.raises(InputError, match="p0 is in the groups 'a' and 'b'"):
         read_groups(path, faces(np.array([0, 1, 2])))
     path.write_text("p0 young\n")
     with pytest.raises(InputError, match="expected a person's name, a tab and a group"):
