@@ -1,0 +1,87 @@
+"""The same-camera check: do strangers match more often where one camera took both pictures? Then a network tells cameras apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from math import floor
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.metrics import rate, supports_fmr
+from edge.contract.score import Head, Placed, compare, place
+
+TARGET_FMR = 1e-3
+# Within one camera's pictures strangers may match this many times as often as across before the report warns.
+LIMIT = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The pictures of one camera, or one set: templates and embeddings, float32 [n, D] both, and the `names` of their people, str [n]."""
+
+    camera: str
+    templates: NDArray[np.float32]
+    embeddings: NDArray[np.float32]
+    names: NDArray[np.str_]
+
+
+def compare_cameras(head: Head, sets: list[Taken]) -> list[dict[str, Any]]:
+    """FMR among the pictures of each set at the lowest threshold whose FMR across sets is at most 1e-3; nothing where the comparisons
+    across sets are too few to show that."""
+    enrolled, placed = ([place(head, getattr(one, part)) for one in sets] for part in ("templates", "embeddings"))
+    pairs = [(at, other) for at in range(len(sets)) for other in range(at + 1, len(sets))]
+    total = sum(
+        int((sets[other].names[None, :] != name).sum()) * int((sets[at].names == name).sum())
+        for at, other in pairs
+        for name in np.unique(sets[at].names)
+    )
+    if not supports_fmr(total, TARGET_FMR):
+        return []
+    across = (
+        scores
+        for at, other in pairs
+        for scores in _strangers(head, enrolled[at], sets[at].names, placed[other], sets[other].names)
+    )
+    highest = _highest(across, floor(TARGET_FMR * total + 1e-9) + 1)
+    threshold = float(np.nextafter(highest.min(), np.inf))
+    fmr_across = rate(int((highest >= threshold).sum()), total)
+    rows = []
+    for one, mine, theirs in zip(sets, enrolled, placed, strict=True):
+        matched = trials = 0
+        for row in range(len(one.names) - 1):
+            for scores in _strangers(
+                head, mine[row : row + 1], one.names[row : row + 1], theirs[row + 1 :], one.names[row + 1 :]
+            ):
+                matched, trials = matched + int((scores >= threshold).sum()), trials + scores.size
+        if not trials:
+            continue
+        within = rate(matched, trials)
+        ratio = within.value / fmr_across.value if fmr_across.errors else float(within.errors)
+        rows.append(
+            {
+                "set": one.camera, "impostor": trials, "fmr_within": within.value, "low": within.low, "high": within.high,
+                "fmr_across": fmr_across.value, "across": total, "ratio": ratio, "gap": ratio > LIMIT and within.low > TARGET_FMR,
+            }
+        )  # fmt: skip
+    return rows
+
+
+def _strangers(
+    head: Head, enrolled: Placed, owners: NDArray[np.str_], probes: Placed, names: NDArray[np.str_]
+) -> Iterator[NDArray[np.float64]]:
+    """For each template the scores, float64 [n], of the probes that show somebody else."""
+    for row, owner in enumerate(owners):
+        yield compare(head, enrolled[row : row + 1], probes)[names != owner]
+
+
+def _highest(parts: Iterable[NDArray[np.float64]], count: int) -> NDArray[np.float64]:
+    """The `count` highest of all scores, in memory for twice as many."""
+    best = np.empty(0)
+    for scores in parts:
+        best = np.concatenate([best, scores[scores >= best.min()] if len(best) >= count else scores])
+        if len(best) >= 2 * count:
+            best = np.partition(best, len(best) - count)[-count:]
+    return np.sort(best)[-count:]
