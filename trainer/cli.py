@@ -13,7 +13,6 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
 from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout, check_identity, chosen_layout, layout_of
@@ -228,19 +227,26 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Error rates on people whom the training never saw, with intervals, curves, slices and the hardest pairs."""
+    from trainer.enrolled import MOST_PICTURES
     from trainer.evaluate import evaluate as measure
-    from trainer.evaluate import load_subject, seen_by_file, seen_people, unseen_faces
+    from trainer.evaluate import load_subject
     from trainer.report import write_report
+    from trainer.unseen import left_out, unseen_faces, unseen_strangers
 
-    made_by = run or (model if model.is_dir() else None)
     first, *others = data or [Path("data")]
-    seen = seen_people(made_by) if made_by else set()
-    if made_by is None and not strangers:
-        # Of the further sets everybody was trained on, or is in the cohort.
-        seen, others = seen_by_file(model, [first, *others]), []
+    runs = [run] if run else []
+    seen = left_out([model], runs, [first, *others], strangers=strangers)
+    if not (runs or model.is_dir() or strangers):
+        others = []  # everybody in them was trained on, or is in the cohort
     evaluation = measure(
-        load_subject(model), first, unseen_faces(first, seen), [unseen_faces(other, seen) for other in others], protocol, groups
+        load_subject(model),
+        first,
+        unseen_faces(first, seen, each=MOST_PICTURES),
+        [unseen_strangers(other, seen) for other in others],
+        protocol,
+        groups,
     )
+    made_by = run or (model if model.is_dir() else None)
     figures = write_report(evaluation, out, made_by)
     if as_json:
         print(json.dumps(figures))
@@ -284,21 +290,15 @@ def compare_models(
 ) -> None:
     """Several models on the same comparisons of unseen people: accuracy, size, time a face."""
     from trainer.compare_models import compare_models as measure
-    from trainer.evaluate import seen_by_file, seen_people
+    from trainer.unseen import left_out
 
     folders = data or [Path("data")]
-    runs = [*(run or []), *(Path(model) for model in models if Path(model).is_dir())]
-    seen = set().union(*(seen_people(made_by) for made_by in runs))
-    if not runs and not strangers:
-        files = [Path(model) for model in models if Path(model).is_file()]
-        if not files:
-            raise InputError("name a run or a model file, whose people are left out, or say --strangers if none is here")
-        seen = seen.union(*(seen_by_file(file, folders) for file in files))
+    seen = left_out([Path(model) for model in models], run or [], folders, strangers=strangers)
     rows = measure(models, folders[0], seen, out)
     if as_json:
         print(json.dumps(rows))
         return
-    keys = [key for key in rows[0] if key not in ("model", "genuine", "impostor")]
+    keys = [key for key in rows[0] if key not in ("model", "genuine", "impostor", "more_than_first")]
     titles = {"eer": "EER", "ms_a_face": "ms a face"}
     table = Table("model", *(titles.get(key, key.replace("tar_", "TAR at FMR ")) for key in keys))
     for row in rows:
@@ -312,6 +312,12 @@ def compare_models(
         )
     console.print(table)
     console.print(f"{rows[0]['genuine']} genuine and {rows[0]['impostor']} impostor comparisons, 95 % intervals over people")
+    for row in rows[1:]:
+        told = ", ".join(
+            f"{titles.get(key, key.replace('tar_', 'TAR at FMR '))} {100 * more:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+            for key, (more, low, high) in row["more_than_first"].items()
+        )
+        console.print(f"{row['model']} against {rows[0]['model']}, points: {told}")
     console.print(f"curves: {out / 'models.png'}")
 
 

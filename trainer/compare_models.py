@@ -13,13 +13,16 @@ import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from edge.contract.errors import InputError
 from edge.contract.score import Head, compare, place
-from trainer.comparisons import compare_all
+from trainer.comparisons import Interval, compare_all
 from trainer.dataset import Chips, Faces
-from trainer.evaluate import Subject, load_subject, unseen_faces
+from trainer.evaluate import Subject, load_subject
 from trainer.files import write_atomically
+from trainer.unseen import unseen_faces
 
 mpl.use("Agg")
 TARGETS = (1e-2, 1e-3, 1e-4)
@@ -38,24 +41,32 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
         InputError: a model cuts other chips than the prepared set holds.
     """
     faces = unseen_faces(folder, seen)
-    rows, curves = [], {}
+    rows: list[dict[str, Any]] = []
+    curves, first = {}, dict[str, Interval]()
     for name in models:
         subject, size, ready = _subject(name, folder, faces)
+        subject.check(faces, str(folder))
         embeddings = subject.embed(faces.chips)
         found = compare_all(subject.head, embeddings, faces.labels, subject.enrol(faces.chips, embeddings))
-        eer = found.eer()
+        rates = found.rates(TARGETS)
+        told = {"eer": rates.eer} | {f"tar_{target:g}": tar for target, tar in rates.tar.items()}
         row: dict[str, Any] = {"model": subject.name, "bytes": size, "genuine": len(found.genuine), "impostor": found.impostors}
-        row["eer"] = [eer.value, eer.low, eer.high]
-        for target in TARGETS:
-            if found.impostors * target >= 3:
-                tar = found.tar(target)
-                row[f"tar_{target:g}"] = [tar.value, tar.low, tar.high]
+        row |= {key: [rate.value, rate.low, rate.high] for key, rate in told.items()}
+        first = first or told
+        # The same people are drawn for every model, so that what is hard for all of them does not widen the interval.
+        row["more_than_first"] = {key: _more(rate, first[key]) for key, rate in told.items() if key in first}
         row["ms_a_face"] = _milliseconds(subject.head, ready, embeddings[:ANCHORS])
         rows.append(row)
         curves[subject.name] = found.curve()
     write_atomically(out / "models.json", json.dumps(rows, indent=1).encode())
     write_atomically(out / "models.png", _draw(curves))
     return rows
+
+
+def _more(rate: Interval, first: Interval) -> list[float]:
+    """By how much a rate is higher than the first model's, with the 95 % interval from the same people drawn for both."""
+    low, high = np.nanpercentile(rate.resampled - first.resampled, [2.5, 97.5])
+    return [rate.value - first.value, float(low), float(high)]
 
 
 def _subject(name: str, folder: Path, faces: Faces) -> tuple[Subject, int, Ready]:
@@ -96,12 +107,12 @@ def _dlib(folder: Path, names: list[str]) -> tuple[Subject, int, Ready]:
     def embed(chips: Chips | NDArray[np.uint8]) -> NDArray[np.float32]:
         if len(chips) != len(names):
             raise InputError("dlib is compared on whole pictures only")
-        return np.stack([peer.vector(name) for name in names])
+        return np.stack([peer.vector(name) for name in track(names, "embedding by dlib", console=Console(stderr=True))])
 
     # Its distance is Euclidean; by it the peer is compared.
     head = Head(np.ones(peer.size, np.float32), 0.0, normalise=False, squared=True)
     size = find_weights().stat().st_size
-    return Subject("dlib, colour, five points", head, embed), size, lambda row: peer.ready(names[row % len(names)])
+    return Subject("dlib, colour, five points", None, head, embed), size, lambda row: peer.ready(names[row % len(names)])
 
 
 def _draw(curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> bytes:

@@ -108,9 +108,9 @@ class Faces:
         renumber[wanted] = np.arange(len(wanted))
         labels = renumber[self.labels]
         rows = np.flatnonzero(labels >= 0)
-        return replace(self._only(rows), labels=labels[rows], identities=names)
+        return replace(self.only(rows), labels=labels[rows], identities=names)
 
-    def _only(self, rows: NDArray[np.int64]) -> Faces:
+    def only(self, rows: NDArray[np.int64]) -> Faces:
         """These rows, of people numbered as before."""
         return replace(
             self,
@@ -126,10 +126,10 @@ class Faces:
         labels = self.labels[order]
         return np.sort(order[np.arange(len(labels)) - np.searchsorted(labels, labels) < count])
 
-    def measured(self) -> Faces:
-        """Those that figures are made of: pictures whose labels are not known to be wrong, of each person the first `PICTURES_EACH`. A
-        person with a hundred would be half of all genuine comparisons."""
-        right = self._only(
+    def measured(self, each: int = PICTURES_EACH) -> Faces:
+        """Those that figures are made of: pictures whose labels are not known to be wrong, of each person the first `each`. A person
+        with a hundred would be half of all genuine comparisons."""
+        right = self.only(
             np.array(
                 [
                     row
@@ -139,7 +139,7 @@ class Faces:
                 np.int64,
             )
         )
-        few = right._only(right.rows_few_each(PICTURES_EACH))
+        few = right.only(right.rows_few_each(each))
         return few.of([few.identities[label] for label in np.unique(few.labels)])
 
     def and_those(self, others: Faces) -> Faces:

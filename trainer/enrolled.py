@@ -14,11 +14,14 @@ from numpy.typing import NDArray
 
 from edge.contract.metrics import rate, supports_fmr, threshold_at_fmr
 from edge.contract.score import Head, Placed, compare, merge, place
+from trainer.dataset import PICTURES_EACH
 
 ANCHORS = (1, 5, 20)
 FRAMES = ((1, 1), (2, 3))
 RULES = ("best", "mean of the best three", "mean template")
 TARGET_FMR = 1e-3
+# Of each person as many pictures take part as count elsewhere, or with many anchors those and as many probes.
+MOST_PICTURES = max(ANCHORS) + PICTURES_EACH
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +46,36 @@ def evaluate_enrolled(
     kept of the same pictures, `templates`, float32 [n, D], labels, int [n]. Rates where the impostor trials cannot show FMR 1e-3 are
     left out."""
     found = []
-    placed, enrolled = place(head, embeddings), place(head, templates)
+    order = np.argsort(labels, kind="stable")
+    number = np.empty(len(labels), np.int64)  # of a picture among its person's
+    number[order] = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
     for anchors in ANCHORS:
-        people = [rows for label in np.unique(labels) if len(rows := np.flatnonzero(labels == label)) > anchors]
-        scores = [_scores(head, templates[rows[:anchors]], enrolled, placed, rows[:anchors]) for rows in people]
-        for k, n in FRAMES:
-            for rule in RULES[: 1 if anchors == 1 else len(RULES)]:
-                genuine, impostor = [], []
-                for rows, by_rule in zip(people, scores, strict=True):
-                    own = np.isin(np.arange(len(labels)), rows)
-                    genuine.append(_k_of_n(by_rule[rule][rows[anchors:]], labels[rows[anchors:]], k, n))
-                    impostor.append(_k_of_n(by_rule[rule][~own], labels[~own], k, n))
-                same, other = (np.concatenate(part) if part else np.empty(0) for part in (genuine, impostor))
-                if not same.size or not supports_fmr(other.size, TARGET_FMR):
-                    continue
-                missed = rate(int((same < threshold_at_fmr(other, TARGET_FMR)).sum()), same.size)
-                frames = "1 frame" if n == 1 else f"{k} of {n} frames"
-                row = EnrolledRate(
-                    anchors, frames, rule, len(people), same.size, other.size, missed.value, missed.low, missed.high
-                )
-                found.append(asdict(row))
+        taken = number < (PICTURES_EACH if anchors < PICTURES_EACH else anchors + PICTURES_EACH)
+        found += _with_anchors(anchors, head, embeddings[taken], labels[taken], templates[taken])
+    return found
+
+
+def _with_anchors(
+    anchors: int, head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32]
+) -> list[dict[str, Any]]:
+    found = []
+    placed, enrolled = place(head, embeddings), place(head, templates)
+    people = [rows for label in np.unique(labels) if len(rows := np.flatnonzero(labels == label)) > anchors]
+    scores = [_scores(head, templates[rows[:anchors]], enrolled, placed, rows[:anchors]) for rows in people]
+    for k, n in FRAMES:
+        for rule in RULES[: 1 if anchors == 1 else len(RULES)]:
+            genuine, impostor = [], []
+            for rows, by_rule in zip(people, scores, strict=True):
+                own = np.isin(np.arange(len(labels)), rows)
+                genuine.append(_k_of_n(by_rule[rule][rows[anchors:]], labels[rows[anchors:]], k, n))
+                impostor.append(_k_of_n(by_rule[rule][~own], labels[~own], k, n))
+            same, other = (np.concatenate(part) if part else np.empty(0) for part in (genuine, impostor))
+            if not same.size or not supports_fmr(other.size, TARGET_FMR):
+                continue
+            missed = rate(int((same < threshold_at_fmr(other, TARGET_FMR)).sum()), same.size)
+            frames = "1 frame" if n == 1 else f"{k} of {n} frames"
+            row = EnrolledRate(anchors, frames, rule, len(people), same.size, other.size, missed.value, missed.low, missed.high)
+            found.append(asdict(row))
     return found
 
 

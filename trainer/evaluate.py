@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,30 +16,45 @@ from rich.progress import track
 from edge.contract.errors import InputError
 from edge.contract.metrics import rate
 from edge.contract.modelfile import TemplateKind, read_model
-from edge.contract.score import Head, compare, place, score
-from trainer.comparisons import Comparisons, compare_all, fold_errors, pair_errors
-from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Chips, Faces, joined, load_faces, split_identities
+from edge.contract.score import Head, score
+from edge.contract.spec import ChipSpec
+from trainer.cameras import TARGET_FMR, Taken, compare_cameras
+from trainer.comparisons import Comparisons, compare_all, pair_errors
+from trainer.dataset import PICTURES_EACH, Chips, Faces
 from trainer.enrolled import evaluate_enrolled
 from trainer.prepare import read_manifest
-from trainer.run import FURTHER, SPLIT, read_run
+from trainer.protocol import on_protocol
+from trainer.run import read_run
 from trainer.slices import by_group, read_groups, slices
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-# Within one camera's pictures strangers may match this many times as often as across before the report warns.
-SAME_CAMERA_LIMIT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """What is evaluated: a run's float verifier or a model file. `embed` takes chips, uint8 [n, side, side]; `enrol` takes the same and
-    their embeddings, and gives what would be kept of them, float32 [n, D]."""
+    their embeddings, and gives what would be kept of them, float32 [n, D]. `chip` is how its chips are cut, None where it takes whole
+    pictures; `parity` is what a model file's export measured of it against the float model."""
 
     name: str
+    chip: ChipSpec | None
     head: Head
     embed: Callable[[Chips | NDArray[np.uint8]], NDArray[np.float32]]
     enrol: Callable[[Chips | NDArray[np.uint8], NDArray[np.float32]], NDArray[np.float32]] = lambda chips, embeddings: (
         embeddings
     )
+    parity: dict[str, Any] | None = None
+
+    def check(self, faces: Faces, folder: str) -> None:
+        """Raises InputError where the chips of `faces`, of a prepared set, were cut otherwise than this takes them."""
+        if self.chip is not None and self.chip != faces.spec:
+            apart = ", ".join(
+                f"{key} {value} ({wanted[key]} wanted)"
+                for wanted in [self.chip.to_json()]
+                for key, value in faces.spec.to_json().items()
+                if value != wanted[key]
+            )
+            raise InputError(f"{folder}: its chips are not cut as {self.name} takes them: {apart}; `trainer prepare` it so")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +76,8 @@ def load_subject(path: Path) -> Subject:
         from trainer.verifier import load_verifier
 
         verifier = load_verifier(path)
-        return Subject(f"{path.name} (float)", verifier.head, verifier.embed, verifier.templates)
+        chip = ChipSpec.from_json(read_run(path)["chip"])
+        return Subject(f"{path.resolve().name} (float)", chip, verifier.head, verifier.embed, verifier.templates)
     from edge.contract.runtime import Embedder
 
     model = read_model(path)
@@ -82,71 +98,30 @@ def load_subject(path: Path) -> Subject:
             return embeddings
         return each(chips, "enrolling", lambda chip, row: embedder.template_of_view(embedder.view(chip), embeddings[row]))
 
-    return Subject(f"{path.name} ({model.tower.input.dtype})", model.head, embed, enrol)
-
-
-def seen_people(run: Path) -> set[str]:
-    """Everybody whom a run used: for training, for the choice of the epoch and the head, or as the cohort.
-
-    Raises:
-        InputError: it is no run.
-    """
-    read_run(run)
-    split = json.loads((run / SPLIT).read_text())
-    return {name for part in ("train", "validation", "cohort", FURTHER, FURTHER_COHORT) for name in split.get(part, [])}
-
-
-def seen_by_file(path: Path, folders: list[Path]) -> set[str]:
-    """`seen_people` of a model file whose run is not at hand, from the sets it was trained on, in their order: a split is made of the
-    names and the seed, which the file tells.
-
-    Raises:
-        InputError: these are not the sets that the file was trained on.
-    """
-    made_from = read_model(path).record["provenance"]
-    main, *further = (load_faces(folder) for folder in folders)
-    together = joined(main, further)
-    if together.digest != made_from["data"]["sha256"]:
-        raise InputError(
-            f"{path}: name its run with --run, whose people are left out; or with --data all the sets that it was trained on, in that "
-            f"order (digest {made_from['data']['sha256'][:12]}, these have {together.digest[:12]}); or say --strangers if none of its "
-            "people is here"
-        )
-    test = split_identities(main.labels, main.identities, made_from["run"]["settings"]["seed"])["test"]
-    return {*together.identities} - {*test}
-
-
-def unseen_faces(folder: Path, seen: set[str]) -> Faces:
-    """The faces of a prepared set whose people are not in `seen`, as `Faces.measured` has them.
-
-    Raises:
-        InputError: nobody remains, or nobody with two pictures.
-    """
-    faces = load_faces(folder)
-    left = [name for name in faces.identities if name not in seen]
-    if not left:
-        raise InputError(
-            f"{folder}: all of its {len(faces.identities)} people were used in the training; nothing would be measured"
-        )
-    faces = faces.of(left).measured()
-    if np.bincount(faces.labels, minlength=1).max() < 2:
-        raise InputError(f"{folder}: not one of {len(left)} unseen people has two pictures")
-    return faces
+    return Subject(
+        f"{path.name} ({model.tower.input.dtype})", model.chip, model.head, embed, enrol, model.record["parity"] or None
+    )
 
 
 def evaluate(
     subject: Subject, folder: Path, faces: Faces, further: list[Faces], protocol: Path | None = None, groups: Path | None = None
 ) -> Evaluation:
-    """Compares all of `faces`, of the prepared set `folder`, with each other. `further` are sets of other cameras, for the
-    same-camera check alone; `protocol` names pairs in LFW's format, `groups` the group of each person (see trainer/slices.py).
+    """Compares all of `faces`, of the prepared set `folder`, with each other, of each person the first ten; further ones only count
+    where many anchors are enrolled. `further` are sets of other cameras, for the same-camera check alone; `protocol` names pairs in
+    LFW's format, `groups` the group of each person (see trainer/slices.py).
 
     Raises:
-        InputError: the protocol names pictures that are not there, or the groups are unreadable.
+        InputError: the chips are not the subject's, the protocol names too few pictures that are there, or the groups are unreadable.
     """
-    embeddings = subject.embed(faces.chips)
-    templates = subject.enrol(faces.chips, embeddings)
+    for number, one in enumerate((faces, *further), start=1):
+        subject.check(one, str(folder) if number == 1 else f"data set {number}")
+    everything, few = faces, faces.rows_few_each(PICTURES_EACH)
+    all_embeddings = subject.embed(everything.chips)
+    all_templates = subject.enrol(everything.chips, all_embeddings)
+    faces, embeddings, templates = everything.only(few), all_embeddings[few], all_templates[few]
     found = compare_all(subject.head, embeddings, faces.labels, templates)
-    eer = found.eer()
+    rates = found.rates(TARGETS)
+    eer = rates.eer
     figures: dict[str, Any] = {
         "subject": subject.name,
         "people": len(np.unique(faces.labels)),
@@ -163,80 +138,40 @@ def evaluate(
         f"{len(found.genuine)} genuine and {found.impostors} impostor comparisons; intervals by resampling people",
         f"EER {eer}",
     ]
-    for target in TARGETS:
-        if found.impostors * target >= 3:
-            try:
-                tar = found.tar(target)
-            except ValueError:
-                continue  # a threshold below all scores kept: nobody uses it
-            figures["tar"][f"{target:g}"] = [tar.value, tar.low, tar.high]
-            lines.append(f"TAR at FMR {target:g}: {tar}")
+    for target, tar in rates.tar.items():
+        figures["tar"][f"{target:g}"] = [tar.value, tar.low, tar.high]
+        lines.append(f"TAR at FMR {target:g}: {tar}")
     wrong = _pairs(subject.head, templates, embeddings, faces.labels, found)
     if wrong:
         figures["pair_accuracy"] = wrong
         lines.append(
-            f"pair accuracy {wrong['value']:.2%} ({wrong['pairs']} pairs, 10 folds, 95 % {wrong['low']:.2%}-{wrong['high']:.2%})"
+            f"pair accuracy {wrong['value']:.2%} ({wrong['pairs']} pairs, 10 folds drawn, 95 % {wrong['low']:.2%}-{wrong['high']:.2%}, "
+            "pairs as independent)"
         )
     if protocol:
-        figures["protocol"] = on_protocol(subject, faces, templates, embeddings, protocol)
+        figures["protocol"] = on_protocol(subject.head, faces, templates, embeddings, protocol)
         named = figures["protocol"]
         lines.append(
             f"{protocol.name}: {named['value']:.2%} of {named['pairs']} pairs right "
-            f"(95 % {named['low']:.2%}-{named['high']:.2%}), {named['left_out']} pairs left out: {named['why']}"
+            f"({named['folds']} folds {'of the file' if named['folds_of_the_file'] else 'drawn'}, 95 % {named['low']:.2%}-"
+            f"{named['high']:.2%}, pairs as independent), {named['left_out']} pairs left out: {named['why']}"
         )
     figures["slices"] = slices(found, faces, folder)
     figures["groups"] = by_group(found, faces, read_groups(groups, faces)) if groups else []
-    figures["enrolled"] = evaluate_enrolled(subject.head, embeddings, faces.labels, templates)
+    figures["enrolled"] = evaluate_enrolled(subject.head, all_embeddings, everything.labels, all_templates)
+    figures["quantisation"] = subject.parity
     figures["cameras"] = _cameras(subject, templates, embeddings, faces, further)
+    if further and not figures["cameras"]:
+        lines.append(f"same-camera check: too few comparisons across the sets to show FMR {TARGET_FMR:g}; nothing is told")
     figures["warnings"] = [
         f"strangers within {row['set']} match {row['ratio']:.1f} times as often as strangers across sets: its camera, or who is in it, "
         "makes them alike to the network"
         for row in figures["cameras"]
-        if row["ratio"] > SAME_CAMERA_LIMIT
+        if row["gap"]
     ]
     lines += [f"warning: {warning}" for warning in figures["warnings"]]
     figures["lines"] = lines
     return Evaluation(figures, found, faces)
-
-
-def on_protocol(
-    subject: Subject, faces: Faces, templates: NDArray[np.float32], embeddings: NDArray[np.float32], path: Path
-) -> dict[str, Any]:
-    """Pair accuracy on the pairs that a file in LFW's format names, folds as it has them, else ten.
-
-    Pairs of people whom the training used, or of pictures without a face, are left out and counted.
-
-    Raises:
-        InputError: the file is unreadable, or no pair of it can be used.
-    """
-    row = {Path(name).stem: at for at, name in enumerate(faces.names)}
-    try:
-        words = [line.split() for line in path.read_text().splitlines() if line.strip()]
-        pairs = [_named(line) for line in words if len(line) in (3, 4)]
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: not a list of pairs as LFW's: {error}") from error
-    usable = [(same, row[a], row[b]) for same, a, b in pairs if a in row and b in row]
-    scores = {
-        kind: np.array([_one(subject.head, templates[a], embeddings[b]) for same, a, b in usable if same is kind])
-        for kind in (True, False)
-    }
-    count = min(len(scores[True]), len(scores[False])) // 10
-    if count < 1:
-        raise InputError(
-            f"{path}: of {len(pairs)} pairs only {len(usable)} are of unseen people; use another list or a larger test part"
-        )
-    shuffled = [np.random.default_rng(0).permutation(scores[kind])[: 10 * count].reshape(10, count) for kind in (True, False)]
-    wrong = fold_errors(*shuffled)
-    return {
-        "pairs": wrong.trials, "value": 1 - wrong.value, "low": 1 - wrong.high, "high": 1 - wrong.low,
-        "left_out": len(pairs) - wrong.trials, "why": "people whom the training used, pictures without a face, or no whole fold",
-    }  # fmt: skip
-
-
-def _named(words: list[str]) -> tuple[bool, str, str]:
-    if len(words) == 3:
-        return True, f"{words[0]}_{int(words[1]):04d}", f"{words[0]}_{int(words[2]):04d}"
-    return False, f"{words[0]}_{int(words[1]):04d}", f"{words[2]}_{int(words[3]):04d}"
 
 
 def _one(head: Head, template: NDArray[np.float32], probe: NDArray[np.float32]) -> float:
@@ -263,39 +198,21 @@ def _failures(folder: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = read_manifest(folder)
     failed, made = len(manifest["skipped"]), len(manifest["chips"])
     fta = rate(failed, failed + made)
-    return {"pictures": fta.trials, "failed": fta.errors, "rate": fta.value, "low": fta.low, "high": fta.high}
+    reasons = Counter(entry["reason"] for entry in manifest["skipped"])
+    return {
+        "pictures": fta.trials, "failed": fta.errors, "rate": fta.value, "low": fta.low, "high": fta.high,
+        "reasons": dict(reasons.most_common()),
+    }  # fmt: skip
 
 
 def _cameras(
     subject: Subject, templates: NDArray[np.float32], embeddings: NDArray[np.float32], faces: Faces, further: list[Faces]
 ) -> list[dict[str, Any]]:
-    """FMR among the pictures of each set, at the threshold whose FMR across sets is 1e-3."""
     if not further:
         return []
-    sets = [("first set", templates, embeddings, faces.labels)]
-    first = len(faces.identities)
+    sets = [Taken("first set", templates, embeddings, np.array(faces.identities)[faces.labels])]
     for number, more in enumerate(further, start=2):
         theirs = subject.embed(more.chips)
-        sets.append((f"set {number}", subject.enrol(more.chips, theirs), theirs, more.labels + first))
-        first += len(more.identities)
-    enrolled, placed = ([place(subject.head, one[part]) for one in sets] for part in (1, 2))
-    across = np.concatenate(
-        [
-            compare(subject.head, mine[row : row + 1], others)
-            for at, mine in enumerate(enrolled)
-            for row in range(len(mine.points))
-            for others in placed[at + 1 :]
-        ]
-    )
-    threshold = float(np.quantile(across, 1 - 1e-3))
-    rows = []
-    for name, kept, mine, labels in sets:
-        within = compare_all(subject.head, mine, labels, kept)
-        matched = rate(int((within.impostor >= threshold).sum()), within.impostors)
-        rows.append(
-            {
-                "set": name, "impostor": within.impostors, "fmr_within": matched.value, "low": matched.low, "high": matched.high,
-                "fmr_across": 1e-3, "across": across.size, "ratio": matched.value / 1e-3,
-            }
-        )  # fmt: skip
-    return rows
+        enrolled = subject.enrol(more.chips, theirs)
+        sets.append(Taken(f"set {number}", enrolled, theirs, np.array(more.identities)[more.labels]))
+    return compare_cameras(subject.head, sets)

@@ -16,10 +16,12 @@ from matplotlib.figure import Figure
 
 from trainer.comparisons import Comparisons
 from trainer.dataset import load_faces
-from trainer.evaluate import Evaluation, evaluate, load_subject, seen_people, unseen_faces
+from trainer.enrolled import MOST_PICTURES
+from trainer.evaluate import Evaluation, evaluate, load_subject
 from trainer.files import write_atomically
 from trainer.handover import write_handover
 from trainer.run import read_run
+from trainer.unseen import seen_people, unseen_faces
 
 mpl.use("Agg")
 EACH = 8
@@ -30,7 +32,7 @@ def write_run_report(run: Path, data: Path) -> dict[str, Any]:
     write_handover(run)
     split = json.loads((run / "split.json").read_text())
     seen = seen_people(run) | {name for name in load_faces(data).identities if name not in split["test"]}
-    evaluation = evaluate(load_subject(run), data, unseen_faces(data, seen), [])
+    evaluation = evaluate(load_subject(run), data, unseen_faces(data, seen, each=MOST_PICTURES), [])
     return write_report(evaluation, run, run)
 
 
@@ -95,12 +97,12 @@ def _draw_scores(found: Comparisons) -> bytes:
 
 
 def _draw_pairs(evaluation: Evaluation) -> bytes:
-    """Rows of pairs: genuine with the highest and lowest scores, impostors with the highest, and some of the lowest kept."""
+    """Rows of pairs: genuine with the highest and lowest scores, impostors with the highest."""
     found, chips = evaluation.comparisons, evaluation.faces.chips
     rows = [
-        ("same person, found alike", found.genuine[::-1], found.genuine_rows[::-1]),
-        ("same person, missed", found.genuine, found.genuine_rows),
-        ("strangers, confused", found.impostor[::-1], found.impostor_rows[::-1]),
+        ("same person, most alike", found.genuine[::-1], found.genuine_rows[::-1]),
+        ("same person, least alike", found.genuine, found.genuine_rows),
+        ("strangers, most alike", found.impostor[::-1], found.impostor_rows[::-1]),
     ]
     figure = Figure(figsize=(1.5 * EACH, 4.2), layout="constrained")
     for line, (title, scores, places) in zip(figure.subplots(len(rows), EACH, squeeze=False), rows, strict=True):
@@ -132,20 +134,25 @@ def _page(figures: dict[str, Any], pictures: dict[str, bytes], run: Path | None)
         told = {key: record[key] for key in ("command", "settings", "data", "versions", "head", "aligner") if key in record}
         facts = f"<h2>Made by</h2><pre>{html.escape(json.dumps(told, indent=1))}</pre>"
     failed = figures["failure_to_acquire"]
+    reasons = "".join(f"; {count} {reason}" for reason, count in failed["reasons"].items())
+    cost = [{"of the file": key, "value": value} for key, value in (figures["quantisation"] or {}).items()]
     return (
-        f"<!doctype html><meta charset=utf-8><title>facelatch: {html.escape(figures['subject'])}</title>"
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>facelatch: {html.escape(figures['subject'])}</title>"
         "<style>body{font:15px sans-serif;max-width:70em;margin:2em auto}img{max-width:100%}td,th{padding:.2em .8em;text-align:right}"
         "td:first-child,th:first-child{text-align:left}.warning{color:#b00}</style>"
         f"<h1>{html.escape(figures['subject'])}</h1><p>Rates on people whom neither training nor the choice of the epoch saw.</p>"
         + "".join(f'<p class="warning">{html.escape(text)}</p>' for text in figures["warnings"])
         + "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in figures["lines"]) + "</ul>"
-        + f"<p>Detector: no face in {failed['failed']} of {failed['pictures']} pictures of the whole set "
-        f"(failure to acquire {failed['rate']:.2%}, 95 % {failed['low']:.2%}-{failed['high']:.2%}).</p>"
+        + f"<p>Failure to acquire: {failed['failed']} of {failed['pictures']} pictures of the whole set gave no chip "
+        f"({failed['rate']:.2%}, 95 % {failed['low']:.2%}-{failed['high']:.2%}){html.escape(reasons)}; no rate above has them.</p>"
         + shown
+        + "<p>Intervals in the tables below are Clopper and Pearson's, of comparisons as if each were independent: too narrow where few "
+        "people give many.</p>"
         + _table("By light, sharpness and size, worse of the two pictures, threshold of FMR 1e-3 over all", figures["slices"])
         + _table("By group of people, threshold of FMR 1e-3 over all; impostors within the group", figures["groups"])
         + _table("Anchors against a probe at FMR 1e-3", figures["enrolled"])
         + _table("Within one camera's pictures and across", figures["cameras"])
+        + _table("Cost of quantisation: the file against its float model, as measured when it was exported", cost)
         + facts
     )  # fmt: skip
 
@@ -155,16 +162,16 @@ def _table(title: str, rows: list[dict[str, Any]]) -> str:
         return ""
     head = "".join(f"<th>{html.escape(key.replace('_', ' '))}</th>" for key in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_shown(value))}</td>" for value in row.values()) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{html.escape(_shown(key, value))}</td>" for key, value in row.items()) + "</tr>" for row in rows
     )
     return f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{body}</table>"
 
 
-def _shown(value: object) -> str:
-    return (
-        f"{value:.2%}"
-        if isinstance(value, float) and value <= 1
-        else f"{value:.2f}"
-        if isinstance(value, float)
-        else str(value)
-    )
+def _shown(key: str, value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if not isinstance(value, float):
+        return str(value)
+    if key == "ratio":
+        return f"{value:.2f}"
+    return f"{value:.2%}" if key.startswith(("fnmr", "low", "high")) else f"{value:.3g}" if key == "value" else f"{value:.3%}"

@@ -34,9 +34,11 @@ def test_the_same_rates_as_all_scores_give(head: Head, monkeypatch: pytest.Monke
     assert np.allclose(found.genuine, np.sort(genuine), atol=1e-9)
     assert found.impostors == impostor.size
     assert found.histogram.sum() == genuine.size + impostor.size
-    assert found.eer().value == pytest.approx(eer(genuine, impostor)[0], abs=2e-3)
-    for target in (1e-2, 1e-3):
-        assert found.tar(target).value == pytest.approx(1 - fnmr(genuine, threshold_at_fmr(impostor, target)).value, abs=1e-9)
+    rates = found.rates((1e-2, 1e-3, 1e-6))
+    assert rates.eer.value == pytest.approx(eer(genuine, impostor)[0], abs=2e-3)
+    assert [*rates.tar] == [1e-2, 1e-3]  # a millionth cannot be shown
+    for target in rates.tar:
+        assert rates.tar[target].value == pytest.approx(1 - fnmr(genuine, threshold_at_fmr(impostor, target)).value, abs=1e-9)
 
 
 def test_templates_are_the_first_of_each_pair(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -66,10 +68,50 @@ def test_only_high_impostor_scores_are_kept_and_the_rates_are_the_same() -> None
 def test_an_interval_holds_its_value_and_narrows_with_people() -> None:
     widths = []
     for count in (60, 240):
-        tar = compare_all(HEADS[3], *people(count, 4, noise=0.9)).tar(1e-2)
+        tar = compare_all(HEADS[3], *people(count, 4, noise=0.9)).rates((1e-2,)).tar[1e-2]
         assert tar.low <= tar.value <= tar.high
         widths.append(tar.high - tar.low)
     assert widths[1] < widths[0] / 1.5
+
+
+def by_hand(found: comparisons.Comparisons, weight: np.ndarray, target: float) -> float:
+    """FNMR with the people copied so often as `weight` says."""
+    copies = np.repeat(np.arange(len(weight)), weight)
+    genuine = np.concatenate([found.genuine[found.labels[found.genuine_rows[:, 0]] == person] for person in copies])
+    one, other = found.labels[found.impostor_rows].T
+    impostor = np.repeat(found.impostor, weight[one] * weight[other])
+    return fnmr(genuine, threshold_at_fmr(impostor, target)).value
+
+
+@pytest.mark.parametrize("most", [comparisons.RESAMPLED, 2000])
+def test_a_resampling_is_people_copied(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person drawn twice counts twice among the genuine comparisons, and each comparison of two people as often as both; with a few
+    evenly spaced impostor scores nearly so."""
+    monkeypatch.setattr(comparisons, "RESAMPLED", most)
+    monkeypatch.setattr(comparisons, "RESAMPLES", 5)
+    found = compare_all(HEADS[3], *people(60, 4, noise=0.9))
+    assert len(found.impostor) == found.impostors
+    weights = [*found._weights()]
+    close = 1e-9 if most > len(found.impostor) else 0.03
+    for weight, row in zip(weights, found._at([1e-1, 1e-3], weights), strict=True):
+        for target, missed in zip((1e-1, 1e-3), row[1:], strict=True):
+            assert missed == pytest.approx(by_hand(found, weight.astype(int), target), abs=close)
+
+
+def test_nobody_missed_is_not_nobody_ever_missed() -> None:
+    """Each resampling of faultless people is faultless: the bound is that of none in sixty people, 6 %."""
+    rates = compare_all(HEADS[3], *people(60, 4, noise=0.01)).rates((1e-1, 1e-2))
+    assert (rates.tar[1e-2].value, rates.tar[1e-2].high) == (1.0, 1.0)
+    assert rates.tar[1e-2].low == rates.tar[1e-1].low == pytest.approx(0.025 ** (1 / 60))
+    assert rates.eer.high == pytest.approx(1 - 0.025 ** (1 / 60))
+
+
+def test_a_sample_with_few_genuine_comparisons_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The floor lies where a sample without a single miss puts it, above the EER of all."""
+    embeddings, labels = people(200, 3, noise=1.6)
+    monkeypatch.setattr(comparisons, "_floor", lambda head, *_: 0.999)
+    genuine, impostor = score_all_pairs(HEADS[3], embeddings, labels)
+    assert compare_all(HEADS[3], embeddings, labels).rates(()).eer.value == pytest.approx(eer(genuine, impostor)[0], abs=2e-3)
 
 
 def test_one_person_alone_cannot_be_compared() -> None:
@@ -84,6 +126,28 @@ def test_more_anchors_miss_less() -> None:
     assert missed[5, "1 frame", "best"] < missed[1, "1 frame", "best"]
     assert missed[5, "2 of 3 frames", "best"] < missed[5, "1 frame", "best"]
     assert {row["anchors"] for row in rows} == {1, 5}  # nobody has more than twenty pictures
+    people_of, genuine = np.bincount(labels) > 5, {(row["anchors"], row["frames"]): row["genuine"] for row in rows}
+    assert genuine == {
+        (1, "1 frame"): 640,
+        (1, "2 of 3 frames"): 160,
+        (5, "1 frame"): 4 * people_of.sum(),
+        (5, "2 of 3 frames"): 80,
+    }
+
+
+def test_twenty_anchors_take_more_pictures_than_count_elsewhere() -> None:
+    embeddings, labels = people(25, 40, noise=0.9)
+    rows = evaluate_enrolled(HEADS[3], embeddings, labels, embeddings)
+    assert {(row["anchors"], row["genuine"]) for row in rows if row["frames"] == "1 frame"} == {(1, 225), (5, 125), (20, 250)}
+
+
+def test_no_anchor_is_its_own_probe() -> None:
+    """Templates far from every face: with an anchor among the probes some trial would match."""
+    embeddings, labels = people(80, 9, noise=0.3)
+    rows = evaluate_enrolled(
+        Head(np.ones(16, np.float32), 3.0), embeddings, labels, embeddings + 100 * (1 + labels[:, None] % 7)
+    )
+    assert min(row["fnmr"] for row in rows) > 0.5
 
 
 def test_a_head_is_fitted_where_it_helps_and_its_score_is_a_probability() -> None:

@@ -12,13 +12,15 @@ import pytest
 
 from edge.contract.errors import InputError, StorageError
 from edge.contract.fingerprint import chip_fingerprint
+from edge.contract.modelfile import read_model
 from edge.contract.spec import ChipSpec
+from tests.conftest import MODEL
 from trainer.dataset import cohort_chips, further_cohort, load_faces
-from trainer.evaluate import seen_people, unseen_faces
 from trainer.fit import check_start
 from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout
 from trainer.pack import Pack
+from trainer.unseen import left_out, seen_people, unseen_faces, unseen_strangers
 
 SPEC = ChipSpec(side_px=32)
 
@@ -116,12 +118,50 @@ def test_evaluation_leaves_out_whom_the_run_used(tmp_path: Path) -> None:
     (run / "split.json").write_text(json.dumps(split))
     seen = seen_people(run)
     assert seen == {"ada", "bob", "dan", "zoe", "kim"}
-    assert unseen_faces(folder, seen).identities == ["eve"]
+    assert unseen_faces(folder, seen - {"dan"}).identities == ["dan", "eve"]
     with pytest.raises(InputError, match="all of its 4 people were used"):
         unseen_faces(folder, {"ada", "bob", "dan", "eve"})
+    with pytest.raises(InputError, match="eve is its only unseen person"):
+        unseen_faces(folder, seen)
+    with pytest.raises(InputError, match="1 of its people are unseen"):
+        unseen_strangers(folder, seen)
+    assert unseen_strangers(folder, {"ada", "bob"}).identities == ["dan", "eve"]
     check_start(run, {"validation": ["eve"], "test": [], "cohort": []})
     with pytest.raises(InputError, match="trained on 2 people whom this one keeps"):
         check_start(run, {"validation": ["ada"], "test": ["zoe"], "cohort": []})
+
+
+def test_whom_the_start_of_a_run_used_is_left_out_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, init, train, test in (("first", "dlib", ["ada", "kim"], ["eve"]), ("next", "first", ["ada"], ["eve", "dan"])):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "run.json").write_text(json.dumps({"settings": {"tower": {"init": init}}}))
+        (tmp_path / name / "split.json").write_text(json.dumps({"train": train, "test": test}))
+    assert seen_people(Path("next"), {"ada", "dan", "eve", "kim", "zoe"}) == {"ada", "kim"}
+    (tmp_path / "first").rename(tmp_path / "gone")
+    assert seen_people(Path("next"), {"ada", "dan", "eve", "kim", "zoe"}) == {"ada", "kim", "zoe"}
+    (tmp_path / "next/split.json").write_text('{"train": ["a')
+    with pytest.raises(InputError, match=r"next/split\.json: unreadable"):
+        seen_people(Path("next"))
+
+
+def test_another_run_excuses_no_file(tmp_path: Path) -> None:
+    """Only a run on the file's own data with its seed tells whom it used; else the sets must, or somebody's word."""
+    folder = prepared(tmp_path / "data", {"ada": ["1", "2"], "bob": ["1", "2"]})
+    made_from = read_model(MODEL).record["provenance"]
+    for name, seed in (("own", made_from["run"]["settings"]["seed"]), ("other", 999)):
+        (tmp_path / name).mkdir()
+        record = {"data": {"sha256": made_from["data"]["sha256"]}, "settings": {"seed": seed}}
+        (tmp_path / name / "run.json").write_text(json.dumps(record))
+        (tmp_path / name / "split.json").write_text(json.dumps({"train": ["ada"], "test": ["bob"]}))
+    own, other = tmp_path / "own", tmp_path / "other"
+    assert left_out([MODEL], [own, other], [folder], strangers=False) == {"ada"}
+    assert left_out([MODEL, other], [], [folder], strangers=True) == {"ada"}
+    for models, runs in (([MODEL], [other]), ([MODEL, other], [])):
+        with pytest.raises(InputError, match="name its own run with --run"):
+            left_out(models, runs, [folder], strangers=False)
+    with pytest.raises(InputError, match="or say --strangers"):
+        left_out([Path("dlib")], [], [folder], strangers=False)
 
 
 def test_large_further_sets_lend_people_to_the_cohort(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""An evaluation of the committed drawn model on chips of noise: what its report holds, and chips that are not the model's."""
+
+from __future__ import annotations
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from edge.contract.errors import InputError
+from edge.contract.fingerprint import chip_fingerprint
+from edge.contract.spec import ChipSpec
+from tests.conftest import MODEL
+from trainer.evaluate import evaluate, load_subject
+from trainer.report import write_report
+from trainer.unseen import unseen_faces
+
+
+def noise(folder: Path, spec: ChipSpec) -> Path:
+    """A prepared set of forty people with two pictures each, and three pictures without a chip."""
+    rng, entries = np.random.default_rng(0), []
+    for number in range(80):
+        chip = f"chips/p{number // 2}/{number}.png"
+        (folder / chip).parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(folder / chip), rng.integers(0, 256, (spec.side_px, spec.side_px), np.uint8))
+        entries.append({"chip": chip, "identity": f"p{number // 2}", "box": [0, 0, 90 + number, 90]})
+    skipped = [{"picture": "a.jpg", "reason": "2 faces found"}] + 2 * [{"picture": "b.jpg", "reason": "no face found"}]
+    told = {"chip": spec.to_json(), "fingerprint": chip_fingerprint(spec), "chips": entries, "skipped": skipped}
+    (folder / "prepared.json").write_text(json.dumps(told))
+    return folder
+
+
+class Read(HTMLParser):
+    """The sources of all that a page loads, and its text."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.loads += [value or "" for key, value in attrs if key in ("src", "href")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_a_report_is_one_page_with_all_that_was_measured(tmp_path: Path) -> None:
+    folder = noise(tmp_path / "data", load_subject(MODEL).chip or ChipSpec())
+    found = evaluate(load_subject(MODEL), folder, unseen_faces(folder, set()), [])
+    figures = write_report(found, tmp_path / "out", None)
+    assert json.loads((tmp_path / "out/evaluation.json").read_text()) == figures
+    page = Read()
+    page.feed((tmp_path / "out/report.html").read_text())
+    assert page.loads
+    assert all(source.startswith("data:image/png;base64,") for source in page.loads)
+    assert "3 of 83 pictures of the whole set gave no chip" in page.text
+    assert "2 no face found; 1 2 faces found" in page.text
+    assert "pairs as independent" in page.text
+    assert "Cost of quantisation" in page.text
+    assert figures["quantisation"]["tar_file"] < figures["quantisation"]["tar_float"]
+    assert figures["impostor"] == 40 * 39 // 2 * 4
+
+
+def test_chips_that_were_cut_otherwise_are_refused(tmp_path: Path) -> None:
+    """Of the same size, and so without an error of their own: the figures would be of another square of the picture."""
+    taken = load_subject(MODEL).chip
+    assert taken is not None
+    folder = noise(tmp_path, ChipSpec(side_px=taken.side_px, scale=taken.scale + 1))
+    with pytest.raises(InputError, match=r"scale 2\.\d \(1\.\d wanted\)"):
+        evaluate(load_subject(MODEL), folder, unseen_faces(folder, set()), [])

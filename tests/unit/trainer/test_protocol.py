@@ -1,0 +1,84 @@
+"""Pairs by a file in LFW's format: its folds, those left out, and files that are something else."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.contract.errors import InputError
+from edge.contract.score import Head
+from edge.contract.spec import ChipSpec
+from trainer.dataset import Chips, Faces
+from trainer.protocol import on_protocol, read_pairs
+
+HEAD = Head(np.ones(1, np.float32), 5.0)
+
+
+def faces(people: int) -> tuple[Faces, np.ndarray]:
+    """People of two pictures each, ten apart on a line."""
+    labels = np.repeat(np.arange(people), 2)
+    names = [f"chips/p{label}/p{label}_{1 + row % 2:04d}.png" for row, label in enumerate(labels)]
+    identities = [f"p{n}" for n in range(people)]
+    made = Faces(ChipSpec(side_px=32), Chips.whole(np.zeros((len(labels), 32, 32), np.uint8)), labels, identities, "d", names)
+    return made, (10.0 * labels[:, None]).astype(np.float32)
+
+
+def written(path: Path, folds: int, each: int) -> Path:
+    lines = [f"{folds}\t{each}"]
+    for fold in range(folds):
+        lines += [f"p{fold * each + n}\t1\t2" for n in range(each)]
+        lines += [f"p{fold * each + n}\t1\tp{fold * each + (n + 1) % each}\t2" for n in range(each)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_the_folds_are_the_files(tmp_path: Path) -> None:
+    """In the last of five folds strangers stand nearer than anybody's own pictures elsewhere: the others' threshold calls its four
+    strangers one person each. Drawn anew, its pairs would be spread over all folds."""
+    made, where = faces(20)
+    where[::2] += 3  # one's own pictures are 3 apart
+    where[32:40] = np.repeat(where[32], 8)[:, None]
+    found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 5, 4))
+    assert (found["folds"], found["folds_of_the_file"], found["pairs"], found["left_out"]) == (5, True, 40, 0)
+    assert round(40 * (1 - found["value"])) == 4
+    assert found["low"] < found["value"] < found["high"]
+
+
+def test_pairs_of_others_are_left_out_and_counted(tmp_path: Path) -> None:
+    made, where = faces(15)
+    found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 5, 4))
+    assert (found["pairs"], found["left_out"]) == (15 + 14, 11)
+    with pytest.raises(InputError, match="of 40 pairs only 9 are of unseen people"):
+        on_protocol(HEAD, *faces(5)[:1], where, where, tmp_path / "pairs.txt")
+
+
+def test_a_list_without_folds_is_drawn_into_ten(tmp_path: Path) -> None:
+    made, where = faces(20)
+    path = written(tmp_path / "pairs.txt", 5, 4)
+    path.write_text(path.read_text().replace("5\t4\n", "20\n"))
+    found = on_protocol(HEAD, made, where, where, path)
+    assert (found["folds"], found["folds_of_the_file"], found["pairs"]) == (10, False, 40)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("1\t1\nada\t1\n", "line 2: 'ada 1': expected a person"),
+        ("ada\t1\tx\n", "line 1"),
+        ("1\t1\nada\t1\t2\nada 1 bob 2 3\n", "line 3"),
+        ("2\t2\nada\t1\t2\n", "1 pairs, its first line tells of 8; it is cut off"),
+    ],
+)
+def test_another_file_is_refused_by_line(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "pairs.txt").write_text(text)
+    with pytest.raises(InputError, match=said):
+        read_pairs(tmp_path / "pairs.txt")
+
+
+def test_a_missing_or_binary_list_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe\x00")
+    for name in ("none", "binary"):
+        with pytest.raises(InputError, match="not a list of pairs"):
+            read_pairs(tmp_path / name)

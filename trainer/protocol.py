@@ -1,0 +1,87 @@
+"""Pair accuracy on the pairs that a file in LFW's format names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import InputError
+from edge.contract.score import Head, score
+from trainer.comparisons import fold_errors
+from trainer.dataset import Faces
+
+FOLDS = 10
+
+
+class Pair(NamedTuple):
+    """Two pictures by name, of one person or of two, and the fold they are in."""
+
+    same: bool
+    first: str
+    second: str
+    fold: int
+
+
+def on_protocol(
+    head: Head, faces: Faces, templates: NDArray[np.float32], embeddings: NDArray[np.float32], path: Path
+) -> dict[str, Any]:
+    """Pair accuracy, each fold judged by the threshold that is best on the others: the file's folds where it has some, else ten drawn.
+
+    Pairs of people whom the training used, or of pictures without a face, are left out and counted.
+
+    Raises:
+        InputError: the file is unreadable, or too few pairs of it can be used.
+    """
+    row = {Path(name).stem: at for at, name in enumerate(faces.names)}
+    pairs, folds = read_pairs(path)
+    usable = [pair for pair in pairs if pair.first in row and pair.second in row]
+    scores = np.array([float(score(head, embeddings[row[p.second]], templates[row[p.first]][None])[0]) for p in usable])
+    same = np.array([pair.same for pair in usable], bool)
+    if min(same.sum(), (~same).sum()) < FOLDS:
+        raise InputError(
+            f"{path}: of {len(pairs)} pairs only {len(usable)} are of unseen people; use another list or a larger test part"
+        )
+    fold = np.array([pair.fold for pair in usable])
+    if not folds:
+        for kind in (same, ~same):
+            fold[kind] = np.random.default_rng(0).permutation(np.arange(kind.sum()) % FOLDS)
+    numbers = np.unique(fold)
+    wrong = fold_errors(*([scores[kind & (fold == number)] for number in numbers] for kind in (same, ~same)))
+    return {
+        "pairs": wrong.trials, "genuine": int(same.sum()), "folds": len(numbers), "folds_of_the_file": bool(folds),
+        "value": 1 - wrong.value, "low": 1 - wrong.high, "high": 1 - wrong.low, "left_out": len(pairs) - wrong.trials,
+        "why": "people whom the training used, pictures without a face or with a wrong label, more than ten of a person",
+    }  # fmt: skip
+
+
+def read_pairs(path: Path) -> tuple[list[Pair], int]:
+    """The pairs of a file, and how many folds its first line says that they are in, 0 where it says none. The first line is the number
+    of folds and of pairs of each kind in a fold, or of each kind alone, or a pair.
+
+    Raises:
+        InputError: it is unreadable, a line is no pair, or a fold is not whole.
+    """
+    try:
+        lines = [(number, line.split()) for number, line in enumerate(path.read_text().splitlines(), 1) if line.strip()]
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a list of pairs as LFW's: {error}") from error
+    header = [int(word) for word in lines[0][1] if word.isdecimal()] if lines and len(lines[0][1]) < 3 else []
+    folds, each = (header[0], 2 * header[1]) if len(header) == 2 else (0, 0)
+    pairs = []
+    for number, words in lines[1:] if header else lines:
+        try:
+            first, second = ((words[0], words[1]), (words[-2] if len(words) == 4 else words[0], words[-1]))
+            if len(words) not in (3, 4):
+                raise ValueError
+            names = [f"{name}_{int(picture):04d}" for name, picture in (first, second)]
+        except (ValueError, IndexError) as error:
+            raise InputError(
+                f"{path}, line {number}: {' '.join(words)!r}: expected a person and two numbers, or twice a person and a number"
+            ) from error
+        pairs.append(Pair(len(words) == 3, *names, fold=len(pairs) // each if each else 0))
+    if folds and len(pairs) != folds * each:
+        raise InputError(f"{path}: {len(pairs)} pairs, its first line tells of {folds * each}; it is cut off")
+    return pairs, folds

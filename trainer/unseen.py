@@ -1,0 +1,118 @@
+"""Whom a training used and whom it did not: only these are evaluated on."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from edge.contract.errors import InputError
+from edge.contract.modelfile import read_model
+from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Faces, joined, load_faces, split_identities
+from trainer.run import FURTHER, SPLIT, read_run
+
+
+def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, strangers: bool) -> set[str]:
+    """Everybody whom the training of one of `models`, runs and model files, used, as far as `runs`, or else the sets that a file was
+    trained on, tell; `strangers` is somebody's word that a file which no run tells of used nobody who is here.
+
+    Raises:
+        InputError: of a file nothing is told.
+    """
+    runs = [*runs, *(model for model in models if model.is_dir())]
+    files = [model for model in models if model.is_file()]
+    if not (runs or files or strangers):
+        raise InputError("name a run or a model file, whose people are left out, or say --strangers if none is here")
+    present = {name for folder in folders for name in load_faces(folder).identities} if runs else set()
+    seen = set().union(*(seen_people(run, present) for run in runs))
+    for file in files:
+        if not strangers and not any(_made_from(file, run) for run in runs):
+            seen |= seen_by_file(file, folders)
+    return seen
+
+
+def seen_people(run: Path, present: set[str] | frozenset[str] = frozenset()) -> set[str]:
+    """Everybody whom a run, or one that it started from, used: for training, for the choice of the epoch and the head, or as the cohort.
+    Where that one is gone, it may have used everybody of those `present` whom this one does not keep for its figures.
+
+    Raises:
+        InputError: it is no run.
+    """
+    record = read_run(run)
+    try:
+        split: dict[str, list[str]] = json.loads((run / SPLIT).read_text())
+        kept = split["test"]
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{run / SPLIT}: unreadable ({error}); whom it used is not known, train again") from error
+    seen = {name for part in ("train", "validation", "cohort", FURTHER, FURTHER_COHORT) for name in split.get(part, [])}
+    start = record.get("settings", {}).get("tower", {}).get("init", "")
+    if start in ("", "dlib"):
+        return seen
+    before = seen_people(Path(start), present) if (Path(start) / SPLIT).exists() else {*present}
+    return seen | (before - {*kept})
+
+
+def _made_from(file: Path, run: Path) -> bool:
+    """Whether a file is of a training on this run's data with its seed, which decide who was kept out."""
+    made_from, record = read_model(file).record["provenance"], read_run(run)
+    return bool(
+        made_from["data"]["sha256"] == record["data"]["sha256"]
+        and made_from["run"]["settings"]["seed"] == record["settings"]["seed"]
+    )
+
+
+def seen_by_file(path: Path, folders: list[Path]) -> set[str]:
+    """`seen_people` of a model file whose run is not at hand, from the sets it was trained on, in their order: a split is made of the
+    names and the seed, which the file tells.
+
+    Raises:
+        InputError: these are not the sets that the file was trained on.
+    """
+    made_from = read_model(path).record["provenance"]
+    main, *further = (load_faces(folder) for folder in folders)
+    together = joined(main, further)
+    if together.digest != made_from["data"]["sha256"]:
+        raise InputError(
+            f"{path}: name its own run with --run, whose people are left out; or with --data all the sets that it was trained on, in that "
+            f"order (digest {made_from['data']['sha256'][:12]}, these have {together.digest[:12]}); or say --strangers if none of its "
+            "people is here"
+        )
+    test = split_identities(main.labels, main.identities, made_from["run"]["settings"]["seed"])["test"]
+    return {*together.identities} - {*test}
+
+
+def unseen_faces(folder: Path, seen: set[str], *, each: int = PICTURES_EACH) -> Faces:
+    """The faces of a prepared set whose people are not in `seen`, as `Faces.measured` has them, of each person the first `each`.
+
+    Raises:
+        InputError: nobody remains, or nobody with two pictures.
+    """
+    faces = load_faces(folder)
+    left = [name for name in faces.identities if name not in seen]
+    if not left:
+        raise InputError(
+            f"{folder}: all of its {len(faces.identities)} people were used in the training; nothing would be measured"
+        )
+    faces = faces.of(left).measured(each)
+    if np.bincount(faces.labels, minlength=1).max() < 2:
+        raise InputError(f"{folder}: not one of {len(left)} unseen people has two pictures")
+    if len(faces.identities) < 2:
+        raise InputError(f"{folder}: {faces.identities[0]} is its only unseen person; at least two are compared")
+    return faces
+
+
+def unseen_strangers(folder: Path, seen: set[str]) -> Faces:
+    """The faces of another camera, for the same-camera check, whose people are not in `seen`.
+
+    Raises:
+        InputError: fewer than two people remain.
+    """
+    faces = load_faces(folder)
+    faces = faces.of([name for name in faces.identities if name not in seen]).measured()
+    if len(faces.identities) < 2:
+        raise InputError(
+            f"{folder}: {len(faces.identities)} of its people are unseen; the same-camera check compares strangers, so add two people "
+            "whom the training did not use, taken by that camera"
+        )
+    return faces
