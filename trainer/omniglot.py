@@ -87,9 +87,14 @@ def one_shot(verifier: Verifier, runs: Path) -> Rate:
 def _labels(runs: Path) -> dict[str, list[tuple[str, str]]]:
     with zipfile.ZipFile(runs) as archive:
         names = [name for name in archive.namelist() if name.endswith(f"/{LABELS}")]
-        return {
-            name: [tuple(line.split()) for line in archive.read(name).decode().splitlines() if line.strip()] for name in names
-        }  # type: ignore[misc]
+        found = {
+            name: [line.split() for line in archive.read(name).decode(errors="replace").splitlines() if line.strip()]
+            for name in names
+        }
+    for name, lines in found.items():
+        if not lines or any(len(words) != 2 for words in lines):
+            raise InputError(f"{runs}: {name}: expected lines of a test drawing and a training drawing; download it again")
+    return {name: [(test, answer) for test, answer in lines] for name, lines in found.items()}
 
 
 def _drawings(source: Path) -> list[tuple[str, NDArray[np.uint8]]]:

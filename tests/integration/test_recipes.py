@@ -144,6 +144,9 @@ def test_the_report_and_the_comparison_are_on_people_unseen(workshop: Path) -> N
         ).stdout
     )
     assert [row["genuine"] for row in rows] == [figures["genuine"]] * 2
+    more = rows[1]["more_than_first"]["eer"]
+    assert more[0] == pytest.approx(rows[1]["eer"][0] - rows[0]["eer"][0])
+    assert more[1] <= more[0] <= more[2]
     assert rows[0]["bytes"] == (workshop / "int8.tflite").stat().st_size
 
 
@@ -160,7 +163,7 @@ def test_a_file_tells_whom_it_never_saw(workshop: Path) -> None:
     nobody = typed_here(workshop, "trainer", "compare-models", "dlib", "--data", "data", code=3)
     assert "name a run or a model file" in nobody.stderr
     other = typed_here(workshop, "trainer", "evaluate", "int8.tflite", "--data", "more", code=3)
-    assert "name its run with --run" in other.stderr
+    assert "name its own run with --run" in other.stderr
 
 
 def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:

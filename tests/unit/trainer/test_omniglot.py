@@ -58,6 +58,19 @@ def test_one_shot_by_hand(tmp_path: Path) -> None:
     assert (wrong.errors, wrong.trials) == (1, 3)
 
 
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [("", "expected lines"), ("run01/test/item01.png\n", "expected lines"), ("run01/a.png run01/b.png\n", "a.png' is missing")],
+)
+def test_a_run_that_is_incomplete_is_named(tmp_path: Path, labels: str, said: str) -> None:
+    path = tmp_path / "all_runs.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("run01/test/item01.png", drawing(10))
+        archive.writestr("run01/class_labels.txt", labels)
+    with pytest.raises(InputError, match=said):
+        one_shot(Grey(), path)  # type: ignore[arg-type]
+
+
 def test_another_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "no.zip").write_bytes(b"no")
     with pytest.raises(InputError, match="not a readable zip"):
