@@ -235,11 +235,12 @@ def evaluate(
 
     first, *others = data or [Path("data")]
     runs = [run] if run else []
+    subject = load_subject(model)
     seen = left_out([model], runs, [first, *others], strangers=strangers)
     if not (runs or model.is_dir() or strangers):
         others = []  # everybody in them was trained on, or is in the cohort
     evaluation = measure(
-        load_subject(model),
+        subject,
         first,
         unseen_faces(first, seen, each=MOST_PICTURES),
         [unseen_strangers(other, seen) for other in others],

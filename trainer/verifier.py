@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,21 +76,26 @@ def load_verifier(run: Path) -> Verifier:
     """The verifier of a finished run.
 
     Raises:
-        InputError: the run is not finished, or no run.
+        InputError: the run is not finished, damaged, or no run.
     """
     from trainer.run import read_run
 
     record = read_run(run)
     if record["state"] != "finished":
         raise InputError(f"{run}: not finished; type its `trainer fit` again to go on: {record['command']}")
-    with np.load(run / HEAD, allow_pickle=False) as saved:
-        kind = bool(saved["normalise"]), bool(saved["squared"])
-        cohort = (
-            Cohort(saved["cohort"], int(saved["nearest"]), float(saved["ceiling"])) if int(saved.get("nearest", 0)) else None
-        )
-        head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
-    mirrors = bool(record["settings"]["tower"].get("mirrored_templates", False))
-    return Verifier(keras.models.load_model(run / TOWER, compile=False), head, load_aligner(run), mirrors)
+    try:
+        with np.load(run / HEAD, allow_pickle=False) as saved:
+            kind = bool(saved["normalise"]), bool(saved["squared"])
+            cohort = (
+                Cohort(saved["cohort"], int(saved["nearest"]), float(saved["ceiling"]))
+                if int(saved.get("nearest", 0))
+                else None
+            )
+            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
+        mirrors = bool(record["settings"]["tower"].get("mirrored_templates", False))
+        return Verifier(keras.models.load_model(run / TOWER, compile=False), head, load_aligner(run), mirrors)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{run}: unreadable run: {type(error).__name__}: {error}; type `trainer fit` for it again") from error
 
 
 def save_aligner(run: Path, aligner: Aligner) -> None:

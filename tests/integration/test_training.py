@@ -190,6 +190,7 @@ BAD = [
     (("trainer", "fit", "--data", "data", "--run", "run2", "--init", "people"), "init = 'people': neither"),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "transfer"), "run `trainer teach data`"),
     (("trainer", "evaluate", "people", "--data", "data"), "people: not a run folder"),
+    (("trainer", "evaluate", "broken", "--data", "data"), "broken: unreadable run"),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--network", "koch"), "prepare --side 105"),
     (("trainer", "prepare", "none"), "none: no such folder"),
     (("trainer", "import", "lfw", "none"), "none: no such file or folder"),

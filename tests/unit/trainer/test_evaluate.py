@@ -72,3 +72,21 @@ def test_chips_that_were_cut_otherwise_are_refused(tmp_path: Path) -> None:
     folder = noise(tmp_path, ChipSpec(side_px=taken.side_px, scale=taken.scale + 1))
     with pytest.raises(InputError, match=r"scale 2\.\d \(1\.\d wanted\)"):
         evaluate(load_subject(MODEL), folder, unseen_faces(folder, set()), [])
+
+
+@pytest.mark.parametrize("content", [None, b"", b"cut", b"PK\x03\x04cut"])
+def test_a_run_that_was_cut_off_is_named(tmp_path: Path, content: bytes | None) -> None:
+    record = {"state": "finished", "chip": ChipSpec().to_json(), "settings": {"tower": {}}}
+    (tmp_path / "run.json").write_text(json.dumps(record))
+    if content is not None:
+        (tmp_path / "head.npz").write_bytes(content)
+    with pytest.raises(InputError, match="unreadable run"):
+        load_subject(tmp_path)
+
+
+def test_a_whole_head_before_a_tower_that_was_cut_off(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"state": "finished", "settings": {"tower": {}}}))
+    np.savez(tmp_path / "head.npz", weights=np.ones(4, np.float32), bias=0.0, normalise=True, squared=True)
+    (tmp_path / "tower.keras").write_bytes(b"cut")
+    with pytest.raises(InputError, match="unreadable run"):
+        load_subject(tmp_path)
