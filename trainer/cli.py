@@ -11,7 +11,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from edge.contract.spec import ChipSpec
 from trainer.importer import import_people, read_renaming
@@ -301,13 +301,17 @@ def compare_models(
         return
     keys = [key for key in rows[0] if key not in ("model", "genuine", "impostor", "more_than_first")]
     titles = {"eer": "EER", "ms_a_face": "ms a face"}
-    table = Table("model", *(titles.get(key, key.replace("tar_", "TAR at FMR ")) for key in keys))
+    table = Table(Column("model", overflow="fold"), *(titles.get(key, key.replace("tar_", "TAR at FMR ")) for key in keys))
     for row in rows:
         shown = [row.get(key, "") for key in keys]
         table.add_row(
             row["model"],
             *(
-                f"{v[0]:.2%}\n{v[1]:.1%}-{v[2]:.1%}" if isinstance(v, list) else f"{v:.2f}" if isinstance(v, float) else str(v)
+                f"{v[0]:.2%}\n{v[1]:.1%} to\n{v[2]:.1%}"
+                if isinstance(v, list)
+                else f"{v:.2f}"
+                if isinstance(v, float)
+                else str(v)
                 for v in shown
             ),
         )

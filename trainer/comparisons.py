@@ -1,7 +1,8 @@
 """All comparisons of a set of embeddings, and rates with intervals from them.
 
 Every genuine score is kept, of the impostor scores only the highest: those that thresholds of use lie among, one in fifty where the
-verifier is good, two in five or all where it is bad. Memory is 16 bytes for each of these: 30 MB of 13,000 pictures' 84 million.
+verifier is good, two in five or all where it is bad. Of 13,000 pictures, 84 million comparisons, that is 0.3 GB in
+all for a good verifier and 4.7 GB for one that tells nobody apart.
 """
 
 from __future__ import annotations
