@@ -60,14 +60,15 @@ def pictures_of(folder: Path, layout: Layout) -> Iterator[Picture]:
     found = False
     for root, chips in _source_folders(folder, layout):
         for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()):
-            found = True
             inside = path.relative_to(root)
             if layout is Layout.SIX_FOLDERS:
                 identity, _, rest = path.stem.partition(SEPARATOR)
                 if not rest:
                     raise InputError(f"{path}: name it PERSON{SEPARATOR}NUMBER{path.suffix}, so that its person is known")
+                found = True
                 yield Picture(path, identity, chips / f"{path.stem}.png")
             elif len(inside.parts) == 2:
+                found = True
                 yield Picture(path, inside.parts[0], chips / inside.with_suffix(".png"))
     if not found:
         wanted = "pictures/<person>/" if layout is Layout.IDENTITIES else "anchor_real/, positive_real/ and negative_real/"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import local
+from typing import Any
 
 import cv2
 import numpy as np
@@ -58,7 +59,10 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
     except OSError as error:
         raise InputError(f"{path}: cannot read: {error.strerror}") from error
-    picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    try:
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error as error:
+        raise InputError(f"{path}: no picture that OpenCV opens; it may have too many pixels") from error
     if picture is None:
         raise InputError(f"{path}: {'not a picture, or cut off' if data.size else 'empty file'}")
     return picture.astype(np.uint8, copy=False)
@@ -86,9 +90,17 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
         StorageError: a chip cannot be written.
     """
     pictures = list(pictures_of(folder, layout))
+    first: dict[Path, Picture] = {}
+    for picture in pictures:
+        first.setdefault(picture.chip, picture)
+    # While chips are written, none of a list that was made before is sure to be what it says.
+    _forget_manifest(folder)
     detectors = local()
 
     def work(picture: Picture) -> Outcome:
+        if picture is not first[picture.chip]:
+            # Often one photograph in two formats: as two it would be the easiest genuine pair there is.
+            return Outcome(picture, None, f"has the name of another, {first[picture.chip].path.name}")
         try:
             frame = read_picture(picture.path)
         except InputError as error:
@@ -99,7 +111,7 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
         if isinstance(found, str):
             return Outcome(picture, None, found)
         chip = cv2.imencode(".png", cut_chip(as_source(frame, spec), found, spec))[1].tobytes()
-        write_atomically(folder / picture.chip, chip)
+        write_atomically(folder / picture.chip, chip, lasting=False)
         return Outcome(picture, found, "")
 
     # One thread a picture: OpenCV releases the lock, and its own threads do nothing for pictures this small.
@@ -119,6 +131,31 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
 def reasons(outcomes: list[Outcome]) -> Counter[str]:
     """How many pictures were skipped, by reason."""
     return Counter(outcome.reason for outcome in outcomes if outcome.reason)
+
+
+def source_pictures(folder: Path, manifest: dict[str, Any]) -> dict[str, Path]:
+    """Where the picture of each prepared chip is, by the chip's name in the manifest.
+
+    Raises:
+        InputError: pictures were taken away since.
+    """
+    found: dict[str, Path] = {}
+    for picture in pictures_of(folder, Layout(manifest["layout"])):
+        found.setdefault(str(picture.chip), picture.path)
+    gone = [entry["chip"] for entry in manifest["chips"] if entry["chip"] not in found]
+    if gone:
+        raise InputError(
+            f"{folder}: the pictures of {len(gone)} chips are no longer there, such as that of {gone[0]}; "
+            f"run `trainer prepare {folder}` again"
+        )
+    return found
+
+
+def _forget_manifest(folder: Path) -> None:
+    try:
+        (folder / MANIFEST).unlink(missing_ok=True)
+    except OSError as error:
+        raise StorageError(f"{folder / MANIFEST}: cannot write: {error.strerror or error}") from error
 
 
 def _write_manifest(folder: Path, layout: Layout, spec: ChipSpec, outcomes: list[Outcome]) -> None:
@@ -143,6 +180,8 @@ def read_manifest(folder: Path) -> dict[str, object]:
         manifest = json.loads(path.read_text())
         spec = ChipSpec.from_json(manifest["chip"])
         recorded = manifest["fingerprint"]
+        if not [(entry["chip"], entry["identity"], entry["box"]) for entry in manifest["chips"]]:
+            raise ValueError("no chips")
     except FileNotFoundError as error:
         raise InputError(f"{folder}: not prepared; run `trainer prepare {folder}`") from error
     except OSError as error:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
@@ -13,7 +15,7 @@ from edge.contract.chip import FaceBox, cut_chip, to_grey
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
 from trainer.layout import Layout, layout_of
-from trainer.prepare import Several, prepare, read_manifest, read_picture
+from trainer.prepare import Several, prepare, read_manifest, read_picture, source_pictures
 from trainer.synth.draw import draw_frame
 from trainer.synth.person import Person
 from trainer.synth.view import View
@@ -104,6 +106,55 @@ def test_chips_of_another_contract_are_refused(data: Path) -> None:
     (data / "prepared.json").write_text(json.dumps(manifest | {"fingerprint": "0" * 64}))
     with pytest.raises(InputError, match="cut otherwise"):
         read_manifest(data)
-    (data / "prepared.json").write_text("{")
-    with pytest.raises(InputError, match="unreadable"):
+    for damaged in ("{", "[]", json.dumps(manifest | {"chips": []}), json.dumps(manifest | {"chips": [{"chip": "x"}]})):
+        (data / "prepared.json").write_text(damaged)
+        with pytest.raises(InputError, match="unreadable"):
+            read_manifest(data)
+
+
+def test_two_pictures_of_one_name_are_one(tmp_path: Path) -> None:
+    """As two they would share a chip, and be a genuine pair of one photograph."""
+    (tmp_path / "pictures/ada").mkdir(parents=True)
+    for name in ("0.png", "0.bmp", "1.png"):
+        cv2.imwrite(str(tmp_path / "pictures/ada" / name), face(1))
+    outcomes = {o.picture.path.name: o.reason for o in prepare(tmp_path, Layout.IDENTITIES, ChipSpec(), Several.SKIP)}
+    assert outcomes == {"0.bmp": "", "0.png": "has the name of another, 0.bmp", "1.png": ""}
+    manifest = read_manifest(tmp_path)
+    assert [entry["chip"] for entry in manifest["chips"]] == ["chips/ada/0.png", "chips/ada/1.png"]
+    assert source_pictures(tmp_path, manifest)["chips/ada/0.png"].name == "0.bmp"
+    (tmp_path / "pictures/ada/1.png").unlink()
+    with pytest.raises(InputError, match=r"of 1 chips are no longer there, such as that of chips/ada/1\.png"):
+        source_pictures(tmp_path, manifest)
+
+
+def test_a_preparation_that_was_broken_off_is_none(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chips of another cut may be among those that the old list names."""
+    prepare(data, Layout.IDENTITIES, ChipSpec(), Several.SKIP)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("trainer.prepare.write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        prepare(data, Layout.IDENTITIES, ChipSpec(scale=1.4), Several.SKIP)
+    with pytest.raises(InputError, match="not prepared"):
         read_manifest(data)
+
+
+def test_a_picture_of_too_many_pixels_gives_a_reason(data: Path) -> None:
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", 200_000, 200_000, 8, 2, 0, 0, 0)
+    picture = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    (data / "pictures/bob/huge.png").write_bytes(picture)
+    outcomes = {o.picture.path.name: o.reason for o in prepare(data, Layout.IDENTITIES, ChipSpec(), Several.SKIP)}
+    assert outcomes["huge.png"] == "no picture that OpenCV opens; it may have too many pixels"
+    assert outcomes["good.png"] == ""
+
+
+def test_pictures_deeper_than_a_person_are_none(tmp_path: Path) -> None:
+    (tmp_path / "pictures/a/b").mkdir(parents=True)
+    cv2.imwrite(str(tmp_path / "pictures/a/b/0.png"), face(1))
+    with pytest.raises(InputError, match="no pictures in pictures/<person>/"):
+        prepare(tmp_path, Layout.IDENTITIES, ChipSpec(), Several.SKIP)
