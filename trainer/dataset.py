@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, replace
 from functools import reduce
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.errors import InputError, StorageError
+from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
 from trainer.errata import rightly_labelled
-from trainer.files import write_atomically
-from trainer.pack import Pack
-from trainer.prepare import MANIFEST, read_manifest
+from trainer.pack import PACK, Pack, pack_chips
+from trainer.prepare import read_manifest
 
 # Cohort and test are for the exporter and the report; training never sees them, validation only chooses the epoch. The cohort has
 # two pieces, so that test and validation people are those of trainings from before it had the second.
@@ -32,8 +29,6 @@ FURTHER_COHORT = "further_cohort"
 COHORT_MOST = 512
 # Pictures of one person that count where people are compared.
 PICTURES_EACH = 10
-# All chips of a set in one file (trainer/pack.py), and what it was made of.
-PACK, PACK_RECORD = "chips.npy", "chips.json"
 
 
 class Chips:
@@ -77,7 +72,7 @@ class Chips:
 @dataclass(frozen=True, slots=True)
 class Teaching:
     """What a teacher said of n chips: `vectors`, float32 [n, T], and where it looked, `placements`, float32 [n, 4] as in
-    `edge.contract.align`. Rows of NaN: it was not asked."""
+    `edge.contract.align`."""
 
     vectors: NDArray[np.float32]
     placements: NDArray[np.float32]
@@ -163,6 +158,12 @@ class Faces:
         teaching = None
         if self.teaching and others.teaching:
             theirs = others.teaching.only(rows)
+            ours = self.teaching.vectors.shape[1]
+            if theirs.vectors.shape[1] != ours:
+                raise InputError(
+                    f"two data sets of different teachers: vectors of {ours} and of {theirs.vectors.shape[1]} numbers; "
+                    "run `trainer teach` on both alike"
+                )
             teaching = Teaching(
                 np.concatenate([self.teaching.vectors, theirs.vectors]),
                 np.concatenate([self.teaching.placements, theirs.placements]),
@@ -193,53 +194,12 @@ def load_faces(folder: Path) -> Faces:
     manifest = read_manifest(folder)
     spec = ChipSpec.from_json(manifest["chip"])
     entries = manifest["chips"]
-    digest = _packed(folder, entries, spec)
+    digest = pack_chips(folder, entries, spec)
     identities = sorted({entry["identity"] for entry in entries})
     number = {name: at for at, name in enumerate(identities)}
     labels = np.array([number[entry["identity"]] for entry in entries], np.int64)
     chips = Chips.whole(Pack(folder / PACK))
     return Faces(spec, chips, labels, identities, digest, [entry["chip"] for entry in entries])
-
-
-def _packed(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
-    """Makes sure that the pack holds what the chips' files do; returns the digest of chips and identities."""
-    stamp = hashlib.sha256((folder / MANIFEST).read_bytes())
-    for entry in entries:
-        try:
-            status = (folder / entry["chip"]).stat()
-        except OSError as error:
-            raise _bad_chip(folder, entry, spec) from error
-        stamp.update(f"{status.st_size} {status.st_mtime_ns};".encode())
-    record = folder / PACK_RECORD
-    if record.exists() and (folder / PACK).exists():
-        before = json.loads(record.read_text())
-        if before["stamp"] == stamp.hexdigest():
-            return str(before["digest"])
-    digest = hashlib.sha256()
-    unfinished = folder / f".{PACK}.part"
-    try:
-        shape = (len(entries), *spec.shape)
-        flags = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
-        with unfinished.open("wb") as file:
-            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for entry in entries:
-                chip = cv2.imread(str(folder / entry["chip"]), flags)
-                if chip is None or chip.shape != shape[1:]:
-                    raise _bad_chip(folder, entry, spec)
-                file.write(chip.data)
-                digest.update(entry["identity"].encode() + b"\0" + chip.tobytes())
-        record.unlink(missing_ok=True)
-        unfinished.replace(folder / PACK)
-    except OSError as error:
-        raise StorageError(f"{folder / PACK}: cannot write: {error.strerror or error}") from error
-    finally:
-        unfinished.unlink(missing_ok=True)
-    write_atomically(record, json.dumps({"stamp": stamp.hexdigest(), "digest": digest.hexdigest()}).encode())
-    return digest.hexdigest()
-
-
-def _bad_chip(folder: Path, entry: dict[str, str], spec: ChipSpec) -> InputError:
-    return InputError(f"{folder / entry['chip']}: missing or not {spec.side_px} px; run `trainer prepare {folder}` again")
 
 
 def split_identities(labels: NDArray[np.int64], identities: list[str], seed: int) -> dict[str, list[str]]:

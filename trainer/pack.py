@@ -2,13 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
+import json
 import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
-from edge.contract.errors import StorageError
+from edge.contract.errors import InputError, StorageError
+from edge.contract.spec import ChipSpec
+from trainer.files import write_atomically
+from trainer.prepare import MANIFEST
+
+# The chips, what they were made of, and what keeps two processes from making them at once.
+PACK, PACK_RECORD, PACK_LOCK = "chips.npy", "chips.json", ".chips.lock"
 
 
 class Pack:
@@ -38,3 +53,82 @@ class Pack:
         got = os.preadv(self._file.fileno(), [into.data], self._offset + row * self._size)
         if got != self._size:
             raise StorageError(f"{self._path}: cut off at picture {row} of {len(self)}; delete it, it is made anew")
+
+
+def pack_chips(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
+    """Makes sure that a set's pack holds what the files of its chips do; returns the digest of chips and identities.
+
+    Raises:
+        InputError: a chip is missing or of another size.
+        StorageError: the pack cannot be written.
+    """
+    stamp = _stamp(folder, entries, spec)
+    if digest := _digest_of(folder, stamp):
+        return digest
+    # The workers of one training start at once, with one folder of data.
+    with _alone(folder):
+        return _digest_of(folder, stamp) or _written(folder, entries, spec, stamp)
+
+
+def _stamp(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
+    stamp = hashlib.sha256((folder / MANIFEST).read_bytes())
+    for entry in entries:
+        try:
+            status = (folder / entry["chip"]).stat()
+        except OSError as error:
+            raise _bad_chip(folder, entry, spec) from error
+        stamp.update(f"{status.st_size} {status.st_mtime_ns};".encode())
+    return stamp.hexdigest()
+
+
+def _digest_of(folder: Path, stamp: str) -> str:
+    """The digest of the pack with this stamp, empty where there is none: then it is to be made."""
+    try:
+        before = json.loads((folder / PACK_RECORD).read_text())
+        return str(before["digest"]) if before["stamp"] == stamp and (folder / PACK).exists() else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    try:
+        with (folder / PACK_LOCK).open("wb") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                print(f"{folder}: another process packs its chips; waiting for it", file=sys.stderr, flush=True)
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except StorageError:
+        raise
+    except OSError as error:
+        raise StorageError(f"{folder / PACK}: cannot write: {error.strerror or error}") from error
+
+
+def _written(folder: Path, entries: list[dict[str, str]], spec: ChipSpec, stamp: str) -> str:
+    digest = hashlib.sha256()
+    unfinished = folder / f".{PACK}.part"
+    shape = (len(entries), *spec.shape)
+    flags = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
+    shown = track(entries, f"packing {folder.name}", console=Console(stderr=True), disable=not sys.stderr.isatty())
+    try:
+        with unfinished.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+            for entry in shown:
+                chip = cv2.imread(str(folder / entry["chip"]), flags)
+                if chip is None or chip.shape != shape[1:]:
+                    raise _bad_chip(folder, entry, spec)
+                file.write(chip.data)
+                digest.update(entry["identity"].encode() + b"\0" + chip.tobytes())
+        (folder / PACK_RECORD).unlink(missing_ok=True)
+        unfinished.replace(folder / PACK)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    record = {"stamp": stamp, "digest": digest.hexdigest()}
+    write_atomically(folder / PACK_RECORD, json.dumps(record).encode())
+    return digest.hexdigest()
+
+
+def _bad_chip(folder: Path, entry: dict[str, str], spec: ChipSpec) -> InputError:
+    return InputError(f"{folder / entry['chip']}: missing or not {spec.side_px} px; run `trainer prepare {folder}` again")

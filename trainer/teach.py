@@ -1,13 +1,15 @@
 """A teacher's word on prepared pictures, asked once: its vector of each, and where in the chip it looked.
 
-    <data>/teacher.npz    names [n], vectors float16 [n, T], placements float32 [n, 4], made_by
+    <data>/teacher.npz    names [n], vectors float16 [n, T], placements float32 [n, 4], made_by, asked_about
 
 Any recogniser can be the teacher: what writes such a file can stand in for this module.
 """
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import math
 import zipfile
 from collections.abc import Callable
@@ -27,8 +29,7 @@ from edge.contract.spec import ChipSpec
 from trainer.dataset import Faces, Teaching, load_faces
 from trainer.dlibfile import find_weights, read_dlib
 from trainer.files import write_atomically
-from trainer.layout import Layout, pictures_of
-from trainer.prepare import read_manifest, read_picture
+from trainer.prepare import read_manifest, read_picture, source_pictures
 from trainer.resnet import build_resnet, load_dlib
 
 TEACHER = "teacher.npz"
@@ -60,7 +61,7 @@ def teach(folder: Path) -> Teaching:
     load_dlib(tower, read_dlib(find_weights()))
     manifest: dict[str, Any] = read_manifest(folder)
     spec = ChipSpec.from_json(manifest["chip"])
-    sources = {str(picture.chip): picture.path for picture in pictures_of(folder, Layout(manifest["layout"]))}
+    sources = source_pictures(folder, manifest)
     entries = manifest["chips"]
     vectors, placements = [], []
     for at in track(range(0, len(entries), _BATCH), f"asking the teacher, {folder.name}", console=Console(stderr=True)):
@@ -91,6 +92,7 @@ def write_teaching(folder: Path, names: list[str], teaching: Teaching, *, made_b
         vectors=teaching.vectors.astype(np.float16),
         placements=teaching.placements.astype(np.float32),
         made_by=np.array(made_by),
+        asked_about=np.array(_asked_about(folder)),
     )
     write_atomically(folder / TEACHER, out.getvalue())
 
@@ -99,26 +101,42 @@ def load_taught(folder: Path) -> Faces:
     """A prepared set with what the teacher said of it, in the order of its chips.
 
     Raises:
-        InputError: the teacher was not asked, or not about all pictures.
+        InputError: the teacher was not asked, not about all pictures, or before they were prepared as they are now.
     """
     faces = load_faces(folder)
-    path = folder / TEACHER
+    path, again = folder / TEACHER, f"run `trainer teach {folder}` again"
     try:
-        with np.load(path, allow_pickle=False) as saved:
-            row = {str(name): at for at, name in enumerate(saved["names"])}
-            rows = [row[name] for name in faces.names]
-            teaching = Teaching(saved["vectors"].astype(np.float32)[rows], saved["placements"].astype(np.float32)[rows])
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
+            names = [str(name) for name in saved["names"]]
+            vectors, placements = (saved[key].astype(np.float32) for key in ("vectors", "placements"))
+            # Files from before this was noted, and those of others, may lack it.
+            asked_about = str(saved["asked_about"]) if "asked_about" in saved else None
     except FileNotFoundError as error:
         raise InputError(f"{folder}: this recipe needs a teacher's vectors; run `trainer teach {folder}`") from error
-    except KeyError as error:
-        raise InputError(f"{path}: nothing about {error}; run `trainer teach {folder}` again") from error
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: unreadable ({error}); run `trainer teach {folder}` again") from error
-    if len(teaching.vectors) != len(faces.labels) or teaching.placements.shape != (len(faces.labels), 4):
-        raise InputError(
-            f"{path}: {teaching.vectors.shape} vectors and {teaching.placements.shape} placements do not fit the set"
-        )
+    # TypeError: a lone .npy array is no archive. EOFError: an empty file.
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: unreadable ({error}); {again}") from error
+    if vectors.ndim != 2 or len(vectors) != len(names) or placements.shape != (len(names), 4):
+        raise InputError(f"{path}: vectors {vectors.shape} and placements {placements.shape} for {len(names)} names; {again}")
+    row = {name: at for at, name in enumerate(names)}
+    if unknown := [name for name in faces.names if name not in row]:
+        raise InputError(f"{path}: nothing about {len(unknown)} of {len(faces.names)} pictures, such as {unknown[0]}; {again}")
+    if asked_about not in (None, _asked_about(folder)):
+        raise InputError(f"{path}: {folder} was prepared anew since, with other boxes or chips; {again}")
+    rows = [row[name] for name in faces.names]
+    teaching = Teaching(vectors[rows], placements[rows])
+    # Of what is no number, a training would say so an hour later; a vector of length 0 has no direction.
+    usable = np.isfinite(teaching.vectors).all(1) & teaching.vectors.any(1) & np.isfinite(teaching.placements).all(1)
+    usable &= teaching.placements[:, 2] > 0
+    if not usable.all():
+        raise InputError(f"{path}: {(~usable).sum()} of {len(usable)} rows hold no vector or no placement; {again}")
     return replace(faces, teaching=teaching)
+
+
+def _asked_about(folder: Path) -> str:
+    """A digest of how a set was prepared: a placement is one in the chip of a box."""
+    manifest = read_manifest(folder)
+    return hashlib.sha256(json.dumps([manifest["chip"], manifest["chips"]], sort_keys=True).encode()).hexdigest()
 
 
 def placement_of(points: NDArray[np.float64]) -> tuple[float, float, float, float]:
@@ -179,7 +197,7 @@ class DlibPeer:
 
         self._network = dlib.face_recognition_model_v1(str(find_weights()))
         manifest: dict[str, Any] = read_manifest(folder)
-        self._sources = {str(picture.chip): picture.path for picture in pictures_of(folder, Layout(manifest["layout"]))}
+        self._sources = source_pictures(folder, manifest)
         self._boxes = {entry["chip"]: FaceBox(*entry["box"]) for entry in manifest["chips"]}
 
     def vector(self, name: str) -> NDArray[np.float32]:

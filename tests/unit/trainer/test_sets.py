@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,14 +18,26 @@ from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.modelfile import read_model
 from edge.contract.spec import ChipSpec
 from tests.conftest import MODEL
-from trainer.dataset import cohort_chips, further_cohort, load_faces
+from trainer.dataset import Teaching, cohort_chips, further_cohort, load_faces
 from trainer.fit import check_start
 from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout
-from trainer.pack import Pack
+from trainer.pack import PACK, PACK_LOCK, Pack
+from trainer.teach import load_taught, write_teaching
 from trainer.unseen import left_out, seen_people, unseen_faces, unseen_strangers
 
 SPEC = ChipSpec(side_px=32)
+
+
+def taught(folder: Path, numbers: int = 4, **changed: np.ndarray) -> Path:
+    """The set with a teacher's file beside it, of which some arrays may be others."""
+    names = load_faces(folder).names
+    ones = Teaching(np.ones((len(names), numbers), np.float32), np.tile(np.float32([0, 0, 0.7, 0]), (len(names), 1)))
+    write_teaching(folder, names, ones, made_by="a test")
+    if changed:
+        with np.load(folder / "teacher.npz") as saved:
+            np.savez(folder / "teacher.npz", **({**saved} | changed))
+    return folder
 
 
 def prepared(folder: Path, pictures: dict[str, list[str]]) -> Path:
@@ -80,9 +95,26 @@ def test_the_pack_is_made_anew_when_a_chip_changes(tmp_path: Path) -> None:
     assert after.digest != before.digest
     assert after.chips.one(0)[0, 0] == 99
     assert before.chips[:][:, 0, 0].tolist() == [10, 20]  # what was opened before is still what it was
+    for damaged in ("", "{}", "[]"):
+        (folder / "chips.json").write_text(damaged)
+        assert load_faces(folder).digest == after.digest
     (folder / "chips/ada/1.png").unlink()
     with pytest.raises(InputError, match=r"ada/1\.png: missing"):
         load_faces(folder)
+
+
+def test_two_processes_do_not_pack_one_set_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """The second one waits for the first, and then finds its pack."""
+    folder = prepared(tmp_path, {"ada": ["1", "22"]})
+    with (folder / PACK_LOCK).open("wb") as lock, ThreadPoolExecutor(1) as pool:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        waiting = pool.submit(load_faces, folder)
+        with pytest.raises(TimeoutError):
+            waiting.result(timeout=0.3)
+        assert not (folder / PACK).exists()
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        assert waiting.result().chips[:][:, 0, 0].tolist() == [10, 20]
+    assert "another process packs its chips" in capfd.readouterr().err
 
 
 def test_a_pack_is_read_by_rows_and_a_cut_one_is_told(tmp_path: Path) -> None:
@@ -190,3 +222,65 @@ def test_people_of_another_set_get_their_name_there(tmp_path: Path) -> None:
     table.write_text("001 Ada\n")
     with pytest.raises(InputError, match=r"same\.tsv, line 1"):
         read_renaming("", table)
+
+
+ROW = np.float32([[0, 0, 0.7, 0]])
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        (
+            {"names": np.array(["chips/ada/1.png", "chips/ada/x.png"])},
+            r"nothing about 1 of 2 pictures, such as chips/ada/22\.png",
+        ),
+        ({"vectors": np.ones((1, 4))}, r"vectors \(1, 4\) and placements \(2, 4\) for 2 names"),
+        ({"vectors": np.ones(2)}, r"vectors \(2,\) and"),
+        ({"vectors": np.array([[1.0, np.nan], [1, 1]])}, "1 of 2 rows hold no vector"),
+        ({"vectors": np.array([[1.0, 0], [0, 0]])}, "1 of 2 rows hold no vector"),
+        ({"placements": ROW.repeat(2, 0) * 0}, "2 of 2 rows hold no vector or no placement"),
+        ({"vectors": np.array([["a"], ["b"]])}, "unreadable"),
+    ],
+)
+def test_a_teachers_file_that_does_not_fit_is_told_before_the_training(
+    tmp_path: Path, changed: dict[str, np.ndarray], told: str
+) -> None:
+    folder = taught(prepared(tmp_path, {"ada": ["1", "22"]}), **changed)
+    with pytest.raises(InputError, match=f"{told}.*run `trainer teach .*` again"):
+        load_taught(folder)
+
+
+def test_a_teachers_file_that_is_none_is_told(tmp_path: Path) -> None:
+    folder = taught(prepared(tmp_path, {"ada": ["1", "22"]}))
+    assert load_taught(folder).teaching is not None
+    whole = (folder / "teacher.npz").read_bytes()
+    lone = io.BytesIO()
+    np.save(lone, np.zeros(3))
+    for damaged in (b"", b"text", whole[: len(whole) // 2], lone.getvalue()):
+        (folder / "teacher.npz").write_bytes(damaged)
+        with pytest.raises(InputError, match="unreadable"):
+            load_taught(folder)
+    (folder / "teacher.npz").unlink()
+    with pytest.raises(InputError, match="needs a teacher's vectors"):
+        load_taught(folder)
+
+
+def test_a_teacher_who_was_asked_about_other_chips_is_told(tmp_path: Path) -> None:
+    """A placement is one in the chip of a box: after another preparation it is anywhere."""
+    folder = taught(prepared(tmp_path, {"ada": ["1", "22"]}))
+    manifest = json.loads((folder / "prepared.json").read_text())
+    manifest["chips"][1]["box"] = [1, 0, 32, 32]
+    (folder / "prepared.json").write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="was prepared anew since"):
+        load_taught(folder)
+    with np.load(folder / "teacher.npz") as saved:
+        np.savez(folder / "teacher.npz", **{key: saved[key] for key in ("names", "vectors", "placements")})
+    assert load_taught(folder).teaching is not None, "other programs' files, and older ones, do not say"
+
+
+def test_two_teachers_of_other_lengths_are_told(tmp_path: Path) -> None:
+    one, other = (
+        load_taught(taught(prepared(tmp_path / name, {name: ["1", "22"]}), numbers)) for name, numbers in (("a", 4), ("b", 8))
+    )
+    with pytest.raises(InputError, match="vectors of 4 and of 8 numbers"):
+        one.and_those(other)
