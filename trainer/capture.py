@@ -13,7 +13,7 @@ from rich.progress import Progress
 
 from edge.contract.errors import CameraError, StorageError
 from trainer.files import write_atomically
-from trainer.layout import Layout, real_folder, real_name
+from trainer.layout import ROLES, Layout, real_folder, real_name
 from trainer.preview import open_preview
 
 # A camera that gives nothing for this many reads in a row is broken or unplugged.
@@ -79,5 +79,7 @@ def _png(frame: NDArray[np.uint8]) -> bytes:
 
 
 def _next_number(folder: Path, layout: Layout, name: str) -> int:
-    pattern = real_name(layout, name, "*-*.png")
-    return 1 + max((int(path.stem.rpartition("-")[2]) for path in folder.glob(pattern)), default=-1)
+    # A person's folder may hold pictures from elsewhere too.
+    ours = re.compile(re.escape(real_name(layout, name, "")) + rf"(?:{'|'.join(ROLES)})-([0-9]+)\.png")
+    taken = (ours.fullmatch(path.name) for path in folder.glob("*.png"))
+    return 1 + max((int(match[1]) for match in taken if match), default=-1)

@@ -103,6 +103,8 @@ def _read(cursor: _Cursor) -> DlibNetwork:
     while (name := cursor.skip_to(_CONVOLUTION, _MATRIX)) == _CONVOLUTION:
         values = cursor.tensor()
         out, rows, columns, stride, _ = (cursor.number() for _ in range(5))
+        if min(out, rows, columns, stride) < 1:
+            raise ValueError(f"{out} filters of {rows}x{columns}, stride {stride}")
         inputs, left = divmod(values.size - out, out * rows * columns)
         if left or inputs < 1:
             raise ValueError(f"{values.size} values for {out} filters of {rows}x{columns}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import lzma
 import shutil
 import tarfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -11,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from rich.console import Console
-from rich.progress import track
+from rich.progress import Progress, track
 
 from edge.contract.errors import InputError, StorageError
 from trainer.layout import PICTURE_SUFFIXES, ROLES, SEPARATOR, Layout, check_identity, real_folder, real_name
@@ -92,7 +94,7 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
     left_out: list[tuple[str, str]] = []
     with _members(source) as members:
         for person, name, reader in members:
-            if person in captured:
+            if {person, renaming.of(person)} & captured:
                 left_out.append((f"{person}/{name}", "the person is a captured subject"))
                 continue
             if person in renaming.unsure:
@@ -120,14 +122,16 @@ def captured_subjects(folder: Path) -> set[str]:
 @contextmanager
 def _members(source: Path) -> Iterator[Iterator[tuple[str, str, BinaryIO]]]:
     if source.is_dir():
-        files = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+        files = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
         nested = [path for path in files if path.parent != source]
         yield _from_files(nested)
     elif source.is_file():
         try:
-            with tarfile.open(source) as archive:
-                yield _from_archive(archive, source)
-        except (tarfile.TarError, EOFError) as error:
+            with source.open("rb") as file, tarfile.open(fileobj=file) as archive:
+                yield _from_archive(archive, file, source)
+        except StorageError:
+            raise
+        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
             raise InputError(f"{source}: not a readable .tar or .tgz ({error}); download it again") from error
         except OSError as error:
             raise InputError(f"{source}: cannot read: {error}") from error
@@ -144,16 +148,20 @@ def _from_files(files: list[Path]) -> Iterator[tuple[str, str, BinaryIO]]:
             raise InputError(f"{path}: cannot read: {error.strerror}") from error
 
 
-def _from_archive(archive: tarfile.TarFile, source: Path) -> Iterator[tuple[str, str, BinaryIO]]:
-    # Only the last two parts of a member's name are used, so no name in an archive can leave the data set.
-    for member in track(archive.getmembers(), "importing", console=Console(stderr=True)):
-        parts = PurePosixPath(member.name).parts
-        if not member.isfile() or len(parts) < 2 or PurePosixPath(member.name).suffix.lower() not in PICTURE_SUFFIXES:
-            continue
-        reader = archive.extractfile(member)
-        if reader is None:
-            raise InputError(f"{source}: {member.name} cannot be read")
-        yield parts[-2], parts[-1], reader  # type: ignore[misc]
+def _from_archive(archive: tarfile.TarFile, file: BinaryIO, source: Path) -> Iterator[tuple[str, str, BinaryIO]]:
+    # Read once, front to back: a list of the members first would unpack a .tgz twice.
+    with Progress(console=Console(stderr=True)) as bar:
+        task = bar.add_task("importing", total=source.stat().st_size)
+        for member in archive:
+            bar.update(task, completed=file.tell())
+            # Only the last two parts of a member's name are used, so no name in an archive can leave the data set.
+            parts = PurePosixPath(member.name).parts
+            if not member.isfile() or len(parts) < 2 or PurePosixPath(member.name).suffix.lower() not in PICTURE_SUFFIXES:
+                continue
+            reader = archive.extractfile(member)
+            if reader is None:
+                raise InputError(f"{source}: {member.name} cannot be read")
+            yield parts[-2], parts[-1], reader  # type: ignore[misc]
 
 
 def _write(target: Path, reader: BinaryIO) -> None:

@@ -12,7 +12,7 @@ from edge.contract.errors import CameraError
 from tests.conftest import ADA
 from trainer.capture import capture_pictures
 from trainer.importer import captured_subjects
-from trainer.layout import Layout
+from trainer.layout import Layout, real_folder
 
 Clip = Callable[[int, int], Path]
 
@@ -29,9 +29,13 @@ def test_anchors_then_positives(clip: Clip, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", list(Layout))
 def test_a_second_capture_goes_on_counting(clip: Clip, tmp_path: Path, layout: Layout) -> None:
+    for stray in ("at-home.png", "ada__anchor-old.png"):
+        path = real_folder(tmp_path, layout, "anchor", "ada") / stray
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"from elsewhere")
     for _ in range(2):
         capture_pictures("ada", str(clip(ADA, 1)), tmp_path, layout, {"anchor": 2, "positive": 1}, every=5)
-    assert len(list(tmp_path.rglob("*.png"))) == 6
+    assert len(list(tmp_path.rglob("*-000*.png"))) == 6
     assert captured_subjects(tmp_path) == {"ada"}
 
 

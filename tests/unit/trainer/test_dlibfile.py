@@ -72,8 +72,13 @@ def test_a_cut_or_other_file_is_told(made_up: Path, tmp_path: Path) -> None:
         (tmp_path / "cut.dat").write_bytes(whole[:length])
         with pytest.raises(InputError, match="cut off"):
             read_dlib(tmp_path / "cut.dat")
-    with pytest.raises(InputError, match="cannot read"):
+    # A layer of no filters: its count stands behind the two bytes of "2", three of "1" and the values.
+    at = whole.index(number(4) + number(7) * 2)
+    (tmp_path / "none.dat").write_bytes(whole[:at] + number(0).ljust(2, b"\0") + whole[at + 2 :])
+    with pytest.raises(InputError, match="0 filters of 7x7"):
         read_dlib(tmp_path / "none.dat")
+    with pytest.raises(InputError, match="cannot read"):
+        read_dlib(tmp_path / "missing.dat")
     with pytest.raises(InputError, match="another network"):
         load_dlib(build_tower(TowerSettings(network=Network.RESNET), 150), read_dlib(made_up))
 

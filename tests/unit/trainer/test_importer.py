@@ -10,8 +10,8 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.contract.errors import FacelatchError, InputError
-from trainer.importer import import_people
+from edge.contract.errors import FacelatchError, InputError, StorageError
+from trainer.importer import Renaming, import_people
 from trainer.layout import Layout
 
 PICTURE = cv2.imencode(".jpg", np.full((8, 8, 3), 90, np.uint8))[1].tobytes()
@@ -58,6 +58,14 @@ def test_a_captured_subject_is_never_a_negative(tmp_path: Path, layout: Layout) 
     assert not list((tmp_path / "data").glob("**/Ada_L*0001*"))
 
 
+def test_who_is_named_as_a_captured_subject_is_no_negative_either(tmp_path: Path) -> None:
+    (tmp_path / "data/pictures/ada").mkdir(parents=True)
+    (tmp_path / "data/pictures/ada/captured").write_bytes(b"")
+    done = import_people(person_folders(tmp_path), tmp_path / "data", Layout.IDENTITIES, Renaming(aliases={"Ada_L": "ada"}))
+    assert (done.people, {why for _, why in done.left_out}) == (1, {"the person is a captured subject"})
+    assert [path.name for path in (tmp_path / "data/pictures/ada").iterdir()] == ["captured"]
+
+
 def test_an_archive_cannot_write_outside(tmp_path: Path) -> None:
     path = tmp_path / "evil.tar"
     with tarfile.open(path, "w") as archive:
@@ -71,12 +79,26 @@ def test_an_archive_cannot_write_outside(tmp_path: Path) -> None:
     assert outside == []
 
 
+def test_a_full_disk_is_not_taken_for_a_damaged_archive(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "lfw.tar", "w") as archive:
+        archive.add(person_folders(tmp_path), "lfw")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/pictures").write_text("in the way")
+    with pytest.raises(StorageError, match="cannot write"):
+        import_people(tmp_path / "lfw.tar", tmp_path / "data", Layout.IDENTITIES)
+
+
 def test_what_holds_no_people_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "flat").mkdir()
     (tmp_path / "flat/x.jpg").write_bytes(PICTURE)
     (tmp_path / "cut.tgz").write_bytes(b"\x1f\x8b\x08rubbish")
     (tmp_path / "zero.tar").write_bytes(b"")
-    for name in ("empty", "flat", "cut.tgz", "zero.tar", "missing"):
+    with tarfile.open(tmp_path / "damaged.tgz", "w:gz") as archive:
+        archive.add(person_folders(tmp_path), "lfw")
+    damaged = bytearray((tmp_path / "damaged.tgz").read_bytes())
+    damaged[len(damaged) // 3 : len(damaged) // 2] = b"\xff" * (len(damaged) // 2 - len(damaged) // 3)
+    (tmp_path / "damaged.tgz").write_bytes(bytes(damaged))
+    for name in ("empty", "flat", "cut.tgz", "damaged.tgz", "zero.tar", "missing"):
         with pytest.raises(InputError, match=name):
             import_people(tmp_path / name, tmp_path / "data", Layout.IDENTITIES)
