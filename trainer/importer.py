@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import lzma
-import shutil
 import tarfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from rich.console import Console
-from rich.progress import Progress, track
+from rich.progress import Progress
 
 from edge.contract.errors import InputError, StorageError
+from trainer.files import write_atomically
 from trainer.layout import PICTURE_SUFFIXES, ROLES, SEPARATOR, Layout, check_identity, real_folder, real_name
 
 
@@ -106,7 +106,7 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
             if target.exists():
                 present += 1
                 continue
-            _write(target, reader)
+            write_atomically(target, _read(reader, f"{source}: {person}/{name}"), lasting=False)
             pictures += 1
     if not people and not left_out:
         raise InputError(f"{source}: no folders of pictures, one folder a person; point at the folder or .tgz as downloaded")
@@ -124,11 +124,16 @@ def _members(source: Path) -> Iterator[Iterator[tuple[str, str, BinaryIO]]]:
     if source.is_dir():
         files = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
         nested = [path for path in files if path.parent != source]
-        yield _from_files(nested)
+        with Progress(console=Console(stderr=True)) as bar:
+            yield _from_files(nested, bar)
     elif source.is_file():
         try:
-            with source.open("rb") as file, tarfile.open(fileobj=file) as archive:
-                yield _from_archive(archive, file, source)
+            with (
+                source.open("rb") as file,
+                tarfile.open(fileobj=file) as archive,
+                Progress(console=Console(stderr=True)) as bar,
+            ):
+                yield _from_archive(archive, file, source, bar)
         except StorageError:
             raise
         except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError) as error:
@@ -139,8 +144,8 @@ def _members(source: Path) -> Iterator[Iterator[tuple[str, str, BinaryIO]]]:
         raise InputError(f"{source}: no such file or folder")
 
 
-def _from_files(files: list[Path]) -> Iterator[tuple[str, str, BinaryIO]]:
-    for path in track(files, "importing", console=Console(stderr=True)):
+def _from_files(files: list[Path], bar: Progress) -> Iterator[tuple[str, str, BinaryIO]]:
+    for path in bar.track(files, description="importing"):
         try:
             with path.open("rb") as reader:
                 yield path.parent.name, path.name, reader
@@ -148,30 +153,25 @@ def _from_files(files: list[Path]) -> Iterator[tuple[str, str, BinaryIO]]:
             raise InputError(f"{path}: cannot read: {error.strerror}") from error
 
 
-def _from_archive(archive: tarfile.TarFile, file: BinaryIO, source: Path) -> Iterator[tuple[str, str, BinaryIO]]:
+def _from_archive(archive: tarfile.TarFile, file: BinaryIO, source: Path, bar: Progress) -> Iterator[tuple[str, str, BinaryIO]]:
     # Read once, front to back: a list of the members first would unpack a .tgz twice.
-    with Progress(console=Console(stderr=True)) as bar:
-        task = bar.add_task("importing", total=source.stat().st_size)
-        for member in archive:
-            bar.update(task, completed=file.tell())
-            # Only the last two parts of a member's name are used, so no name in an archive can leave the data set.
-            parts = PurePosixPath(member.name).parts
-            if not member.isfile() or len(parts) < 2 or PurePosixPath(member.name).suffix.lower() not in PICTURE_SUFFIXES:
-                continue
-            reader = archive.extractfile(member)
-            if reader is None:
-                raise InputError(f"{source}: {member.name} cannot be read")
-            yield parts[-2], parts[-1], reader  # type: ignore[misc]
+    size = source.stat().st_size
+    task = bar.add_task("importing", total=size)
+    for member in archive:
+        bar.update(task, completed=file.tell())
+        # Only the last two parts of a member's name are used, so no name in an archive can leave the data set.
+        parts = PurePosixPath(member.name).parts
+        if not member.isfile() or len(parts) < 2 or PurePosixPath(member.name).suffix.lower() not in PICTURE_SUFFIXES:
+            continue
+        reader = archive.extractfile(member)
+        if reader is None:
+            raise InputError(f"{source}: {member.name} cannot be read")
+        yield parts[-2], parts[-1], reader  # type: ignore[misc]
+    bar.update(task, completed=size)
 
 
-def _write(target: Path, reader: BinaryIO) -> None:
-    temporary = target.with_name(target.name + ".part")
+def _read(reader: BinaryIO, name: str) -> bytes:
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as writer:
-            shutil.copyfileobj(reader, writer)
-        temporary.replace(target)
+        return reader.read()
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink()
-        raise StorageError(f"{target}: cannot write: {error.strerror or error}") from error
+        raise InputError(f"{name}: cannot read: {error}") from error

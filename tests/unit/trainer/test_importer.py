@@ -94,11 +94,26 @@ def test_what_holds_no_people_is_told(tmp_path: Path) -> None:
     (tmp_path / "flat/x.jpg").write_bytes(PICTURE)
     (tmp_path / "cut.tgz").write_bytes(b"\x1f\x8b\x08rubbish")
     (tmp_path / "zero.tar").write_bytes(b"")
-    with tarfile.open(tmp_path / "damaged.tgz", "w:gz") as archive:
-        archive.add(person_folders(tmp_path), "lfw")
-    damaged = bytearray((tmp_path / "damaged.tgz").read_bytes())
-    damaged[len(damaged) // 3 : len(damaged) // 2] = b"\xff" * (len(damaged) // 2 - len(damaged) // 3)
-    (tmp_path / "damaged.tgz").write_bytes(bytes(damaged))
-    for name in ("empty", "flat", "cut.tgz", "damaged.tgz", "zero.tar", "missing"):
+    for name in ("empty", "flat", "cut.tgz", "zero.tar", "missing"):
         with pytest.raises(InputError, match=name):
             import_people(tmp_path / name, tmp_path / "data", Layout.IDENTITIES)
+
+
+def test_an_archive_damaged_anywhere_is_told(tmp_path: Path) -> None:
+    """gzip, zlib and tarfile each have exceptions of their own for it; where only pixels are hit, `prepare` tells."""
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w:gz") as archive:
+        for number in range(10):
+            member = tarfile.TarInfo(f"lfw/ada/{number}.jpg")
+            member.size = 5120
+            archive.addfile(member, io.BytesIO(bytes(range(256)) * 20))
+    told = 0
+    for at in range(20, len(whole.getvalue()) - 20, 3):
+        damaged = bytearray(whole.getvalue())
+        damaged[at : at + 4] = b"\xff" * 4
+        (tmp_path / "lfw.tgz").write_bytes(bytes(damaged))
+        try:
+            import_people(tmp_path / "lfw.tgz", tmp_path / "data", Layout.IDENTITIES)
+        except InputError:
+            told += 1
+    assert told > 20
