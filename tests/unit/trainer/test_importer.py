@@ -103,12 +103,12 @@ def test_an_archive_damaged_anywhere_is_told(tmp_path: Path) -> None:
     """gzip, zlib and tarfile each have exceptions of their own for it; where only pixels are hit, `prepare` tells."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w:gz") as archive:
-        for number in range(10):
-            member = tarfile.TarInfo(f"lfw/ada/{number}.jpg")
-            member.size = 5120
-            archive.addfile(member, io.BytesIO(bytes(range(256)) * 20))
+        for number in range(20):
+            member = tarfile.TarInfo(f"lfw/a/{number}.jpg")
+            member.size = 10240
+            archive.addfile(member, io.BytesIO(bytes(range(256)) * 40))
     told = 0
-    for at in range(20, len(whole.getvalue()) - 20, 3):
+    for at in range(20, len(whole.getvalue()) - 20, 7):
         damaged = bytearray(whole.getvalue())
         damaged[at : at + 4] = b"\xff" * 4
         (tmp_path / "lfw.tgz").write_bytes(bytes(damaged))
