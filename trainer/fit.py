@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import shutil
 import sys
 import time
@@ -13,39 +12,39 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
 from edge.contract.score import with_cohort
 from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
-from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Faces, cohort_chips, joined, load_faces
+from trainer.dataset import PICTURES_EACH, Faces, cohort_chips, joined
 from trainer.files import write_atomically
 from trainer.head import fit_head
 from trainer.judges import Judges
 from trainer.networks import SiameseHead, build_tower, initialise
-from trainer.pairs import PairSampler
+from trainer.pairs import PairSampler, batch_size
 from trainer.precision import computing_in
+from trainer.progress import doing, epoch_bar
 from trainer.quantise import copy_ranges, measure_ranges, quantised
 from trainer.run import (
     CHECKPOINTS,
     FURTHER,
     LAST,
     RECORD,
-    SPLIT,
+    new_split,
     open_run,
     read_run,
+    read_split,
     restore_best,
     restore_last,
     save_best,
     save_last,
     write_record,
 )
-from trainer.settings import Precision, Recipe, Strategy, chip_of
+from trainer.settings import Precision, Recipe, Strategy
+from trainer.start import check_start, load_sets, started_from
 from trainer.step import Siamese
-from trainer.teach import load_taught
 from trainer.team import assemble, telling_who_is_lost, wait_for_chief
 from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_aligner, save_verifier
 
@@ -78,24 +77,25 @@ def fit(
     team = assemble(strategy)
     if not team.chief:
         wait_for_chief([run / RECORD, *([run / ALIGN_SPEC] if recipe.tower.align else [])])
-    main, further = _load(data, recipe)
-    side_px = recipe.tower.side or recipe.chip.side
-    start = Path(recipe.tower.init) if recipe.tower.init not in ("", "dlib") else None
-    # What is wrong with a recipe is told before the run's folder is begun with it.
-    if start and not (start / RECORD).is_file():
-        raise InputError(f"init = {recipe.tower.init!r}: neither 'dlib' nor the folder of a finished run")
+    main, further = load_sets(data, recipe)
+    side_px = recipe.tower.side or main.spec.side_px
+    start = started_from(recipe)
     # The tower that is judged and saved is float32 whatever the one that is trained computes in.
     finished = build_tower(recipe.tower, side_px, _embedding_size(main, recipe), main.spec.channels)
     together = joined(main, further)
-    record, split = open_run(run, recipe, main, further, together, data, command)
+    planned = None
+    if not (run / RECORD).exists():
+        planned = new_split(recipe, main, further, together)
+        check_start(start, recipe, finished, planned)
+        team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
+    record = open_run(run, recipe, main, together, data, command, planned)
     if record["state"] == "finished":
         return record if team.chief else None
+    split = read_split(run)
     train = together.of([*split["train"], *split[FURTHER]])
     validation = main.of(split["validation"]).measured()
     keras.utils.set_random_seed(recipe.seed)
 
-    if start:
-        check_start(start, split)
     aligner = load_aligner(run)
     if recipe.tower.align and aligner is None and start and (aligner := load_aligner(start)):
         record["aligner"] = read_run(start).get("aligner", {}) | {"taken_from": start.name}
@@ -105,7 +105,12 @@ def fit(
         aligner, record["aligner"] = fit_aligner(train, validation, side_px, recipe.tower.align_steps, recipe.seed)
         write_record(run, record)
         save_aligner(run, aligner)
-    placements = aligner.placements(train.chips) if aligner else None
+    # The tower starts alike whether the aligner was trained in this process or in one that was killed.
+    keras.utils.set_random_seed(recipe.seed)
+    placements = None
+    if aligner:
+        with doing("finding the faces in the chips"):
+            placements = aligner.placements(train.chips)
     judges = Judges.placed(validation, cohort_chips(together, split) if recipe.tower.cohort else None, recipe, aligner)
 
     # bfloat16 rounds as coarsely as int8 does, elsewhere: with both, what is trained for is neither.
@@ -117,7 +122,9 @@ def fit(
         rounding = quantised(tower) if recipe.tower.quantised else None
     if not (run / LAST).exists():
         sample = _sample(train, placements, side_px)
-        initialise(tower, recipe.tower, sample)
+        if recipe.tower.init:
+            with doing(f"starting the tower from {recipe.tower.init}"):
+                initialise(tower, recipe.tower, sample)
         if rounding:
             measure_ranges(rounding, tower, sample)
     schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps
@@ -154,7 +161,7 @@ def fit(
         over = minutes is not None and time.monotonic() - started > minutes * 60
         return over or progressed.epoch >= schedule.epochs or progressed.epoch - progressed.best_epoch >= schedule.patience
 
-    with telling_who_is_lost(run), _bar() as bar:
+    with telling_who_is_lost(run), epoch_bar() as bar:
         while not team.agree(enough()):
             task = bar.add_task(f"epoch {progressed.epoch + 1}", total=schedule.steps, note="")
             losses, waited, pictures, began = [], 0.0, 0, time.monotonic()
@@ -207,7 +214,8 @@ def fit(
     numpy_head = head.in_numpy()
     if not recipe.loss.pairs:
         rows = train.rows_few_each(PICTURES_EACH)
-        seen = embed(finished, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
+        with doing(f"fitting the head to {len(rows)} pictures"):
+            seen = embed(finished, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
         numpy_head, record["head"] = fit_head(
             seen, train.labels[rows], judges.embed(finished), validation.labels, judges.strangers(finished),
             squared=recipe.tower.squared, nearest=recipe.tower.cohort,
@@ -229,37 +237,6 @@ def fit(
     return record
 
 
-def check_start(start: Path, split: dict[str, list[str]]) -> None:
-    """Refuses to go on from a run that was trained on people whom `split` keeps out.
-
-    Raises:
-        InputError: it was, or it is no finished run.
-    """
-    if read_run(start)["state"] != "finished":
-        raise InputError(f"init = {str(start)!r}: that run is not finished")
-    before = json.loads((start / SPLIT).read_text())
-    trained = {*before["train"], *before.get(FURTHER, [])}
-    kept = {name for part in ("validation", "test", "cohort", FURTHER_COHORT) for name in split.get(part, [])}
-    if trained & kept:
-        raise InputError(
-            f"init = {str(start)!r}: that run was trained on {len(trained & kept)} people whom this one keeps for its figures; "
-            "use its --seed and its first --data"
-        )
-
-
-def _load(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
-    taught = bool(recipe.loss.teacher or recipe.loss.contrast or recipe.tower.align)
-    main, *further = (load_taught(folder) if taught else load_faces(folder) for folder in data)
-    wanted = chip_of(recipe)
-    for folder, faces in zip(data, (main, *further), strict=True):
-        if recipe.tower.align and faces.spec != wanted:
-            raise InputError(
-                f"{folder}: chips of {faces.spec.side_px} px and {faces.spec.scale} boxes, the recipe takes {wanted.side_px} px "
-                f"and {wanted.scale}; run `trainer prepare {folder} --recipe` with that recipe"
-            )
-    return main, further
-
-
 def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
     return train.teaching.vectors.shape[1] if train.teaching and recipe.loss.teacher else None
 
@@ -279,8 +256,3 @@ def _as_csv(rows: list[dict[str, float]]) -> bytes:
     writer.writeheader()
     writer.writerows(rows)
     return text.getvalue().encode()
-
-
-def _bar() -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
-    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())

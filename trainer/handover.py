@@ -11,7 +11,7 @@ import numpy as np
 from edge.contract.errors import InputError
 from trainer.dataset import cohort_chips, joined, load_faces, split_identities
 from trainer.files import write_atomically
-from trainer.run import read_run
+from trainer.run import read_run, read_split
 
 HANDOVER = "chips.npz"
 CALIBRATION_CHIPS = 300
@@ -29,7 +29,7 @@ def write_handover(run: Path) -> None:
     together = joined(main, further)
     if together.digest != record["data"]["sha256"]:
         raise InputError(f"{', '.join(record['data']['folders'])}: changed since {run} was trained on them")
-    split = json.loads((run / "split.json").read_text())
+    split = read_split(run)
     train, test = (main.of(split[part]).measured() for part in ("train", "test"))
     rows = np.random.default_rng(0).permutation(len(train.chips))[:CALIBRATION_CHIPS]
     out = io.BytesIO()

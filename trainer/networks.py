@@ -82,7 +82,17 @@ def initialise(tower: keras.Model, settings: TowerSettings, sample: NDArray[np.u
 
     Raises:
         InputError: there is no such run, or its tower is another one.
+        PackageMissing: dlib's weights are not installed.
     """
+    source = starting_tower(settings, tower)
+    if source is not None and settings.network is Network.RESNET and settings.inner:
+        prune(source, tower, sample)
+    elif source is not None:
+        tower.set_weights(source.get_weights())
+
+
+def starting_tower(settings: TowerSettings, tower: keras.Model) -> keras.Model | None:
+    """The trained tower that a recipe's `tower` starts from, None where it starts from nothing. Raises as `initialise` does."""
     if settings.init == "dlib":
         if settings.network is not Network.RESNET:
             raise InputError(f"init = 'dlib' with network = {settings.network}: dlib's weights are for network = 'resnet'")
@@ -94,14 +104,19 @@ def initialise(tower: keras.Model, settings: TowerSettings, sample: NDArray[np.u
             raise InputError(f"init = {settings.init!r}: neither 'dlib' nor the folder of a finished run")
         source = keras.models.load_model(saved, compile=False)
     else:
-        return
-    try:
-        if settings.network is Network.RESNET and settings.inner:
-            prune(source, tower, sample)
-        else:
-            tower.set_weights(source.get_weights())
-    except ValueError as error:
-        raise InputError(f"init = {settings.init!r}: that tower is not of this recipe's network and size") from error
+        return None
+    given, wanted = ([weights.shape for weights in model.weights] for model in (source, tower))
+    # What is cut out of it may be larger inside.
+    larger = settings.network is Network.RESNET and bool(settings.inner)
+    if (
+        source.input_shape != tower.input_shape
+        or source.output_shape != tower.output_shape
+        or len(given) != len(wanted)
+        or any(len(a) != len(b) for a, b in zip(given, wanted, strict=True))
+        or any(x < y or (x > y and not larger) for a, b in zip(given, wanted, strict=True) for x, y in zip(a, b, strict=True))
+    ):
+        raise InputError(f"init = {settings.init!r}: that tower is not of this recipe's network and size")
+    return source
 
 
 def _pixels(side_px: int, channels: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:

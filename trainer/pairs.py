@@ -29,6 +29,19 @@ class Batch:
     people: int
 
 
+def _people_and_strangers(labels: NDArray[np.int64], size: BatchSettings) -> tuple[int, int]:
+    """How many people a batch shows twice and how many once, where there are no more than those of `labels`."""
+    counts = np.bincount(labels)
+    people = min(size.people, int((counts > 1).sum()))
+    return people, min(size.strangers, len(counts) - people)
+
+
+def batch_size(labels: NDArray[np.int64], size: BatchSettings) -> int:
+    """How many pictures a batch has, where there are no more people than those of `labels`."""
+    people, strangers = _people_and_strangers(labels, size)
+    return 2 * people + strangers
+
+
 class PairSampler:
     """Draws `people` anchor-positive pairs and `strangers` lone negatives a batch; a person's pictures count as one."""
 
@@ -45,8 +58,7 @@ class PairSampler:
         order = np.argsort(faces.labels, kind="stable")
         self._by_person = np.split(order, np.cumsum(np.bincount(faces.labels))[:-1])
         self._several = np.array([i for i, rows in enumerate(self._by_person) if len(rows) > 1])
-        self._people = min(size.people, len(self._several))
-        self._strangers = min(size.strangers, len(self._by_person) - self._people)
+        self._people, self._strangers = _people_and_strangers(faces.labels, size)
         self._share = share(2 * self._people + self._strangers)
         self._augmentation = augmentation
         self._alike = size.alike

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import platform
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -14,14 +18,15 @@ import numpy as np
 
 from edge.contract.errors import InputError, StorageError
 from edge.contract.fingerprint import chip_fingerprint
-from trainer.dataset import FURTHER_COHORT, Faces, further_cohort, split_identities
+from trainer.backend import tf
+from trainer.dataset import FURTHER_COHORT, Faces, Teaching, further_cohort, split_identities
 from trainer.files import write_atomically
 from trainer.settings import Recipe
 from trainer.step import Siamese
 
 RECORD, SPLIT = "run.json", "split.json"
-# In the split, the people of further sets: trained on, never evaluated on.
-FURTHER = "further"
+# In the split, the people of further sets: trained on, never evaluated on. And those whom the run that it started from used beside.
+FURTHER, START = "further", "start"
 CHECKPOINTS, LAST, BEST = "checkpoint", Path("checkpoint/last.npz"), Path("checkpoint/best.npz")
 
 
@@ -37,11 +42,34 @@ class Progressed:
     history: list[dict[str, float]] = field(default_factory=list)
 
 
+def new_split(recipe: Recipe, main: Faces, further: list[Faces], together: Faces) -> dict[str, list[str]]:
+    """Everybody's part in a new run. Split are the people of `main`; `together` has those of the `further` sets too.
+
+    Raises:
+        InputError: there are too few people to split.
+    """
+    split = split_identities(main.labels, main.identities, recipe.seed)
+    split[FURTHER_COHORT] = further_cohort(further, main, recipe.seed) if recipe.tower.cohort else []
+    kept_out = {name for part, names in split.items() if part != "train" for name in names}
+    split[FURTHER] = [name for name in together.identities if name not in {*kept_out, *split["train"]}]
+    return split
+
+
+def used_people(split: dict[str, list[str]]) -> set[str]:
+    """Everybody whom a run used: for training, for the choice of the epoch and the head, or as the cohort; itself or where it started."""
+    return {name for part, names in split.items() if part != "test" for name in names}
+
+
 def open_run(
-    run: Path, recipe: Recipe, main: Faces, further: list[Faces], together: Faces, sources: list[Path], command: str
-) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """The record and the split of a new run, written, or of one that was begun with the same recipe and data. Split are the people
-    of `main`; `together` has those of the `further` sets too.
+    run: Path,
+    recipe: Recipe,
+    main: Faces,
+    together: Faces,
+    sources: list[Path],
+    command: str,
+    split: dict[str, list[str]] | None,
+) -> dict[str, Any]:
+    """The record of a new run, written with its `split`, or, without one, of a run that was begun with the same recipe and data.
 
     Raises:
         InputError: the folder belongs to another training.
@@ -62,12 +90,16 @@ def open_run(
         "fingerprint": chip_fingerprint(main.spec),
         "command": command,
         "versions": {
-            name: version(name) for name in ("facelatch", "tensorflow-cpu", "keras", "numpy", "opencv-python-headless")
-        }
-        | {"python": platform.python_version()},
+            # TensorFlow's package has another name where it computes on a GPU.
+            **{name: version(name) for name in ("facelatch", "keras", "numpy", "opencv-python-headless")},
+            "tensorflow": tf.version.VERSION,
+            "python": platform.python_version(),
+        },
     }
+    if together.teaching:
+        record["data"]["teacher_sha256"] = _digest(together.teaching)
     path = run / RECORD
-    if path.exists():
+    if split is None:
         before = read_run(run)
         # A knob that came later was at its default then.
         started_with = _flat(Recipe().model_dump(mode="json")) | _flat(before["settings"])
@@ -81,14 +113,16 @@ def open_run(
             raise InputError(f"{path}: this run's chips were cut otherwise; choose another --run folder, or delete it")
         if before["data"]["sha256"] != together.digest:
             raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
-        return before, json.loads((run / SPLIT).read_text())
-    split = split_identities(main.labels, main.identities, recipe.seed)
-    split[FURTHER_COHORT] = further_cohort(further, main, recipe.seed) if recipe.tower.cohort else []
-    kept_out = {name for part, names in split.items() if part != "train" for name in names}
-    split[FURTHER] = [name for name in together.identities if name not in {*kept_out, *split["train"]}]
+        # Runs from before the teacher's digest was kept have none.
+        taught_by = before["data"].get("teacher_sha256", record["data"].get("teacher_sha256"))
+        if taught_by != record["data"].get("teacher_sha256"):
+            raise InputError(
+                f"{path}: the teacher's vectors have changed since this run was started; choose another --run folder"
+            )
+        return before
     write_atomically(run / SPLIT, json.dumps(split, indent=1).encode())
     write_record(run, record)
-    return record, split
+    return record
 
 
 def read_run(run: Path) -> dict[str, Any]:
@@ -99,13 +133,29 @@ def read_run(run: Path) -> dict[str, Any]:
         StorageError: it cannot be read.
     """
     try:
-        return json.loads((run / RECORD).read_text())
+        record = json.loads((run / RECORD).read_text())
+        if not isinstance(record, dict) or "state" not in record:
+            raise ValueError("no state of a run")
+        return record
     except (FileNotFoundError, NotADirectoryError) as error:
         raise InputError(f"{run}: not a run folder (no run.json); make one with `trainer fit`") from error
     except OSError as error:
         raise StorageError(f"{run}: cannot read: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{run / RECORD}: unreadable ({error}); train again") from error
+
+
+def read_split(run: Path) -> dict[str, list[str]]:
+    """split.json of a run folder.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        split = json.loads((run / SPLIT).read_text())
+        return {str(part): [str(name) for name in names] for part, names in split.items()}
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{run / SPLIT}: missing or unreadable ({error}); train again in another --run folder") from error
 
 
 def write_record(run: Path, record: dict[str, Any]) -> None:
@@ -119,8 +169,8 @@ def save_best(run: Path, model: Siamese) -> None:
 
 
 def restore_best(run: Path, model: Siamese) -> None:
-    """Puts the best weights back."""
-    with np.load(run / BEST, allow_pickle=False) as saved:
+    """Puts the best weights back. Raises InputError as `restore_last` does."""
+    with _checkpoint(run / BEST) as saved:
         _assign(model.weights(), saved)
 
 
@@ -131,13 +181,32 @@ def save_last(run: Path, model: Siamese, progressed: Progressed) -> None:
 
 
 def restore_last(run: Path, model: Siamese) -> Progressed:
-    """Puts the last checkpoint back; says how far the run had come."""
+    """Puts the last checkpoint back; says how far the run had come.
+
+    Raises:
+        InputError: the checkpoint is damaged, or of another network.
+    """
     path = run / LAST
     if not path.exists():
         return Progressed()
-    with np.load(path, allow_pickle=False) as saved:
+    with _checkpoint(path) as saved:
         _assign(model.state(), saved)
         return Progressed(**json.loads(str(saved["progressed"])))
+
+
+@contextmanager
+def _checkpoint(path: Path) -> Iterator[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            yield saved
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(
+            f"{path}: damaged, or the checkpoint of another network ({error}); choose another --run folder, or delete this one"
+        ) from error
+
+
+def _digest(teaching: Teaching) -> str:
+    return hashlib.sha256(teaching.vectors.tobytes() + teaching.placements.tobytes()).hexdigest()
 
 
 def _bytes(variables: list[Any], **others: Any) -> bytes:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
@@ -109,6 +109,12 @@ class LossSettings(_Table):
     contrast_scale: Annotated[float, Field(gt=0, description="what cosines are multiplied by in it")] = 64.0
     margin: Annotated[float, Field(ge=0, le=1, description="cosine that the partner must be ahead by")] = 0.0
 
+    @model_validator(mode="after")
+    def _something(self) -> LossSettings:
+        if not (self.pairs or self.teacher or self.contrast):
+            raise ValueError("pairs, teacher and contrast are all 0: nothing would be learned")
+        return self
+
 
 class BatchSettings(_Table):
     """What one step sees."""
@@ -162,7 +168,7 @@ class Recipe(_Table):
     batch: BatchSettings = BatchSettings()
     schedule: ScheduleSettings = ScheduleSettings()
     augment: AugmentSettings = AugmentSettings()
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     def changed(self, **values: object) -> Recipe:
         """The recipe with other values, keys as `table__key`; those of None stay as they are.

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from edge.contract.errors import InputError
 from edge.contract.modelfile import read_model
-from trainer.dataset import FURTHER_COHORT, PICTURES_EACH, Faces, joined, load_faces, split_identities
-from trainer.run import FURTHER, SPLIT, read_run
+from trainer.dataset import PICTURES_EACH, Faces, joined, load_faces, split_identities
+from trainer.run import SPLIT, START, read_run, read_split, used_people
 
 
 def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, strangers: bool) -> set[str]:
@@ -24,33 +23,23 @@ def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, stran
     files = [model for model in models if model.is_file()]
     if not (runs or files or strangers):
         raise InputError("name a run or a model file, whose people are left out, or say --strangers if none is here")
-    present = {name for folder in folders for name in load_faces(folder).identities} if runs else set()
-    seen = set().union(*(seen_people(run, present) for run in runs))
+    seen = set().union(*(seen_people(run) for run in runs))
     for file in files:
         if not strangers and not any(_made_from(file, run) for run in runs):
             seen |= seen_by_file(file, folders)
     return seen
 
 
-def seen_people(run: Path, present: set[str] | frozenset[str] = frozenset()) -> set[str]:
+def seen_people(run: Path) -> set[str]:
     """Everybody whom a run, or one that it started from, used: for training, for the choice of the epoch and the head, or as the cohort.
-    Where that one is gone, it may have used everybody of those `present` whom this one does not keep for its figures.
 
     Raises:
-        InputError: it is no run.
+        InputError: it is no run, or one that does not tell whom its start used.
     """
-    record = read_run(run)
-    try:
-        split: dict[str, list[str]] = json.loads((run / SPLIT).read_text())
-        kept = split["test"]
-    except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{run / SPLIT}: unreadable ({error}); whom it used is not known, train again") from error
-    seen = {name for part in ("train", "validation", "cohort", FURTHER, FURTHER_COHORT) for name in split.get(part, [])}
-    start = record.get("settings", {}).get("tower", {}).get("init", "")
-    if start in ("", "dlib"):
-        return seen
-    before = seen_people(Path(start), present) if (Path(start) / SPLIT).exists() else {*present}
-    return seen | (before - {*kept})
+    start, split = read_run(run)["settings"]["tower"]["init"], read_split(run)
+    if start not in ("", "dlib") and START not in split:
+        raise InputError(f"{run / SPLIT}: does not tell whom {start}, which it started from, used; train again")
+    return used_people(split)
 
 
 def _made_from(file: Path, run: Path) -> bool:

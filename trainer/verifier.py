@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.align import AlignSpec, Placement, crop
-from edge.contract.errors import InputError
+from edge.contract.errors import InputError, StorageError
 from edge.contract.score import Cohort, Head, merge
 from trainer.aligner import Aligner
 from trainer.backend import as_input, keras
@@ -114,5 +114,9 @@ def load_aligner(run: Path) -> Aligner | None:
 
 def _save_network(path: Path, network: keras.Model) -> None:
     unfinished = path.with_name(f"{path.stem}.part.keras")
-    network.save(unfinished)
-    unfinished.replace(path)
+    try:
+        network.save(unfinished)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise StorageError(f"{path}: cannot write: {error.strerror or error}") from error

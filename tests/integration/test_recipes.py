@@ -10,12 +10,14 @@ import numpy as np
 import pytest
 
 from edge.contract.align import crop, shrink
+from edge.contract.errors import InputError
 from edge.contract.modelfile import TemplateKind, read_model
 from edge.contract.runtime import Embedder
 from edge.contract.score import score_all_pairs
 from tests.commands import typed_here
 from trainer.backend import keras
 from trainer.dataset import Teaching, load_faces
+from trainer.start import check_kept
 from trainer.teach import write_teaching
 
 RECIPE = """
@@ -111,8 +113,28 @@ def test_a_start_is_the_first_to_beat(workshop: Path) -> None:
     record = json.loads((workshop / "again/run.json").read_text())
     assert record["aligner"]["taken_from"] == "run"
     assert record["start"]["val_eer"] == pytest.approx(json.loads((workshop / "run/run.json").read_text())["val_eer"], abs=0.02)
+    assert json.loads((workshop / "again/split.json").read_text())["start"] == []
+
+
+def test_a_start_that_cannot_be_leaves_no_folder(workshop: Path) -> None:
+    """One that was begun with it would refuse the remedy as another training."""
     other = typed_here(workshop, "trainer", *FIT[:-1], "2", "--run", "other", "--init", "run", code=3)
     assert "people whom this one keeps for its figures" in other.stderr
+    words = ("fit", "--data", "data", "--seed", "1", "--run", "other", "--init", "run", "--network")
+    assert "not of this recipe's network and size" in typed_here(workshop, "trainer", *words, "compact", code=3).stderr
+    assert "dlib's weights are for" in typed_here(workshop, "trainer", *words[:-2], "dlib", code=3).stderr
+    assert not (workshop / "other").exists()
+
+
+def test_whom_the_start_knew_is_written_down(workshop: Path) -> None:
+    """They are in none of this run's sets, and seen all the same."""
+    words = ("--recipe", "own.toml", "--data", "data", "--seed", "1", "--epochs", "1", "--steps", "1")
+    typed_here(workshop, "trainer", "fit", *words, "--run", "alone", "--init", "run")
+    split, before = (json.loads((workshop / run / "split.json").read_text()) for run in ("alone", "run"))
+    assert split["start"] == sorted(before["further"]) != []
+    stranger = split["start"][0]
+    with pytest.raises(InputError, match="used 1 people whom this one keeps"):
+        check_kept(workshop / "alone", {"test": [stranger]})
 
 
 def test_a_run_goes_on_with_the_rounding_of_its_file(workshop: Path) -> None:

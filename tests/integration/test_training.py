@@ -192,6 +192,7 @@ BAD = [
     (("trainer", "evaluate", "people", "--data", "data"), "people: not a run folder"),
     (("trainer", "evaluate", "broken", "--data", "data"), "broken: unreadable run"),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--network", "koch"), "prepare --side 105"),
+    (("trainer", "fit", "--data", "data", "--run", "run2", "--seed", "4294967296"), "seed = 4294967296"),
     (("trainer", "prepare", "none"), "none: no such folder"),
     (("trainer", "import", "lfw", "none"), "none: no such file or folder"),
     (("trainer", "capture", "../x", "--camera", "people"), "error[name]"),

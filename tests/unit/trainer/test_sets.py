@@ -19,10 +19,10 @@ from edge.contract.modelfile import read_model
 from edge.contract.spec import ChipSpec
 from tests.conftest import MODEL
 from trainer.dataset import Teaching, cohort_chips, further_cohort, load_faces
-from trainer.fit import check_start
 from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout
 from trainer.pack import PACK, PACK_LOCK, Pack
+from trainer.start import check_kept
 from trainer.teach import load_taught, write_teaching
 from trainer.unseen import left_out, seen_people, unseen_faces, unseen_strangers
 
@@ -138,7 +138,7 @@ def test_evaluation_leaves_out_whom_the_run_used(tmp_path: Path) -> None:
     folder = prepared(tmp_path / "data", {"ada": ["1", "2"], "bob": ["1", "2"], "eve": ["1", "2"], "dan": ["1", "2"]})
     run = tmp_path / "run"
     run.mkdir()
-    (run / "run.json").write_text('{"state": "finished"}')
+    (run / "run.json").write_text(json.dumps({"state": "finished", "settings": {"tower": {"init": ""}}}))
     split = {
         "train": ["ada"],
         "validation": ["bob"],
@@ -158,23 +158,23 @@ def test_evaluation_leaves_out_whom_the_run_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 of its people are unseen"):
         unseen_strangers(folder, seen)
     assert unseen_strangers(folder, {"ada", "bob"}).identities == ["dan", "eve"]
-    check_start(run, {"validation": ["eve"], "test": [], "cohort": []})
-    with pytest.raises(InputError, match="trained on 2 people whom this one keeps"):
-        check_start(run, {"validation": ["ada"], "test": ["zoe"], "cohort": []})
+    check_kept(run, {"validation": ["eve"], "test": [], "cohort": ["dan"]})
+    with pytest.raises(InputError, match="used 2 people whom this one keeps"):
+        check_kept(run, {"validation": ["ada"], "test": ["zoe"], "cohort": []})
+    with pytest.raises(InputError, match="used 1 people"):
+        check_kept(run, {"validation": ["eve"], "test": ["bob"], "cohort": ["dan"]})
 
 
-def test_whom_the_start_of_a_run_used_is_left_out_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name, init, train, test in (("first", "dlib", ["ada", "kim"], ["eve"]), ("next", "first", ["ada"], ["eve", "dan"])):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "run.json").write_text(json.dumps({"settings": {"tower": {"init": init}}}))
-        (tmp_path / name / "split.json").write_text(json.dumps({"train": train, "test": test}))
-    assert seen_people(Path("next"), {"ada", "dan", "eve", "kim", "zoe"}) == {"ada", "kim"}
-    (tmp_path / "first").rename(tmp_path / "gone")
-    assert seen_people(Path("next"), {"ada", "dan", "eve", "kim", "zoe"}) == {"ada", "kim", "zoe"}
-    (tmp_path / "next/split.json").write_text('{"train": ["a')
-    with pytest.raises(InputError, match=r"next/split\.json: unreadable"):
-        seen_people(Path("next"))
+def test_whom_the_start_of_a_run_used_is_left_out_too(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"state": "finished", "settings": {"tower": {"init": "first"}}}))
+    (tmp_path / "split.json").write_text(json.dumps({"train": ["ada"], "test": ["eve", "dan"], "start": ["kim"]}))
+    assert seen_people(tmp_path) == {"ada", "kim"}
+    (tmp_path / "split.json").write_text(json.dumps({"train": ["ada"], "test": ["eve", "dan"]}))
+    with pytest.raises(InputError, match="does not tell whom first, which it started from, used"):
+        seen_people(tmp_path)
+    (tmp_path / "split.json").write_text('{"train": ["a')
+    with pytest.raises(InputError, match=r"split\.json: missing or unreadable"):
+        seen_people(tmp_path)
 
 
 def test_another_run_excuses_no_file(tmp_path: Path) -> None:
@@ -183,7 +183,8 @@ def test_another_run_excuses_no_file(tmp_path: Path) -> None:
     made_from = read_model(MODEL).record["provenance"]
     for name, seed in (("own", made_from["run"]["settings"]["seed"]), ("other", 999)):
         (tmp_path / name).mkdir()
-        record = {"data": {"sha256": made_from["data"]["sha256"]}, "settings": {"seed": seed}}
+        settings = {"seed": seed, "tower": {"init": "dlib"}}
+        record = {"state": "finished", "data": {"sha256": made_from["data"]["sha256"]}, "settings": settings}
         (tmp_path / name / "run.json").write_text(json.dumps(record))
         (tmp_path / name / "split.json").write_text(json.dumps({"train": ["ada"], "test": ["bob"]}))
     own, other = tmp_path / "own", tmp_path / "other"

@@ -34,6 +34,8 @@ def test_a_value_from_the_command_line_wins() -> None:
         ("[tower]\nnetwrok = 'koch'", "tower.netwrok = 'koch': extra inputs are not permitted"),
         ("[tower]\nnetwork = 'vgg'", "tower.network = 'vgg'"),
         ("[schedule]\nlearning_rate = 7", "schedule.learning_rate = 7: input should be less than or equal to 1"),
+        ("seed = 4294967296", "seed = 4294967296: input should be less than"),
+        ("[loss]\npairs = 0.0", "pairs, teacher and contrast are all 0"),
         ("[schedule", "unreadable"),
     ],
 )

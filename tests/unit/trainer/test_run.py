@@ -1,0 +1,115 @@
+"""A run's folder: what is damaged or was made by another training is told, with what to do."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.contract.errors import InputError, StorageError
+from edge.contract.spec import ChipSpec
+from trainer.backend import keras
+from trainer.dataset import Chips, Faces, Teaching
+from trainer.run import (
+    LAST,
+    Progressed,
+    new_split,
+    open_run,
+    read_run,
+    read_split,
+    restore_last,
+    save_last,
+    used_people,
+)
+from trainer.settings import Recipe
+from trainer.start import load_sets
+from trainer.verifier import Verifier, save_verifier
+
+
+class Model:
+    """As much of a Siamese as a checkpoint takes."""
+
+    def __init__(self, *shapes: tuple[int, ...]) -> None:
+        self.variables = [keras.Variable(np.full(shape, 7.0, np.float32)) for shape in shapes]
+
+    def state(self) -> list[keras.Variable]:
+        return self.variables
+
+
+def people(number: int = 12) -> Faces:
+    names = [f"chips/p{n:02d}/{at}.png" for n in range(number) for at in "01"]
+    chips = Chips.whole(np.zeros((2 * number, 32, 32), np.uint8))
+    return Faces(
+        ChipSpec(side_px=32), chips, np.arange(number).repeat(2), [f"p{n:02d}" for n in range(number)], "digest", names
+    )
+
+
+def test_a_checkpoint_gives_back_what_was_saved(tmp_path: Path) -> None:
+    progressed = Progressed(epoch=3, best_cost=0.2, best_epoch=2, history=[{"loss": 1.0}])
+    save_last(tmp_path, Model((2, 3), ()), progressed)
+    other = Model((2, 3), ())
+    for variable in other.variables:
+        variable.assign(np.zeros(variable.shape))
+    assert restore_last(tmp_path, other) == progressed
+    assert all((np.asarray(variable) == 7).all() for variable in other.variables)
+    assert restore_last(tmp_path / "new", other) == Progressed()
+
+
+def test_a_checkpoint_that_is_damaged_or_of_another_network_is_told(tmp_path: Path) -> None:
+    save_last(tmp_path, Model((2, 3)), Progressed(epoch=1))
+    for other in (Model((3, 2)), Model((2, 3), (4,))):
+        with pytest.raises(InputError, match=r"last\.npz: damaged, or the checkpoint of another network"):
+            restore_last(tmp_path, other)
+    whole = (tmp_path / LAST).read_bytes()
+    for damaged in (b"", whole[: len(whole) // 2]):
+        (tmp_path / LAST).write_bytes(damaged)
+        with pytest.raises(InputError, match="choose another --run folder, or delete this one"):
+            restore_last(tmp_path, Model((2, 3)))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "{}"])
+def test_a_record_that_is_none_is_told(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text)
+    with pytest.raises(InputError, match="unreadable"):
+        read_run(tmp_path)
+
+
+@pytest.mark.parametrize("text", [None, "", "[]", '{"test": 3}'])
+def test_a_split_that_is_none_is_told(tmp_path: Path, text: str | None) -> None:
+    if text is not None:
+        (tmp_path / "split.json").write_text(text)
+    with pytest.raises(InputError, match=r"split\.json: missing or unreadable"):
+        read_split(tmp_path)
+
+
+def test_a_run_goes_on_with_the_same_teacher_only(tmp_path: Path) -> None:
+    faces = replace(people(), teaching=Teaching(np.ones((24, 4), np.float32), np.ones((24, 4), np.float32)))
+    split = new_split(Recipe(), faces, [], faces)
+    assert used_people(split) == {*faces.identities} - {*split["test"]}
+    record = open_run(tmp_path / "run", Recipe(), faces, faces, [tmp_path], "fit", split)
+    assert open_run(tmp_path / "run", Recipe(), faces, faces, [tmp_path], "fit", None) == record
+    assert read_split(tmp_path / "run") == split
+    other = replace(faces, teaching=Teaching(np.full((24, 4), 2, np.float32), np.ones((24, 4), np.float32)))
+    with pytest.raises(InputError, match="the teacher's vectors have changed"):
+        open_run(tmp_path / "run", Recipe(), other, other, [tmp_path], "fit", None)
+    del record["data"]["teacher_sha256"]  # a run from before it was kept goes on
+    (tmp_path / "run/run.json").write_text(json.dumps(record))
+    assert open_run(tmp_path / "run", Recipe(), other, other, [tmp_path], "fit", None) == record
+
+
+def test_a_tower_sees_whole_chips_where_nothing_is_aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.start.load_faces", lambda _: people())
+    recipe = Recipe()
+    assert load_sets([Path("data")], recipe)[0].spec.side_px == 32  # though the recipe's own chips are larger
+    with pytest.raises(InputError, match=r"data: chips of 32 px, and a tower that sees 48 px.*prepare data --side 48"):
+        load_sets([Path("data")], recipe.changed(tower__side=48))
+
+
+def test_a_network_that_cannot_be_written_is_a_matter_of_storage(tmp_path: Path) -> None:
+    pixels = keras.Input((4, 4, 1))
+    tower = keras.Model(pixels, keras.layers.Flatten()(pixels))
+    with pytest.raises(StorageError, match=r"tower\.keras: cannot write"):
+        save_verifier(tmp_path / "gone", Verifier(tower, None, None))
