@@ -16,7 +16,7 @@ from rich.progress import Progress
 
 from edge.contract.errors import InputError, StorageError
 from trainer.files import write_atomically
-from trainer.layout import PICTURE_SUFFIXES, ROLES, SEPARATOR, Layout, check_identity, real_folder, real_name
+from trainer.layout import PICTURE_SUFFIXES, ROLES, SEPARATOR, Layout, check_identity, pictures_below, real_folder, real_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,8 +122,7 @@ def captured_subjects(folder: Path) -> set[str]:
 @contextmanager
 def _members(source: Path) -> Iterator[Iterator[tuple[str, str, BinaryIO]]]:
     if source.is_dir():
-        files = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
-        nested = [path for path in files if path.parent != source]
+        nested = [path for path in pictures_below(source) if path.parent != source]
         with Progress(console=Console(stderr=True)) as bar:
             yield _from_files(nested, bar)
     elif source.is_file():

@@ -10,6 +10,7 @@ The six folders are those of the classic Siamese recipe: anchors and positives s
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,7 +60,7 @@ def pictures_of(folder: Path, layout: Layout) -> Iterator[Picture]:
     """
     found = False
     for root, chips in _source_folders(folder, layout):
-        for path in sorted(p for p in root.rglob("*") if p.suffix.lower() in PICTURE_SUFFIXES and p.is_file()):
+        for path in pictures_below(root):
             inside = path.relative_to(root)
             if layout is Layout.SIX_FOLDERS:
                 identity, _, rest = path.stem.partition(SEPARATOR)
@@ -73,6 +74,22 @@ def pictures_of(folder: Path, layout: Layout) -> Iterator[Picture]:
     if not found:
         wanted = "pictures/<person>/" if layout is Layout.IDENTITIES else "anchor_real/, positive_real/ and negative_real/"
         raise InputError(f"{folder}: no pictures in {wanted}; fill it with `trainer capture` or `trainer import lfw`")
+
+
+def pictures_below(root: Path) -> list[Path]:
+    """The picture files of a folder and of those in it, sorted; none where there is no such folder.
+
+    Raises:
+        InputError: one of the folders cannot be read. Its person would be missing, and nobody told.
+    """
+
+    def refuse(error: OSError) -> None:
+        raise InputError(f"{error.filename}: cannot read: {error.strerror}") from error
+
+    if not root.is_dir():
+        return []
+    files = (Path(folder) / name for folder, _, names in os.walk(root, onerror=refuse) for name in names)
+    return sorted(path for path in files if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
 
 
 def real_folder(folder: Path, layout: Layout, role: str, identity: str) -> Path:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -158,3 +160,16 @@ def test_pictures_deeper_than_a_person_are_none(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "pictures/a/b/0.png"), face(1))
     with pytest.raises(InputError, match="no pictures in pictures/<person>/"):
         prepare(tmp_path, Layout.IDENTITIES, ChipSpec(), Several.SKIP)
+
+
+def test_a_folder_that_cannot_be_read_is_told(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def locked(folder: str | Path) -> object:
+        if Path(folder).name == "bob":
+            raise PermissionError(errno.EACCES, "Permission denied", str(folder))
+        return scandir(folder)
+
+    monkeypatch.setattr(os, "scandir", locked)
+    with pytest.raises(InputError, match="pictures/bob: cannot read: Permission denied"):
+        prepare(data, Layout.IDENTITIES, ChipSpec(), Several.SKIP)
