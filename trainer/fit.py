@@ -43,7 +43,7 @@ from trainer.run import (
     write_record,
 )
 from trainer.settings import Precision, Recipe, Strategy
-from trainer.start import check_start, load_sets, started_from
+from trainer.start import check_cohort, check_start, load_sets, started_from
 from trainer.step import Siamese
 from trainer.team import assemble, telling_who_is_lost, wait_for_chief
 from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_aligner, save_verifier
@@ -86,6 +86,7 @@ def fit(
     planned = None
     if not (run / RECORD).exists():
         planned = new_split(recipe, main, further, together)
+        check_cohort(recipe, planned)
         check_start(start, recipe, finished, planned)
         team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
     record = open_run(run, recipe, main, together, data, command, planned)

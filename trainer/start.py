@@ -69,6 +69,20 @@ def check_start(start: Path | None, recipe: Recipe, tower: keras.Model, split: d
     split[START] = sorted(used_people(read_split(start)) - known)
 
 
+def check_cohort(recipe: Recipe, split: dict[str, list[str]]) -> None:
+    """Refuses a recipe whose `tower.cohort` nearest strangers are not fewer than there are.
+
+    Raises:
+        InputError: they are not.
+    """
+    nearest, strangers = recipe.tower.cohort, len(split["cohort"]) + len(split[FURTHER_COHORT])
+    if nearest and strangers <= nearest:
+        raise InputError(
+            f"tower.cohort = {nearest}: this data lends {strangers} people to the cohort, more than {nearest} are needed; add people with "
+            "`trainer import lfw` or any folder of person folders, or set a smaller one in a recipe of your own"
+        )
+
+
 def check_kept(start: Path, split: dict[str, list[str]]) -> None:
     """Refuses to go on from a run that was trained on people whom `split` keeps out, or chosen by those whom it is to be measured on.
 

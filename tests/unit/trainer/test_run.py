@@ -25,7 +25,7 @@ from trainer.run import (
     used_people,
 )
 from trainer.settings import Recipe
-from trainer.start import load_sets
+from trainer.start import check_cohort, load_sets
 from trainer.verifier import Verifier, save_verifier
 
 
@@ -106,6 +106,14 @@ def test_a_tower_sees_whole_chips_where_nothing_is_aligned(monkeypatch: pytest.M
     assert load_sets([Path("data")], recipe)[0].spec.side_px == 32  # though the recipe's own chips are larger
     with pytest.raises(InputError, match=r"data: chips of 32 px, and a tower that sees 48 px.*prepare data --side 48"):
         load_sets([Path("data")], recipe.changed(tower__side=48))
+
+
+def test_a_cohort_of_too_few_is_told_before_the_training() -> None:
+    recipe = Recipe().changed(tower__cohort=2)
+    check_cohort(recipe, {"cohort": ["a", "b"], "further_cohort": ["c"]})
+    with pytest.raises(InputError, match=r"tower\.cohort = 2: this data lends 2 people.*more than 2 are needed"):
+        check_cohort(recipe, {"cohort": ["a"], "further_cohort": ["c"]})
+    check_cohort(Recipe(), {"cohort": [], "further_cohort": []})
 
 
 def test_a_network_that_cannot_be_written_is_a_matter_of_storage(tmp_path: Path) -> None:
