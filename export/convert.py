@@ -15,6 +15,8 @@ from export.variant import Variant
 with quiet():
     import tensorflow as tf
 
+# By itself: the package it came in has another name for each kind of machine.
+TENSORFLOW: str = tf.version.VERSION
 # Traces of an input shape left open; each cuts the graph into pieces, so that fewer layers are fused.
 _DYNAMIC_OPS = frozenset({"SHAPE", "STRIDED_SLICE", "PACK"})
 # What batch normalisation and activations leave where they were not folded into the layer before: a pass over memory each.

@@ -21,7 +21,7 @@ from edge.contract.fingerprint import chip_fingerprint, golden_chips
 from edge.contract.modelfile import SCHEMA_VERSION, Gate, ModelFile, TensorSpec, model_id_of, parse_model
 from edge.contract.runtime import Embedder
 from edge.contract.score import Head, make_cohort
-from export.convert import check_graph, to_tflite
+from export.convert import TENSORFLOW, check_graph, to_tflite
 from export.elsewhere import Elsewhere, embed_elsewhere
 from export.graph import Graph, read_graph
 from export.measure import Side, agreement, agreement_gates, gates, operating_points, parity
@@ -195,8 +195,8 @@ def _record(run: Run, tower: Converted, aligner: Converted | None, variant: Vari
             "files": run.digests,
             "export": {
                 "command": command,
-                "versions": {key: version(key) for key in ("tensorflow-cpu", "keras", "numpy")}
-                | {"python": platform.python_version()},
+                "versions": {"tensorflow": TENSORFLOW, "python": platform.python_version()}
+                | {key: version(key) for key in ("keras", "numpy")},
             },
         },
         "head": {
