@@ -147,15 +147,24 @@ class DeviceInterface(ServiceInterface):
         self._must_be_enrolled(self._seat.must_hold(caller))
         await self._authority.must(caller, Action.VERIFY)
         await self._authority.must_be_here(caller)
-        said = asyncio.Event()
-        self._seat.verify(caller, self._telling(caller, "verify", said.is_set), TIMEOUT_S, anyone=False)
+        tell, said, early = self._telling(caller, "verify"), asyncio.Event(), list[Status]()
+
+        def heard(status: Status) -> None:
+            if said.is_set():
+                tell(status)
+            elif status.done:
+                early.append(status)  # of hints there will be others; how it ended is told once
+
+        self._seat.verify(caller, heard, TIMEOUT_S, anyone=False)
         finger = "any" if finger_name == "any" else FINGER
 
         def say() -> None:
             self._unicast(caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", [finger])
             said.set()
+            for status in early:
+                tell(status)
 
-        # pam_fprintd says what to do only when the signal comes after the answer to its call, and what is wrong only after that.
+        # pam_fprintd says what to do only when the signal comes after the answer to its call, and how it went only after that.
         asyncio.get_running_loop().call_later(_AFTER_THE_ANSWER_S, say)
 
     @dbus_method()
@@ -218,13 +227,13 @@ class DeviceInterface(ServiceInterface):
         if name != FINGER:
             raise CallRefused(Problem.NOT_ENROLLED, f"{name}: the face is listed as {FINGER}")
 
-    def _telling(self, caller: str, action: str, hints: Callable[[], bool] = lambda: True) -> Callable[[Status], None]:
+    def _telling(self, caller: str, action: str) -> Callable[[Status], None]:
         stage = 0
 
         def tell(status: Status) -> None:
             nonlocal stage
-            if not status.done and (status.reason == Reason.NO_FACE or not hints()):
-                return  # a client prints a line each time, and nobody has come yet, or was told what to do
+            if not status.done and status.reason == Reason.NO_FACE:
+                return  # a client prints a line each time, and nobody has come yet
             if status.result is Result.PROGRESS:
                 # Many frames make one stage.
                 reached = status.have * self._stages // max(1, status.want)

@@ -1,0 +1,60 @@
+"""In which order a client of fprintd's is told: what to do, then how it went, however quick the camera is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+pytest.importorskip("dbus_fast")
+
+from edge.bus import fprint
+from edge.bus.authority import CALLER
+from edge.bus.fprint import DeviceInterface
+from edge.bus.seat import Result, Status
+
+
+class Quick:
+    """A seat whose verification is over before the call that asked for it has its answer."""
+
+    busy, holder = True, ":1.1"
+
+    def must_hold(self, caller: str) -> str:
+        return "ada"
+
+    def is_enrolled(self, subject: str) -> bool:
+        return True
+
+    def verify(self, caller: str, told: Callable[[Status], None], timeout_s: float, *, anyone: bool) -> None:
+        told(Status(Result.RETRY, done=False, reason="too-dark"))
+        told(Status(Result.MATCH, done=True))
+
+
+async def allowed(*_: Any) -> None:
+    """Whatever it is."""
+
+
+def test_what_to_do_comes_before_how_it_went(monkeypatch: pytest.MonkeyPatch) -> None:
+    """pam_fprintd that hears of a match first ends without a word; a hint of before is no longer true."""
+    monkeypatch.setattr(fprint, "_AFTER_THE_ANSWER_S", 0.0)
+    sent: list[tuple[str, list[Any]]] = []
+
+    def unicast(caller: str, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
+        sent.append((member, body))
+
+    async def typed() -> list[tuple[str, list[Any]]]:
+        CALLER.set(":1.1")
+        authority = SimpleNamespace(must=allowed, must_be_here=allowed)
+        device = DeviceInterface(Quick(), authority, unicast, 5)  # type: ignore[arg-type]
+        method = next(method for method in DeviceInterface._get_methods(device) if method.name == "VerifyStart")
+        await method.fn(device, "any")
+        before = list(sent)
+        for _ in range(10):
+            await asyncio.sleep(0)  # the loop goes on
+        return before
+
+    assert asyncio.run(typed()) == []
+    assert sent == [("VerifyFingerSelected", ["any"]), ("VerifyStatus", ["verify-match", True])]
