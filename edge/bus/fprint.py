@@ -147,20 +147,23 @@ class DeviceInterface(ServiceInterface):
         self._must_be_enrolled(self._seat.must_hold(caller))
         await self._authority.must(caller, Action.VERIFY)
         await self._authority.must_be_here(caller)
-        tell, said, early = self._telling(caller, "verify"), asyncio.Event(), list[Status]()
+        tell, said, early = self._telling(caller, "verify"), False, list[Status]()
 
         def heard(status: Status) -> None:
-            if said.is_set():
+            if said:
                 tell(status)
             elif status.done:
                 early.append(status)  # of hints there will be others; how it ended is told once
 
-        self._seat.verify(caller, heard, TIMEOUT_S, anyone=False)
+        goes_on = self._seat.verify(caller, heard, TIMEOUT_S, anyone=False)
         finger = "any" if finger_name == "any" else FINGER
 
         def say() -> None:
+            nonlocal said
+            if not goes_on():
+                return  # stopped meanwhile; what it found is no word on a verification that was begun after it
             self._unicast(caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", [finger])
-            said.set()
+            said = True
             for status in early:
                 tell(status)
 

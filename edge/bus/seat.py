@@ -128,8 +128,8 @@ class Seat:
         """Whether there are templates under a name, readable or not."""
         return subject in self.names()
 
-    def verify(self, caller: str, told: Told, timeout_s: float, *, anyone: bool) -> None:
-        """Begins to verify the claimed subject, or anyone."""
+    def verify(self, caller: str, told: Told, timeout_s: float, *, anyone: bool) -> Callable[[], bool]:
+        """Begins to verify the claimed subject, or anyone. Says, whenever it is asked, whether nobody has ended that since."""
         self._must_be_free(caller)
         name = None if anyone else self.subject
         if name is not None and not self.is_enrolled(name):
@@ -155,7 +155,7 @@ class Seat:
             else:
                 tell(Status(Result.NO_MATCH, True, ADVICE[decision.reason], decision.reason.value, name or "", decision.frames))
 
-        self._begin(work, told, verifying=True)
+        return self._begin(work, told, verifying=True)
 
     def enrol(self, caller: str, told: Told, manner: Manner, *, asks: bool = True) -> None:
         """Begins to enrol the claimed subject. `asks` is whether the caller can tell the person which pose to take."""
@@ -207,10 +207,13 @@ class Seat:
         except FacelatchError as error:
             raise CallRefused(Problem.NOT_DELETED, str(error)) from error
 
-    def _begin(self, work: Callable[[Frames, Told, LastStep], None], told: Told, *, verifying: bool) -> None:
+    def _begin(self, work: Callable[[Frames, Told, LastStep], None], told: Told, *, verifying: bool) -> Callable[[], bool]:
+        def goes_on() -> bool:
+            return self._job is job
+
         def tell(status: Status) -> None:
             # What an abandoned job still says reaches nobody: the caller may be another by now.
-            self._post(lambda: told(status) if self._job is job else None)
+            self._post(lambda: told(status) if goes_on() else None)
 
         def failed(error: FacelatchError) -> None:
             if isinstance(error, CameraError):
@@ -222,6 +225,7 @@ class Seat:
         job = Job(lambda frames: work(frames, tell, job.last_step), failed)
         self._job, self._verifying = job, verifying
         self._desk.submit(job)
+        return goes_on
 
     def _abandon(self) -> None:
         if self._job is not None:

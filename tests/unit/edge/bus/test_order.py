@@ -20,7 +20,7 @@ from edge.bus.seat import Result, Status
 class Quick:
     """A seat whose verification is over before the call that asked for it has its answer."""
 
-    busy, holder = True, ":1.1"
+    busy, holder, ended = True, ":1.1", False
 
     def must_hold(self, caller: str) -> str:
         return "ada"
@@ -28,33 +28,49 @@ class Quick:
     def is_enrolled(self, subject: str) -> bool:
         return True
 
-    def verify(self, caller: str, told: Callable[[Status], None], timeout_s: float, *, anyone: bool) -> None:
+    def verify(self, caller: str, told: Callable[[Status], None], timeout_s: float, *, anyone: bool) -> Callable[[], bool]:
         told(Status(Result.RETRY, done=False, reason="too-dark"))
         told(Status(Result.MATCH, done=True))
+        return lambda: not self.ended
 
 
 async def allowed(*_: Any) -> None:
     """Whatever it is."""
 
 
-def test_what_to_do_comes_before_how_it_went(monkeypatch: pytest.MonkeyPatch) -> None:
-    """pam_fprintd that hears of a match first ends without a word; a hint of before is no longer true."""
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], tuple[list[Any], list[Any]]]:
+    """What is sent to a caller before VerifyStart has its answer, and in all; stopped right after it or not."""
     monkeypatch.setattr(fprint, "_AFTER_THE_ANSWER_S", 0.0)
     sent: list[tuple[str, list[Any]]] = []
 
     def unicast(caller: str, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
         sent.append((member, body))
 
-    async def typed() -> list[tuple[str, list[Any]]]:
+    async def run(stopped: bool) -> list[Any]:
         CALLER.set(":1.1")
-        authority = SimpleNamespace(must=allowed, must_be_here=allowed)
-        device = DeviceInterface(Quick(), authority, unicast, 5)  # type: ignore[arg-type]
+        seat, authority = Quick(), SimpleNamespace(must=allowed, must_be_here=allowed)
+        device = DeviceInterface(seat, authority, unicast, 5)  # type: ignore[arg-type]
         method = next(method for method in DeviceInterface._get_methods(device) if method.name == "VerifyStart")
         await method.fn(device, "any")
         before = list(sent)
+        seat.ended = stopped
         for _ in range(10):
             await asyncio.sleep(0)  # the loop goes on
         return before
 
-    assert asyncio.run(typed()) == []
+    return lambda stopped: (asyncio.run(run(stopped)), sent)
+
+
+def test_what_to_do_comes_before_how_it_went(typed: Callable[[bool], tuple[list[Any], list[Any]]]) -> None:
+    """pam_fprintd that hears of a match first ends without a word; a hint of before is no longer true."""
+    before, sent = typed(False)
+    assert before == []
     assert sent == [("VerifyFingerSelected", ["any"]), ("VerifyStatus", ["verify-match", True])]
+
+
+def test_a_match_of_a_verification_that_was_stopped_is_told_to_nobody(
+    typed: Callable[[bool], tuple[list[Any], list[Any]]],
+) -> None:
+    """The caller may have claimed another subject since, and begun anew."""
+    assert typed(True) == ([], [])
