@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.chip import FaceBox
-from edge.contract.detector import WINDOW_PX, HaarDetector
+from edge.contract.detector import WINDOW_PX, HaarDetector, largest_first
 
 # From one size to the next: in a large picture, and in one no higher than _SMALL_PX, where sizes cost little. Those of the second of
 # two searches begin between the first two of the first.
@@ -47,5 +47,4 @@ class CoarseFinder:
             scale *= _STEP if size[1] > _SMALL_PX else _SMALL_STEP
         # OpenCV drops groups of one: every window is told of twice.
         regions, _ = cv2.groupRectangles(seen * 2, 1, _TOGETHER)
-        boxes = [FaceBox(*(int(value) for value in region)) for region in regions]
-        return sorted(boxes, key=lambda box: (-box.width, box.y, box.x))
+        return largest_first(FaceBox(*(int(value) for value in region)) for region in regions)

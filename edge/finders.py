@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge.coarse import CoarseFinder
 from edge.contract.chip import FaceBox
-from edge.contract.detector import MIN_NEIGHBOURS, SCALE_FACTOR, WINDOW_PX, Detector, HaarDetector, detect_scaled
+from edge.contract.detector import MIN_NEIGHBOURS, SCALE_FACTOR, WINDOW_PX, Detector, HaarDetector, detect_scaled, largest_first
 from edge.contract.errors import PackageMissing, SettingsError
 from edge.settings import DetectionSettings, DetectorKind
 
@@ -64,7 +64,7 @@ class LbpFinder:
         found = self._cascade.detectMultiScale(
             grey, scaleFactor=SCALE_FACTOR, minNeighbors=MIN_NEIGHBOURS, minSize=(min_px, min_px), maxSize=(limit, limit)
         )
-        return _largest_first([FaceBox(*(int(value) for value in box)) for box in found])
+        return largest_first([FaceBox(*(int(value) for value in box)) for box in found])
 
 
 class YunetFinder:
@@ -93,7 +93,7 @@ class YunetFinder:
         _, found = self._network.detect(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
         boxes = [] if found is None else [_square(*(float(value) for value in row[:4])) for row in found]
         limit = max_px or max(grey.shape)
-        return _largest_first([box for box in boxes if min_px <= box.width <= limit])
+        return largest_first([box for box in boxes if min_px <= box.width <= limit])
 
 
 class Within:
@@ -110,7 +110,7 @@ class Within:
         boxes: list[FaceBox] = []
         for region in self._finder.detect(grey, min_px=max(1, least), max_px=most):
             boxes += look(self._detector, grey, region, self._finder.sizes, min_px=min_px, max_px=max_px)
-        return _without_doubles(_largest_first(boxes))
+        return _without_doubles(largest_first(boxes))
 
 
 class Narrow:
@@ -195,10 +195,6 @@ def _unusable(file: Path, kind: DetectorKind, problem: str) -> SettingsError:
 def _square(x: float, y: float, width: float, height: float) -> FaceBox:
     side = max(1.0, math.sqrt(max(width, 0.0) * max(height, 0.0)))
     return FaceBox(round(x + width / 2 - side / 2), round(y + height / 2 - side / 2), round(side), round(side))
-
-
-def _largest_first(boxes: list[FaceBox]) -> list[FaceBox]:
-    return sorted(boxes, key=lambda box: (-box.width, box.y, box.x))
 
 
 def _without_doubles(boxes: list[FaceBox]) -> list[FaceBox]:

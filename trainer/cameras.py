@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from math import floor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.metrics import rate, supports_fmr
+from edge.contract.metrics import allowed_matches, rate, supports_fmr
 from edge.contract.score import Head, Placed, compare, place
 
 TARGET_FMR = 1e-3
@@ -45,7 +44,7 @@ def compare_cameras(head: Head, sets: list[Taken]) -> list[dict[str, Any]]:
         for at, other in pairs
         for scores in _strangers(head, enrolled[at], sets[at].names, placed[other], sets[other].names)
     )
-    highest = _highest(across, floor(TARGET_FMR * total + 1e-9) + 1)
+    highest = _highest(across, allowed_matches(total, TARGET_FMR) + 1)
     threshold = float(np.nextafter(highest.min(), np.inf))
     fmr_across = rate(int((highest >= threshold).sum()), total)
     rows = []

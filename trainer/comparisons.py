@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import track
 from scipy.spatial.distance import cdist
 
-from edge.contract.metrics import Rate, clopper_pearson, rate, supports_fmr
+from edge.contract.metrics import Rate, allowed_matches, clopper_pearson, rate, supports_fmr
 from edge.contract.score import Head, Placed, place, score_all_pairs, sigmoid
 
 ROWS = 256  # embeddings compared with all others at a time
@@ -69,7 +69,7 @@ class Comparisons:
         Raises:
             ValueError: the comparisons are too few for it, or the scores kept do not reach down to it.
         """
-        allowed = int(target_fmr * self.impostors + 1e-9)
+        allowed = allowed_matches(self.impostors, target_fmr)
         if not supports_fmr(self.impostors, target_fmr):
             raise ValueError(f"FMR {target_fmr}: {self.impostors} impostor comparisons cannot show it")
         if allowed >= len(self.impostor):
@@ -116,7 +116,7 @@ class Comparisons:
         return int(self.labels.max()) + 1
 
     def _shows(self, target: float) -> bool:
-        return supports_fmr(self.impostors, target) and int(target * self.impostors + 1e-9) < len(self.impostor)
+        return supports_fmr(self.impostors, target) and allowed_matches(self.impostors, target) < len(self.impostor)
 
     def _weights(self) -> Iterable[NDArray[np.float64]]:
         rng, people = np.random.default_rng(0), self._people()
@@ -140,11 +140,11 @@ class Comparisons:
             if missed[-1] == 0 or total == 0:
                 found.append([np.nan] * (1 + len(targets)))
                 continue
-            above = {id(scores): scores.above(weight) for scores in (even, top)}
-            row = [even.eer(above[id(even)] / total, missed / missed[-1])]
+            fnmr, above = missed / missed[-1], {scores: scores.above(weight) for scores in {even, top}}
+            row = [even.eer(above[even] / total, fnmr)]
             for target in targets:
                 scores = top if 2 * target * self.impostors < len(top) else even
-                row.append(scores.miss(above[id(scores)], target * total, missed / missed[-1]))
+                row.append(scores.miss(above[scores], target * total, fnmr))
             found.append(row)
         return np.array(found)
 

@@ -20,7 +20,7 @@ from trainer.enrolled import MOST_PICTURES
 from trainer.evaluate import Evaluation, evaluate, load_subject
 from trainer.files import write_atomically
 from trainer.handover import write_handover
-from trainer.run import read_run
+from trainer.run import read_run, read_split
 from trainer.unseen import seen_people, unseen_faces
 
 mpl.use("Agg")
@@ -30,8 +30,7 @@ EACH = 8
 def write_run_report(run: Path, data: Path) -> dict[str, Any]:
     """Hands a finished run over to the exporter and evaluates it on its test people; returns the figures."""
     write_handover(run)
-    split = json.loads((run / "split.json").read_text())
-    seen = seen_people(run) | {name for name in load_faces(data).identities if name not in split["test"]}
+    seen = seen_people(run) | ({*load_faces(data).identities} - {*read_split(run)["test"]})
     evaluation = evaluate(load_subject(run), data, unseen_faces(data, seen, each=MOST_PICTURES), [])
     return write_report(evaluation, run, run)
 

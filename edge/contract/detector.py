@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib import resources
 from typing import Protocol
 
@@ -58,9 +58,7 @@ class HaarDetector:
         found = self._cascade.detectMultiScale(
             grey, scaleFactor=SCALE_FACTOR, minNeighbors=MIN_NEIGHBOURS, minSize=(min_px, min_px), maxSize=(limit, limit)
         )
-        boxes = [FaceBox(*(int(value) for value in box)) for box in found]
-        # Size first, then place: the order must not depend on the order of OpenCV's threads.
-        return sorted(boxes, key=lambda box: (-box.width, box.y, box.x))
+        return largest_first(FaceBox(*(int(value) for value in box)) for box in found)
 
     def windows(self, grey: NDArray[np.uint8]) -> list[tuple[int, int]]:
         """The upper left corners, x and y, of the windows of WINDOW_PX a side in which the cascade sees a face, not merged to boxes.
@@ -71,6 +69,11 @@ class HaarDetector:
             grey, scaleFactor=SCALE_FACTOR, minNeighbors=0, minSize=(WINDOW_PX, WINDOW_PX), maxSize=(WINDOW_PX, WINDOW_PX)
         )
         return sorted((int(x), int(y)) for x, y, _, _ in found)
+
+
+def largest_first(boxes: Iterable[FaceBox]) -> list[FaceBox]:
+    """By size, then by place: the order must not depend on that of OpenCV's threads."""
+    return sorted(boxes, key=lambda box: (-box.width, box.y, box.x))
 
 
 DETECTORS: dict[str, Callable[[], Detector]] = {HaarDetector.name: HaarDetector}

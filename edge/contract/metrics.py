@@ -102,9 +102,14 @@ def threshold_at_fmr(impostor: ArrayLike, target: float) -> float:
         raise ValueError(f"target FMR {target}: must lie between 0 and 1")
     if not supports_fmr(scores.size, target):
         raise ValueError(f"target FMR {target}: needs at least {math.ceil(3 / target)} impostor trials, have {scores.size}")
-    allowed = math.floor(target * scores.size + 1e-9)
+    allowed = allowed_matches(scores.size, target)
     # The score of rank `allowed` from the top must not match, nor any that equals it.
     return float(np.nextafter(scores[scores.size - 1 - allowed], math.inf))
+
+
+def allowed_matches(trials: int, target: float) -> int:
+    """How many of `trials` impostor comparisons may match at an FMR of at most `target`."""
+    return math.floor(target * trials + 1e-9)
 
 
 def supports_fmr(trials: int, target: float) -> bool:
