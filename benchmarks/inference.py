@@ -128,7 +128,7 @@ def cases(files: dict[str, Path], peer: Path | None) -> Iterator[Case]:
     try:
         import dlib  # noqa: F401
 
-        from trainer.teach import find_weights
+        from trainer.dlibfile import find_weights
     except ImportError:
         return
     yield Case("dlib's ResNet", "dlib", here, "dlib", 1, find_weights())

@@ -30,9 +30,9 @@ from edge.contract.score import compare, place
 from edge.models import DEFAULT, model_path
 from edge.settings import QualitySettings
 from edge.turn import measure_turn
-from trainer.dataset import split_identities
 from trainer.errata import rightly_labelled
 from trainer.prepare import Several, find_face
+from trainer.split import split_identities
 
 MOST_A_PERSON = 10
 GATES = QualitySettings()

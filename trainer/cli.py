@@ -136,14 +136,19 @@ def prepare(
     console.print(f"every picture's outcome is in {folder / 'prepared.json'}")
 
 
-@app.command(epilog="example: trainer teach data/lfw")
+@app.command(epilog="example: trainer teach data/lfw --teacher edge/models/accurate.tflite")
 def teach(
     folder: Annotated[Path, typer.Argument(help="A prepared data set.")],
+    teacher: Annotated[str, typer.Option(help="dlib, a finished run's folder, or a model file.")] = "dlib",
 ) -> None:
-    """Asks dlib's recogniser about every picture once, for recipes that learn from it."""
+    """Asks a teacher about every picture once, for recipes that learn from one."""
+    from trainer.dlibway import DlibTeacher
+    from trainer.start import start_at
+    from trainer.teach import VerifierTeacher
     from trainer.teach import teach as ask
 
-    teaching = ask(folder)
+    other = None if teacher == "dlib" else start_at(teacher)
+    teaching = ask(folder, VerifierTeacher(folder, other.verifier, other.name) if other else DlibTeacher(folder))
     console.print(f"{folder}: {len(teaching.vectors)} vectors and placements in {folder / 'teacher.npz'}")
 
 
@@ -157,11 +162,13 @@ def fit(
     network: Annotated[
         str | None, typer.Option(help=f"Instead of the recipe's tower: {', '.join(Network)}, or module:function of your own.")
     ] = None,
-    init: Annotated[str | None, typer.Option(help="Start from dlib's CC0 weights (dlib), or from a run's folder.")] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Start from dlib's CC0 weights (dlib), a run's folder, or a model file.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps an epoch.")] = None,
     quantised: Annotated[
-        bool | None, typer.Option("--quantised/--plain", help="Train with the rounding of int8, from a finished run (--init).")
+        bool | None, typer.Option("--quantised/--plain", help="Train with the rounding of int8, from a finished one (--init).")
     ] = None,
     people: Annotated[int | None, typer.Option(min=2, max=1024, help="Anchor-positive pairs a batch.")] = None,
     strangers: Annotated[int | None, typer.Option(min=0, max=1024, help="Lone negatives a batch.")] = None,
@@ -257,19 +264,24 @@ def evaluate(
     console.print(f"curves, slices and faces: {out / 'report.html'}")
 
 
-@app.command("held-out", epilog="example: trainer held-out --data data --seed 1 --out held-out.npz")
+@app.command("held-out", epilog="example: trainer held-out edge/models/accurate.tflite --data data/lfw --out held-out.npz")
 def held_out(
-    data: Annotated[list[Path] | None, typer.Option("--data", help="The prepared sets of a training, in its order.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of that training.")] = 0,
+    model: Annotated[Path, typer.Argument(help="A model file.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data", help="A prepared set that has them; of a file that does not ship all of its training, in its order."
+        ),
+    ] = None,
     out: Annotated[Path, typer.Option(help="The file of chips to write; of faces, so keep it to yourself.")] = Path(
         "held-out.npz"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Chips of the people whom a training on these sets keeps out of everything: for `python -m export measure`, without its run."""
+    """Chips of the people whom a file's training kept out of everything: for `python -m export measure`, without its run."""
     from trainer.handover import write_held_out
 
-    people = write_held_out(data or [Path("data")], seed, out)
+    people = write_held_out(model, data or [Path("data")], out)
     console.print_json(data={"people": people, "file": str(out)}) if as_json else console.print(f"{out}: {people} people")
 
 

@@ -100,7 +100,7 @@ def _milliseconds(head: Head, ready: Ready, anchors: NDArray[np.float32]) -> flo
 def _dlib(folder: Path, names: list[str]) -> tuple[Subject, int, Ready]:
     """dlib's own way, from the picture's colours and its five points, timed from picture and box to the scores."""
     from trainer.dlibfile import find_weights
-    from trainer.teach import DlibPeer
+    from trainer.dlibway import DlibPeer
 
     peer = DlibPeer(folder)
 

@@ -1,4 +1,4 @@
-"""Prepared data sets: chips on disk, read as they are needed, and the split by identity."""
+"""Prepared data sets: chips on disk, read as they are needed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,6 @@ from trainer.errata import rightly_labelled
 from trainer.pack import PACK, Pack, pack_chips
 from trainer.prepare import read_manifest
 
-# Cohort and test are for the exporter and the report; training never sees them, validation only chooses the epoch. The cohort has
-# two pieces, so that test and validation people are those of trainings from before it had the second.
-SPLIT_SHARES = (("test", 0.10), ("cohort", 0.05), ("validation", 0.10), ("cohort", 0.05), ("train", 0.70))
-# Of a further set, as many of its people are kept for the cohort: faces of another camera and place are strangers too.
-FURTHER_COHORT_SHARE, FURTHER_COHORT_MOST = 0.2, 96
-# A set of fewer people is somebody's own: its people are to be trained on.
-FURTHER_COHORT_LEAST_PEOPLE = 100
 # In a split, the people whom further sets lend to the cohort.
 FURTHER_COHORT = "further_cohort"
 # What all of a cohort may have: each costs an eighth of a kilobyte of the model file.
@@ -202,53 +195,9 @@ def load_faces(folder: Path) -> Faces:
     return Faces(spec, chips, labels, identities, digest, [entry["chip"] for entry in entries])
 
 
-def split_identities(labels: NDArray[np.int64], identities: list[str], seed: int) -> dict[str, list[str]]:
-    """Every identity, of pictures with `labels`, int [n], into one of train, validation, test and cohort, by a hash of its name and the
-    seed.
-
-    People with one picture and with several are shared out separately, so that each part has genuine pairs.
-
-    Raises:
-        InputError: fewer people with several pictures than the parts need.
-    """
-    counts = np.bincount(labels, minlength=len(identities))
-    several = [name for name, count in zip(identities, counts, strict=True) if count > 1]
-    single = [name for name, count in zip(identities, counts, strict=True) if count == 1]
-    if len(several) < 10:
-        raise InputError(
-            f"{len(several)} people with two or more pictures: at least 10 are needed for a split by identity; "
-            "add people with `trainer import lfw` or any folder of person folders"
-        )
-    split: dict[str, list[str]] = {part: [] for part, _ in SPLIT_SHARES}
-    for group in (several, single):
-        ordered = _shuffled(group, seed)
-        taken = 0
-        for part, share in SPLIT_SHARES:
-            least = {"test": 2, "validation": 2, "cohort": 1}.get(part, 0) if group is several else 0
-            count = len(ordered) - taken if part == "train" else max(least, round(share * len(ordered)))
-            split[part] += ordered[taken : taken + count]
-            taken += count
-    return {part: sorted(names) for part, names in split.items()}
-
-
-def further_cohort(further: list[Faces], main: Faces, seed: int) -> list[str]:
-    """Whom further sets lend to the cohort: a fifth of each, nobody who is in `main`, by a hash of the name and the seed."""
-    chosen: list[str] = []
-    for faces in further:
-        if len(faces.identities) < FURTHER_COHORT_LEAST_PEOPLE:
-            continue
-        free = sorted({*faces.identities} - {*main.identities, *chosen})
-        chosen += _shuffled(free, seed)[: min(FURTHER_COHORT_MOST, round(FURTHER_COHORT_SHARE * len(faces.identities)))]
-    return sorted(chosen)
-
-
 def cohort_chips(together: Faces, split: dict[str, list[str]]) -> Chips:
     """One chip of each person of the cohort: of all whom further sets lend, filled up with those of the first set."""
     lent = split.get(FURTHER_COHORT, [])
     first = split["cohort"][: max(0, COHORT_MOST - len(lent))]
     faces = together.of([*lent, *first])
     return faces.chips.only(faces.rows_few_each(1))
-
-
-def _shuffled(names: list[str], seed: int) -> list[str]:
-    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())

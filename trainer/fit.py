@@ -22,20 +22,17 @@ from trainer.dataset import PICTURES_EACH, Faces, cohort_chips, joined
 from trainer.files import write_atomically
 from trainer.head import fit_head
 from trainer.judges import Judges
-from trainer.networks import SiameseHead, build_tower, initialise
+from trainer.networks import SiameseHead, build_tower
 from trainer.pairs import PairSampler, batch_size
 from trainer.precision import computing_in
 from trainer.progress import doing, epoch_bar
 from trainer.quantise import copy_ranges, measure_ranges, quantised
 from trainer.run import (
     CHECKPOINTS,
-    FURTHER,
     LAST,
     RECORD,
-    new_split,
     open_run,
     read_run,
-    read_split,
     restore_best,
     restore_last,
     save_best,
@@ -43,7 +40,8 @@ from trainer.run import (
     write_record,
 )
 from trainer.settings import Precision, Recipe, Strategy
-from trainer.start import check_cohort, check_start, load_sets, started_from
+from trainer.split import FURTHER, new_split, read_split
+from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
 from trainer.step import Siamese
 from trainer.team import assemble, telling_who_is_lost, wait_for_chief
 from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_aligner, save_verifier
@@ -77,17 +75,18 @@ def fit(
     team = assemble(strategy)
     if not team.chief:
         wait_for_chief([run / RECORD, *([run / ALIGN_SPEC] if recipe.tower.align else [])])
+    start = started_from(recipe)
+    recipe = as_started(recipe, start)
     main, further = load_sets(data, recipe)
     side_px = recipe.tower.side or main.spec.side_px
-    start = started_from(recipe)
     # The tower that is judged and saved is float32 whatever the one that is trained computes in.
     finished = build_tower(recipe.tower, side_px, _embedding_size(main, recipe), main.spec.channels)
     together = joined(main, further)
     planned = None
     if not (run / RECORD).exists():
-        planned = new_split(recipe, main, further, together)
+        planned = new_split(recipe, main, further, together, start.split(data) if start else None)
         check_cohort(recipe, planned)
-        check_start(start, recipe, finished, planned)
+        check_start(start, recipe.tower, finished)
         team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
     record = open_run(run, recipe, main, together, data, command, planned)
     if record["state"] == "finished":
@@ -98,8 +97,8 @@ def fit(
     keras.utils.set_random_seed(recipe.seed)
 
     aligner = load_aligner(run)
-    if recipe.tower.align and aligner is None and start and (aligner := load_aligner(start)):
-        record["aligner"] = read_run(start).get("aligner", {}) | {"taken_from": start.name}
+    if recipe.tower.align and aligner is None and start and (aligner := start.verifier.aligner):
+        record["aligner"] = start.aligner_record() | {"taken_from": start.name}
         write_record(run, record)
         save_aligner(run, aligner)
     if recipe.tower.align and aligner is None:
@@ -125,7 +124,7 @@ def fit(
         sample = _sample(train, placements, side_px)
         if recipe.tower.init:
             with doing(f"starting the tower from {recipe.tower.init}"):
-                initialise(tower, recipe.tower, sample)
+                initialise(tower, recipe.tower, start, sample)
         if rounding:
             measure_ranges(rounding, tower, sample)
     schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps

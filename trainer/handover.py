@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract.errors import InputError
-from trainer.dataset import cohort_chips, joined, load_faces, split_identities
+from edge.contract.modelfile import read_model
+from trainer.dataset import cohort_chips, joined, load_faces
 from trainer.files import write_atomically
-from trainer.run import read_run, read_split
+from trainer.run import read_run
+from trainer.split import SPLIT, read_split, split_of_file
 
 HANDOVER = "chips.npz"
 CALIBRATION_CHIPS = 300
@@ -43,17 +45,25 @@ def write_handover(run: Path) -> None:
     write_atomically(run / HANDOVER, out.getvalue())
 
 
-def write_held_out(folders: list[Path], seed: int, out: Path) -> int:
-    """Writes the chips of the people whom every training on these sets with this seed keeps for the figures, at most ten a person: for
-    a model file whose run is not at hand. Returns how many people they are.
+def write_held_out(model: Path, folders: list[Path], out: Path) -> int:
+    """Writes the chips of the people whom a model file's training kept for the figures, as far as they are in the first of these prepared
+    sets, at most ten a person: for a file whose run is not at hand. Returns how many people they are.
 
     Raises:
-        InputError: a set is not prepared, or the sets hold different chips.
+        InputError: a set is not prepared, or whom the file was trained on is not known.
     """
-    main, *further = (load_faces(folder) for folder in folders)
-    test = main.of(split_identities(main.labels, main.identities, seed)["test"]).measured()
-    told = {"sha256": joined(main, further).digest, "seed": seed, "chip": main.spec.to_json()}
+    file = read_model(model)
+    held = {*split_of_file(file, folders)["test"]}
+    faces = load_faces(folders[0])
+    if faces.spec != file.chip:
+        raise InputError(
+            f"{folders[0]}: its chips are cut otherwise than {model} takes them; prepare it with the file's recipe"
+        )
+    test = faces.of([name for name in faces.identities if name in held]).measured()
+    if len(test.identities) < 2:
+        raise InputError(f"{folders[0]}: has {len(test.identities)} of the {len(held)} people whom {model} was kept from")
     data = io.BytesIO()
-    np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps(told))
+    split = file.record["provenance"]["files"][SPLIT]
+    np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps({"split": split, "chip": faces.spec.to_json()}))
     write_atomically(out, data.getvalue())
     return len(test.identities)

@@ -8,14 +8,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.contract.errors import InputError
 from edge.contract.score import Head
 from trainer.backend import keras
-from trainer.dlibfile import find_weights, read_dlib
-from trainer.prune import prune
-from trainer.resnet import build_resnet, load_dlib
+from trainer.resnet import build_resnet
 from trainer.settings import Network, TowerSettings
 
 layers = keras.layers
@@ -73,50 +70,6 @@ def own_tower(named: str, side_px: int, channels: int = 1) -> keras.Model:
             f"network = {named!r}: expected a Keras model from [n, {side_px}, {side_px}, {channels}] to [n, D], got {tower!r}"
         )
     return tower
-
-
-def initialise(tower: keras.Model, settings: TowerSettings, sample: NDArray[np.uint8]) -> None:
-    """Starts a fresh tower from trained weights, where the recipe says so: dlib's, or those of a finished run.
-
-    Where the tower has fewer maps inside its blocks, the ones to keep are chosen on `sample`, uint8 [n, side, side].
-
-    Raises:
-        InputError: there is no such run, or its tower is another one.
-        PackageMissing: dlib's weights are not installed.
-    """
-    source = starting_tower(settings, tower)
-    if source is not None and settings.network is Network.RESNET and settings.inner:
-        prune(source, tower, sample)
-    elif source is not None:
-        tower.set_weights(source.get_weights())
-
-
-def starting_tower(settings: TowerSettings, tower: keras.Model) -> keras.Model | None:
-    """The trained tower that a recipe's `tower` starts from, None where it starts from nothing. Raises as `initialise` does."""
-    if settings.init == "dlib":
-        if settings.network is not Network.RESNET:
-            raise InputError(f"init = 'dlib' with network = {settings.network}: dlib's weights are for network = 'resnet'")
-        source = build_resnet(*tower.input_shape[2:])
-        load_dlib(source, read_dlib(find_weights()), bgr=True)
-    elif settings.init:
-        saved = Path(settings.init) / "tower.keras"
-        if not saved.is_file():
-            raise InputError(f"init = {settings.init!r}: neither 'dlib' nor the folder of a finished run")
-        source = keras.models.load_model(saved, compile=False)
-    else:
-        return None
-    given, wanted = ([weights.shape for weights in model.weights] for model in (source, tower))
-    # What is cut out of it may be larger inside.
-    larger = settings.network is Network.RESNET and bool(settings.inner)
-    if (
-        source.input_shape != tower.input_shape
-        or source.output_shape != tower.output_shape
-        or len(given) != len(wanted)
-        or any(len(a) != len(b) for a, b in zip(given, wanted, strict=True))
-        or any(x < y or (x > y and not larger) for a, b in zip(given, wanted, strict=True) for x, y in zip(a, b, strict=True))
-    ):
-        raise InputError(f"init = {settings.init!r}: that tower is not of this recipe's network and size")
-    return source
 
 
 def _pixels(side_px: int, channels: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:

@@ -20,7 +20,8 @@ from trainer.enrolled import MOST_PICTURES
 from trainer.evaluate import Evaluation, evaluate, load_subject
 from trainer.files import write_atomically
 from trainer.handover import write_handover
-from trainer.run import read_run, read_split
+from trainer.run import read_run
+from trainer.split import read_split
 from trainer.unseen import seen_people, unseen_faces
 
 mpl.use("Agg")

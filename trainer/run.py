@@ -1,4 +1,4 @@
-"""A run's folder: its record, its split, and the checkpoint that a killed training goes on from."""
+"""A run's folder: its record, and the checkpoint that a killed training goes on from."""
 
 from __future__ import annotations
 
@@ -19,14 +19,13 @@ import numpy as np
 from edge.contract.errors import InputError, StorageError
 from edge.contract.fingerprint import chip_fingerprint
 from trainer.backend import tf
-from trainer.dataset import FURTHER_COHORT, Faces, Teaching, further_cohort, split_identities
+from trainer.dataset import Faces, Teaching
 from trainer.files import write_atomically
 from trainer.settings import Recipe
+from trainer.split import SPLIT, as_bytes
 from trainer.step import Siamese
 
-RECORD, SPLIT = "run.json", "split.json"
-# In the split, the people of further sets: trained on, never evaluated on. And those whom the run that it started from used beside.
-FURTHER, START = "further", "start"
+RECORD = "run.json"
 CHECKPOINTS, LAST, BEST = "checkpoint", Path("checkpoint/last.npz"), Path("checkpoint/best.npz")
 
 
@@ -40,24 +39,6 @@ class Progressed:
     best_epoch: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
-
-
-def new_split(recipe: Recipe, main: Faces, further: list[Faces], together: Faces) -> dict[str, list[str]]:
-    """Everybody's part in a new run. Split are the people of `main`; `together` has those of the `further` sets too.
-
-    Raises:
-        InputError: there are too few people to split.
-    """
-    split = split_identities(main.labels, main.identities, recipe.seed)
-    split[FURTHER_COHORT] = further_cohort(further, main, recipe.seed) if recipe.tower.cohort else []
-    kept_out = {name for part, names in split.items() if part != "train" for name in names}
-    split[FURTHER] = [name for name in together.identities if name not in {*kept_out, *split["train"]}]
-    return split
-
-
-def used_people(split: dict[str, list[str]]) -> set[str]:
-    """Everybody whom a run used: for training, for the choice of the epoch and the head, or as the cohort; itself or where it started."""
-    return {name for part, names in split.items() if part != "test" for name in names}
 
 
 def open_run(
@@ -120,7 +101,7 @@ def open_run(
                 f"{path}: the teacher's vectors have changed since this run was started; choose another --run folder"
             )
         return before
-    write_atomically(run / SPLIT, json.dumps(split, indent=1).encode())
+    write_atomically(run / SPLIT, as_bytes(split))
     write_record(run, record)
     return record
 
@@ -143,19 +124,6 @@ def read_run(run: Path) -> dict[str, Any]:
         raise StorageError(f"{run}: cannot read: {error.strerror}") from error
     except ValueError as error:
         raise InputError(f"{run / RECORD}: unreadable ({error}); train again") from error
-
-
-def read_split(run: Path) -> dict[str, list[str]]:
-    """split.json of a run folder.
-
-    Raises:
-        InputError: it is missing or damaged.
-    """
-    try:
-        split = json.loads((run / SPLIT).read_text())
-        return {str(part): [str(name) for name in names] for part, names in split.items()}
-    except (OSError, ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{run / SPLIT}: missing or unreadable ({error}); train again in another --run folder") from error
 
 
 def write_record(run: Path, record: dict[str, Any]) -> None:

@@ -69,7 +69,10 @@ class TowerSettings(_Table):
         str, AfterValidator(_network), Field(description="compact, koch, resnet, or a function of one's own as module:function")
     ] = Network.COMPACT
     init: Annotated[
-        str, Field(description="`dlib`: the resnet's CC0 weights; a run's folder: its tower, cut where inner says so")
+        str,
+        Field(
+            description="`dlib`: the resnet's CC0 weights; a finished run's folder or a model file: its tower, cut as inner says"
+        ),
     ] = ""
     side: Annotated[int, Field(ge=0, le=256, description="pixels that the tower sees; 0: the whole chip")] = 0
     align: Annotated[bool, Field(description="a small network finds the face in the chip first")] = False

@@ -2,15 +2,60 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from edge.contract.errors import InputError
+from edge.contract.modelfile import read_model
 from trainer.backend import keras
 from trainer.dataset import FURTHER_COHORT, Faces, load_faces
-from trainer.networks import starting_tower
-from trainer.run import FURTHER, RECORD, START, read_run, read_split, used_people
-from trainer.settings import Recipe, chip_of
+from trainer.dlibfile import find_weights, read_dlib
+from trainer.prune import prune
+from trainer.resnet import build_resnet, load_dlib
+from trainer.run import RECORD, read_run
+from trainer.settings import Network, Recipe, TowerSettings, chip_of
+from trainer.split import read_split, split_of_file
 from trainer.teach import load_taught
+from trainer.unquantised import tower_settings, verifier_of
+from trainer.verifier import Verifier, load_verifier
+
+
+@dataclass(frozen=True)
+class Start:
+    """A training that another goes on from: a finished run's folder, or a model file."""
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """What it is told by."""
+        return self.path.name
+
+    @cached_property
+    def verifier(self) -> Verifier:
+        """Tower, head and aligner in float. Raises InputError where they cannot be had."""
+        return load_verifier(self.path) if self.path.is_dir() else verifier_of(self.path)
+
+    def tower(self) -> TowerSettings:
+        """Its recipe's `tower`."""
+        if self.path.is_dir():
+            return TowerSettings.model_validate(read_run(self.path)["settings"]["tower"])
+        return tower_settings(read_model(self.path))
+
+    def aligner_record(self) -> dict[str, Any]:
+        """What is known of its aligner; of a model file's, what it was found to be off by is not."""
+        if self.path.is_dir():
+            return read_run(self.path).get("aligner", {})
+        return {"spec": self.verifier.aligner.spec.to_json()} if self.verifier.aligner else {}
+
+    def split(self, data: list[Path]) -> dict[str, list[str]]:
+        """Whom it used for what; `data` are the prepared sets at hand. Raises InputError where that is not known."""
+        return read_split(self.path) if self.path.is_dir() else split_of_file(read_model(self.path), data)
 
 
 def load_sets(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
@@ -36,37 +81,81 @@ def load_sets(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
     return main, further
 
 
-def started_from(recipe: Recipe) -> Path | None:
-    """The run that a recipe starts from.
+def started_from(recipe: Recipe) -> Start | None:
+    """What a recipe starts from, None for dlib's weights or none.
 
     Raises:
-        InputError: it is no run.
+        InputError: it is neither a run nor a model file.
     """
     if recipe.tower.init in ("", "dlib"):
         return None
-    start = Path(recipe.tower.init)
     # What is wrong with a recipe is told before the run's folder is begun with it.
-    if not (start / RECORD).is_file():
-        raise InputError(f"init = {recipe.tower.init!r}: neither 'dlib' nor the folder of a finished run")
-    return start
+    return start_at(recipe.tower.init)
 
 
-def check_start(start: Path | None, recipe: Recipe, tower: keras.Model, split: dict[str, list[str]]) -> None:
-    """Refuses a start that the recipe's tower cannot take, or that knows people whom `split` keeps out; adds the others whom it knows to
-    `split`: a model that goes on from it has seen them too.
+def start_at(named: str) -> Start:
+    """A training by its folder or its file.
 
     Raises:
-        InputError: the start is another tower, not finished, or was trained on people who are kept.
+        InputError: there is none.
+    """
+    path = Path(named)
+    if not (path / RECORD).is_file() and not path.is_file():
+        raise InputError(f"{named!r}: neither 'dlib' nor a finished run's folder nor a model file")
+    return Start(path)
+
+
+def as_started(recipe: Recipe, start: Start | None) -> Recipe:
+    """The recipe, with as few maps inside its blocks as its start has where it says nothing of them: no tower is cut back to more."""
+    inner = start.tower().inner if start and recipe.tower.network == Network.RESNET and not recipe.tower.inner else ()
+    return recipe.changed(tower__inner=inner or None)
+
+
+def check_start(start: Start | None, settings: TowerSettings, tower: keras.Model) -> None:
+    """Refuses a start that a fresh `tower` of these settings cannot take. Raises as `initialise` does."""
+    _starting_tower(start, settings, tower)
+
+
+def initialise(tower: keras.Model, settings: TowerSettings, start: Start | None, sample: NDArray[np.uint8]) -> None:
+    """Starts a fresh tower from trained weights, where the recipe says so: dlib's, or those of `start`.
+
+    Where the tower has fewer maps inside its blocks, the ones to keep are chosen on `sample`, uint8 [n, side, side].
+
+    Raises:
+        InputError: the start is not finished, or its tower is another one.
         PackageMissing: dlib's weights are not installed.
     """
-    starting_tower(recipe.tower, tower)
-    if start is None:
+    source = _starting_tower(start, settings, tower)
+    if source is None:
         return
-    if read_run(start)["state"] != "finished":
-        raise InputError(f"init = {str(start)!r}: that run is not finished")
-    check_kept(start, split)
-    known = {name for names in split.values() for name in names}
-    split[START] = sorted(used_people(read_split(start)) - known)
+    if [weights.shape for weights in source.weights] == [weights.shape for weights in tower.weights]:
+        tower.set_weights(source.get_weights())
+    else:
+        prune(source, tower, sample)
+
+
+def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.Model) -> keras.Model | None:
+    if start:
+        source = start.verifier.tower
+    elif settings.init == "dlib":
+        if settings.network is not Network.RESNET:
+            raise InputError(f"init = 'dlib' with network = {settings.network}: dlib's weights are for network = 'resnet'")
+        source = build_resnet(*tower.input_shape[2:])
+        load_dlib(source, read_dlib(find_weights()), bgr=True)
+    else:
+        return None
+    given, wanted = ([weights.shape for weights in model.weights] for model in (source, tower))
+    # What is cut out of it may be larger inside.
+    larger = settings.network is Network.RESNET and bool(settings.inner)
+    if (
+        source.input_shape != tower.input_shape
+        or source.output_shape != tower.output_shape
+        or len(given) != len(wanted)
+        or any(len(a) != len(b) for a, b in zip(given, wanted, strict=True))
+        or any(x < y or (x > y and not larger) for a, b in zip(given, wanted, strict=True) for x, y in zip(a, b, strict=True))
+    ):
+        raise InputError(f"init = {settings.init!r}: that tower is not of this recipe's network and size")
+    return source
 
 
 def check_cohort(recipe: Recipe, split: dict[str, list[str]]) -> None:
@@ -80,21 +169,4 @@ def check_cohort(recipe: Recipe, split: dict[str, list[str]]) -> None:
         raise InputError(
             f"tower.cohort = {nearest}: this data lends {strangers} people to the cohort, more than {nearest} are needed; add people with "
             "`trainer import lfw` or any folder of person folders, or set a smaller one in a recipe of your own"
-        )
-
-
-def check_kept(start: Path, split: dict[str, list[str]]) -> None:
-    """Refuses to go on from a run that was trained on people whom `split` keeps out, or chosen by those whom it is to be measured on.
-
-    Raises:
-        InputError: it was.
-    """
-    before = read_split(start)
-    trained = {name for part in ("train", FURTHER, START) for name in before.get(part, [])}
-    kept = {name for part in ("validation", "test", "cohort", FURTHER_COHORT) for name in split.get(part, [])}
-    bad = (trained & kept) | (used_people(before) & {*split["test"]})
-    if bad:
-        raise InputError(
-            f"init = {str(start)!r}: that run used {len(bad)} people whom this one keeps for its figures; "
-            "use its --seed and its first --data"
         )

@@ -10,80 +10,111 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import math
+import time
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from edge.contract.chip import FaceBox, chip_window
-from edge.contract.errors import InputError, PackageMissing
-from edge.contract.spec import ChipSpec
+from edge.contract.align import Placement
+from edge.contract.errors import InputError
+from trainer.augment import WHOLE
 from trainer.dataset import Faces, Teaching, load_faces
-from trainer.dlibfile import find_weights, read_dlib
 from trainer.files import write_atomically
-from trainer.prepare import read_manifest, read_picture, source_pictures
-from trainer.resnet import build_resnet, load_dlib
+from trainer.prepare import read_manifest
+from trainer.verifier import Verifier, embed
 
-TEACHER = "teacher.npz"
-# dlib's own chip for its recogniser: where, in a square of one, it moves the corners of the eyes (the subject's left eye's outer
-# and inner, the right one's outer and inner) and the base of the nose to, and the margin it leaves round them.
-_POINTS = np.array(
-    [[0.8595675, 0.2134982], [0.6460605, 0.2289674], [0.1205751, 0.2137275], [0.3340851, 0.2290642], [0.4901123, 0.6277975]]
-)
-_MARGIN = 0.25
-_SIDE_PX = 150
+TEACHER, UNFINISHED = "teacher.npz", "teacher.part.npz"
 _BATCH = 64
-# The teacher looks at its own chip and, closer, at one of this many times its side; students are shown what lies between the two.
-# On validation people the mean of both and their mirror images has 1.8 points more TAR at FMR 1e-3 than its own chip alone.
-_CLOSER = 0.94
+_KEEP_EVERY_S = 30.0
 
 
-def teach(folder: Path) -> Teaching:
-    """Asks dlib's recogniser for every prepared picture of `folder` and writes teacher.npz there.
+class Teacher(Protocol):
+    """Who is asked; `made_by` says who it is, to a person."""
 
-    A vector is the mean of what it says of the colour picture, aligned by dlib's five points, at two sizes and mirrored.
+    made_by: str
+
+    def ask(self, rows: range) -> Teaching:
+        """What it says of these pictures of the prepared set that it was made for."""
+        ...
+
+
+class VerifierTeacher:
+    """A verifier of one's own, asked about the chips of a prepared set: the mean of what it says of a face and of its mirror image.
+
+    Raises:
+        InputError: the set is not prepared, or its chips are not as the verifier takes them.
+    """
+
+    def __init__(self, folder: Path, verifier: Verifier, name: str) -> None:
+        self._chips, self._verifier = load_faces(folder).chips, verifier
+        aligner, side_px = verifier.aligner, verifier.tower.input_shape[1]
+        takes, channels = aligner.spec.input_px if aligner else side_px, verifier.tower.input_shape[3]
+        side, has = self._chips.shape[1], 3 if len(self._chips.shape) == 4 else 1
+        if has != channels or (side % takes if aligner else side != side_px):
+            raise InputError(
+                f"{folder}: chips of {side} px with {has} channels are not what {name} takes; prepare with its recipe"
+            )
+        digest = hashlib.sha256(b"".join(weights.tobytes() for weights in verifier.tower.get_weights())).hexdigest()
+        self.made_by = f"{name} (weights {digest[:12]}), mean over a face and its mirror image"
+
+    def ask(self, rows: range) -> Teaching:
+        """What it says of these pictures of the set."""
+        chips, aligner = self._chips[np.array(rows)], self._verifier.aligner
+        placed: list[Placement] | None = aligner.placements(chips) if aligner else None
+        said = [embed(self._verifier.tower, chips, placed, mirrored=mirrored) for mirrored in (False, True)]
+        where = np.array(placed or [WHOLE] * len(rows), np.float32)
+        return Teaching((said[0] + said[1]) / 2, where)
+
+
+def teach(folder: Path, teacher: Teacher) -> Teaching:
+    """Asks a teacher about every prepared picture of `folder` and writes teacher.npz there. Asking that was broken off goes on from its
+    last half minute.
 
     Raises:
         InputError: the set is not prepared.
-        PackageMissing: dlib or its models are not installed.
         StorageError: the file cannot be written.
     """
-    predictor = Points()
-    tower = build_resnet(_SIDE_PX, channels=3)
-    load_dlib(tower, read_dlib(find_weights()))
-    manifest: dict[str, Any] = read_manifest(folder)
-    spec = ChipSpec.from_json(manifest["chip"])
-    sources = source_pictures(folder, manifest)
-    entries = manifest["chips"]
-    vectors, placements = [], []
-    for at in track(range(0, len(entries), _BATCH), f"asking the teacher, {folder.name}", console=Console(stderr=True)):
-        aligned = []
-        for entry in entries[at : at + _BATCH]:
-            picture = read_picture(sources[entry["chip"]])
-            box = FaceBox(*entry["box"])
-            points = predictor.of(picture, box)
-            window = chip_window(box, spec)
-            right, down, size, turn = placement_of((points - [window.left, window.top]) / window.side)
-            placements.append((right, down, size * (1 + _CLOSER) / 2, turn))
-            aligned += [_aligned(picture, points, 1.0), _aligned(picture, points, _CLOSER)]
-        seen = np.stack(aligned).astype(np.float32)
-        said = np.asarray(tower(seen, training=False)) + np.asarray(tower(seen[:, :, ::-1], training=False))
-        vectors.append(said.reshape(-1, 2, said.shape[-1]).mean(1) / 2)
-    teaching = Teaching(np.concatenate(vectors).astype(np.float32), np.array(placements, np.float32))
-    made_by = "dlib's face recogniser, mean over aligned colour pictures of two sizes and their mirror images"
-    write_teaching(folder, [entry["chip"] for entry in entries], teaching, made_by=made_by)
+    names = [entry["chip"] for entry in read_manifest(folder)["chips"]]
+    told, kept = _begun(folder, names, teacher.made_by), time.monotonic()
+    done = sum(len(part.vectors) for part in told)
+    batches = range(done, len(names), _BATCH)
+    for at in track(batches, f"asking the teacher, {folder.name}", console=Console(stderr=True)):
+        told.append(teacher.ask(range(at, min(at + _BATCH, len(names)))))
+        if time.monotonic() - kept > _KEEP_EVERY_S:
+            told, kept = [_joined(told)], time.monotonic()
+            write_teaching(folder, names[: len(told[0].vectors)], told[0], made_by=teacher.made_by, into=UNFINISHED)
+    teaching = _joined(told)
+    write_teaching(folder, names, teaching, made_by=teacher.made_by)
+    (folder / UNFINISHED).unlink(missing_ok=True)
     return teaching
 
 
-def write_teaching(folder: Path, names: list[str], teaching: Teaching, *, made_by: str) -> None:
+def _begun(folder: Path, names: list[str], made_by: str) -> list[Teaching]:
+    """What the same teacher said of the same pictures before it was broken off, in one piece; nothing where it was not."""
+    path = folder / UNFINISHED
+    if not path.exists():
+        return []
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            count = len(saved["names"])
+            same = [str(saved["made_by"]), str(saved["asked_about"])] == [made_by, _asked_about(folder)]
+            same = same and saved["names"].tolist() == names[:count]
+            return [Teaching(saved["vectors"].astype(np.float32), saved["placements"])] if same else []
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        return []  # it saves time where it can be read, and decides nothing
+
+
+def _joined(parts: list[Teaching]) -> Teaching:
+    vectors, placements = (np.concatenate([getattr(part, name) for part in parts]) for name in ("vectors", "placements"))
+    return Teaching(vectors.astype(np.float32), placements.astype(np.float32))
+
+
+def write_teaching(folder: Path, names: list[str], teaching: Teaching, *, made_by: str, into: str = TEACHER) -> None:
     """Writes teacher.npz. Raises StorageError where that fails."""
     out = io.BytesIO()
     np.savez(
@@ -94,7 +125,7 @@ def write_teaching(folder: Path, names: list[str], teaching: Teaching, *, made_b
         made_by=np.array(made_by),
         asked_about=np.array(_asked_about(folder)),
     )
-    write_atomically(folder / TEACHER, out.getvalue())
+    write_atomically(folder / into, out.getvalue())
 
 
 def load_taught(folder: Path) -> Faces:
@@ -137,75 +168,3 @@ def _asked_about(folder: Path) -> str:
     """A digest of how a set was prepared: a placement is one in the chip of a box."""
     manifest = read_manifest(folder)
     return hashlib.sha256(json.dumps([manifest["chip"], manifest["chips"]], sort_keys=True).encode()).hexdigest()
-
-
-def placement_of(points: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """The placement (right, down, size, turn) of dlib's chip, from five points, float [5, 2], as shares of the chip's side.
-
-    The similarity that moves dlib's mean points onto these with the least squares (Umeyama 1991, without reflection).
-    """
-    source = (_MARGIN + _POINTS) / (2 * _MARGIN + 1) - 0.5  # round the middle of dlib's chip, whose side is 1
-    a, b = source - source.mean(0), points - points.mean(0)
-    cosine = (a * b).sum() / (a * a).sum()
-    sine = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / (a * a).sum()
-    middle = points.mean(0) - np.array([[cosine, -sine], [sine, cosine]]) @ source.mean(0) - 0.5
-    return float(middle[0]), float(middle[1]), float(np.hypot(cosine, sine)), float(np.degrees(np.arctan2(sine, cosine)))
-
-
-def _aligned(picture: NDArray[np.uint8], points: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:
-    """dlib's chip of a BGR picture with five points in its pixels, or one of `scale` times its side: RGB, uint8 [150, 150, 3]."""
-    # In units of one pixel the placement is that in a picture of side 1, round whose middle placements are.
-    right, down, size, turn = placement_of(points)
-    step = size * scale / _SIDE_PX
-    c, s = step * math.cos(math.radians(turn)), step * math.sin(math.radians(turn))
-    view = np.array([[c, -s], [s, c]])
-    offset = np.array([right, down]) + 0.5 - view @ np.full(2, (_SIDE_PX - 1) / 2)
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    chip = cv2.warpAffine(picture, np.column_stack([view, offset]), (_SIDE_PX, _SIDE_PX), flags=flags)
-    return cv2.cvtColor(chip, cv2.COLOR_BGR2RGB)
-
-
-class Points:
-    """dlib's five-point predictor."""
-
-    def __init__(self) -> None:
-        try:
-            import dlib
-        except ModuleNotFoundError as error:
-            raise PackageMissing("the teacher is dlib: pip install 'facelatch[teacher]'") from error
-        self._dlib = dlib
-        self._predictor = dlib.shape_predictor(str(find_weights().with_name("shape_predictor_5_face_landmarks.dat")))
-
-    def of(self, picture: NDArray[np.uint8], box: FaceBox) -> NDArray[np.float64]:
-        """Five points, float [5, 2], in pixels of a BGR picture."""
-        shape = self.shape(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), box)
-        return np.array([(part.x, part.y) for part in shape.parts()], np.float64)
-
-    def shape(self, rgb: NDArray[np.uint8], box: FaceBox) -> Any:
-        """The points as dlib's own functions take them."""
-        return self._predictor(rgb, self._dlib.rectangle(box.x, box.y, box.x + box.width - 1, box.y + box.height - 1))
-
-
-class DlibPeer:
-    """dlib's own recogniser, the installed library and not this project's copy, on the pictures of a prepared set."""
-
-    size = 128
-
-    def __init__(self, folder: Path) -> None:
-        self._points = Points()
-        import dlib
-
-        self._network = dlib.face_recognition_model_v1(str(find_weights()))
-        manifest: dict[str, Any] = read_manifest(folder)
-        self._sources = source_pictures(folder, manifest)
-        self._boxes = {entry["chip"]: FaceBox(*entry["box"]) for entry in manifest["chips"]}
-
-    def vector(self, name: str) -> NDArray[np.float32]:
-        """Its vector, float32 [128], of the picture whose chip has this name: five points on the box, its own chip, one pass."""
-        return self.ready(name)()
-
-    def ready(self, name: str) -> Callable[[], NDArray[np.float32]]:
-        """The same once the picture is read."""
-        rgb = cv2.cvtColor(read_picture(self._sources[name]), cv2.COLOR_BGR2RGB)
-        box = self._boxes[name]
-        return lambda: np.array(self._network.compute_face_descriptor(rgb, self._points.shape(rgb, box)), np.float32)

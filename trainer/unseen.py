@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 
 from edge.contract.errors import InputError
-from edge.contract.modelfile import read_model
-from trainer.dataset import PICTURES_EACH, Faces, joined, load_faces, split_identities
-from trainer.run import SPLIT, START, read_run, read_split, used_people
+from edge.contract.modelfile import ModelFile, read_model
+from trainer.dataset import PICTURES_EACH, Faces, load_faces
+from trainer.run import read_run
+from trainer.split import SPLIT, START, read_split, split_of_file, used_people
 
 
 def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, strangers: bool) -> set[str]:
-    """Everybody whom the training of one of `models`, runs and model files, used, as far as `runs`, or else the sets that a file was
-    trained on, tell; `strangers` is somebody's word that a file which no run tells of used nobody who is here.
+    """Everybody whom the training of one of `models`, runs and model files, used, as far as `runs`, or else `split_of_file`,
+    tell; `strangers` is somebody's word that a file which no run tells of used nobody who is here.
 
     Raises:
         InputError: of a file nothing is told.
@@ -24,9 +26,9 @@ def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, stran
     if not (runs or files or strangers):
         raise InputError("name a run or a model file, whose people are left out, or say --strangers if none is here")
     seen = set().union(*(seen_people(run) for run in runs))
-    for file in files:
-        if not strangers and not any(_made_from(file, run) for run in runs):
-            seen |= seen_by_file(file, folders)
+    for file in () if strangers else map(read_model, files):
+        if not any(_made_from(file, run) for run in runs):
+            seen |= used_people(split_of_file(file, folders))
     return seen
 
 
@@ -42,33 +44,9 @@ def seen_people(run: Path) -> set[str]:
     return used_people(split)
 
 
-def _made_from(file: Path, run: Path) -> bool:
-    """Whether a file is of a training on this run's data with its seed, which decide who was kept out."""
-    made_from, record = read_model(file).record["provenance"], read_run(run)
-    return bool(
-        made_from["data"]["sha256"] == record["data"]["sha256"]
-        and made_from["run"]["settings"]["seed"] == record["settings"]["seed"]
-    )
-
-
-def seen_by_file(path: Path, folders: list[Path]) -> set[str]:
-    """`seen_people` of a model file whose run is not at hand, from the sets it was trained on, in their order: a split is made of the
-    names and the seed, which the file tells.
-
-    Raises:
-        InputError: these are not the sets that the file was trained on.
-    """
-    made_from = read_model(path).record["provenance"]
-    main, *further = (load_faces(folder) for folder in folders)
-    together = joined(main, further)
-    if together.digest != made_from["data"]["sha256"]:
-        raise InputError(
-            f"{path}: name its own run with --run, whose people are left out; or with --data all the sets that it was trained on, in that "
-            f"order (digest {made_from['data']['sha256'][:12]}, these have {together.digest[:12]}); or say --strangers if none of its "
-            "people is here"
-        )
-    test = split_identities(main.labels, main.identities, made_from["run"]["settings"]["seed"])["test"]
-    return {*together.identities} - {*test}
+def _made_from(file: ModelFile, run: Path) -> bool:
+    """Whether a file is of a training with this run's split."""
+    return bool(file.record["provenance"]["files"][SPLIT] == hashlib.sha256((run / SPLIT).read_bytes()).hexdigest())
 
 
 def unseen_faces(folder: Path, seen: set[str], *, each: int = PICTURES_EACH) -> Faces:

@@ -10,15 +10,13 @@ import numpy as np
 import pytest
 
 from edge.contract.align import crop, shrink
-from edge.contract.errors import InputError
 from edge.contract.modelfile import TemplateKind, read_model
 from edge.contract.runtime import Embedder
 from edge.contract.score import score_all_pairs
 from tests.commands import typed_here
 from trainer.backend import keras
 from trainer.dataset import Teaching, load_faces
-from trainer.start import check_kept
-from trainer.teach import write_teaching
+from trainer.teach import load_taught, write_teaching
 
 RECIPE = """
 [chip]
@@ -118,8 +116,6 @@ def test_a_start_is_the_first_to_beat(workshop: Path) -> None:
 
 def test_a_start_that_cannot_be_leaves_no_folder(workshop: Path) -> None:
     """One that was begun with it would refuse the remedy as another training."""
-    other = typed_here(workshop, "trainer", *FIT[:-1], "2", "--run", "other", "--init", "run", code=3)
-    assert "people whom this one keeps for its figures" in other.stderr
     words = ("fit", "--data", "data", "--seed", "1", "--run", "other", "--init", "run", "--network")
     assert "not of this recipe's network and size" in typed_here(workshop, "trainer", *words, "compact", code=3).stderr
     assert "dlib's weights are for" in typed_here(workshop, "trainer", *words[:-2], "dlib", code=3).stderr
@@ -132,9 +128,38 @@ def test_whom_the_start_knew_is_written_down(workshop: Path) -> None:
     typed_here(workshop, "trainer", "fit", *words, "--run", "alone", "--init", "run")
     split, before = (json.loads((workshop / run / "split.json").read_text()) for run in ("alone", "run"))
     assert split["start"] == sorted(before["further"]) != []
-    stranger = split["start"][0]
-    with pytest.raises(InputError, match="used 1 people whom this one keeps"):
-        check_kept(workshop / "alone", {"test": [stranger]})
+
+
+def test_a_file_is_a_start_as_its_run_is(workshop: Path) -> None:
+    """Whom it was trained on follows from the sets, and what it knows is in it: the run is not needed."""
+    words = ("--run", "from-file", "--init", "int8.tflite", "--epochs", "1", "--steps", "2", "--learning-rate", "1e-7")
+    typed_here(workshop, "trainer", *FIT[:-1], "9", *words)
+    record, first = (json.loads((workshop / run / "run.json").read_text()) for run in ("from-file", "run"))
+    assert record["aligner"]["taken_from"] == "int8.tflite"
+    assert record["start"]["val_eer"] == pytest.approx(first["val_eer"], abs=0.03)
+    split, before = (json.loads((workshop / run / "split.json").read_text()) for run in ("from-file", "run"))
+    assert split == {part: sorted(names) for part, names in before.items()} | {"start": []}
+    typed_here(workshop, "export", "tflite", "--quantize", "from-file", "-o", "again.tflite")
+    assert read_model(workshop / "again.tflite").record["parity"]["median_cosine"] > 0.97
+    nobody = typed_here(workshop, "trainer", "fit", "--data", "more", "--init", "int8.tflite", "--run", "none", code=3)
+    assert "whom it was trained on is not known here" in nobody.stderr
+    assert not (workshop / "none").exists()
+
+
+def test_a_file_is_a_teacher(workshop: Path) -> None:
+    """What it says of a set is what the set is then held to, without dlib."""
+    said = (workshop / "more/teacher.npz").read_bytes()
+    typed_here(workshop, "trainer", "teach", "more", "--teacher", "int8.tflite")
+    faces = load_taught(workshop / "more")
+    model = read_model(workshop / "int8.tflite")
+    embedder = Embedder(model)
+    assert faces.teaching is not None
+    wanted = np.stack([embedder.template(chip) for chip in faces.chips[np.arange(8)]])
+    vectors = faces.teaching.vectors[:8]
+    cosine = (vectors * wanted).sum(1) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(wanted, axis=1)
+    assert np.median(cosine) > 0.95
+    (workshop / "more/teacher.npz").write_bytes(said)
+    assert "neither 'dlib' nor" in typed_here(workshop, "trainer", "teach", "more", "--teacher", "none.tflite", code=3).stderr
 
 
 def test_a_run_goes_on_with_the_rounding_of_its_file(workshop: Path) -> None:
@@ -189,8 +214,8 @@ def test_a_file_tells_whom_it_never_saw(workshop: Path) -> None:
 
 
 def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:
-    held_out = ("trainer", "held-out", "--data", "data", "--data", "more", "--seed")
-    typed_here(workshop, *held_out, "1", "--out", "held-out.npz")
+    held_out = ("--data", "data", "--data", "more", "--out")
+    typed_here(workshop, "trainer", "held-out", "int8.tflite", *held_out, "held-out.npz")
     again = ("export", "measure", "int8.tflite", "--held-out", "held-out.npz", "-o")
     typed_here(workshop, *again, "again.tflite")
     typed_here(workshop, *again, "plain.tflite", "--template", "plain")
@@ -208,10 +233,14 @@ def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:
                 assert int((impostor >= point.threshold).sum()) == point.false_matches
                 assert int((genuine < point.threshold).sum()) == point.false_non_matches
     assert plain.operating_points != same.operating_points
-    typed_here(workshop, *held_out, "2", "--out", "others.npz")
+    with np.load(workshop / "held-out.npz") as held:
+        others = {name: held[name] for name in held.files} | {"told": np.array(json.dumps({"split": 64 * "0"}))}
+    np.savez(workshop / "others.npz", **others)
     refused = typed_here(workshop, *again[:4], "others.npz", "-o", "none.tflite", code=3)
     assert "some may have been trained on" in refused.stderr
     assert not (workshop / "none.tflite").exists()
+    unknown = typed_here(workshop, "trainer", "held-out", "int8.tflite", "--data", "more", "--out", "none.npz", code=3)
+    assert "whom it was trained on is not known here" in unknown.stderr
     assert "trainer held-out" in typed_here(workshop, *again[:4], "own.toml", "-o", "none.tflite", code=3).stderr
 
 

@@ -9,9 +9,10 @@ from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
 from trainer.augment import WHOLE, augment
 from trainer.comparisons import pair_errors
-from trainer.dataset import Chips, Faces, split_identities
+from trainer.dataset import Chips, Faces
 from trainer.pairs import PairSampler
 from trainer.settings import AugmentSettings, BatchSettings
+from trainer.split import split_identities
 
 
 def faces(counts: list[int]) -> Faces:

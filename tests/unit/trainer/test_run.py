@@ -16,15 +16,13 @@ from trainer.dataset import Chips, Faces, Teaching
 from trainer.run import (
     LAST,
     Progressed,
-    new_split,
     open_run,
     read_run,
-    read_split,
     restore_last,
     save_last,
-    used_people,
 )
 from trainer.settings import Recipe
+from trainer.split import new_split, read_split, used_people
 from trainer.start import check_cohort, load_sets
 from trainer.verifier import Verifier, save_verifier
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import io
 import json
 import os
@@ -18,11 +19,11 @@ from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.modelfile import read_model
 from edge.contract.spec import ChipSpec
 from tests.conftest import MODEL
-from trainer.dataset import Teaching, cohort_chips, further_cohort, load_faces
+from trainer.dataset import Teaching, cohort_chips, load_faces
 from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout
 from trainer.pack import PACK, PACK_LOCK, Pack
-from trainer.start import check_kept
+from trainer.split import as_bytes, further_cohort
 from trainer.teach import load_taught, write_teaching
 from trainer.unseen import left_out, seen_people, unseen_faces, unseen_strangers
 
@@ -158,11 +159,6 @@ def test_evaluation_leaves_out_whom_the_run_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 of its people are unseen"):
         unseen_strangers(folder, seen)
     assert unseen_strangers(folder, {"ada", "bob"}).identities == ["dan", "eve"]
-    check_kept(run, {"validation": ["eve"], "test": [], "cohort": ["dan"]})
-    with pytest.raises(InputError, match="used 2 people whom this one keeps"):
-        check_kept(run, {"validation": ["ada"], "test": ["zoe"], "cohort": []})
-    with pytest.raises(InputError, match="used 1 people"):
-        check_kept(run, {"validation": ["eve"], "test": ["bob"], "cohort": ["dan"]})
 
 
 def test_whom_the_start_of_a_run_used_is_left_out_too(tmp_path: Path) -> None:
@@ -177,19 +173,22 @@ def test_whom_the_start_of_a_run_used_is_left_out_too(tmp_path: Path) -> None:
         seen_people(tmp_path)
 
 
-def test_another_run_excuses_no_file(tmp_path: Path) -> None:
-    """Only a run on the file's own data with its seed tells whom it used; else the sets must, or somebody's word."""
+def test_another_run_excuses_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a run with the file's own split tells whom it used; else the sets must, or somebody's word."""
     folder = prepared(tmp_path / "data", {"ada": ["1", "2"], "bob": ["1", "2"]})
-    made_from = read_model(MODEL).record["provenance"]
-    for name, seed in (("own", made_from["run"]["settings"]["seed"]), ("other", 999)):
+    model, splits = (
+        read_model(MODEL),
+        {"own": {"train": ["ada"], "test": ["bob"]}, "other": {"train": ["bob"], "test": ["ada"]}},
+    )
+    model.record["provenance"]["files"]["split.json"] = hashlib.sha256(as_bytes(splits["own"])).hexdigest()
+    monkeypatch.setattr("trainer.unseen.read_model", lambda _: model)
+    for name, split in splits.items():
         (tmp_path / name).mkdir()
-        settings = {"seed": seed, "tower": {"init": "dlib"}}
-        record = {"state": "finished", "data": {"sha256": made_from["data"]["sha256"]}, "settings": settings}
-        (tmp_path / name / "run.json").write_text(json.dumps(record))
-        (tmp_path / name / "split.json").write_text(json.dumps({"train": ["ada"], "test": ["bob"]}))
+        (tmp_path / name / "run.json").write_text(json.dumps({"state": "finished", "settings": {"tower": {"init": "dlib"}}}))
+        (tmp_path / name / "split.json").write_bytes(as_bytes(split))
     own, other = tmp_path / "own", tmp_path / "other"
-    assert left_out([MODEL], [own, other], [folder], strangers=False) == {"ada"}
-    assert left_out([MODEL, other], [], [folder], strangers=True) == {"ada"}
+    assert left_out([MODEL], [own, other], [folder], strangers=False) == {"ada", "bob"}
+    assert left_out([MODEL, other], [], [folder], strangers=True) == {"bob"}
     for models, runs in (([MODEL], [other]), ([MODEL, other], [])):
         with pytest.raises(InputError, match="name its own run with --run"):
             left_out(models, runs, [folder], strangers=False)

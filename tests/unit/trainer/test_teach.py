@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +14,11 @@ from edge.contract.spec import ChipSpec
 from trainer.aligner import fit_aligner
 from trainer.augment import augment
 from trainer.dataset import Chips, Faces, Teaching
-from trainer.networks import build_tower, initialise
+from trainer.dlibway import _MARGIN, _POINTS, placement_of
+from trainer.networks import build_tower
 from trainer.settings import AugmentSettings, Network, TowerSettings
-from trainer.teach import _MARGIN, _POINTS, placement_of
+from trainer.start import initialise, start_at
+from trainer.teach import TEACHER, UNFINISHED, teach
 
 PLAIN = AugmentSettings(**dict.fromkeys(AugmentSettings.model_fields, 0.0))
 
@@ -72,12 +75,11 @@ def test_an_aligner_learns_where_a_face_lies(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_smaller_tower_is_cut_out_of_a_trained_one(tmp_path: Path) -> None:
     whole = build_tower(TowerSettings(network=Network.RESNET), 118)
-    (tmp_path / "run").mkdir()
-    whole.save(tmp_path / "run/tower.keras")
+    start = SimpleNamespace(verifier=SimpleNamespace(tower=whole))
     sample = np.random.default_rng(0).integers(0, 256, (12, 118, 118), np.uint8)
-    settings = TowerSettings(network=Network.RESNET, init=str(tmp_path / "run"), inner=(16, 32, 64, 128, 128))
+    settings = TowerSettings(network=Network.RESNET, inner=(16, 32, 64, 128, 128))
     small, fresh = (build_tower(settings, 118) for _ in range(2))
-    initialise(small, settings, sample)
+    initialise(small, settings, start, sample)
     assert small.count_params() < 0.55 * whole.count_params()
     seen = sample[..., None].astype(np.float32)
     wanted, got, unrelated = (np.asarray(tower(seen, training=False)) for tower in (whole, small, fresh))
@@ -86,5 +88,60 @@ def test_a_smaller_tower_is_cut_out_of_a_trained_one(tmp_path: Path) -> None:
         return float(np.mean((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))
 
     assert cosine(wanted, got) > max(0.9, cosine(wanted, unrelated) + 0.1)
-    with pytest.raises(InputError, match="neither 'dlib' nor the folder"):
-        initialise(small, TowerSettings(network=Network.RESNET, init=str(tmp_path / "none")), sample)
+    same = build_tower(TowerSettings(network=Network.RESNET), 118)
+    initialise(same, TowerSettings(network=Network.RESNET), start, sample)
+    assert np.array_equal(np.asarray(same(seen, training=False)), wanted)
+    with pytest.raises(InputError, match="neither 'dlib' nor a finished run's folder nor a model file"):
+        start_at(str(tmp_path / "none"))
+
+
+class Counting:
+    """A teacher that says of a picture its number, and can be broken off."""
+
+    made_by = "a test"
+
+    def __init__(self, breaks_at: int | None = None) -> None:
+        self.asked: list[int] = []
+        self._breaks_at = breaks_at
+
+    def ask(self, rows: range) -> Teaching:
+        if self._breaks_at is not None and rows.start >= self._breaks_at:
+            raise KeyboardInterrupt
+        self.asked += [*rows]
+        numbers = np.array(rows, np.float32)[:, None]
+        return Teaching(np.tile(numbers + 1, 4), np.tile(np.float32([0, 0, 1, 0]), (len(rows), 1)))
+
+
+def test_asking_goes_on_where_it_was_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainer.teach._BATCH", 2)
+    monkeypatch.setattr("trainer.teach._KEEP_EVERY_S", -1.0)
+    chips = [{"chip": f"chips/p/{at}.png", "identity": "p", "box": [0, 0, 1, 1]} for at in range(7)]
+    monkeypatch.setattr("trainer.teach.read_manifest", lambda _: {"chip": {}, "chips": chips})
+    first, second = Counting(breaks_at=4), Counting()
+    with pytest.raises(KeyboardInterrupt):
+        teach(tmp_path, first)
+    assert not (tmp_path / TEACHER).exists()
+    teaching = teach(tmp_path, second)
+    assert (first.asked, second.asked) == ([0, 1, 2, 3], [4, 5, 6])
+    assert teaching.vectors[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert not (tmp_path / UNFINISHED).exists()
+
+    def asked_after_a_break(made_by: str = "a test", damage: bytes | None = None) -> list[int]:
+        with pytest.raises(KeyboardInterrupt):
+            teach(tmp_path, Counting(breaks_at=4))
+        if damage is not None:
+            (tmp_path / UNFINISHED).write_bytes(damage)
+        teacher = Counting()
+        teacher.made_by = made_by
+        teach(tmp_path, teacher)
+        return teacher.asked
+
+    assert asked_after_a_break() == [4, 5, 6]
+    assert asked_after_a_break(made_by="another") == [*range(7)]
+    assert asked_after_a_break(damage=b"PK cut off") == [*range(7)]
+    with pytest.raises(KeyboardInterrupt):
+        teach(tmp_path, Counting(breaks_at=4))
+    chips[0]["box"] = [1, 0, 1, 1]  # prepared anew
+    teacher = Counting()
+    teach(tmp_path, teacher)
+    assert teacher.asked == [*range(7)]

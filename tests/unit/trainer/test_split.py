@@ -1,0 +1,108 @@
+"""Who has which part: kept by whoever goes on from a training, and known of the files that ship."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.contract.errors import InputError
+from edge.contract.modelfile import read_model
+from edge.contract.spec import ChipSpec
+from edge.models import model_names, model_path
+from tests.conftest import MODEL
+from trainer.dataset import Chips, Faces
+from trainer.settings import Recipe
+from trainer.split import FURTHER, FURTHER_COHORT, START, as_bytes, new_split, split_of_file, used_people
+
+RECIPE = Recipe().changed(tower__cohort=2)
+
+
+def people(names: list[str], pictures: int = 2) -> Faces:
+    labels = np.arange(len(names)).repeat(pictures)
+    pictured = [f"chips/{names[label]}/{at}.png" for at, label in enumerate(labels)]
+    chips = Chips.whole(np.zeros((len(labels), 32, 32), np.uint8))
+    return Faces(ChipSpec(side_px=32), chips, labels, names, hashlib.sha256(repr(names).encode()).hexdigest(), pictured)
+
+
+def named(start: int, stop: int) -> list[str]:
+    return [f"p{number:03d}" for number in range(start, stop)]
+
+
+FIRST, OTHERS = people(named(0, 60)), people(named(50, 180))
+BEFORE = new_split(RECIPE, FIRST, [OTHERS], FIRST.and_those(OTHERS))
+
+
+def test_on_the_same_data_everybody_keeps_the_part_whatever_the_seed() -> None:
+    again = new_split(RECIPE.changed(seed=7), FIRST, [OTHERS], FIRST.and_those(OTHERS), BEFORE)
+    assert again.pop(START) == []
+    assert {part: sorted(names) for part, names in BEFORE.items()} == again
+
+
+@given(st.sets(st.integers(0, 260)), st.sets(st.integers(0, 260)), st.integers(0, 3))
+def test_nobody_is_trained_on_who_was_kept_and_nobody_measured_on_who_was_used(
+    main: set[int], further: set[int], seed: int
+) -> None:
+    first, others = (people([f"p{number:03d}" for number in sorted(group)]) for group in (main, further))
+    try:
+        split = new_split(RECIPE.changed(seed=seed), first, [others], first.and_those(others), BEFORE)
+    except InputError:
+        return
+    parts = [set(names) for names in split.values()]
+    assert sum(map(len, parts)) == len(set().union(*parts))
+    assert {*split["train"], *split[FURTHER]}.isdisjoint(
+        {name for part in ("test", "validation", "cohort", FURTHER_COHORT) for name in BEFORE[part]}
+    )
+    assert used_people(BEFORE).isdisjoint(split["test"])
+    assert used_people(BEFORE) <= used_people(split)
+    for part in ("test", "validation", "cohort", "train"):
+        assert {*split[part]} <= {*first.identities}
+
+
+def test_people_that_the_start_never_saw_are_shared_out_where_they_are_many() -> None:
+    few = new_split(RECIPE, people([*named(0, 60), *named(200, 209)]), [], FIRST, BEFORE)
+    assert {*named(200, 209)} <= {*few["train"]}
+    many = new_split(RECIPE, people([*named(0, 60), *named(200, 260)]), [], FIRST, BEFORE)
+    for part in ("train", "test", "validation", "cohort"):
+        assert {*many[part]} & {*named(200, 260)}
+    assert many["test"] != few["test"]
+    assert {*BEFORE["test"]} <= {*many["test"]}
+
+
+def test_a_set_without_those_who_judge_is_refused() -> None:
+    with pytest.raises(InputError, match="too few of the test people of the training that this one starts from"):
+        new_split(RECIPE, people(BEFORE["train"]), [], FIRST, BEFORE)
+    with pytest.raises(InputError, match="too few of the validation people"):
+        new_split(RECIPE, people(sorted(BEFORE["train"] + BEFORE["test"])), [], FIRST, BEFORE)
+
+
+@pytest.mark.parametrize("name", model_names())
+def test_whom_a_file_that_ships_was_trained_on_is_known_without_its_data(name: str) -> None:
+    model = read_model(model_path(name))
+    split = split_of_file(model, [])
+    assert len(split["test"]) == 476
+    assert len(used_people(split)) == model.record["provenance"]["data"]["people"] - 476
+    assert {*split["test"]}.isdisjoint(used_people(split))
+
+
+def test_of_another_file_the_sets_tell_or_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = read_model(MODEL)
+    folders = {"first": FIRST, "others": OTHERS}
+    monkeypatch.setattr("trainer.split.load_faces", lambda folder: folders[folder.name])
+    settings = model.record["provenance"]["run"]["settings"]
+    settings["tower"]["cohort"] = 2
+    recipe = RECIPE.changed(seed=settings["seed"])
+    split = new_split(recipe, FIRST, [OTHERS], FIRST.and_those(OTHERS))
+    model.record["provenance"]["files"]["split.json"] = hashlib.sha256(as_bytes(split)).hexdigest()
+    assert split_of_file(model, [Path("first"), Path("others")]) == split
+    for wrong in (["first"], ["others", "first"]):
+        with pytest.raises(InputError, match="whom it was trained on is not known here; name its own run with --run"):
+            split_of_file(model, [Path(name) for name in wrong])
+    folders["first"] = replace(FIRST, identities=FIRST.identities[:5], labels=FIRST.labels % 5)
+    with pytest.raises(InputError, match="whom it was trained on is not known here"):
+        split_of_file(model, [Path("first")])

@@ -1,0 +1,178 @@
+"""Who has which part in a training: trained on, judged by, measured on, or a stranger of the cohort. By identity, never by picture."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import InputError
+from edge.contract.modelfile import ModelFile
+from trainer.dataset import FURTHER_COHORT, Faces, joined, load_faces
+from trainer.settings import Recipe
+
+SPLIT = "split.json"
+# The splits of the files that ship, by the SHA-256 that each file has of its own.
+SHIPPED = Path(__file__).parent / "splits"
+# In a split, the people of further sets: trained on, never evaluated on. And those whom the training that it started from used beside.
+FURTHER, START = "further", "start"
+# Cohort and test are for the exporter and the report; training never sees them, validation only chooses the epoch. The cohort has
+# two pieces, so that test and validation people are those of trainings from before it had the second.
+SPLIT_SHARES = (("test", 0.10), ("cohort", 0.05), ("validation", 0.10), ("cohort", 0.05), ("train", 0.70))
+LEAST_PEOPLE = 10
+# Of a further set, as many of its people are kept for the cohort: faces of another camera and place are strangers too.
+FURTHER_COHORT_SHARE, FURTHER_COHORT_MOST = 0.2, 96
+# A set of fewer people is somebody's own: its people are to be trained on.
+FURTHER_COHORT_LEAST_PEOPLE = 100
+
+
+def new_split(
+    recipe: Recipe, main: Faces, further: list[Faces], together: Faces, before: dict[str, list[str]] | None = None
+) -> dict[str, list[str]]:
+    """Everybody's part in a new training. Split are the people of `main`; `together` has those of the `further` sets too. After a
+    training with the split `before`, whoever it knew keeps his or her part.
+
+    Raises:
+        InputError: there are too few people to split, or to judge and to measure by.
+    """
+    if before is not None:
+        return _continued(recipe, main, together, before)
+    split = split_identities(main.labels, main.identities, recipe.seed)
+    split[FURTHER_COHORT] = further_cohort(further, main, recipe.seed) if recipe.tower.cohort else []
+    kept_out = {name for part, names in split.items() if part != "train" for name in names}
+    split[FURTHER] = [name for name in together.identities if name not in {*kept_out, *split["train"]}]
+    return split
+
+
+def _continued(recipe: Recipe, main: Faces, together: Faces, before: dict[str, list[str]]) -> dict[str, list[str]]:
+    had = {name: part for part, names in before.items() for name in names}
+    unknown = main.of([name for name in main.identities if name not in had])
+    # A few people beside those whom the start knew are to be trained on; a set of many is shared out as any other.
+    several = np.bincount(unknown.labels, minlength=1) > 1
+    parts = {"test": [], "cohort": [], "validation": [], "train": unknown.identities}
+    if several.sum() >= LEAST_PEOPLE:
+        parts = split_identities(unknown.labels, unknown.identities, recipe.seed)
+    as_first = {FURTHER: "train", START: "train", FURTHER_COHORT: "cohort"}
+    split: dict[str, list[str]] = {part: [*names] for part, names in parts.items()} | {FURTHER_COHORT: [], FURTHER: []}
+    for name in main.identities:
+        if name in had:
+            split[as_first.get(had[name], had[name])].append(name)
+    for name in {*together.identities} - {*main.identities}:
+        match had.get(name, FURTHER):
+            case "cohort" | "further_cohort" if recipe.tower.cohort:
+                split[FURTHER_COHORT].append(name)
+            case "train" | "further" | "start":
+                split[FURTHER].append(name)
+            # Whom it was judged by or measured on may not be trained on, and is not in the set that is measured.
+    split = {part: sorted(names) for part, names in split.items()}
+    counts = dict(zip(main.identities, np.bincount(main.labels, minlength=len(main.identities)), strict=True))
+    for part in ("test", "validation"):
+        if sum(counts[name] > 1 for name in split[part]) < 2:
+            raise InputError(
+                f"the first --data has too few of the {part} people of the training that this one starts from, two with two pictures "
+                "are the least; name the set first that was split there, or a set of its own kind"
+            )
+    split[START] = sorted(used_people(before) - {name for names in split.values() for name in names})
+    return split
+
+
+def used_people(split: dict[str, list[str]]) -> set[str]:
+    """Everybody whom a training used: for the weights, for the choice of the epoch and the head, or as the cohort; itself or where it
+    started."""
+    return {name for part, names in split.items() if part != "test" for name in names}
+
+
+def as_bytes(split: dict[str, list[str]]) -> bytes:
+    """What split.json holds; a model file has the SHA-256 of it."""
+    return json.dumps(split, indent=1).encode()
+
+
+def read_split(run: Path) -> dict[str, list[str]]:
+    """split.json of a run folder.
+
+    Raises:
+        InputError: it is missing or damaged.
+    """
+    try:
+        return _parsed((run / SPLIT).read_bytes())
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise InputError(f"{run / SPLIT}: missing or unreadable ({error}); train again in another --run folder") from error
+
+
+def split_of_file(model: ModelFile, folders: list[Path]) -> dict[str, list[str]]:
+    """The split of the training that a model file comes from: kept here for the files that ship, and of others made anew from the
+    prepared sets that they were trained on, in their order. It is the one whose digest the file has, or none.
+
+    Raises:
+        InputError: the file does not ship, and `folders` are not its sets.
+    """
+    made_from = model.record["provenance"]
+    digest = made_from["files"][SPLIT]
+    shipped = SHIPPED / f"{digest}.json"
+    if shipped.is_file():
+        data = shipped.read_bytes()
+    else:
+        main, *further = (load_faces(folder) for folder in folders)
+        settings = made_from["run"]["settings"]
+        recipe = Recipe().changed(seed=settings["seed"], tower__cohort=settings["tower"].get("cohort"))
+        try:
+            data = as_bytes(new_split(recipe, main, further, joined(main, further)))
+        except InputError:
+            data = b""  # too few people to be those
+    if hashlib.sha256(data).hexdigest() != digest:
+        raise InputError(
+            f"{model.path}: whom it was trained on is not known here; name its own run with --run, whose people are left out; or with "
+            "--data all the sets that it was trained on, in that order; or say --strangers if none of its people is here"
+        )
+    return _parsed(data)
+
+
+def _parsed(data: bytes) -> dict[str, list[str]]:
+    return {str(part): [str(name) for name in names] for part, names in json.loads(data).items()}
+
+
+def split_identities(labels: NDArray[np.int64], identities: list[str], seed: int) -> dict[str, list[str]]:
+    """Every identity, of pictures with `labels`, int [n], into one of train, validation, test and cohort, by a hash of its name and the
+    seed.
+
+    People with one picture and with several are shared out separately, so that each part has genuine pairs.
+
+    Raises:
+        InputError: fewer people with several pictures than the parts need.
+    """
+    counts = np.bincount(labels, minlength=len(identities))
+    several = [name for name, count in zip(identities, counts, strict=True) if count > 1]
+    single = [name for name, count in zip(identities, counts, strict=True) if count == 1]
+    if len(several) < LEAST_PEOPLE:
+        raise InputError(
+            f"{len(several)} people with two or more pictures: at least {LEAST_PEOPLE} are needed for a split by identity; "
+            "add people with `trainer import lfw` or any folder of person folders"
+        )
+    split: dict[str, list[str]] = {part: [] for part, _ in SPLIT_SHARES}
+    for group in (several, single):
+        ordered = _shuffled(group, seed)
+        taken = 0
+        for part, share in SPLIT_SHARES:
+            least = {"test": 2, "validation": 2, "cohort": 1}.get(part, 0) if group is several else 0
+            count = len(ordered) - taken if part == "train" else max(least, round(share * len(ordered)))
+            split[part] += ordered[taken : taken + count]
+            taken += count
+    return {part: sorted(names) for part, names in split.items()}
+
+
+def further_cohort(further: list[Faces], main: Faces, seed: int) -> list[str]:
+    """Whom further sets lend to the cohort: a fifth of each, nobody who is in `main`, by a hash of the name and the seed."""
+    chosen: list[str] = []
+    for faces in further:
+        if len(faces.identities) < FURTHER_COHORT_LEAST_PEOPLE:
+            continue
+        free = sorted({*faces.identities} - {*main.identities, *chosen})
+        chosen += _shuffled(free, seed)[: min(FURTHER_COHORT_MOST, round(FURTHER_COHORT_SHARE * len(faces.identities)))]
+    return sorted(chosen)
+
+
+def _shuffled(names: list[str], seed: int) -> list[str]:
+    return sorted(names, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())

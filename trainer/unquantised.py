@@ -1,0 +1,144 @@
+"""A model file's networks in float again, for a training to go on from where no run is left: weights that were rounded to eight bits a
+filter, multiplied out. Nothing of what rounding took comes back, and none of the rounding of what flows between the layers remains.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from numpy.typing import NDArray
+
+from edge.contract.errors import InputError
+from edge.contract.fingerprint import golden_chips
+from edge.contract.modelfile import ModelFile, TemplateKind, read_model
+from trainer.aligner import Aligner, build_aligner
+from trainer.backend import keras
+from trainer.networks import build_tower
+from trainer.settings import TowerSettings
+from trainer.verifier import Verifier
+
+layers = keras.layers
+
+# As the gate of an export has it, for the other way.
+MIN_MEDIAN_COSINE = 0.98
+_WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
+
+
+def verifier_of(path: Path) -> Verifier:
+    """The verifier of a model file.
+
+    Raises:
+        ModelError: it is none.
+        InputError: its tower holds other layers with weights than convolutions, dense ones and what is folded into them.
+    """
+    model = read_model(path)
+    settings = tower_settings(model)
+    side_px, channels = model.tower.input.shape[1], model.tower.input.shape[3]
+    tower = build_tower(settings, side_px, model.tower.output.shape[1], channels)
+    _fill(tower, model.tower.flatbuffer, path)
+    aligner = None
+    if model.aligner:
+        network = build_aligner(model.aligner.spec.input_px)
+        _fill(network, model.aligner.network.flatbuffer, path)
+        aligner = Aligner(network, model.aligner.spec)
+    verifier = Verifier(tower, model.head, aligner, model.template is TemplateKind.MIRRORED)
+    _check(verifier, model)
+    return verifier
+
+
+def tower_settings(model: ModelFile) -> TowerSettings:
+    """The `tower` table of the recipe that a file's tower is of."""
+    return TowerSettings.model_validate(model.record["provenance"]["run"]["settings"]["tower"])
+
+
+def _check(verifier: Verifier, model: ModelFile) -> None:
+    """Holds it against the file's own answers to the chips of the generated frames."""
+    said, wanted = verifier.embed(golden_chips(model.chip)), model.tower.output.to_real(model.golden)
+    lengths = np.linalg.norm(said, axis=1) * np.linalg.norm(wanted, axis=1)
+    cosine = float(np.median((said * wanted).sum(1) / np.maximum(lengths, 1e-12)))
+    if not cosine >= MIN_MEDIAN_COSINE:
+        raise InputError(
+            f"{model.path}: its tower in float answers otherwise than the file (median cosine {cosine:.3f}, at least "
+            f"{MIN_MEDIAN_COSINE} is taken); start from its run's folder"
+        )
+
+
+def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
+    weights, rescaled = _weights(flatbuffer)
+    for layer in network.layers:
+        if not layer.weights:
+            continue
+        followed_by = [node.operation for node in layer._outbound_nodes]
+        folded = followed_by[0] if len(followed_by) == 1 and isinstance(followed_by[0], layers.BatchNormalization) else None
+        # A dense layer's kernel is named for what was folded into it.
+        name = folded.name if folded and layer.name not in weights else layer.name
+        match layer:
+            case layers.BatchNormalization():
+                continue  # with what it was folded into
+            case layers.Conv2D() | layers.Dense() if name in weights:
+                kernel, bias = weights[name]
+                # TFLite has the outputs first, Keras last.
+                kernel = np.moveaxis(kernel, 0, -1)
+            case _:
+                raise InputError(
+                    f"{path}: holds no weights of {layer.name}, a {type(layer).__name__}; start from its run's folder"
+                )
+        before = [node.operation for node in layer._inbound_nodes[0].parent_nodes]
+        if not rescaled and isinstance(before[0], layers.Rescaling):
+            kernel = kernel / before[0].scale  # the converter multiplied it in
+        if kernel.shape != layer.kernel.shape or (bias.any() and not (layer.use_bias or folded)):
+            raise InputError(
+                f"{path}: {layer.name} is {kernel.shape} in it, and {tuple(layer.kernel.shape)} in its recipe's tower"
+            )
+        layer.kernel.assign(kernel)
+        if layer.use_bias:
+            layer.bias.assign(bias)
+        if folded:
+            _pass_through(folded, np.zeros_like(bias) if layer.use_bias else bias)
+
+
+def _pass_through(norm: Any, shift: NDArray[np.float32]) -> None:
+    """Makes a batch normalisation add `shift` and nothing else: its factors are in the kernel before it."""
+    one = np.ones_like(shift)
+    if norm.scale:
+        norm.gamma.assign(one)
+    norm.beta.assign(shift)
+    norm.moving_mean.assign(0 * one)
+    norm.moving_variance.assign(one - norm.epsilon)
+
+
+def _weights(flatbuffer: bytes) -> tuple[dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]], bool]:
+    """Kernel and bias of every convolution and dense layer, by the layer's name; a bias that is missing is zeros. And whether pixels are
+    rescaled by an operator of their own."""
+    interpreter = Interpreter(
+        model_content=flatbuffer, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    )
+    interpreter.allocate_tensors()
+    details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
+
+    def real(index: int) -> NDArray[np.float32]:
+        values = interpreter.get_tensor(index)
+        quantised = details[index]["quantization_parameters"]
+        scales = quantised["scales"]
+        if values.dtype.kind == "f" or not scales.size:
+            return np.asarray(values, np.float32)
+        shape = [1] * values.ndim
+        if scales.size > 1:
+            shape[quantised["quantized_dimension"]] = scales.size
+        zeros = quantised["zero_points"].reshape(shape) if scales.size > 1 else quantised["zero_points"]
+        scaled: NDArray[np.float32] = ((values.astype(np.float64) - zeros) * scales.reshape(shape)).astype(np.float32)
+        return scaled
+
+    operators, found = interpreter._get_ops_details(), {}
+    for op in operators:
+        if op["op_name"] not in _WEIGHTED:
+            continue
+        _, kernel, *bias = (int(index) for index in op["inputs"] if index >= 0)
+        weights = real(kernel)
+        # .../<tower>/<layer>_1/convolution, or .../<layer>_1/batchnorm/mul: the converter numbers what it was given.
+        parts = [part for part in details[kernel]["name"].split(";")[0].split("/") if part != "batchnorm"]
+        found[parts[-2].removesuffix("_1")] = weights, real(bias[0]) if bias else np.zeros(len(weights), np.float32)
+    return found, any(op["op_name"] == "MUL" for op in operators)
