@@ -1,11 +1,13 @@
-"""A file that is there, measured anew: with another kind of templates, in another runtime. Its networks stay as they are.
+"""A file that is there, measured anew: with another kind of templates, another head, in another runtime. Its networks stay as they are.
 
-What the float model gave cannot be had from the file, so parity and its gates remain those of the export, with the templates named there.
+What the float model gave cannot be had from the file, so parity and its gates remain those of the export, with the templates named there
+and the head that the file had.
 """
 
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import platform
 import zipfile
@@ -20,9 +22,11 @@ from numpy.typing import NDArray
 from edge.contract.errors import GateMissed, InputError
 from edge.contract.modelfile import SCHEMA_VERSION, ModelFile, TemplateKind, model_id_of, parse_model
 from edge.contract.runtime import Embedder
+from edge.contract.score import Head
 from export.elsewhere import embed_elsewhere
 from export.measure import Side, agreement, agreement_gates, operating_points
 from export.package import pack, write_file
+from export.run import read_head
 from export.tflite import ALIGNER_NAME, COHORT_NAME, GOLDEN_NAME, HEAD_NAME, require, side_of, told_of, with_arrays
 
 
@@ -51,12 +55,19 @@ def read_held_out(path: Path) -> HeldOut:
 
 
 def measure_again(
-    model: ModelFile, held: HeldOut, out: Path, *, template: TemplateKind, command: str, also_in: Sequence[Path] = ()
+    model: ModelFile,
+    held: HeldOut,
+    out: Path,
+    *,
+    template: TemplateKind,
+    command: str,
+    head: Path | None = None,
+    also_in: Sequence[Path] = (),
 ) -> ModelFile:
-    """Writes the file with operating points measured anew.
+    """Writes the file with operating points measured anew, and with the head at `head`, that `trainer cohort` wrote, where one is given.
 
     Raises:
-        InputError: the people are not those that this model's training held out.
+        InputError: the people are not those that this model's training held out, or the head is of another model.
         GateMissed: they support no operating point, or another runtime answers otherwise.
         StorageError: the file cannot be written.
     """
@@ -67,16 +78,22 @@ def measure_again(
             f"trained on; make them with `trainer held-out {model.path}`"
         )
     output = model.tower.output
-    arrays = {HEAD_NAME: model.head.weights, COHORT_NAME: output.to_raw(model.cohort), GOLDEN_NAME: model.golden}
+    used, cohort = (model.head, model.cohort) if head is None else _head(head, model)
+    arrays = {HEAD_NAME: used.weights, COHORT_NAME: output.to_raw(cohort), GOLDEN_NAME: model.golden}
     files = {ALIGNER_NAME: model.aligner.network.flatbuffer} if model.aligner else {}
     record = copy.deepcopy(model.record)
     model_id = model_id_of(model.tower.flatbuffer, files.get(ALIGNER_NAME, b""), template)
     record |= {"schema": SCHEMA_VERSION, "written_by": version("facelatch"), "template": template.value, "model_id": model_id}
     record["parity"].setdefault("template", TemplateKind.PLAIN.value)
 
+    record["provenance"]["measured_again"] = {"command": command, "versions": {"numpy": version("numpy")}}
+    if head is not None and used.cohort:
+        record["head"] |= {"bias": used.bias, "cohort": {"nearest": used.cohort.nearest, "ceiling": used.cohort.ceiling}}
+        record["provenance"]["files"][head.name] = hashlib.sha256(head.read_bytes()).hexdigest()
+
     unmeasured = pack(model.tower.flatbuffer, with_arrays(record, arrays), arrays, files)
     embedder = Embedder(parse_model(unmeasured, out))
-    here = side_of(embedder, model.head, held.chips)
+    here = side_of(embedder, used, held.chips)
     record["operating_points"] = operating_points(*here.scores(held.labels))
     if not record["operating_points"]:
         raise GateMissed(f"{len(held.chips)} pictures of held-out people support no operating point")
@@ -87,15 +104,30 @@ def measure_again(
     for python in also_in:
         there = embed_elsewhere(python, unmeasured, held.chips, output)
         figures = agreement(
-            here, Side(model.head, there.embeddings, there.templates), held.labels, record["operating_points"], output.scale
+            here, Side(used, there.embeddings, there.templates), held.labels, record["operating_points"], output.scale
         )
         record["runtimes"].append(told_of(there) | figures)
         found = agreement_gates(there.told["runtime"], figures)
         require(found, force=False)
         checks += found
     record["gates"] = [asdict(gate) | {"passed": gate.passed} for gate in checks]
-    record["provenance"]["measured_again"] = {"command": command, "versions": {"numpy": version("numpy")}}
     data = pack(model.tower.flatbuffer, with_arrays(record, arrays), arrays, files)
     again = parse_model(data, out)
     write_file(out, data)
     return again
+
+
+def _head(path: Path, model: ModelFile) -> tuple[Head, NDArray[np.float32]]:
+    """A head for this model, and its cohort as the model's tower gives it."""
+    try:
+        head = read_head(path)
+    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: no head ({error}); make one with `trainer cohort {model.path}`") from error
+    output, same = model.tower.output, (head.size, head.normalise, head.squared)
+    if head.cohort is None or same != (model.head.size, model.head.normalise, model.head.squared):
+        raise InputError(f"{path}: the head of another model, or without a cohort; make one with `trainer cohort {model.path}`")
+    cohort = head.cohort.embeddings
+    # What the tower gave is a whole number of its steps; anything else came out of another one.
+    if not np.array_equal(output.to_real(output.to_raw(cohort)), cohort):
+        raise InputError(f"{path}: its cohort was not embedded by {model.path}; make it with `trainer cohort {model.path}`")
+    return head, cohort

@@ -161,6 +161,7 @@ def measure(
     template: Annotated[
         TemplateKind | None, typer.Option(help="What is kept of an enrolled face; as it is where not given.")
     ] = None,
+    head: Annotated[Path | None, typer.Option(help="A head with another cohort, by `trainer cohort`.")] = None,
     also_in: AlsoIn = None,
     as_json: AsJson = False,
 ) -> None:
@@ -170,7 +171,7 @@ def measure(
     command = shlex.join(["python", "-m", "export", *sys.argv[1:]])
     model = read_model(file)
     kind = template or model.template
-    model = measure_again(model, read_held_out(held_out), out, template=kind, command=command, also_in=also_in or ())
+    model = measure_again(model, read_held_out(held_out), out, template=kind, command=command, head=head, also_in=also_in or ())
     if as_json:
         print(json.dumps(model.record))
         return

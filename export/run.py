@@ -76,6 +76,15 @@ class Run:
         return np.concatenate([np.asarray(self.tower(part, training=False), np.float32) for part in parts])
 
 
+def read_head(path: Path) -> Head:
+    """A head as the trainer writes it. Raises OSError, ValueError and what else np.load does where it is none."""
+    with np.load(path, allow_pickle=False) as saved:
+        kind = bool(saved["normalise"]), bool(saved["squared"])
+        nearest = int(saved.get("nearest", 0))
+        cohort = Cohort(saved["cohort"], nearest, float(saved["ceiling"])) if nearest else None
+        return Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
+
+
 def read_run(path: Path) -> Run:
     """Reads a run folder written by `trainer fit`.
 
@@ -90,11 +99,7 @@ def read_run(path: Path) -> Run:
             raise InputError(f"{path}: the training is not finished; type its command again: {record['command']}")
         with np.load(path / "chips.npz", allow_pickle=False) as saved:
             chips = {name: saved[name] for name in ("calibration", "test", "test_labels", "cohort")}
-        with np.load(path / "head.npz", allow_pickle=False) as saved:
-            kind = bool(saved["normalise"]), bool(saved["squared"])
-            nearest = int(saved.get("nearest", 0))
-            cohort = Cohort(saved["cohort"], nearest, float(saved["ceiling"])) if nearest else None
-            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
+        head = read_head(path / "head.npz")
         tower = keras.models.load_model(path / "tower.keras", compile=False)
         aligns = (path / "align.json").exists()
         mirrored = record["settings"]["tower"].get("mirrored_templates", False)

@@ -20,7 +20,7 @@ from edge.contract.errors import GateMissed
 from edge.contract.fingerprint import chip_fingerprint, golden_chips
 from edge.contract.modelfile import SCHEMA_VERSION, Gate, ModelFile, TensorSpec, model_id_of, parse_model
 from edge.contract.runtime import Embedder
-from edge.contract.score import Head, make_cohort
+from edge.contract.score import Head
 from export.convert import TENSORFLOW, check_graph, to_tflite
 from export.elsewhere import Elsewhere, embed_elsewhere
 from export.graph import Graph, read_graph
@@ -94,8 +94,7 @@ def export_tflite(
     arrays[GOLDEN_NAME] = np.stack([embedder.answer(chip) for chip in golden_chips(run.chip)])
     head = replace(run.head, cohort=None)
     if run.head.cohort:
-        # The file's own embeddings of the same people, and their own nearness to each other.
-        cohort = make_cohort(head, strangers, run.head.cohort.nearest)
+        cohort = replace(run.head.cohort, embeddings=strangers)  # as the file itself sees them
         record["head"]["cohort"] = {"nearest": cohort.nearest, "ceiling": cohort.ceiling}
         head = replace(head, cohort=cohort)
     here = side_of(embedder, head, run.test)

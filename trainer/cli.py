@@ -285,6 +285,30 @@ def held_out(
     console.print_json(data={"people": people, "file": str(out)}) if as_json else console.print(f"{out}: {people} people")
 
 
+@app.command(epilog="example: trainer cohort edge/models/accurate.tflite --data data/lfw --out head.npz")
+def cohort(
+    model: Annotated[Path, typer.Argument(help="A model file that holds faces against a cohort.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data", help="The prepared sets whose people are chosen among; the first has those whom the file was judged by."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The head to write.")] = Path("head.npz"),
+    as_json: AsJson = False,
+) -> None:
+    """Chooses a file's cohort anew, by the file's own embeddings: for `python -m export measure --head`, without its run."""
+    from trainer.handover import write_head
+
+    before, after = write_head(model, data or [Path("data")], out)
+    if as_json:
+        print(json.dumps({"file": str(out), "validation_fnmr": {"before": before, "after": after}}))
+        return
+    console.print(
+        f"{out}: FNMR at FMR 1e-3 of those whom the file was judged by {after:.2%}, {before:.2%} with the cohort it has"
+    )
+
+
 @app.command("compare-models", epilog="example: trainer compare-models a.tflite runs/first dlib --run runs/first --data data")
 def compare_models(
     models: Annotated[list[str], typer.Argument(help="Runs, model files, and `dlib` for the peer.")],

@@ -195,8 +195,8 @@ def load_faces(folder: Path) -> Faces:
     return Faces(spec, chips, labels, identities, digest, [entry["chip"] for entry in entries])
 
 
-def cohort_chips(together: Faces, split: dict[str, list[str]]) -> Chips:
-    """One chip of each person of the cohort: of all whom further sets lend, filled up with those of the first set."""
+def kept_chips(together: Faces, split: dict[str, list[str]]) -> Chips:
+    """One chip of each person who is kept for a cohort alone: of all whom further sets lend, filled up with those of the first set."""
     lent = split.get(FURTHER_COHORT, [])
     first = split["cohort"][: max(0, COHORT_MOST - len(lent))]
     faces = together.of([*lent, *first])

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
-from edge.contract.score import with_cohort
-from trainer.aligner import fit_aligner
+from edge.contract.score import Head
+from trainer.aligner import Aligner, fit_aligner
 from trainer.backend import keras, tf
-from trainer.dataset import PICTURES_EACH, Faces, cohort_chips, joined
+from trainer.cohort import Strangers, choose_strangers, pool, write_cohort
+from trainer.dataset import PICTURES_EACH, Faces, joined, kept_chips
 from trainer.files import write_atomically
 from trainer.head import fit_head
 from trainer.judges import Judges
@@ -111,7 +112,7 @@ def fit(
     if aligner:
         with doing("finding the faces in the chips"):
             placements = aligner.placements(train.chips)
-    judges = Judges.placed(validation, cohort_chips(together, split) if recipe.tower.cohort else None, recipe, aligner)
+    judges = Judges.placed(validation, kept_chips(together, split) if recipe.tower.cohort else None, recipe, aligner)
 
     # bfloat16 rounds as coarsely as int8 does, elsewhere: with both, what is trained for is neither.
     wanted = Precision.FLOAT32 if recipe.tower.quantised else precision
@@ -216,12 +217,13 @@ def fit(
         rows = train.rows_few_each(PICTURES_EACH)
         with doing(f"fitting the head to {len(rows)} pictures"):
             seen = embed(finished, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
+        shape = Head(np.ones(seen.shape[1], np.float32), 0.0, True, recipe.tower.squared)
+        strangers = _strangers(run, finished, shape, aligner, together, split, recipe.tower.cohort)
         numpy_head, record["head"] = fit_head(
-            seen, train.labels[rows], judges.embed(finished), validation.labels, judges.strangers(finished),
-            squared=recipe.tower.squared, nearest=recipe.tower.cohort,
+            seen, train.labels[rows], judges.embed(finished), validation.labels, strangers, squared=recipe.tower.squared,
         )  # fmt: skip
-    elif recipe.tower.cohort:
-        numpy_head = with_cohort(numpy_head, judges.strangers(finished), recipe.tower.cohort)
+    elif strangers := _strangers(run, finished, numpy_head, aligner, together, split, recipe.tower.cohort):
+        numpy_head = strangers.beside(numpy_head)
     write_atomically(run / "history.csv", _as_csv(progressed.history))
     save_verifier(run, Verifier(finished, numpy_head, aligner))
     record |= {
@@ -239,6 +241,26 @@ def fit(
 
 def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
     return train.teaching.vectors.shape[1] if train.teaching and recipe.loss.teacher else None
+
+
+def _strangers(
+    run: Path,
+    tower: keras.Model,
+    head: Head,
+    aligner: Aligner | None,
+    together: Faces,
+    split: dict[str, list[str]],
+    nearest: int,
+) -> Strangers | None:
+    """Whom the finished model holds every face against; who they are is in cohort.json."""
+    if not nearest:
+        return None
+    people = pool(together, split)
+    with doing(f"choosing the cohort among {len(people.labels)} people"):
+        embeddings = Verifier(tower, head, aligner).embed(people.chips)
+        strangers = choose_strangers(head, embeddings, nearest)
+    write_cohort(run, people, strangers)
+    return strangers
 
 
 def _sample(train: Faces, placements: list[Placement] | None, side_px: int) -> NDArray[np.uint8]:

@@ -1,4 +1,5 @@
-"""What a run hands to the exporter: chips for calibration, and those of people the training never saw."""
+"""What is handed to the exporter: of a run, chips for calibration and of people whom it never saw; of a file without its run, those and a
+head with another cohort."""
 
 from __future__ import annotations
 
@@ -7,13 +8,21 @@ import json
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from edge.contract.errors import InputError
 from edge.contract.modelfile import read_model
-from trainer.dataset import cohort_chips, joined, load_faces
+from edge.contract.runtime import Embedder
+from trainer.cohort import choose_strangers, cohort_chips, pool
+from trainer.dataset import Faces, joined, load_faces
 from trainer.files import write_atomically
+from trainer.head import calibrated, missed
+from trainer.progress import doing
 from trainer.run import read_run
 from trainer.split import SPLIT, read_split, split_of_file
+from trainer.verifier import save_head
 
 HANDOVER = "chips.npz"
 CALIBRATION_CHIPS = 300
@@ -40,7 +49,7 @@ def write_handover(run: Path) -> None:
         calibration=train.chips[rows],
         test=test.chips[:],
         test_labels=test.labels,
-        cohort=cohort_chips(together, split)[:],
+        cohort=cohort_chips(run, together, split)[:],
     )
     write_atomically(run / HANDOVER, out.getvalue())
 
@@ -67,3 +76,43 @@ def write_held_out(model: Path, folders: list[Path], out: Path) -> int:
     np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps({"split": split, "chip": faces.spec.to_json()}))
     write_atomically(out, data.getvalue())
     return len(test.identities)
+
+
+def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, float]:
+    """Writes a model file's head with its cohort chosen anew among the people of these prepared sets whom the file's training knew, and
+    calibrated on those whom it was judged by. Returns the FNMR of these, plain, at FMR 1e-3 before and after.
+
+    Raises:
+        InputError: a set is not prepared, whom the file was trained on is not known, or it holds faces against no cohort.
+        StorageError: the head cannot be written.
+    """
+    file = read_model(model)
+    if file.head.cohort is None:
+        raise InputError(f"{model}: holds faces against no cohort; train with tower.cohort in the recipe")
+    split = split_of_file(file, folders)
+    main, *further = (load_faces(folder) for folder in folders)
+    if main.spec != file.chip:
+        raise InputError(
+            f"{folders[0]}: its chips are cut otherwise than {model} takes them; prepare it with the file's recipe"
+        )
+    together, nearest = joined(main, further), file.head.cohort.nearest
+    people, present = pool(together, split), {*main.identities}
+    validation = main.of([name for name in split["validation"] if name in present]).measured()
+    if len(people.labels) <= nearest or len(validation.identities) < 2:
+        raise InputError(
+            f"{', '.join(map(str, folders))}: {len(people.labels)} people for a cohort and {len(validation.identities)} to judge by; more "
+            f"than {nearest} and two are needed"
+        )
+    embedder = Embedder(file)
+
+    def embedded(faces: Faces, what: str) -> NDArray[np.float32]:
+        rows = track(range(len(faces.labels)), what, console=Console(stderr=True))
+        return np.stack([embedder.embed(faces.chips.one(row)) for row in rows])
+
+    seen = embedded(people, "embedding the people")
+    held = embedded(validation, "embedding those it is judged by")
+    with doing(f"choosing the cohort among {len(seen)} people"):
+        strangers = choose_strangers(file.head, seen, nearest)
+        head = calibrated(strangers.beside(file.head), held, validation.labels)
+    save_head(out, head)
+    return missed(file.head, held, validation.labels), missed(head, held, validation.labels)

@@ -11,7 +11,8 @@ from scipy.optimize import minimize
 from scipy.special import expit
 
 from edge.contract.metrics import fnmr, supports_fmr, threshold_at_fmr
-from edge.contract.score import Head, score_all_pairs, with_cohort
+from edge.contract.score import Head, score_all_pairs
+from trainer.cohort import Strangers
 
 # Judged where a door works; the EER is a place that nobody uses.
 TARGET_FMR = 1e-3
@@ -25,32 +26,34 @@ def fit_head(
     train_labels: NDArray[np.int64],
     held: NDArray[np.float32],
     held_labels: NDArray[np.int64],
-    strangers: NDArray[np.float32] | None = None,
+    strangers: Strangers | None = None,
     *,
     squared: bool,
-    nearest: int = 0,
 ) -> tuple[Head, dict[str, Any]]:
     """The better of two heads over unit embeddings, float32 [n, D]: with equal weights, and with weights fitted by binary
     cross-entropy to each training face's genuine and closest impostor pairs. What is better is told on `held`, people that
     the tower was not trained on, as FNMR at FMR 1e-3 (at their EER's lowest supported FMR where they are few); scale and bias
     are fitted there, so that the score is a probability for as many genuine as impostor comparisons. Where there are
-    `strangers`, float32 [n, D], both heads have them as a cohort; what they would miss without it is in the record too.
+    `strangers`, both heads have them as a cohort; what they would miss without it is in the record too.
     """
     shapes = {
         "equal": Head(np.ones(train.shape[1], np.float32), 0.0, True, squared),
         "fitted": Head(_fit_weights(_unit(train), train_labels, squared).astype(np.float32), 0.0, True, squared),
     }
-    costs = {name: _cost(shape, held, held_labels) for name, shape in shapes.items()}
+    costs = {name: missed(shape, held, held_labels) for name, shape in shapes.items()}
     record: dict[str, Any] = {"target_fmr": TARGET_FMR}
     if strangers is not None:
         record["validation_fnmr_without_cohort"] = costs
-        shapes = {name: with_cohort(shape, strangers, nearest) for name, shape in shapes.items()}
-        costs = {name: _cost(shape, held, held_labels) for name, shape in shapes.items()}
+        shapes = {name: strangers.beside(shape) for name, shape in shapes.items()}
+        costs = {name: missed(shape, held, held_labels) for name, shape in shapes.items()}
     chosen = "fitted" if costs["fitted"] < costs["equal"] else "equal"
-    return _calibrated(shapes[chosen], held, held_labels), {"chosen": chosen, "validation_fnmr": costs, **record}
+    return calibrated(shapes[chosen], held, held_labels), {"chosen": chosen, "validation_fnmr": costs, **record}
 
 
-def _calibrated(shape: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:
+def calibrated(shape: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:
+    """The head with a scale and a bias that make its score a probability for as many genuine as impostor comparisons of `held`, float32
+    [n, D]. Which comparison scores higher than which stays as it is."""
+    shape = replace(shape, bias=0.0)
     # With a bias of 0 the logit of a score is minus the weighted distance and the penalties.
     genuine, impostor = (-np.log(scores / (1 - scores)) for scores in score_all_pairs(shape, held, labels))
 
@@ -62,8 +65,9 @@ def _calibrated(shape: Head, held: NDArray[np.float32], labels: NDArray[np.int64
     start = np.log(8 / max(impostor.mean() - genuine.mean(), 1e-6))
     found = minimize(loss, np.array([middle * np.exp(start), start]), method="Nelder-Mead", options={"maxiter": 400})
     bias, scale = float(found.x[0]), float(np.exp(found.x[1]))
-    head = replace(shape, weights=(shape.weights * scale).astype(np.float32), bias=bias, cohort=None)
-    return with_cohort(head, shape.cohort.embeddings, shape.cohort.nearest) if shape.cohort else head
+    # Distances are as many times larger as the weights are.
+    cohort = replace(shape.cohort, ceiling=shape.cohort.ceiling * scale) if shape.cohort else None
+    return replace(shape, weights=(shape.weights * scale).astype(np.float32), bias=bias, cohort=cohort)
 
 
 def _fit_weights(embeddings: NDArray[np.float32], labels: NDArray[np.int64], squared: bool) -> NDArray[np.float64]:
@@ -107,7 +111,8 @@ def _mined(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[
     return np.array(genuine, np.int64).reshape(-1, 2), np.array(impostor, np.int64).reshape(-1, 2)
 
 
-def _cost(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+def missed(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """FNMR of all pairs of embeddings, float32 [n, D], at TARGET_FMR, or at the lowest that so many support."""
     genuine, impostor = score_all_pairs(head, held, labels)
     target = next(target for target in (TARGET_FMR, 1e-2, 1e-1, 0.5) if supports_fmr(impostor.size, target))
     return fnmr(genuine, threshold_at_fmr(impostor, target)).value

@@ -64,12 +64,17 @@ def save_verifier(run: Path, verifier: Verifier) -> None:
     if verifier.aligner:
         save_aligner(run, verifier.aligner)
     _save_network(run / TOWER, verifier.tower)
-    head, data = verifier.head, io.BytesIO()
+    save_head(run / HEAD, verifier.head)
+
+
+def save_head(path: Path, head: Head) -> None:
+    """Writes a head, as `python -m export` reads it. Raises StorageError where that fails."""
+    data = io.BytesIO()
     shape = {"weights": head.weights, "bias": np.float32(head.bias), "normalise": head.normalise, "squared": head.squared}
     if head.cohort:
         shape |= {"cohort": head.cohort.embeddings, "nearest": head.cohort.nearest, "ceiling": head.cohort.ceiling}
     np.savez(data, **shape)
-    write_atomically(run / HEAD, data.getvalue())
+    write_atomically(path, data.getvalue())
 
 
 def load_verifier(run: Path) -> Verifier:

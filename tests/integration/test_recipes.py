@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -92,7 +93,10 @@ def test_the_device_sees_the_square_that_the_aligner_found(workshop: Path) -> No
     assert model.head.normalise
     assert model.head.cohort is not None
     assert model.head.cohort.nearest == 3
-    assert len(model.cohort) == len(json.loads((workshop / "run/split.json").read_text())["cohort"])
+    split = json.loads((workshop / "run/split.json").read_text())
+    chosen = json.loads((workshop / "run/cohort.json").read_text())
+    assert sorted(chosen) == sorted(split["cohort"] + split["train"] + split["further"])  # they are few enough for all to be
+    assert len(model.cohort) == len(chosen)
     assert (model.chip.side_px, model.tower.input.shape) == (96, (1, 64, 64, 3))
     with np.load(workshop / "run/chips.npz") as saved:
         chip = saved["test"][0]
@@ -242,6 +246,35 @@ def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:
     unknown = typed_here(workshop, "trainer", "held-out", "int8.tflite", "--data", "more", "--out", "none.npz", code=3)
     assert "whom it was trained on is not known here" in unknown.stderr
     assert "trainer held-out" in typed_here(workshop, *again[:4], "own.toml", "-o", "none.tflite", code=3).stderr
+
+
+def test_a_file_gets_another_cohort_without_its_run(workshop: Path) -> None:
+    words = ("--data", "data", "--data", "more", "--out")
+    told = json.loads(typed_here(workshop, "trainer", "cohort", "int8.tflite", *words, "head.npz", "--json").stdout)
+    assert 0 <= told["validation_fnmr"]["after"] <= 1
+    typed_here(workshop, "trainer", "held-out", "int8.tflite", *words, "theirs.npz")
+    measure = ("export", "measure", "int8.tflite", "--held-out", "theirs.npz", "--head")
+    typed_here(workshop, *measure, "head.npz", "-o", "other-cohort.tflite")
+    model, other = (read_model(workshop / f"{name}.tflite") for name in ("int8", "other-cohort"))
+    assert (other.model_id, other.tower.flatbuffer) == (model.model_id, model.tower.flatbuffer)
+    # The same people, for the sets are small: the same embeddings but for those of one file in float.
+    assert sorted(map(tuple, other.cohort)) == sorted(map(tuple, model.cohort))
+    assert other.head.cohort is not None
+    assert other.head.cohort.nearest == 3
+    digest = hashlib.sha256((workshop / "head.npz").read_bytes()).hexdigest()
+    assert other.record["provenance"]["files"]["head.npz"] == digest
+    with np.load(workshop / "run/chips.npz") as chips:
+        embedder = Embedder(other)
+        probes, kept = (np.stack([look(chip) for chip in chips["test"]]) for look in (embedder.embed, embedder.template))
+        genuine, impostor = score_all_pairs(other.head, probes, chips["test_labels"], kept)
+    for point in other.operating_points:
+        assert int((impostor >= point.threshold).sum()) == point.false_matches
+        assert int((genuine < point.threshold).sum()) == point.false_non_matches
+    refused = typed_here(workshop, *measure, "run/head.npz", "-o", "none.tflite", code=3)
+    assert "its cohort was not embedded by" in refused.stderr
+    refused = typed_here(workshop, *measure, "own.toml", "-o", "none.tflite", code=3)
+    assert "no head" in refused.stderr
+    assert not (workshop / "none.tflite").exists()
 
 
 def test_a_damaged_aligner_is_refused(workshop: Path) -> None:

@@ -19,7 +19,7 @@ from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.modelfile import read_model
 from edge.contract.spec import ChipSpec
 from tests.conftest import MODEL
-from trainer.dataset import Teaching, cohort_chips, load_faces
+from trainer.dataset import Teaching, kept_chips, load_faces
 from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout
 from trainer.pack import PACK, PACK_LOCK, Pack
@@ -205,7 +205,7 @@ def test_large_further_sets_lend_people_to_the_cohort(tmp_path: Path) -> None:
     assert set(lent) <= {*many.identities} - {"ada"}
     assert lent != further_cohort([many, own], main, seed=2)
     together = main.and_those(many).and_those(own)
-    chips = cohort_chips(together, {"cohort": ["bob"], "further_cohort": lent})
+    chips = kept_chips(together, {"cohort": ["bob"], "further_cohort": lent})
     assert len(chips) == 22  # one picture each
     assert sorted(chips[:][:, 0, 0].tolist()) == [10] + [30] * 21
 
