@@ -15,7 +15,9 @@ from edge.contract.errors import StorageError
 
 
 class Store:
-    """A folder, 0700, of files, 0600. What root writes there belongs to the owner of the `state` folder, who must read it."""
+    """A folder, 0700 as the `state` folder is, of files, 0600. What root writes there belongs to the owner of the state folder, who
+    must read it.
+    """
 
     def __init__(self, folder: Path, state: Path) -> None:
         self._folder = folder
@@ -31,7 +33,9 @@ class Store:
         below = self._folder != self._state
         handle = None
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            # Of what mkdir makes at once only the last has the mode.
+            self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._folder.mkdir(exist_ok=True, mode=0o700)
             # The state folder may be a link (DynamicUser=), what is in it may not.
             handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if below else 0))
             owner = self._state.stat()

@@ -29,6 +29,15 @@ def test_a_file_and_its_folder_are_the_owners_alone(tmp_path: Path) -> None:
     assert [entry.name for entry in path.parent.iterdir()] == ["a"]
 
 
+def test_a_state_folder_that_is_missing_is_made_for_the_owner_alone(tmp_path: Path) -> None:
+    """As a user's first enrolment makes it. What is there already stays as its owner has it."""
+    path = written(tmp_path / "above" / "state")
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in path.parents[:2]] == [0o700, 0o700]
+    path.parents[1].chmod(0o750)
+    written(path.parents[1])
+    assert stat.S_IMODE(path.parents[1].stat().st_mode) == 0o750
+
+
 @ONLY_ROOT
 def test_what_root_writes_belongs_to_the_owner_of_the_state(tmp_path: Path) -> None:
     os.chown(tmp_path, 1234, 1235)
