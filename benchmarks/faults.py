@@ -51,6 +51,8 @@ FPS = 30.0
 # Frames that were taken before a fault may still be judged; what is on disk is looked at once a second.
 GRACE_S = 1.5
 LIMIT_S = 30.0
+# Longer than a fault is held, so that one is seen before its camera is opened again.
+FROZEN_S = 5.0
 DISK = "size=256k"
 HOUR_S = 3600.0
 # Not a clock that a fault sets.
@@ -66,6 +68,8 @@ class Stage:
         self.ada, self.eve = ada, eve
         self.shown: list[Pixels] | Callable[[], Pixels | None] = ada
         self.opening: CameraError | None = None
+        self.mends = False
+        """Opened again it is as it should be."""
         self.blocked = threading.Event()
         self.blocked.set()
         self._number = 0
@@ -74,6 +78,8 @@ class Stage:
         """Stands where `edge.camera.open_camera` does."""
         if self.opening:
             raise self.opening
+        if self.mends:
+            self.mends, self.shown = False, self.ada
         return Live("staged", self, settings)
 
     def grab(self) -> Pixels | None:
@@ -156,6 +162,11 @@ def _showing(pixels: Callable[[Bench], list[Pixels] | Callable[[], Pixels | None
         return lambda: setattr(bench.stage, "shown", bench.stage.ada)
 
     return begin
+
+
+def _until_opened_again(bench: Bench) -> Callable[[], None]:
+    bench.stage.mends, bench.stage.shown = True, bench.stage.ada[:1]
+    return lambda: None
 
 
 def _stall(bench: Bench) -> Callable[[], None]:
@@ -275,6 +286,7 @@ FAULTS = (
     Fault("rows instead of pictures", "camera-lost", _showing(lambda bench: lambda: np.zeros((1, 921600), np.uint8))),
     Fault("a stranger", "deny", _showing(lambda bench: bench.stage.eve)),
     Fault("one picture that stands still", "camera-stalled", _showing(lambda bench: bench.stage.ada[:1])),
+    Fault("one picture, until the camera is opened again", "camera-lost", _until_opened_again, grants=True),
     Fault("disk full", "lock-out-broken", _full_disk, disk=True),
     Fault("count of failures cannot be written", "lock-out-broken", _folder_in_the_way),
     Fault("template damaged", "gallery-refused", _damaged_gallery),
@@ -367,7 +379,7 @@ def _bench(folder: Path) -> Bench:
     settings = Settings.model_validate(
         {
             "detection": {"min_face_px": 60},
-            "camera": {"stall_s": 8.0},
+            "camera": {"stall_s": 8.0, "frozen_s": FROZEN_S},
             "policy": {"rearm_s": 0.2, "lockout_failures": 99, "disable_failures": 100, "quiet_hours": [quiet]},
         }
     )

@@ -189,7 +189,8 @@ class Daemon:
                 return
             self._tell_camera(self._watched.saw(frame, time.monotonic()), camera.name)
             self._ran |= self._watched.state is CameraState.RUNNING
-            yield frame
+            # While it is lost still, a frame may be from before.
+            yield None if self._watched.state is CameraState.LOST else frame
 
     def _tick(self) -> None:
         notify("WATCHDOG=1")

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge.camera.frame import Frame
 from edge.camera.fresh import Freshness
 from edge.clock import seconds_since_boot
-from edge.contract.errors import CameraError, CameraWedged
+from edge.contract.errors import CameraError, CameraFrozen, CameraWedged
 from edge.settings import CameraSettings
 
 # An unplugged device fails each read at once and for ever; a single failure can be a dropped buffer.
@@ -48,8 +48,8 @@ class Live:
         self._newest: Frame | None = None
         self._error: str | None = None
         self._kept: Exception | None = None
-        # Of any picture: one that is not fresh is no frame, but opening the device again would bring no other.
-        self._read_at = time.monotonic()
+        # Of any picture, fresh or not; and of the last that was not the one before again.
+        self._read_at = self._changed_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
         self._thread.start()
@@ -66,6 +66,11 @@ class Live:
                 yield frame if seconds_since_boot() - frame.at <= self._settings.max_age_s else None
             elif time.monotonic() - self._read_at > self._settings.stall_s:
                 raise CameraError(f"{self.name}: no frame for {self._settings.stall_s:g} s; the camera hangs")
+            elif time.monotonic() - self._changed_at > self._settings.frozen_s:
+                raise CameraFrozen(
+                    f"{self.name}: one and the same picture for {self._settings.frozen_s:g} s; the camera hangs, "
+                    "or camera.frozen_s is too short for what it sees"
+                )
             else:
                 yield None
 
@@ -103,6 +108,7 @@ class Live:
             if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 2:
                 return f"{self.name}: gives {pixels.dtype} {pixels.shape}, no picture; choose another video node"
             of_now, another = freshness.is_of_now(read_at), freshness.is_another(pixels)
+            self._changed_at = self._read_at if another else self._changed_at
             if of_now and another:
                 self._publish(Frame(pixels, read_at), None)
         return None

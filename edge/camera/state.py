@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 
 from edge.camera.frame import DARK_LEVEL, Frame
-from edge.contract.errors import CameraBusy, CameraError
+from edge.contract.errors import CameraBusy, CameraError, CameraFrozen
 
 # A little lighter than dark, so that dusk does not flicker between the two.
 LIGHT_LEVEL = 1.6 * DARK_LEVEL
@@ -33,6 +33,7 @@ class CameraWatch:
     def __init__(self) -> None:
         self.state = CameraState.CLOSED
         self._light_at = self._frame_at = 0.0
+        self._froze = False
 
     def opening(self, now: float) -> CameraState | None:
         """It is being opened, at `now` monotonic seconds. After a failure it stays in the state of that until a frame comes."""
@@ -46,6 +47,10 @@ class CameraWatch:
             known = (CameraState.BUSY, CameraState.LOST)
             return self._enter(CameraState.STALLED) if silent and self.state not in known else None
         self._frame_at = now
+        if self._froze:
+            # The picture that stood still is the first one again, however often such a camera is opened; the next tells.
+            self._froze = False
+            return None
         if frame.brightness >= (LIGHT_LEVEL if self.state is CameraState.DARK else DARK_LEVEL):
             self._light_at = now
             return self._enter(CameraState.RUNNING)
@@ -55,6 +60,7 @@ class CameraWatch:
 
     def failed(self, error: CameraError) -> CameraState | None:
         """It cannot be opened, or broke."""
+        self._froze = isinstance(error, CameraFrozen)
         return self._enter(CameraState.BUSY if isinstance(error, CameraBusy) else CameraState.LOST)
 
     def closed(self) -> CameraState | None:

@@ -17,6 +17,7 @@ FacelatchError
 │       └── KeyWrong                   it is another one
 ├── CameraError (OSError)              a source of frames that gives none
 │   ├── CameraBusy                     a device that another program holds
+│   ├── CameraFrozen                   one that gives one and the same picture
 │   └── CameraWedged                   a driver that does not come back from a read
 ├── BusRefused (PermissionError)        the daemon does not do what it was asked on the bus
 ├── ActionFailed (RuntimeError)         what a grant should have set off did not happen
@@ -162,6 +163,12 @@ class CameraBusy(CameraError):
     """A camera is held by another program."""
 
     code = "camera-busy"
+
+
+class CameraFrozen(CameraError):
+    """The camera gives one and the same picture, again and again."""
+
+    code = "camera-frozen"
 
 
 class CameraWedged(CameraError):

@@ -47,6 +47,9 @@ class CameraSettings(Table):
     ] = Replay.FAST
     max_age_s: Annotated[float, Field(gt=0, le=5, description="a frame older than this is never judged")] = 0.5
     stall_s: Annotated[float, Field(ge=1, le=20, description="without a frame for so long a camera is opened again")] = 12.0
+    frozen_s: Annotated[
+        float, Field(ge=2, le=86400, description="with one and the same picture for so long a camera is opened again")
+    ] = 30.0
 
 
 class ModelSettings(Table):

@@ -1,14 +1,18 @@
-"""The daemon and a camera in the network that is not there: what it tells of the address."""
+"""The daemon and its camera: one in the network that is not there, and what it tells of the address; one that stands still."""
 
 from __future__ import annotations
 
 import io
 import json
+import random
+from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from edge.contract.errors import FacelatchError
+from edge.camera import Frame
+from edge.contract.errors import CameraFrozen, FacelatchError
 from edge.contract.modelfile import ModelFile
 from edge.daemon import Daemon
 from edge.desk import Job
@@ -46,3 +50,41 @@ def test_neither_the_journal_nor_who_asks_hears_the_cameras_password(
     assert events[2]["message"].startswith("http://127.0.0.1:1/live: opening")
     assert errors == ["http://127.0.0.1:1/live: the camera is lost"]
     assert "secret" not in told.getvalue()
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_camera_that_stands_still_is_opened_after_longer_and_longer_pauses(
+    tmp_path: Path, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whenever it is opened it gives its picture once, which is judged the first time alone, and told as lost once."""
+    told, pauses, judged = io.StringIO(), list[float](), list[int]()
+
+    class Standing:
+        live, name = True, "standing"
+
+        def frames(self) -> Iterator[Frame | None]:
+            yield Frame(np.full((240, 320, 3), 90, np.uint8), 1.0)
+            if len(pauses) == 3:
+                yield Frame(np.full((240, 320, 3), 91, np.uint8), 2.0)
+                daemon.stop()
+                yield None
+            raise CameraFrozen("standing: one and the same picture")
+
+        def close(self) -> None:
+            """See `Camera.close`."""
+
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    settings = settings.model_copy(update={"camera": CameraSettings(source="/dev/video0")})
+    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    daemon = Daemon(station, opened=lambda _: Standing())
+    monkeypatch.setattr(daemon, "_rest", pauses.append)
+    monkeypatch.setattr(random, "uniform", lambda *_: 1.0)
+    monkeypatch.setattr(daemon.door, "judge", lambda frame: judged.append(int(frame.pixels[0, 0, 0])))
+    daemon.run()
+    assert pauses == [1.0, 2.0, 4.0]
+    assert judged == [90, 91]
+    events = [json.loads(line) for line in told.getvalue().splitlines()]
+    assert [event["event"] for event in events if event["event"].startswith("camera")] == [
+        "camera-starting", "camera-running", "camera-lost", "camera-running", "camera-closed",
+    ]  # fmt: skip
+    assert {event["error"] for event in events if event["event"] == "camera-lost"} == {"camera-frozen"}

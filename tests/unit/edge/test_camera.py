@@ -22,7 +22,7 @@ from edge.camera.source import Kind, Source, source_of
 from edge.camera.stream import without_password
 from edge.cli import app, looking
 from edge.clock import seconds_since_boot
-from edge.contract.errors import CameraError, CameraWedged, PackageMissing, SettingsError
+from edge.contract.errors import CameraError, CameraFrozen, CameraWedged, PackageMissing, SettingsError
 from edge.settings import CameraSettings
 from tests.conftest import ADA
 
@@ -243,6 +243,27 @@ def test_one_and_the_same_picture_again_is_no_frame(monkeypatch: pytest.MonkeyPa
             break
     camera.close()
     assert given == [90, 91]
+
+
+def test_a_camera_that_stands_still_for_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that it is opened again, though every read gives a picture: one and the same."""
+    picture, later, real = np.full((48, 64, 3), 90, np.uint8), 0.0, time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: real() + later)
+
+    def script() -> tuple[bool, np.ndarray]:
+        time.sleep(0.01)
+        return True, picture
+
+    camera, driver = device(monkeypatch, script, frozen_s=5.0, stall_s=20.0)
+    frames = camera.frames()
+    assert next(frame for frame in frames if frame is not None)
+    later = 4.0
+    assert next(frames) is None
+    later = 8.0
+    with pytest.raises(CameraFrozen, match=r"^/dev/video0: one and the same picture for 5 s"):
+        list(frames)
+    camera.close()
+    assert driver.released.is_set()
 
 
 def test_frames_are_turned_and_mirrored(tmp_path: Path) -> None:

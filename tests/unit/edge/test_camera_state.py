@@ -6,7 +6,7 @@ import numpy as np
 
 from edge.camera.frame import Frame
 from edge.camera.state import CameraState, CameraWatch
-from edge.contract.errors import CameraBusy, CameraError
+from edge.contract.errors import CameraBusy, CameraError, CameraFrozen
 
 
 def frame(level: int) -> Frame:
@@ -57,3 +57,16 @@ def test_what_is_lost_is_told_once_until_a_frame_comes() -> None:
     assert watch.saw(frame(90), 10.0) is CameraState.RUNNING
     assert watch.closed() is CameraState.CLOSED
     assert watch.opening(11.0) is CameraState.STARTING
+
+
+def test_after_a_picture_that_stood_still_one_frame_is_no_sign_of_life() -> None:
+    """Opened again and again it gives that picture once more each time; two frames tell that it runs."""
+    watch = CameraWatch()
+    assert run([(0.1, 90)], watch) == [(0.1, CameraState.RUNNING)]
+    assert watch.failed(CameraFrozen("stands still")) is CameraState.LOST
+    for _ in range(3):
+        assert run([(0.1, 90), (1.0, None), (9.0, None)], watch) == []
+        assert watch.failed(CameraFrozen("stands still")) is None
+    assert run([(0.1, 90), (0.2, 90)], watch) == [(0.2, CameraState.RUNNING)]
+    assert watch.failed(CameraError("unplugged")) is CameraState.LOST
+    assert run([(0.1, 90)], watch) == [(0.1, CameraState.RUNNING)], "of others the first frame is"
