@@ -91,6 +91,10 @@ class Stage:
         self._number += 1
         return self.shown[self._number % len(self.shown)]
 
+    def stamp(self) -> float | None:
+        """See `live.Driver`."""
+        return None
+
     def release(self) -> None:
         """See `live.Driver`."""
 

@@ -28,6 +28,7 @@ class Capture:
             controls = {"AeEnable": False, "ExposureTime": settings.exposure} if settings.exposure else {}
             self._camera.configure(self._camera.create_video_configuration(main=main, controls=controls, buffer_count=2))
             self._camera.start()
+            self._metadata: dict[str, Any] = {}
         except (RuntimeError, OSError, IndexError) as error:
             # libcamera has no code for it but the kernel's words.
             kind = CameraBusy if "busy" in str(error).lower() else CameraError
@@ -36,10 +37,21 @@ class Capture:
     def grab(self) -> NDArray[np.uint8] | None:
         """See `live.Driver`."""
         try:
-            pixels: NDArray[np.uint8] = self._camera.capture_array("main")
+            request = self._camera.capture_request()
+            try:
+                pixels: NDArray[np.uint8] = request.make_array("main")
+                self._metadata = request.get_metadata()
+            finally:
+                request.release()
         except (RuntimeError, OSError):
             return None
         return pixels
+
+    def stamp(self) -> float | None:
+        """See `live.Driver`. In nanoseconds of CLOCK_BOOTTIME, says libcamera; where it is the kernel's CLOCK_MONOTONIC that it gives on,
+        a machine that has slept once makes its frames too old, and the stamps are not taken."""
+        nanoseconds = self._metadata.get("SensorTimestamp")
+        return nanoseconds / 1e9 if nanoseconds else None
 
     def release(self) -> None:
         """See `live.Driver`."""

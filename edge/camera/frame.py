@@ -17,7 +17,8 @@ DARK_LEVEL = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """`pixels` is uint8 [h, w, 3] BGR or [h, w] grey; `at` is when it was taken: by edge/clock.py, or a recording's own time."""
+    """`pixels` is uint8 [h, w, 3] BGR or [h, w] grey; `at` is when it was taken: by edge/clock.py (edge/camera/stamp.py says how), or a
+    recording's own time."""
 
     pixels: NDArray[np.uint8]
     at: float

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.camera.frame import Frame
 from edge.camera.fresh import Freshness
+from edge.camera.stamp import Stamps
 from edge.clock import seconds_since_boot
 from edge.contract.errors import CameraError, CameraFrozen, CameraWedged
 from edge.settings import CameraSettings
@@ -29,6 +30,10 @@ class Driver(Protocol):
 
     def grab(self) -> NDArray[np.uint8] | None:
         """The next picture, None where a read failed."""
+        ...
+
+    def stamp(self) -> float | None:
+        """When the last picture was exposed, in seconds of edge/clock.py, as the driver tells it; None where it does not."""
         ...
 
     def release(self) -> None:
@@ -95,7 +100,7 @@ class Live:
 
     def _read_on(self) -> str | None:
         """Until it is to stop, or cannot go on: why."""
-        missed, freshness = 0, Freshness(self._settings.max_age_s)
+        missed, freshness, stamps = 0, Freshness(self._settings.max_age_s), Stamps(self._settings.max_age_s)
         while not self._stop.is_set():
             pixels = self._driver.grab()
             if pixels is None:
@@ -108,9 +113,10 @@ class Live:
             if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 2:
                 return f"{self.name}: gives {pixels.dtype} {pixels.shape}, no picture; choose another video node"
             of_now, another = freshness.is_of_now(read_at), freshness.is_another(pixels)
+            exposed_at = stamps.exposed_at(self._driver.stamp(), read_at)
             self._changed_at = self._read_at if another else self._changed_at
-            if of_now and another:
-                self._publish(Frame(pixels, read_at), None)
+            if of_now and another and exposed_at is not None:
+                self._publish(Frame(pixels, exposed_at), None)
         return None
 
     def _publish(self, frame: Frame | None, error: str | None) -> None:

@@ -31,6 +31,10 @@ class Capture:
         good, pixels = self._capture.read()
         return pixels.astype(np.uint8, copy=False) if good else None
 
+    def stamp(self) -> float | None:
+        """See `live.Driver`. What FFmpeg tells is the place in the stream, on the camera's clock or on none."""
+        return None
+
     def release(self) -> None:
         """See `live.Driver`."""
         self._capture.release()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from edge.camera.frame import silence_opencv
 from edge.camera.live import Live
+from edge.clock import seconds_asleep
 from edge.contract.errors import CameraBusy, CameraError
 from edge.settings import CameraSettings
 
@@ -95,11 +96,19 @@ class Capture:
         if settings.exposure:
             self._capture.set(cv2.CAP_PROP_AUTO_EXPOSURE, 1)  # V4L2_EXPOSURE_MANUAL
             self._capture.set(cv2.CAP_PROP_EXPOSURE, settings.exposure)
+        self._asleep = seconds_asleep()
 
     def grab(self) -> NDArray[np.uint8] | None:
         """See `live.Driver`."""
         good, pixels = self._capture.read()
         return pixels if good else None  # type: ignore[return-value] # what is no picture is found out by the reader
+
+    def stamp(self) -> float | None:
+        """See `live.Driver`. Drivers take it from CLOCK_MONOTONIC (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC), and OpenCV gives it on as it is."""
+        stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        # Of before this read: where the machine slept since, the picture may be from before that.
+        asleep, self._asleep = self._asleep, seconds_asleep()
+        return stamp + asleep if stamp > 0 else None
 
     def release(self) -> None:
         """See `live.Driver`."""

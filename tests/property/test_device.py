@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from edge.camera.stamp import Stamps
 from edge.camera.stream import without_password
 from edge.contract.errors import GalleryError, StorageError
 from edge.contract.score import Head
@@ -221,3 +222,21 @@ def test_an_address_is_told_without_its_secrets(scheme: str, user: str, host: st
 @given(anything.filter(lambda text: "://" not in text))
 def test_what_is_no_address_is_told_as_it_is(path: str) -> None:
     assert without_password(path) == path
+
+
+reads = st.lists(st.tuples(st.floats(1e-3, 20), st.one_of(st.none(), st.floats(-1e3, 1e3))), max_size=100)
+
+
+@given(reads, st.floats(0.01, 5))
+def test_a_drivers_stamp_makes_no_frame_younger_and_none_that_is_old_one_of_now(
+    frames: list[tuple[float, float | None]], max_age_s: float
+) -> None:
+    """Read so long after the one before, and stamped so long before its read. Times never go back."""
+    stamps, now, last = Stamps(max_age_s), 100.0, float("-inf")
+    for pause_s, age_s in frames:
+        now += pause_s
+        at = stamps.exposed_at(None if age_s is None else now - age_s, now)
+        if at is not None:
+            assert last < at <= now
+            assert now - at <= max_age_s
+            last = at

@@ -79,12 +79,17 @@ class Driver:
 
     def __init__(self, script: Callable[[], tuple[bool, np.ndarray | None]]) -> None:
         self.script, self.released, self.set_to = script, threading.Event(), {}
+        self.stamp_ms: Callable[[], float] = lambda: 0.0
 
     def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
         return True
 
     def set(self, key: int, value: float) -> None:
         self.set_to[key] = value
+
+    def get(self, key: int) -> float:
+        assert key == cv2.CAP_PROP_POS_MSEC
+        return self.stamp_ms()
 
     def read(self) -> tuple[bool, np.ndarray | None]:
         return self.script()
@@ -223,6 +228,56 @@ def test_what_lay_in_the_buffers_while_the_machine_slept_is_no_frame(monkeypatch
     camera.close()
     assert not {21, 22, 23, 24} & set(given), given
     assert any(n <= 20 for n in given)
+
+
+def stamped(monkeypatch: pytest.MonkeyPatch, ages_s: list[float], sleeps: dict[int, float]) -> dict[int, float]:
+    """Of each frame that a V4L2 device gives: by how much its time is after its stamp. The driver stamps the n-th so long before its
+    read comes back, on the clock that stands still in sleep, and the machine `sleeps` in the reads of some."""
+    slept, number, real = 1000.0, 0, time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept * (clock == time.CLOCK_BOOTTIME))
+    done, given, stamps_s = threading.Event(), dict[int, float](), dict[int, float]()
+
+    def script() -> tuple[bool, np.ndarray | None]:
+        nonlocal number, slept
+        if number == len(ages_s):
+            done.set()
+            return False, None
+        number += 1
+        slept += sleeps.get(number, 0.0)
+        return True, np.full((4, 6, 3), 100 + number, np.uint8)
+
+    def stamp_ms() -> float:
+        stamps_s[number] = time.monotonic() - ages_s[number - 1]
+        return 1000 * stamps_s[number]
+
+    def publish(_: Live, frame: Frame | None, __: str | None) -> None:
+        if frame is not None:
+            given[number] = frame.at - stamps_s[number] - real(time.CLOCK_BOOTTIME) + time.monotonic() - slept
+
+    driver = Driver(script)
+    driver.stamp_ms = stamp_ms
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: driver)
+    monkeypatch.setattr(Live, "_publish", publish)
+    camera = v4l2.open_device("/dev/video0", CameraSettings())
+    assert done.wait(10)
+    camera.close()
+    return given
+
+
+def test_a_frames_age_counts_from_its_exposure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the driver's stamp, also on a machine that has slept before; a stamp of the future, or of nowhere, is not taken."""
+    given = stamped(monkeypatch, [0.3, 0.2, 0.1, -5.0, 500.0], {})
+    assert {number: round(after_s) for number, after_s in given.items()} == {1: 0, 2: 0, 3: 0, 4: -5, 5: 500}
+    assert max(abs(given[number]) for number in (1, 2, 3)) < 0.01
+
+
+def test_a_frame_that_lay_in_a_buffer_is_old_however_soon_it_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(stamped(monkeypatch, [0.1, 3.0, 2.0, 1.0, 0.0], {})) == [1, 5]
+
+
+def test_a_frame_from_before_a_short_sleep_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So short that no pause is noticed between two reads; on the driver's clock there was none at all."""
+    assert list(stamped(monkeypatch, [0.35, 0.34, 0.1], {2: 0.3})) == [1, 3]
 
 
 def test_one_and_the_same_picture_again_is_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -438,9 +493,21 @@ def test_a_cameras_names_that_outlive_a_reboot_are_told(tmp_path: Path, monkeypa
 class Ribbon:
     """picamera2, as far as it is used: its API, a camera that gives grey squares, and what was asked of it."""
 
-    def __init__(self, broken: bool = False) -> None:
+    def __init__(self, broken: bool = False, age_s: float = 0.0) -> None:
+        self.age_s = age_s
         self.asked: dict[str, object] = {}
         outer = self
+
+        class Request:
+            def make_array(self, name: str) -> np.ndarray:
+                assert name == "main"
+                return GOOD
+
+            def get_metadata(self) -> dict[str, object]:
+                return {"SensorTimestamp": round((seconds_since_boot() - outer.age_s) * 1e9), "ExposureTime": 8000}
+
+            def release(self) -> None:
+                outer.asked["requests released"] = True
 
         class Picamera2:
             @staticmethod
@@ -460,10 +527,9 @@ class Ribbon:
             def start(self) -> None:
                 outer.asked["started"] = True
 
-            def capture_array(self, name: str) -> np.ndarray:
-                assert name == "main"
+            def capture_request(self) -> Request:
                 time.sleep(0.01)
-                return GOOD
+                return Request()
 
             def stop(self) -> None: ...
 
@@ -474,11 +540,14 @@ class Ribbon:
 
 
 def test_a_ribbon_camera_gives_frames_and_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    ribbon = Ribbon()
+    ribbon = Ribbon(age_s=0.25)
     monkeypatch.setattr(csi, "_library", lambda: ribbon)
     camera = opened("csi:0", exposure=8000)
-    assert next(frame for frame in camera.frames() if frame is not None).pixels.shape == GOOD.shape
+    frame = next(frame for frame in camera.frames() if frame is not None)
+    assert frame.pixels.shape == GOOD.shape
+    assert seconds_since_boot() - frame.at >= 0.25, "as the sensor's stamp says"
     camera.close()
+    assert ribbon.asked["requests released"]
     assert ribbon.asked["main"] == {"size": (640, 480), "format": "RGB888"}
     assert ribbon.asked["controls"] == {"AeEnable": False, "ExposureTime": 8000}
     assert ribbon.asked["closed"]
