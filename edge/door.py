@@ -11,7 +11,7 @@ from edge.action import Actor, load_action
 from edge.camera import Frame
 from edge.clock import seconds_since_boot
 from edge.contract.errors import ActionBusy, ActionFailed, StorageError
-from edge.intent import Intent
+from edge.intent import Intent, WayIn
 from edge.journal import Event
 from edge.line import Judged
 from edge.liveness import SENTENCES, Way, load_liveness
@@ -55,7 +55,12 @@ class Door:
         Raises:
             InputError: the frame is no picture.
         """
-        if self._lockout_broken or self._quiet or self._policy.blocked(frame.at) or self.intent.missing(seconds_since_boot()):
+        if (
+            self._lockout_broken
+            or self._quiet
+            or self._policy.blocked(frame.at)
+            or self.intent.missing(seconds_since_boot(), WayIn.DOOR)
+        ):
             return
         judged = self._station.line.judge(frame, self._matcher, self._station.point.threshold, self._policy)
         self.tell_cost(judged)
@@ -67,7 +72,7 @@ class Door:
             point = self._station.point_of(decision.subject if isinstance(decision, Grant) else None)
             self._journal.tell_decision(decision, operating_point=point.name, cost_ms=judged.cost_ms)
             if isinstance(decision, Grant):
-                self.intent.spend()
+                self.intent.spend(WayIn.DOOR)
                 self._actor.begin(decision)
 
     def tell_cost(self, judged: Judged) -> None:

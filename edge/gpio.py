@@ -48,7 +48,7 @@ def pressed(pin: str, told: Callable[[], None]) -> Any:
         PackageMissing: gpiozero is not installed.
         ActionFailed: there is no such pin, it is in use, or this machine has none.
     """
-    gpiozero = _library("intent.kind = button")
+    gpiozero = _library("a button in [intent]")
     try:
         button = gpiozero.Button(pin, bounce_time=0.05)
     except (gpiozero.GPIOZeroError, OSError, ValueError) as error:

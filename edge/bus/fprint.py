@@ -19,6 +19,7 @@ from edge.bus.native import Unicast
 from edge.bus.seat import CallRefused, Problem, Result, Seat, Status
 from edge.contract.errors import FaceKnown, TemplatesFull
 from edge.gallery import NAME_PATTERN
+from edge.intent import WayIn
 from edge.reasons import Reason
 from edge.station import Manner
 
@@ -155,7 +156,7 @@ class DeviceInterface(ServiceInterface):
             elif status.done:
                 early.append(status)  # of hints there will be others; how it ended is told once
 
-        goes_on = self._seat.verify(caller, heard, TIMEOUT_S, anyone=False)
+        goes_on = self._seat.verify(caller, heard, TIMEOUT_S, WayIn.FPRINTD, anyone=False)
         finger = "any" if finger_name == "any" else FINGER
 
         def say() -> None:

@@ -15,6 +15,7 @@ from edge.bus.details import pack
 from edge.bus.names import DEVICE, DEVICE_PATH, ERRORS, NAME
 from edge.bus.seat import CallRefused, Problem, Result, Seat, Status
 from edge.gallery import check_name
+from edge.intent import WayIn
 from edge.station import Manner
 
 VERSION = 1
@@ -82,7 +83,9 @@ class DeviceInterface(ServiceInterface):
         await self._authority.must(caller, Action.VERIFY)
         await self._authority.must_be_here(caller)
         anyone = not self._seat.must_hold(caller)
-        self._seat.verify(caller, self._telling(caller, "VerifyStatus"), min(max(timeout_s, 1), LONGEST_S), anyone=anyone)
+        self._seat.verify(
+            caller, self._telling(caller, "VerifyStatus"), min(max(timeout_s, 1), LONGEST_S), WayIn.BUS, anyone=anyone
+        )
 
     @dbus_method()
     @refusing(ERRORS)

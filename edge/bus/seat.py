@@ -15,6 +15,7 @@ from edge.clock import seconds_since_boot
 from edge.contract.errors import CameraError, EnrolmentFailed, FacelatchError
 from edge.desk import Desk, Frames, Job
 from edge.door import Door
+from edge.intent import WayIn
 from edge.line import Judged
 from edge.liveness import SENTENCES, Way
 from edge.policy import Grant
@@ -128,7 +129,7 @@ class Seat:
         """Whether there are templates under a name, readable or not."""
         return subject in self.names()
 
-    def verify(self, caller: str, told: Told, timeout_s: float, *, anyone: bool) -> Callable[[], bool]:
+    def verify(self, caller: str, told: Told, timeout_s: float, way: WayIn, *, anyone: bool) -> Callable[[], bool]:
         """Begins to verify the claimed subject, or anyone. Says, whenever it is asked, whether nobody has ended that since."""
         self._must_be_free(caller)
         name = None if anyone else self.subject
@@ -146,11 +147,11 @@ class Seat:
                 frames,
                 timeout_s,
                 lambda judged: heard(judged, tell),
-                lambda: self._door.intent.missing(seconds_since_boot(), called=True),
+                lambda: self._door.intent.missing(seconds_since_boot(), way),
             )
             if isinstance(decision, Grant):
                 # One press serves one grant: it must not open the door as well.
-                self._door.intent.spend()
+                self._door.intent.spend(way)
                 tell(Status(Result.MATCH, True, subject=decision.subject, frames=decision.frames, score=decision.score))
             else:
                 tell(Status(Result.NO_MATCH, True, ADVICE[decision.reason], decision.reason.value, name or "", decision.frames))

@@ -18,6 +18,7 @@ from edge.settings.deciding import (
     IntentKind,
     IntentSettings,
     LivenessSettings,
+    OwnIntent,
     PolicySettings,
 )
 from edge.settings.seeing import CameraSettings, DetectionSettings, DetectorKind, ModelSettings, QualitySettings, Replay
@@ -35,7 +36,7 @@ from edge.settings.table import Table
 __all__ = [
     "DEFAULT_PATH", "ActionKind", "ActionSettings", "CameraSettings", "ChallengeKind", "CompatSettings",
     "DetectionSettings", "DetectorKind", "Encryption", "EnrolmentSettings", "GallerySettings", "IntentKind",
-    "IntentSettings", "LivenessSettings", "MetricsSettings", "Mode", "ModelSettings", "PolicySettings",
+    "IntentSettings", "LivenessSettings", "MetricsSettings", "Mode", "ModelSettings", "OwnIntent", "PolicySettings",
     "QualitySettings", "Replay", "ServiceSettings", "Settings", "as_toml", "load_settings", "service_folder", "state_folder",
 ]  # fmt: skip
 

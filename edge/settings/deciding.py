@@ -71,23 +71,48 @@ class IntentKind(StrEnum):
     CALL = "call"
 
 
+class OwnIntent(StrEnum):
+    """What must come before a verification that somebody asks for, whose call is one already."""
+
+    SAME = "same"
+    NONE = "none"
+    BUTTON = "button"
+
+
 class IntentSettings(Table):
     """What a person must do before a face is judged, so that walking past opens nothing."""
 
     kind: Annotated[
         IntentKind,
         Field(
-            strict=False, description="none, button (on a pin) or call (`edge attempt`, or a verification asked for on the bus)"
+            strict=False,
+            description="before the door judges: none, button (on a pin) or call (`edge attempt`)",
         ),
     ] = IntentKind.NONE
+    bus: Annotated[
+        OwnIntent,
+        Field(
+            strict=False,
+            description="before a verification asked for on the bus, `edge verify` among them: same (a button where kind is button), "
+            "none or button",
+        ),
+    ] = OwnIntent.SAME
+    fprintd: Annotated[
+        OwnIntent, Field(strict=False, description="the same for fprintd's clients: PAM, login screens, the fprintd-* tools")
+    ] = OwnIntent.SAME
     pin: Annotated[str, Field(description="gpiozero's name of the button's pin, such as GPIO27; it pulls to ground")] = ""
     window_s: Annotated[float, Field(gt=0, le=120, description="for so long after it faces are judged")] = 10.0
 
     @model_validator(mode="after")
     def _complete(self) -> IntentSettings:
-        if self.kind is IntentKind.BUTTON and not self.pin:
-            raise ValueError("kind = button needs pin")
+        if self.wants_button and not self.pin:
+            raise ValueError("kind, bus or fprintd = button needs pin")
         return self
+
+    @property
+    def wants_button(self) -> bool:
+        """Whether anything waits for a press."""
+        return self.kind is IntentKind.BUTTON or OwnIntent.BUTTON in (self.bus, self.fprintd)
 
 
 class ChallengeKind(StrEnum):

@@ -1,15 +1,16 @@
-"""Intent: a face is judged only after a press or a call, for a while, and once."""
+"""Intent: a face is judged only after a press or a call, for a while, and once; of each way in what its own setting says."""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 
 import pytest
 from pydantic import ValidationError
 
 from edge.clock import seconds_since_boot
 from edge.contract.errors import ActionFailed
-from edge.intent import Intent
+from edge.intent import Intent, WayIn
 from edge.settings import IntentSettings
 
 gpiozero = pytest.importorskip("gpiozero")
@@ -26,61 +27,107 @@ def pins() -> object:
     gpiozero.Device.pin_factory = kept
 
 
+DOOR, BUS, FPRINTD = WayIn
+
+
+def intent(clock: Callable[[], float] = lambda: 0.0, **settings: object) -> Intent:
+    return Intent(IntentSettings.model_validate({"window_s": 5, **settings}), clock=clock)
+
+
+def press(pins: object, pin: str) -> None:
+    """And lets go."""
+    pins.pin(pin).drive_low()  # type: ignore[attr-defined]
+    pins.pin(pin).drive_high()  # type: ignore[attr-defined]
+
+
+def missing(given: Intent, now: float = 0.0) -> list[WayIn]:
+    """For which ways in something is missing."""
+    return [way for way in WayIn if given.missing(now, way)]
+
+
 def test_without_a_wish_nothing_is_missing() -> None:
-    intent = Intent(IntentSettings())
-    assert not intent.missing(0.0)
-    intent.spend()
-    assert not intent.missing(1e9)
+    given = Intent(IntentSettings())
+    assert missing(given) == []
+    given.spend(DOOR)
+    assert missing(given, 1e9) == []
 
 
 def test_a_call_opens_a_window_that_a_grant_closes() -> None:
     now = 100.0
-    intent = Intent(IntentSettings.model_validate({"kind": "call", "window_s": 5}), clock=lambda: now)
-    assert intent.missing(now)
-    intent.call()
-    assert not intent.missing(105.0)
-    assert intent.missing(105.1)
-    intent.call()
-    intent.spend()
-    assert intent.missing(now)
+    given = intent(lambda: now, kind="call")
+    assert missing(given, now) == [DOOR]
+    given.call()
+    assert missing(given, 105.0) == []
+    assert missing(given, 105.1) == [DOOR]
+    given.call()
+    given.spend(DOOR)
+    assert missing(given, now) == [DOOR]
 
 
 def test_a_press_does_not_outlast_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock that goes on while the machine sleeps is the one that counts, also in front of a door that wakes up."""
-    intent = Intent(IntentSettings.model_validate({"kind": "call", "window_s": 5}))
-    intent.call()
-    assert not intent.missing(seconds_since_boot())
+    given = Intent(IntentSettings.model_validate({"kind": "call", "window_s": 5}))
+    given.call()
+    assert not given.missing(seconds_since_boot(), DOOR)
     real = time.clock_gettime
     monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + 3600.0 * (clock == time.CLOCK_BOOTTIME))
-    assert intent.missing(seconds_since_boot())
-    intent.call()
-    assert not intent.missing(seconds_since_boot()), "both count by one clock"
+    assert given.missing(seconds_since_boot(), DOOR)
+    given.call()
+    assert not given.missing(seconds_since_boot(), DOOR), "both count by one clock"
 
 
 def test_only_a_press_serves_where_a_button_is_wanted(pins: object) -> None:
-    intent = Intent(IntentSettings.model_validate({"kind": "button", "pin": "GPIO27", "window_s": 5}), clock=lambda: 0.0)
-    intent.call()
-    assert intent.missing(0.0)
-    pin = gpiozero.Device.pin_factory.pin("GPIO27")
-    pin.drive_low()
-    assert not intent.missing(0.0)
-    intent.close()
+    """Of whoever comes which way, when nothing else is said: one press, and one grant by whatever way."""
+    given = intent(kind="button", pin="GPIO27")
+    given.call()
+    assert missing(given) == [DOOR, BUS, FPRINTD]
+    press(pins, "GPIO27")
+    assert missing(given) == []
+    given.spend(BUS)
+    assert missing(given) == [DOOR, BUS, FPRINTD]
+    given.close()
     with pytest.raises(ActionFailed, match="GPIO999"):
-        Intent(IntentSettings.model_validate({"kind": "button", "pin": "GPIO999"}))
+        intent(kind="button", pin="GPIO999")
 
 
-def test_a_button_needs_a_pin() -> None:
+@pytest.mark.parametrize("settings", [{"kind": "button"}, {"bus": "button"}, {"fprintd": "button"}])
+def test_a_button_needs_a_pin(settings: dict[str, str]) -> None:
     with pytest.raises(ValidationError, match="needs pin"):
-        IntentSettings.model_validate({"kind": "button"})
+        IntentSettings.model_validate(settings)
 
 
 def test_what_is_asked_on_the_bus_is_its_own_call_and_opens_no_door() -> None:
-    intent = Intent(IntentSettings.model_validate({"kind": "call"}), clock=lambda: 0.0)
-    assert not intent.missing(0.0, called=True)
-    assert intent.missing(0.0)
+    given = intent(kind="call")
+    assert missing(given) == [DOOR]
+    given.call()
+    given.spend(BUS)
+    assert missing(given) == [], "nor does its grant take away what the door was asked"
 
 
-def test_a_call_does_not_serve_where_a_button_is_wanted(pins: object) -> None:
-    intent = Intent(IntentSettings.model_validate({"kind": "button", "pin": "GPIO22"}), clock=lambda: 0.0)
-    assert intent.missing(0.0, called=True)
-    intent.close()
+def test_pam_waits_for_a_press_beside_a_door_and_a_bus_that_do_not(pins: object) -> None:
+    given = intent(fprintd="button", pin="GPIO21")
+    assert missing(given) == [FPRINTD]
+    press(pins, "GPIO21")
+    given.spend(DOOR)
+    given.spend(BUS)
+    assert missing(given) == [], "who waits for nothing uses up no press"
+    given.spend(FPRINTD)
+    assert missing(given) == [FPRINTD]
+    given.close()
+
+
+def test_the_bus_waits_for_nothing_beside_a_door_with_a_button(pins: object) -> None:
+    given = intent(kind="button", bus="none", fprintd="same", pin="GPIO20")
+    assert missing(given) == [DOOR, FPRINTD]
+    given.close()
+
+
+def test_a_press_is_no_call_and_a_call_no_press(pins: object) -> None:
+    """A door that waits for a call, and a bus for a button: each serves where it is wanted alone."""
+    given = intent(kind="call", bus="button", pin="GPIO22")
+    press(pins, "GPIO22")
+    assert missing(given) == [DOOR]
+    given.spend(BUS)
+    given.call()
+    assert missing(given) == [BUS]
+    given.close()
