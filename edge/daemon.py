@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import signal
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Protocol
 
@@ -147,20 +147,40 @@ class Daemon:
                 elif self._on_demand:
                     if time.monotonic() - worked_at > self._settings.service.linger_s:
                         break
-                elif frame is not None and self._watched.state is CameraState.RUNNING:
-                    try:
-                        self.door.judge(frame)
-                    except InputError as error:
-                        raise CameraError(f"unusable frame: {error}") from error
+                else:
+                    self._judge(frame)
             self.asked()
             return not camera.live
 
     def _do(self, job: Job, frames: Iterator[Frame | None]) -> None:
         self._doing = job
         try:
-            job.run(frames)
+            if job.shares and not self._on_demand:
+                with closing(self._shared(frames)) as shared:
+                    job.run(shared)
+            else:
+                job.run(frames)
         finally:
             self._doing = None
+
+    def _shared(self, frames: Iterator[Frame | None]) -> Generator[Frame | None, None, None]:
+        """The frames of a job, each of which the door judges as well, after it: who asked goes before, also for a press of the button.
+        While the door waits for somebody to turn the head the job has none: two who ask at once are understood by nobody.
+        """
+        for frame in frames:
+            try:
+                yield None if self.door.asks else frame
+            finally:
+                # Also of the frame with which the job ended.
+                self._judge(frame)
+
+    def _judge(self, frame: Frame | None) -> None:
+        if frame is None or self._watched.state is not CameraState.RUNNING:
+            return
+        try:
+            self.door.judge(frame)
+        except InputError as error:
+            raise CameraError(f"unusable frame: {error}") from error
 
     @contextmanager
     def _camera(self) -> Iterator[tuple[Camera, Iterator[Frame | None]]]:

@@ -14,10 +14,14 @@ Frames = Iterator[Frame | None]
 
 
 class Job:
-    """Something to be done with frames: `work` takes them, and `failed` hears why it could not be done. Both run where the camera is."""
+    """Something to be done with frames: `work` takes them, and `failed` hears why it could not be done. Both run where the camera is.
+    `shares`: a door may judge the same frames meanwhile.
+    """
 
-    def __init__(self, work: Callable[[Frames], None], failed: Callable[[FacelatchError], None]) -> None:
-        self._work, self._failed = work, failed
+    def __init__(
+        self, work: Callable[[Frames], None], failed: Callable[[FacelatchError], None], *, shares: bool = False
+    ) -> None:
+        self._work, self._failed, self.shares = work, failed, shares
         self._cancelled, self._told = threading.Event(), False
         self._last = threading.Lock()
 

@@ -1,5 +1,5 @@
 """Watching a door: whoever comes is judged, unless it is too soon, too late, too often, or not asked for. Tells every decision, and
-sets the action off on a grant.
+sets the action off on a grant. A caller may be verified beside it, out of the same frames: each counts for itself.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ class Door:
         self._tried_lockout = float("-inf")
         self._quiet = False
         self.enrolled = 0
+        self._asks = self._aside = False
         self.judged: list[Callable[[float], None]] = []
         """Each hears what every judged frame took, in seconds."""
 
@@ -49,24 +50,31 @@ class Door:
         """Denials since the last accept, of whoever stood there."""
         return self._policy.failures
 
+    @property
+    def asks(self) -> bool:
+        """Whether somebody is being asked to turn the head. Nobody else may ask that person for anything then."""
+        return self._asks
+
     def judge(self, frame: Frame) -> None:
-        """One frame, to its decision if it completes one.
+        """One frame, to its decision if it completes one; not one in which a verification asks for something.
 
         Raises:
             InputError: the frame is no picture.
         """
+        aside, self._aside, self._asks = self._aside, False, False
         if (
-            self._lockout_broken
+            aside
+            or self._lockout_broken
             or self._quiet
             or self._policy.blocked(frame.at)
             or self.intent.missing(seconds_since_boot(), WayIn.DOOR)
         ):
             return
         judged = self._station.line.judge(frame, self._matcher, self._station.point.threshold, self._policy)
-        self.tell_cost(judged)
+        self._tell_cost(judged)
         if judged.asked not in (None, self._asked):
             self._journal.tell(Event.ASKED, SENTENCES[judged.asked])
-        self._asked = judged.asked
+        self._asked, self._asks = judged.asked, judged.asked is not None
         decision = None if judged.decision is None else self._counted(judged.decision)
         if decision is not None:
             point = self._station.point_of(decision.subject if isinstance(decision, Grant) else None)
@@ -75,10 +83,10 @@ class Door:
                 self.intent.spend(WayIn.DOOR)
                 self._actor.begin(decision)
 
-    def tell_cost(self, judged: Judged) -> None:
-        """Tells those who listen what a judged frame took, whoever asked for it."""
-        for hears in self.judged:
-            hears(judged.cost_ms / 1000)
+    def heard(self, judged: Judged) -> None:
+        """What a verification made of a frame, before the door judges that, if it does."""
+        self._aside = judged.asked is not None
+        self._tell_cost(judged)
 
     def look(self, *, at_once: bool = False) -> None:
         """Takes over what changed on disk and on the clock: who was removed must not be let in."""
@@ -160,6 +168,11 @@ class Door:
                 self._journal.tell(Event.QUIET_BEGAN, f"nobody is judged: {', '.join(spans)}, or a clock that cannot be right")
             else:
                 self._journal.tell(Event.QUIET_ENDED, "whoever comes is judged again")
+
+    def _tell_cost(self, judged: Judged) -> None:
+        """Tells those who listen what a judged frame took, once for each, whoever asked for it."""
+        for hears in () if judged.again else self.judged:
+            hears(judged.cost_ms / 1000)
 
     def _tell_action(self, grant: Grant, error: ActionFailed | None) -> None:
         kind = self._station.settings.action.kind.value

@@ -57,13 +57,16 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What became of a frame: the outcome of its stages, the decision it completed, if any, its cost, and what is asked of the person."""
+    """What became of a frame: the outcome of its stages, the decision it completed, if any, its cost, and what is asked of the person.
+    `again` where another had the frame judged before, for a decision of its own; the cost is the same one.
+    """
 
     outcome: Match | Reason
     decision: Grant | Denial | None
     refusal: Refusal | None
     cost_ms: float
     asked: Way | None = None
+    again: bool = False
 
 
 class Line:
@@ -80,25 +83,28 @@ class Line:
         self._lap_began = 0.0
         self.seen: Seen | None = None
         """The one face of the last frame, fit to be judged or not."""
+        self._looked: _Looked | None = None
 
     def judge(self, frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
-        """One frame from its pixels to a decision.
+        """One frame from its pixels to a decision. Another policy, which has its own matcher or not, may judge the frame after it: the
+        face is looked for once.
 
         Raises:
             ValueError: the settings require a challenge, and this policy asks for none.
         """
         if self._settings.liveness.challenge is not ChallengeKind.NONE and not policy.asks:
             raise ValueError("liveness.challenge is required: make the policy with load_liveness(settings)")
-        began = time.perf_counter()
-        face = self.look(frame)
-        if isinstance(face, Refusal):
-            outcome: Match | Reason = face.reason
+        looked, again = self._look_once(frame)
+        began = self._lap_began = time.perf_counter()
+        if isinstance(looked.face, Refusal):
+            outcome: Match | Reason = looked.face.reason
         else:
-            outcome = matcher.match(face.embedding, threshold)
+            outcome = matcher.match(looked.face.embedding, threshold)
             self._lap("match")
-        decision = policy.observe(outcome, frame.at, self.seen)
-        cost_ms = (time.perf_counter() - began) * 1000
-        return Judged(outcome, decision, face if isinstance(face, Refusal) else None, cost_ms, policy.asked)
+        decision = policy.observe(outcome, frame.at, looked.seen)
+        cost_ms = looked.cost_ms + (time.perf_counter() - began) * 1000
+        refusal = looked.face if isinstance(looked.face, Refusal) else None
+        return Judged(outcome, decision, refusal, cost_ms, policy.asked, again)
 
     def look(self, frame: Frame) -> Face | Refusal:
         """The face of a frame as the network sees it, or why there is none. `cost_ms` then holds what each stage took."""
@@ -137,6 +143,15 @@ class Line:
             return Examined(refusal, found, turn, gauges)
         embedding = self._embedder.embed_view(view)
         return Examined(Enrollable(embedding, self._embedder.template_of_view(view, embedding)), found, turn, gauges)
+
+    def _look_once(self, frame: Frame) -> tuple[_Looked, bool]:
+        """As `look`; whether this very frame was the last that was looked at so."""
+        if self._looked is not None and self._looked.frame is frame:
+            return self._looked, True
+        began = time.perf_counter()
+        face = self.look(frame)
+        self._looked = _Looked(frame, face, self.seen, (time.perf_counter() - began) * 1000)
+        return self._looked, False
 
     def _find(self, frame: Frame) -> FaceBox | _Unfit:
         """The one face of a frame, if it is alone and of a size to be judged."""
@@ -181,6 +196,15 @@ class Line:
         now = time.perf_counter()
         self.cost_ms[stage] = (now - self._lap_began) * 1000
         self._lap_began = now
+
+
+class _Looked(NamedTuple):
+    """What `look` found in a frame, and what that took."""
+
+    frame: Frame
+    face: Face | Refusal
+    seen: Seen | None
+    cost_ms: float
 
 
 class _Unfit(NamedTuple):

@@ -138,7 +138,7 @@ class Seat:
         hints = _Hints()
 
         def heard(judged: Judged, tell: Told) -> None:
-            self._door.tell_cost(judged)
+            self._door.heard(judged)
             hints.heard(judged, tell)
 
         def work(frames: Frames, tell: Told, _: LastStep) -> None:
@@ -223,7 +223,7 @@ class Seat:
                 result = Result.FAILED if isinstance(error, EnrolmentFailed) else Result.ERROR
                 tell(Status(result, True, str(error), error.code))
 
-        job = Job(lambda frames: work(frames, tell, job.last_step), failed)
+        job = Job(lambda frames: work(frames, tell, job.last_step), failed, shares=verifying)
         self._job, self._verifying = job, verifying
         self._desk.submit(job)
         return goes_on
