@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import weakref
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -146,12 +147,18 @@ class Line:
 
     def _look_once(self, frame: Frame) -> tuple[_Looked, bool]:
         """As `look`; whether this very frame was the last that was looked at so."""
-        if self._looked is not None and self._looked.frame is frame:
-            return self._looked, True
+        if (before := self._looked) is not None and before.frame() is frame:
+            return before, True
         began = time.perf_counter()
         face = self.look(frame)
-        self._looked = _Looked(frame, face, self.seen, (time.perf_counter() - began) * 1000)
-        return self._looked, False
+        # What is known of a face goes with its picture.
+        looked = _Looked(weakref.ref(frame, self._forget), face, self.seen, (time.perf_counter() - began) * 1000)
+        self._looked = looked
+        return looked, False
+
+    def _forget(self, gone: weakref.ref[Frame]) -> None:
+        if self._looked is not None and self._looked.frame is gone:
+            self._looked = None
 
     def _find(self, frame: Frame) -> FaceBox | _Unfit:
         """The one face of a frame, if it is alone and of a size to be judged."""
@@ -201,7 +208,7 @@ class Line:
 class _Looked(NamedTuple):
     """What `look` found in a frame, and what that took."""
 
-    frame: Frame
+    frame: weakref.ref[Frame]
     face: Face | Refusal
     seen: Seen | None
     cost_ms: float

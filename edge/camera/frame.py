@@ -15,7 +15,7 @@ DARK_LEVEL = 10.0
 """Mean grey level, 0 to 255, under which a frame shows nothing: a lens that is covered, a camera that warms up, a room at night."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True)
 class Frame:
     """`pixels` is uint8 [h, w, 3] BGR or [h, w] grey; `at` is when it was taken: by edge/clock.py (edge/camera/stamp.py says how), or a
     recording's own time."""

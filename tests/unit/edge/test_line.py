@@ -52,6 +52,35 @@ def test_another_person_does_not(line: Line, model: ModelFile, settings: Setting
     assert judged.outcome is Reason.NO_MATCH
 
 
+def test_two_policies_judge_a_frame_that_is_looked_at_once(
+    line: Line, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with its own matcher and count; an equal frame is another one. Nothing of a face is kept when its frame is gone."""
+    face = line.look(frame(1))
+    assert isinstance(face, Face)
+    known = Matcher(model.head, [new_subject("ada", model.model_id, face.embedding[None])])
+    threshold, looks, real = model.operating_point(1e-3).threshold, [0], line.look
+
+    def look(seen: Frame) -> Face | Refusal:
+        looks[0] += 1
+        return real(seen)
+
+    monkeypatch.setattr(line, "look", look)
+    first, second = Policy(settings.policy), Policy(settings.policy)
+    shown = frame(1)
+    one = line.judge(shown, known, threshold, first)
+    other = line.judge(shown, Matcher(model.head, []), threshold, second)
+    assert (looks, one.again, other.again) == ([1], False, True)
+    assert isinstance(one.outcome, Match)
+    assert other.outcome is Reason.EMPTY_GALLERY
+    assert line._looked is not None
+    assert min(one.cost_ms, other.cost_ms) > line._looked.cost_ms > 0, "each costs what the frame did"
+    assert not line.judge(frame(1), known, threshold, first).again
+    assert not line.judge(shown, known, threshold, first).again, "only the last"
+    del shown
+    assert line._looked is None
+
+
 def test_each_early_end_has_its_reason(line: Line) -> None:
     one = frame(1, View(size=0.2, x=-0.35))
     other = frame(2, View(size=0.2, x=0.35))
