@@ -1,6 +1,7 @@
 """The `edge` command: each command reads its arguments, calls one function, prints what it did. Nothing else of the device prints.
 
-Only the module of the command that was typed is imported; `edge --help` alone, which tells of all, imports all.
+Only the module of the command that was typed is imported, and of `edge --help`, which tells of all, all of them: what a command's work
+needs is imported when it begins.
 """
 
 from __future__ import annotations

@@ -5,18 +5,18 @@ from __future__ import annotations
 import json
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from edge.cli.shared import AsJson, Config, app, console
 from edge.contract.errors import ExitCode, SettingsError
-from edge.doctor import Finding, Machine, Verdict, examine
-from edge.doctor.report import about, as_report, write
-from edge.doctor.software import differences
-from edge.settings import load_settings, state_folder
 
-_COLOURS = {Verdict.PASS: "green", Verdict.WARN: "yellow", Verdict.FAIL: "bold red"}
+if TYPE_CHECKING:
+    from edge.doctor import Finding
+
+# By the words of edge.doctor.Verdict.
+_COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
 @app.command(epilog="example: sudo edge doctor --report report.txt")
@@ -31,6 +31,11 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Looks at everything that a device needs, and says how to mend what is wrong. Changes nothing. Exit code 1: something fails."""
+    from edge.doctor import Machine, Verdict, examine
+    from edge.doctor.report import about, as_report, write
+    from edge.doctor.software import differences
+    from edge.settings import load_settings, state_folder
+
     machine, findings = Machine(), []
     for finding in examine(config, state_folder(), machine):
         findings.append(finding)
@@ -53,7 +58,7 @@ def doctor(
 
 def _tell(finding: Finding) -> None:
     told = finding.shown()
-    console.print(f"{told['verdict']:<5}", style=_COLOURS[finding.verdict], end="")
+    console.print(f"{told['verdict']:<5}", style=_COLOURS[finding.verdict.value], end="")
     console.print(
         f"{told['check']:<16} {told['found']}" + (f"  → {told['mend']}" if told["mend"] else ""), markup=False, highlight=False
     )

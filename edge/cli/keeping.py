@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 
-from edge.cli.shared import AsJson, Config, app, console, gallery_of
+from edge.cli.shared import AsJson, Config, app, console, gallery_of, settings_of
 from edge.contract.errors import ExitCode, GalleryError, InputError, StorageError
-from edge.gallery import Gallery
-from edge.keys import Keys, new_key, write_new_key
-from edge.settings import load_settings, state_folder
+
+if TYPE_CHECKING:
+    from edge.gallery import Gallery
 
 keys = typer.Typer(help="The key that templates are encrypted with.", no_args_is_help=True)
 app.add_typer(keys, name="gallery-key")
@@ -28,6 +27,9 @@ def new(
     as_json: AsJson = False,
 ) -> None:
     """Makes a key. Keep a copy elsewhere: without it all must be enrolled again."""
+    from edge.keys import new_key, write_new_key
+    from edge.settings import state_folder
+
     if str(path) == "-":
         if as_json:
             raise InputError("- and --json: one of them; the key is the line that is printed")
@@ -44,7 +46,10 @@ def new(
 @keys.command("show", epilog="example: edge gallery-key show --json")
 def show(config: Config = None, as_json: AsJson = False) -> None:
     """Shows which key is in force and whose templates are encrypted with it. Exit code 0: all are as the settings ask; 6: not all."""
-    settings = load_settings(config)
+    from edge.keys import Keys
+    from edge.settings import state_folder
+
+    settings = settings_of(config, None, None)
     gallery, key = gallery_of(settings), Keys(settings.gallery, state_folder()).current()
     wanted = key and key.id
     found: dict[str, str | None] = {}
@@ -72,6 +77,8 @@ def rewrite_all(gallery: Gallery, *, as_json: bool) -> ExitCode:
     Raises:
         GalleryKeyError: the key in force is not there, or none; nothing was changed.
     """
+    from rich.progress import Progress
+
     gallery.check_key()
     done: list[str] = []
     refused: list[GalleryError | StorageError] = []

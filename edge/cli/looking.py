@@ -10,16 +10,12 @@ from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import Progress
 from rich.table import Column, Table
 
-from edge.bench import WARM_UP, measure
-from edge.camera import csi
-from edge.camera.v4l2 import nodes
 from edge.cli.shared import (
     AsJson,
     CameraOption,
@@ -33,15 +29,10 @@ from edge.cli.shared import (
     verifier_of,
 )
 from edge.contract.errors import FacelatchError, InputError, PackageMissing
-from edge.contract.modelfile import read_model
-from edge.events import SERVICE, rows, statistics
-from edge.line import Line
-from edge.manual import as_markdown
-from edge.matcher import Matcher
-from edge.models import model_path
-from edge.rates import Bounds, far, far_until_disabled, frr
-from edge.settings import Settings, as_toml, load_settings
-from edge.systemd import journal_entries
+
+if TYPE_CHECKING:
+    from edge.rates import Bounds
+    from edge.settings import Settings
 
 models = typer.Typer(help="Look into a model file.", no_args_is_help=True)
 configuration = typer.Typer(help="The settings in force.", no_args_is_help=True)
@@ -53,6 +44,9 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 @app.command(epilog="example: edge cameras --json")
 def cameras(as_json: AsJson = False) -> None:
     """Lists the cameras of this machine, and why each video node that is none cannot be used."""
+    from edge.camera import csi
+    from edge.camera.v4l2 import nodes
+
     found = nodes()
     try:
         ribbon, hint = csi.cameras(), ""
@@ -83,6 +77,12 @@ def bench(
     as_json: AsJson = False,
 ) -> None:
     """Measures what a frame costs on this machine, stage by stage, and says what to change. Grants nothing."""
+    from rich.progress import Progress
+
+    from edge.bench import WARM_UP, measure
+    from edge.line import Line
+    from edge.matcher import Matcher
+
     settings = settings_of(config, camera, model)
     verifier, point = verifier_of(settings)
     subjects, _ = gallery_of(settings).read_for(verifier.model_id, verifier.head.size)
@@ -119,6 +119,9 @@ def events(
 
     What other users wrote under its name is not shown, and said to be there.
     """
+    from edge.events import SERVICE, rows, statistics
+    from edge.systemd import journal_entries
+
     begin = _begin(since)
     found = rows(journal_entries(begin, follow=follow and not stats), _believed(), _Disbelieved())
     if stats:
@@ -150,6 +153,8 @@ def _begin(since: str) -> datetime | None:
 
 def _believed() -> dict[int, str]:
     """Whose entries are shown: the service's, root's, who could write anything anyway, and one's own; the later of equals."""
+    from edge.events import SERVICE
+
     names = {os.getuid(): _user(os.getuid()), 0: "root"}
     with suppress(KeyError):
         names[pwd.getpwnam("facelatch").pw_uid] = SERVICE
@@ -204,6 +209,9 @@ def show_model(
     file: Annotated[Path, typer.Argument(help="A model file, or the name of one that comes along.")], as_json: AsJson = False
 ) -> None:
     """Verifies a model file and shows what it carries."""
+    from edge.contract.modelfile import read_model
+    from edge.models import model_path
+
     verifier = read_model(model_path(str(file)))
     if as_json:
         print(json.dumps(verifier.record))
@@ -229,7 +237,9 @@ def show_model(
 @configuration.command("show", epilog="example: edge config show > edge.toml")
 def show_config(config: Config = None, as_json: AsJson = False) -> None:
     """Prints every setting in force with its meaning, as TOML."""
-    settings = load_settings(config)
+    from edge.settings import as_toml
+
+    settings = settings_of(config, None, None)
     if as_json:
         print(json.dumps(settings.model_dump(mode="json") | {"expected": _expected(settings)}))
         return
@@ -241,6 +251,8 @@ def show_config(config: Config = None, as_json: AsJson = False) -> None:
 @configuration.command("docs", hidden=True, epilog="example: edge config docs > docs/configuration.md")
 def document_config() -> None:
     """Prints docs/configuration.md: every setting with its default, range and meaning."""
+    from edge.manual import as_markdown
+
     print(as_markdown(), end="")
 
 
@@ -250,6 +262,8 @@ def _expected(settings: Settings) -> dict[str, str]:
         _, point = verifier_of(settings)
     except FacelatchError as error:
         return {"expected rates": f"unknown: {error}"}
+    from edge.rates import far, far_until_disabled, frr
+
     policy, many = settings.policy, settings.enrolment.anchors
     wrong, missed = far(point, policy), frr(point, policy)
     most, tried = far(point, policy, templates=many), far_until_disabled(point, policy, many)

@@ -48,6 +48,15 @@ def test_a_command_that_a_daemon_answers_imports_none_of_its_work(answer: str, w
     assert said in done.stdout
 
 
+@pytest.mark.parametrize("words", [["--help"], ["bench", "--help"], ["gallery-key", "--help"]])
+def test_help_imports_none_of_what_it_tells_of(words: list[str]) -> None:
+    """Of all commands, of one that needs a camera and a model for its work, of a group."""
+    command = [sys.executable, "-c", ASKING.format(heavy=HEAVY), "null", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "[]\n")
+    assert "Usage: edge" in done.stdout
+
+
 def test_completing_a_command_imports_none_of_it() -> None:
     code = f"import sys, edge.cli.serving\nprint([name for name in {HEAVY} if name in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
