@@ -306,13 +306,18 @@ FAULTS = (
 )
 
 
-def run(faults: tuple[Fault, ...] | None = None, hold_s: float = 4.0) -> list[Outcome]:
+def run(
+    faults: tuple[Fault, ...] | None = None,
+    hold_s: float = 4.0,
+    grace_s: float = GRACE_S,
+    clips: tuple[Path, Path] | None = None,
+) -> list[Outcome]:
     """Runs the daemon in this thread through faults, all that this machine can do, each for `hold_s` seconds at least where it is one
-    that must not grant, and returns what was seen.
+    that must not grant, and returns what was seen. `clips` as `with_ada` takes them.
     """
     faults = tuple(fault for fault in FAULTS if can_mount() or not fault.disk) if faults is None else faults
     with tempfile.TemporaryDirectory() as folder, _disk(Path(folder) / "state", any(fault.disk for fault in faults)):
-        bench = _bench(Path(folder))
+        bench = _bench(Path(folder), clips)
         daemon = Daemon(bench.station, opened=bench.stage.open)
         outcomes: list[Outcome] = []
         broken: list[BaseException] = []
@@ -321,7 +326,7 @@ def run(faults: tuple[Fault, ...] | None = None, hold_s: float = 4.0) -> list[Ou
             try:
                 bench.wait_for("accept", clock())
                 for fault in faults:
-                    outcomes.append(_try(bench, fault, hold_s))
+                    outcomes.append(_try(bench, fault, hold_s, grace_s))
                 os.kill(os.getpid(), signal.SIGTERM)
             except BaseException as error:  # noqa: BLE001 - told in the thread that waits
                 broken.append(error)
@@ -360,23 +365,23 @@ def _disk(at: Path, wanted: bool) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", at], check=True)
 
 
-def _try(bench: Bench, fault: Fault, hold_s: float) -> Outcome:
+def _try(bench: Bench, fault: Fault, hold_s: float, grace_s: float) -> Outcome:
     began = clock()
     end = fault.begun(bench)
     try:
         told_s = bench.wait_for(fault.told, began) if fault.told else 0.0
         if fault.grants:
-            bench.wait_for("accept", began + GRACE_S)
+            bench.wait_for("accept", began + grace_s)
         time.sleep(max(0.0, hold_s * (not fault.grants) - (clock() - began)))
         ended = clock()
     finally:
         end()
     recovered_s = bench.wait_for("accept", ended)
-    accepts = bench.count("accept", began + GRACE_S, ended)
+    accepts = bench.count("accept", began + grace_s, ended)
     return Outcome(fault.name, fault.told, told_s, recovered_s, accepts, (accepts > 0) == fault.grants)
 
 
-def _bench(folder: Path) -> Bench:
+def _bench(folder: Path, clips: tuple[Path, Path] | None) -> Bench:
     # An hour that is quiet, as far from now as can be.
     far = datetime.now() + timedelta(hours=12)
     quiet = f"{far - timedelta(minutes=30):%H:%M}-{far + timedelta(minutes=30):%H:%M}"
@@ -389,7 +394,7 @@ def _bench(folder: Path) -> Bench:
     )
     file = folder / "model.tflite"
     shutil.copy(MODEL, file)
-    station, ada, eve = with_ada(folder, settings, read_model(file))
+    station, ada, eve = with_ada(folder, settings, read_model(file), clips)
     bench = Bench(Stage(ada, eve), station, folder / "state", file)
 
     def heard(event: Event, fields: dict[str, object]) -> None:
@@ -415,14 +420,15 @@ class Ended:
         return self.code == 0 and self.told == self.counted and not self.left
 
 
-def end_at_random(folder: Path, seed: int, longest_s: float = 3.0) -> Ended:
+def end_at_random(folder: Path, seed: int, longest_s: float = 3.0, clips: tuple[Path, Path] | None = None) -> Ended:
     """Runs `edge run` before a drawn stranger, denied and counted again and again, and sends SIGTERM at a random moment."""
     state = folder / "state"
     settings = {"detection": {"min_face_px": 60}, "policy": {"lockout_failures": 99, "disable_failures": 100, "frames": 3}}
-    with_ada(folder, Settings.model_validate(settings), read_model(MODEL))
+    clips = clips or _drawn(folder)
+    with_ada(folder, Settings.model_validate(settings), read_model(MODEL), clips)
     config = folder / "edge.toml"
     config.write_text(
-        f'[camera]\nsource = "{folder / f"{EVE}.avi"}"\nreplay = "loop"\n[model]\npath = "{MODEL}"\n[service]\nbus = false\n'
+        f'[camera]\nsource = "{clips[1]}"\nreplay = "loop"\n[model]\npath = "{MODEL}"\n[service]\nbus = false\n'
         "[detection]\nmin_face_px = 60\n[policy]\nframes = 3\nlockout_failures = 99\ndisable_failures = 100\n"
     )
     words = [sys.executable, "-m", "edge", "run", "--json", "--config", str(config)]
@@ -448,18 +454,24 @@ def end_at_random(folder: Path, seed: int, longest_s: float = 3.0) -> Ended:
     return Ended(after_s, code, events.count("deny"), counted, tuple(left))
 
 
-def with_ada(folder: Path, settings: Settings, model: ModelFile) -> tuple[Station, list[Pixels], list[Pixels]]:
-    """A station below a folder with a drawn person enrolled, frames of her, and frames of a stranger."""
-    clips = []
-    for person in (ADA, EVE):
-        clips.append(folder / f"{person}.avi")
-        write_clip(clips[-1], Person.from_seed(person), 1, 6.0, width=320, height=240)
+def with_ada(
+    folder: Path, settings: Settings, model: ModelFile, clips: tuple[Path, Path] | None = None
+) -> tuple[Station, list[Pixels], list[Pixels]]:
+    """A station below a folder with a drawn person enrolled, frames of her, and frames of a stranger; drawn, or out of two clips."""
+    clips = clips or _drawn(folder)
     state = folder / "state"
     point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
     station = Station(settings, model, point, Gallery(state), Lockout(state), Journal(StringIO()))
     station.enrol("ada", Video(clips[0]).frames(), lambda *_: None, Manner.NEW)
     ada, eve = ([frame.pixels for frame in Video(clip).frames() if frame] for clip in clips)
     return station, ada, eve
+
+
+def _drawn(folder: Path) -> tuple[Path, Path]:
+    ada, eve = folder / f"{ADA}.avi", folder / f"{EVE}.avi"
+    for path, person in ((ada, ADA), (eve, EVE)):
+        write_clip(path, Person.from_seed(person), 1, 6.0, width=320, height=240)
+    return ada, eve
 
 
 @contextmanager

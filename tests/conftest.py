@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -49,13 +50,19 @@ def model() -> ModelFile:
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int], Path]:
-    """`clip(person, take)`: six seconds of a drawn person as a video file."""
-    folder = tmp_path_factory.mktemp("clips")
+    """`clip(person, take)`: six seconds of a drawn person as a video file, drawn once for all workers: seconds of a core each."""
+    base = tmp_path_factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "clips"
+    folder.mkdir(exist_ok=True)
 
     def draw(person: int, take: int) -> Path:
         path = folder / f"{person}-{take}.avi"
-        if not path.exists():
-            write_clip(path, Person.from_seed(person), take, 6.0, width=320, height=240)
+        with path.with_suffix(".lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not path.exists():
+                draft = path.with_stem(f"{path.stem}-draft")
+                write_clip(draft, Person.from_seed(person), take, 6.0, width=320, height=240)
+                draft.replace(path)
         return path
 
     return draw
