@@ -77,6 +77,15 @@ class DeviceInterface(ServiceInterface):
     def __init__(self, seat: Seat, authority: Authority, unicast: Unicast, stages: int) -> None:
         super().__init__(DEVICE)
         self._seat, self._authority, self._unicast, self._stages = seat, authority, unicast, stages
+        self._followed: dict[str, int | bool] = {"num-enroll-stages": -1, "finger-needed": False}
+
+    def follow(self) -> None:
+        """Sends the properties that have changed, as fprintd does, to all who listen: nobody's name is among them."""
+        now = {"num-enroll-stages": self.stages, "finger-needed": self.finger_needed}
+        changed = {name: value for name, value in now.items() if value != self._followed[name]}
+        self._followed = now
+        if changed:
+            self.emit_properties_changed(changed)
 
     @dbus_property(access=PropertyAccess.READ, name="name")
     def reader_name(self) -> DBusStr:
@@ -97,7 +106,7 @@ class DeviceInterface(ServiceInterface):
 
     @dbus_property(access=PropertyAccess.READ, name="finger-needed")
     def finger_needed(self) -> DBusBool:
-        return self._seat.busy
+        return self._seat.wants_face
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)

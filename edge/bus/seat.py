@@ -96,25 +96,34 @@ class Seat:
         self._station, self._desk, self._door, self._post = station, desk, door, post
         self.holder: str | None = None
         self.subject = ""
+        self.changed: Callable[[], None] = lambda: None
+        """Called when somebody else has the device, and when a face is wanted or no longer."""
         self._job: Job | None = None
-        self._verifying = False
+        self._verifying = self._ended = False
 
     @property
     def busy(self) -> bool:
         """Whether something is going on."""
         return self._job is not None
 
+    @property
+    def wants_face(self) -> bool:
+        """Whether it has not come to its end yet."""
+        return self._job is not None and not self._ended
+
     def claim(self, caller: str, subject: str) -> None:
         """Takes the device for `caller`, to act for `subject`; without one it can only ask whether it is anyone."""
         if self.holder is not None:
             raise CallRefused(Problem.ALREADY_IN_USE, "the device is claimed by another program; try again when it is done")
         self.holder, self.subject = caller, subject
+        self.changed()
 
     def release(self, caller: str) -> None:
         """Gives it back, and ends what is being done."""
         self.must_hold(caller)
         self._abandon()
         self.holder, self.subject = None, ""
+        self.changed()
 
     def vanished(self, caller: str) -> None:
         """A caller is gone from the bus."""
@@ -212,9 +221,17 @@ class Seat:
         def goes_on() -> bool:
             return self._job is job
 
-        def tell(status: Status) -> None:
+        def heard(status: Status) -> None:
             # What an abandoned job still says reaches nobody: the caller may be another by now.
-            self._post(lambda: told(status) if goes_on() else None)
+            if not goes_on():
+                return
+            told(status)
+            if status.done:
+                self._ended = True
+                self.changed()
+
+        def tell(status: Status) -> None:
+            self._post(lambda: heard(status))
 
         def failed(error: FacelatchError) -> None:
             if isinstance(error, CameraError):
@@ -224,7 +241,8 @@ class Seat:
                 tell(Status(result, True, str(error), error.code))
 
         job = Job(lambda frames: work(frames, tell, job.last_step), failed, shares=verifying)
-        self._job, self._verifying = job, verifying
+        self._job, self._verifying, self._ended = job, verifying, False
+        self.changed()
         self._desk.submit(job)
         return goes_on
 
@@ -232,6 +250,7 @@ class Seat:
         if self._job is not None:
             self._job.cancel()
             self._job = None
+            self.changed()
 
     def must_hold(self, caller: str) -> str:
         """The claimed subject. Refuses everyone but the holder."""

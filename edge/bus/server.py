@@ -102,7 +102,8 @@ class BusServer:
             stopped = asyncio.ensure_future(self._stopped.wait())
             await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
-            # A claim ends with the bus that it was made on.
+            # A claim ends with the bus that it was made on, where nobody hears of it any more.
+            seat.changed = lambda: None
             if seat.holder is not None:
                 seat.release(seat.holder)
             if not ended.done():
@@ -124,7 +125,9 @@ class BusServer:
             return
         bus.export(fprint.MANAGER_PATH, fprint.ManagerInterface())
         stages = self._settings.enrolment.anchors
-        bus.export(fprint.DEVICE_PATH, fprint.DeviceInterface(seat, authority, send, stages))
+        finger = fprint.DeviceInterface(seat, authority, send, stages)
+        bus.export(fprint.DEVICE_PATH, finger)
+        seat.changed = finger.follow
 
     async def _stand_in(self, bus: MessageBus) -> None:
         """Takes fprintd's name, or queues for it: fprintd leaves when it is idle, and then the bus gives the name on."""

@@ -260,6 +260,20 @@ def test_only_the_finger_that_is_listed_is_there(tmp_path: Path, clip: Clip) -> 
         }
 
 
+def test_a_client_of_fprintds_follows_what_changes(tmp_path: Path, clip: Clip) -> None:
+    """As the library does that most clients are made with: it asks once, and then believes what is sent."""
+    user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
+    with desk(tmp_path) as at:
+        at.show(clip(ADA, 1))
+        assert at.edge("enroll", user).returncode == 0
+        told = at.run(sys.executable, "-c", FOLLOW, user)
+        assert json.loads(told.stdout) == [
+            "claim", {"num-enroll-stages": 8},
+            "verify", {"finger-needed": True}, {"finger-needed": False},
+            "release", {"num-enroll-stages": -1},
+        ], told.stderr  # fmt: skip
+
+
 def test_a_caller_without_authorisation_is_refused_by_name(tmp_path: Path, clip: Clip) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to call as another user")
@@ -392,6 +406,36 @@ async def main():
     await call("Claim", "s", "zoe")
     await call("EnrollStart", "s", "right-index-finger")
     await asyncio.wait_for(done.wait(), 40)
+    print(json.dumps(told))
+asyncio.run(main())
+"""
+FOLLOW = """
+import asyncio, json, sys
+from dbus_fast import BusType, Message, MessageType
+from dbus_fast.aio import MessageBus
+PATH, DEVICE, PROPERTIES = "/net/reactivated/Fprint/Device/0", "net.reactivated.Fprint.Device", "org.freedesktop.DBus.Properties"
+async def main():
+    bus, told, done = await MessageBus(bus_type=BusType.SYSTEM).connect(), [], asyncio.Event()
+    def heard(message):
+        if message.message_type is MessageType.SIGNAL and message.member == "PropertiesChanged" and message.body[0] == DEVICE:
+            told.append({name: value.value for name, value in message.body[1].items()})
+            if told[-1] == {"finger-needed": False}:
+                done.set()
+    bus.add_message_handler(heard)
+    async def call(member, signature="", *body, to="net.reactivated.Fprint", path=PATH, interface=DEVICE):
+        answer = await bus.call(Message(to, path, interface, member, signature=signature, body=list(body)))
+        assert not answer.error_name, answer.body
+    rule = f"type='signal',interface='{PROPERTIES}',member='PropertiesChanged'"
+    own = "org.freedesktop.DBus"
+    await call("AddMatch", "s", rule, to=own, path="/org/freedesktop/DBus", interface=own)
+    async def say(what, *words):
+        told.append(what)
+        await call(*words)
+    await say("claim", "Claim", "s", sys.argv[1])
+    await say("verify", "VerifyStart", "s", "any")
+    await asyncio.wait_for(done.wait(), 30)
+    await call("VerifyStop")
+    await say("release", "Release")
     print(json.dumps(told))
 asyncio.run(main())
 """

@@ -50,6 +50,8 @@ def test_the_interface_is_fprintds(name: str, make: Callable[[], ServiceInterfac
     ours = make().introspect().to_xml()
     assert ours.attrib["name"] == theirs.attrib["name"]
     assert sorted(members(ours)) == sorted(members(theirs))
+    # Neither says EmitsChangedSignal, which is "true" then: what changes is sent (test_follow.py).
+    assert [list(element.iter("annotation")) for element in (ours, theirs)] == [[], []]
 
 
 def defaults(root: ElementTree.Element) -> dict[str, dict[str, str | None]]:
