@@ -20,7 +20,8 @@ from edge.contract.errors import InputError
 from edge.contract.score import Cohort, Head, place
 from trainer.dataset import COHORT_MOST, FURTHER_COHORT, Chips, Faces, kept_chips
 from trainer.files import write_atomically
-from trainer.split import FURTHER
+from trainer.importer import captured_subjects
+from trainer.split import FURTHER, FURTHER_COHORT_LEAST_PEOPLE
 
 COHORT = "cohort.json"
 # People who are asked; of more, as many are drawn: a choice among them is hardly worse, and takes a minute.
@@ -29,10 +30,19 @@ _BLOCK = 512
 Apart = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
-def pool(together: Faces, split: dict[str, list[str]]) -> Faces:
-    """One picture each of everybody of a training but those whom it is judged by and measured on."""
+def own_people(data: list[Path], main: Faces, further: list[Faces]) -> set[str]:
+    """Those whom a model may have to recognise, and who must be nobody's stranger, least of all their own: who was captured into one of
+    the sets at `data`, and the people of small further ones."""
+    small = [
+        {*faces.identities} - {*main.identities} for faces in further if len(faces.identities) < FURTHER_COHORT_LEAST_PEOPLE
+    ]
+    return set().union(*map(captured_subjects, data), *small)
+
+
+def pool(together: Faces, split: dict[str, list[str]], own: set[str]) -> Faces:
+    """One picture each of everybody of a training but those whom it is judged by and measured on, and its `own_people`."""
     names = [name for part in ("cohort", FURTHER_COHORT, "train", FURTHER) for name in split.get(part, [])]
-    present = {*together.identities}
+    present = {*together.identities} - own
     names = [name for name in names if name in present]
     if len(names) > POOL_MOST:
         drawn = np.random.default_rng(0).permutation(len(names))[:POOL_MOST]

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
 from edge.contract.score import Head
-from trainer.aligner import Aligner, fit_aligner
+from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
-from trainer.cohort import Strangers, choose_strangers, pool, write_cohort
+from trainer.cohort import Strangers, choose_strangers, own_people, pool, write_cohort
 from trainer.dataset import PICTURES_EACH, Faces, joined, kept_chips
 from trainer.files import write_atomically
 from trainer.head import fit_head
@@ -82,11 +82,11 @@ def fit(
     side_px = recipe.tower.side or main.spec.side_px
     # The tower that is judged and saved is float32 whatever the one that is trained computes in.
     finished = build_tower(recipe.tower, side_px, _embedding_size(main, recipe), main.spec.channels)
-    together = joined(main, further)
+    together, own = joined(main, further), own_people(data, main, further)
     planned = None
     if not (run / RECORD).exists():
         planned = new_split(recipe, main, further, together, start.split(data) if start else None)
-        check_cohort(recipe, planned)
+        check_cohort(recipe, planned, len(pool(together, planned, own).labels))
         check_start(start, recipe.tower, finished)
         team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
     record = open_run(run, recipe, main, together, data, command, planned)
@@ -213,16 +213,17 @@ def fit(
     restore_best(run, model)
     finished.set_weights(tower.get_weights())
     numpy_head = head.in_numpy()
+    people = pool(together, split, own)
     if not recipe.loss.pairs:
         rows = train.rows_few_each(PICTURES_EACH)
         with doing(f"fitting the head to {len(rows)} pictures"):
             seen = embed(finished, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
         shape = Head(np.ones(seen.shape[1], np.float32), 0.0, True, recipe.tower.squared)
-        strangers = _strangers(run, finished, shape, aligner, together, split, recipe.tower.cohort)
+        strangers = _strangers(run, Verifier(finished, shape, aligner), people, recipe.tower.cohort)
         numpy_head, record["head"] = fit_head(
             seen, train.labels[rows], judges.embed(finished), validation.labels, strangers, squared=recipe.tower.squared,
         )  # fmt: skip
-    elif strangers := _strangers(run, finished, numpy_head, aligner, together, split, recipe.tower.cohort):
+    elif strangers := _strangers(run, Verifier(finished, numpy_head, aligner), people, recipe.tower.cohort):
         numpy_head = strangers.beside(numpy_head)
     write_atomically(run / "history.csv", _as_csv(progressed.history))
     save_verifier(run, Verifier(finished, numpy_head, aligner))
@@ -243,22 +244,12 @@ def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
     return train.teaching.vectors.shape[1] if train.teaching and recipe.loss.teacher else None
 
 
-def _strangers(
-    run: Path,
-    tower: keras.Model,
-    head: Head,
-    aligner: Aligner | None,
-    together: Faces,
-    split: dict[str, list[str]],
-    nearest: int,
-) -> Strangers | None:
-    """Whom the finished model holds every face against; who they are is in cohort.json."""
+def _strangers(run: Path, verifier: Verifier, people: Faces, nearest: int) -> Strangers | None:
+    """Whom the finished model holds every face against, of these; who they are is in cohort.json."""
     if not nearest:
         return None
-    people = pool(together, split)
     with doing(f"choosing the cohort among {len(people.labels)} people"):
-        embeddings = Verifier(tower, head, aligner).embed(people.chips)
-        strangers = choose_strangers(head, embeddings, nearest)
+        strangers = choose_strangers(verifier.head, verifier.embed(people.chips), nearest)
     write_cohort(run, people, strangers)
     return strangers
 

@@ -15,7 +15,7 @@ from rich.progress import track
 from edge.contract.errors import InputError
 from edge.contract.modelfile import read_model
 from edge.contract.runtime import Embedder
-from trainer.cohort import choose_strangers, cohort_chips, pool
+from trainer.cohort import choose_strangers, cohort_chips, own_people, pool
 from trainer.dataset import Faces, joined, load_faces
 from trainer.files import write_atomically
 from trainer.head import calibrated, missed
@@ -96,7 +96,7 @@ def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, floa
             f"{folders[0]}: its chips are cut otherwise than {model} takes them; prepare it with the file's recipe"
         )
     together, nearest = joined(main, further), file.head.cohort.nearest
-    people, present = pool(together, split), {*main.identities}
+    people, present = pool(together, split, own_people(folders, main, further)), {*main.identities}
     validation = main.of([name for name in split["validation"] if name in present]).measured()
     if len(people.labels) <= nearest or len(validation.identities) < 2:
         raise InputError(

@@ -158,13 +158,14 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
     return source
 
 
-def check_cohort(recipe: Recipe, split: dict[str, list[str]]) -> None:
-    """Refuses a recipe whose `tower.cohort` nearest strangers are not fewer than there are.
+def check_cohort(recipe: Recipe, split: dict[str, list[str]], people: int) -> None:
+    """Refuses a recipe whose `tower.cohort` nearest strangers are not fewer than those who are kept for a cohort, and than the `people`
+    whom the one of the finished model is chosen among.
 
     Raises:
         InputError: they are not.
     """
-    nearest, strangers = recipe.tower.cohort, len(split["cohort"]) + len(split[FURTHER_COHORT])
+    nearest, strangers = recipe.tower.cohort, min(people, len(split["cohort"]) + len(split[FURTHER_COHORT]))
     if nearest and strangers <= nearest:
         raise InputError(
             f"tower.cohort = {nearest}: this data lends {strangers} people to the cohort, more than {nearest} are needed; add people with "

@@ -95,7 +95,9 @@ def test_the_device_sees_the_square_that_the_aligner_found(workshop: Path) -> No
     assert model.head.cohort.nearest == 3
     split = json.loads((workshop / "run/split.json").read_text())
     chosen = json.loads((workshop / "run/cohort.json").read_text())
-    assert sorted(chosen) == sorted(split["cohort"] + split["train"] + split["further"])  # they are few enough for all to be
+    assert sorted(chosen) == sorted(
+        split["cohort"] + split["train"]
+    )  # few enough for all to be, and the further set is somebody's own
     assert len(model.cohort) == len(chosen)
     assert (model.chip.side_px, model.tower.input.shape) == (96, (1, 64, 64, 3))
     with np.load(workshop / "run/chips.npz") as saved:

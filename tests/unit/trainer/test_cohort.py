@@ -13,7 +13,7 @@ from edge.contract.errors import InputError
 from edge.contract.score import Head, compare, place, score_all_pairs
 from edge.contract.spec import ChipSpec
 from trainer import cohort
-from trainer.cohort import Strangers, choose_strangers, cohort_chips, pool, write_cohort
+from trainer.cohort import Strangers, choose_strangers, cohort_chips, own_people, pool, write_cohort
 from trainer.dataset import Chips, Faces
 from trainer.head import calibrated
 
@@ -114,11 +114,27 @@ def test_nobody_who_judges_or_is_measured_is_a_stranger(monkeypatch: pytest.Monk
         "test": ["p0"], "validation": ["p1"], "cohort": ["p2", "gone"], "further_cohort": ["p3"], "train": ["p4", "p5"],
         "further": ["p6"], "start": ["p8"],
     }  # fmt: skip
-    found = pool(people(names), split)
+    found = pool(people(names), split, set())
     assert sorted(found.identities) == ["p2", "p3", "p4", "p5", "p6"]
     assert len(found.labels) == 5
     monkeypatch.setattr(cohort, "POOL_MOST", 3)
-    assert len(pool(people(names), split).labels) == 3
+    assert len(pool(people(names), split, set()).labels) == 3
+
+
+def test_nobody_of_ones_own_is_a_stranger(tmp_path: Path) -> None:
+    """Who is one would pay for looking like him- or herself."""
+    (tmp_path / "main/pictures/ada").mkdir(parents=True)
+    (tmp_path / "main/pictures/ada/captured").touch()
+    main, mine, many = (
+        people(["ada", "bob", "eve"]),
+        people(["bob", "kim"]),
+        people([f"p{number:03d}" for number in range(100)]),
+    )
+    own = own_people([tmp_path / "main", tmp_path / "mine", tmp_path / "many"], main, [mine, many])
+    assert own == {"ada", "kim"}
+    split = {"train": ["ada", "bob"], "cohort": ["eve"], "further": ["kim", "p000"]}
+    found = pool(main.and_those(mine).and_those(many), split, own)
+    assert sorted(found.identities) == ["bob", "eve", "p000"]
 
 
 def test_a_run_keeps_whom_it_chose(tmp_path: Path) -> None:

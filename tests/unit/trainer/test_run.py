@@ -108,10 +108,12 @@ def test_a_tower_sees_whole_chips_where_nothing_is_aligned(monkeypatch: pytest.M
 
 def test_a_cohort_of_too_few_is_told_before_the_training() -> None:
     recipe = Recipe().changed(tower__cohort=2)
-    check_cohort(recipe, {"cohort": ["a", "b"], "further_cohort": ["c"]})
+    check_cohort(recipe, {"cohort": ["a", "b"], "further_cohort": ["c"]}, 3)
     with pytest.raises(InputError, match=r"tower\.cohort = 2: this data lends 2 people.*more than 2 are needed"):
-        check_cohort(recipe, {"cohort": ["a"], "further_cohort": ["c"]})
-    check_cohort(Recipe(), {"cohort": [], "further_cohort": []})
+        check_cohort(recipe, {"cohort": ["a"], "further_cohort": ["c"]}, 9)
+    with pytest.raises(InputError, match=r"tower\.cohort = 2: this data lends 0 people"):
+        check_cohort(recipe, {"cohort": ["a", "b"], "further_cohort": ["c"]}, 0)  # all of them are somebody's own
+    check_cohort(Recipe(), {"cohort": [], "further_cohort": []}, 0)
 
 
 def test_a_network_that_cannot_be_written_is_a_matter_of_storage(tmp_path: Path) -> None:
