@@ -75,15 +75,16 @@ def write_cohort(run: Path, people: Faces, strangers: Strangers) -> None:
     write_atomically(run / COHORT, json.dumps(names, indent=1).encode())
 
 
-def cohort_chips(run: Path, together: Faces, split: dict[str, list[str]]) -> Chips:
-    """One chip of each person of a finished run's cohort; of one whose recipe has none, of those kept for it.
+def cohort_chips(run: Path, together: Faces, split: dict[str, list[str]], own: set[str]) -> Chips:
+    """One chip of each person of a finished run's cohort; of one whose recipe has none, of those kept for it but its `own_people`.
 
     Raises:
         InputError: cohort.json is unreadable.
     """
     path = run / COHORT
     if not path.exists():
-        return kept_chips(together, split)
+        kept = {part: [name for name in names if name not in own] for part, names in split.items()}
+        return kept_chips(together, kept)
     try:
         faces = together.of([str(name) for name in json.loads(path.read_text())])
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -36,7 +36,8 @@ def write_handover(run: Path) -> None:
         InputError: the data sets are not those the run was trained on.
     """
     record = read_run(run)
-    main, *further = (load_faces(Path(folder)) for folder in record["data"]["folders"])
+    folders = [Path(folder) for folder in record["data"]["folders"]]
+    main, *further = map(load_faces, folders)
     together = joined(main, further)
     if together.digest != record["data"]["sha256"]:
         raise InputError(f"{', '.join(record['data']['folders'])}: changed since {run} was trained on them")
@@ -49,7 +50,7 @@ def write_handover(run: Path) -> None:
         calibration=train.chips[rows],
         test=test.chips[:],
         test_labels=test.labels,
-        cohort=cohort_chips(run, together, split)[:],
+        cohort=cohort_chips(run, together, split, own_people(folders, main, further))[:],
     )
     write_atomically(run / HANDOVER, out.getvalue())
 

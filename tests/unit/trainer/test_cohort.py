@@ -142,9 +142,9 @@ def test_a_run_keeps_whom_it_chose(tmp_path: Path) -> None:
     first = faces.only(faces.rows_few_each(1))
     write_cohort(tmp_path, first, Strangers(np.zeros((4, 8), np.float32), np.array([1, 3]), 1))
     assert json.loads((tmp_path / "cohort.json").read_text()) == ["bob", "kim"]
-    assert cohort_chips(tmp_path, faces, {})[:][:, 0, 0].tolist() == [2, 6]
+    assert cohort_chips(tmp_path, faces, {}, set())[:][:, 0, 0].tolist() == [2, 6]
     (tmp_path / "cohort.json").write_text('["nobody"]')
     with pytest.raises(InputError, match=r"cohort\.json: unreadable .*train again"):
-        cohort_chips(tmp_path, faces, {})
+        cohort_chips(tmp_path, faces, {}, set())
     (tmp_path / "cohort.json").unlink()
-    assert cohort_chips(tmp_path, faces, {"cohort": ["eve"]})[:][:, 0, 0].tolist() == [4]
+    assert cohort_chips(tmp_path, faces, {"cohort": ["bob", "eve"]}, {"bob"})[:][:, 0, 0].tolist() == [4]
