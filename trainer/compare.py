@@ -12,7 +12,8 @@ from edge.contract.detector import load_detector
 from edge.contract.errors import InputError, StorageError
 from edge.contract.score import score
 from edge.contract.spec import ChipSpec
-from trainer.prepare import Several, find_face, read_picture
+from trainer.choices import Several
+from trainer.prepare import find_face, read_picture
 from trainer.run import read_run
 from trainer.verifier import load_verifier
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from trainer.backend import keras, tf
-from trainer.settings import Precision
+from trainer.choices import Precision
 
 CPU_INFO = Path("/proc/cpuinfo")
 # What Linux calls the instructions for products of bfloat16; without them oneDNN computes them one by one, slowly.

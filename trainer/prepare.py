@@ -6,7 +6,6 @@ import json
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from threading import local
 from typing import Any
@@ -22,6 +21,7 @@ from edge.contract.detector import Detector, detect_scaled, load_detector
 from edge.contract.errors import InputError, StorageError
 from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.spec import ChipSpec
+from trainer.choices import Several
 from trainer.files import write_atomically
 from trainer.layout import Layout, Picture, pictures_of
 
@@ -30,14 +30,6 @@ MANIFEST = "prepared.json"
 MIN_FACE_PX = 30
 MIN_FACE_SHARE = 0.2
 SEARCH_HEIGHT_PX = 480
-
-
-class Several(StrEnum):
-    """What to do with a picture of several faces."""
-
-    SKIP = "skip"
-    LARGEST = "largest"
-    CENTRAL = "central"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,33 +11,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
+from trainer.choices import RECIPES, Network, recipe_names
+from trainer.choices import Precision as Precision  # as an own name: `trainer fit` takes all of a training from here
+from trainer.choices import Strategy as Strategy
 
 _CHIP = ChipSpec()
-RECIPES = Path(__file__).parent / "recipes"
-
-
-class Network(StrEnum):
-    """The towers that `trainer fit` knows."""
-
-    COMPACT = "compact"
-    KOCH = "koch"
-    RESNET = "resnet"
-
-
-class Precision(StrEnum):
-    """What `trainer fit` computes in. The machine's matter, not the recipe's: a run may go on in another."""
-
-    AUTO = "auto"
-    FLOAT32 = "float32"
-    MIXED = "mixed"
-
-
-class Strategy(StrEnum):
-    """How `trainer fit` shares its work out: among the GPUs of a machine, or the workers that TF_CONFIG names."""
-
-    AUTO = "auto"
-    MIRRORED = "mirrored"
-    MULTI_WORKER = "multi-worker"
 
 
 class _Table(BaseModel):
@@ -185,11 +162,6 @@ class Recipe(_Table):
                 *table, name = key.split("__")
                 (tables[table[0]] if table else tables)[name] = value
         return _checked(tables, "recipe")
-
-
-def recipe_names() -> list[str]:
-    """The recipes that come along."""
-    return sorted(path.stem for path in RECIPES.glob("*.toml"))
 
 
 def read_recipe(name: str) -> Recipe:

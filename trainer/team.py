@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from edge.contract.errors import InputError, WorkerLost
 from trainer.backend import tf
-from trainer.settings import Strategy
+from trainer.choices import Strategy
 
 WAIT_S = 3600.0  # for the chief: an aligner is trained before anything is shared
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)

@@ -16,9 +16,10 @@ from edge.contract.spec import ChipSpec
 from edge.line import Face, Line
 from edge.quality import Refusal
 from edge.settings import CameraSettings, Settings
+from trainer.choices import Several
 from trainer.importer import import_people
 from trainer.layout import Layout
-from trainer.prepare import Several, find_face, read_picture
+from trainer.prepare import find_face, read_picture
 
 pytestmark = pytest.mark.realfaces
 

@@ -54,7 +54,8 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from trainer.networks import SiameseHead
 from trainer.pairs import Batch
-from trainer.settings import LossSettings, Strategy
+from trainer.choices import Strategy
+from trainer.settings import LossSettings
 from trainer.step import Siamese
 from trainer.team import Team, assemble
 

@@ -8,8 +8,8 @@ import pytest
 
 from trainer import precision
 from trainer.backend import keras
+from trainer.choices import Precision
 from trainer.precision import computing_in, has_bfloat16
-from trainer.settings import Precision
 
 
 @pytest.mark.parametrize(

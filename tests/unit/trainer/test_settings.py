@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge.contract.errors import InputError
-from trainer.settings import Network, Recipe, chip_of, read_recipe, recipe_names
+from trainer.choices import Network, recipe_names
+from trainer.settings import Recipe, chip_of, read_recipe
 
 
 @pytest.mark.parametrize("name", recipe_names())

@@ -1,0 +1,125 @@
+"""What a data set is filled with and made ready by: import, capture, prepare, draw."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from edge.contract.spec import ChipSpec
+from trainer.choices import Several
+from trainer.cli.shared import AsJson, Data, app, console
+from trainer.layout import Layout, check_identity, chosen_layout, layout_of
+
+importers = typer.Typer(help="Take in pictures from elsewhere.", no_args_is_help=True)
+app.add_typer(importers, name="import")
+
+LayoutOption = Annotated[
+    Layout | None, typer.Option("--layout", help="Folders of a new data set; those it has, else identities, where not given.")
+]
+
+
+@importers.command("people", epilog="example: trainer import people celeba.tar --data data/celeba --prefix celeba-")
+@importers.command("lfw", epilog="example: trainer import lfw lfw.tgz --data data")
+def import_lfw(
+    source: Annotated[Path, typer.Argument(help="LFW as downloaded, or any folder or .tgz of person folders.")],
+    data: Data = Path("data"),
+    layout: LayoutOption = None,
+    prefix: Annotated[str, typer.Option(help="Put before each person's name, where sets would share names.")] = "",
+    same_as: Annotated[
+        Path | None, typer.Option(help="Table of people who are in another set too: set, identity, name there, cosine.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Takes a folder or archive of person folders as the negatives of a data set."""
+    from trainer.importer import import_people, read_renaming
+
+    done = import_people(source, data, chosen_layout(data, layout), read_renaming(prefix, same_as))
+    if as_json:
+        print(json.dumps({"people": done.people, "written": done.pictures, "present": done.present, "left_out": done.left_out}))
+        return
+    console.print(f"{data}: {done.people} people, {done.pictures} pictures written, {done.present} already there")
+    for name, why in done.left_out:
+        console.print(f"left out {name}: {why}")
+
+
+@importers.command("omniglot", epilog="example: trainer import omniglot images_background_small1.zip --data data/omniglot")
+def import_omniglot(
+    sources: Annotated[list[Path], typer.Argument(help="Omniglot's images_background*.zip, as downloaded.")],
+    data: Data = Path("data/omniglot"),
+) -> None:
+    """Takes Omniglot's drawings as a prepared set, for `--recipe koch-omniglot`."""
+    from trainer.omniglot import import_omniglot as take
+
+    characters, drawings = take(sources, data)
+    console.print(f"{data}: {characters} characters, {drawings} drawings")
+
+
+@app.command(epilog="example: trainer capture ada --camera /dev/video0 --data data")
+def capture(
+    name: Annotated[str, typer.Argument(help="The person in front of the camera.")],
+    camera: Annotated[str, typer.Option(help="A V4L2 device, its number, or a video file.")] = "0",
+    data: Data = Path("data"),
+    anchors: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    positives: Annotated[int, typer.Option(min=1, max=1000)] = 20,
+    every: Annotated[int, typer.Option(min=1, help="Take one picture in so many frames.")] = 10,
+    layout: LayoutOption = None,
+) -> None:
+    """Takes anchor and positive pictures of a person from a camera or a clip."""
+    from trainer.capture import capture_pictures
+
+    wanted = {"anchor": anchors, "positive": positives}
+    counts = capture_pictures(check_identity(name), camera, data, chosen_layout(data, layout), wanted, every)
+    console.print(f"{data}: " + ", ".join(f"{count} {role} pictures" for role, count in counts.items()) + f" of {name}")
+
+
+@app.command(epilog="example: trainer prepare data --side 64")
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="A data set filled by `trainer capture` or `trainer import lfw`.")],
+    recipe: Annotated[str, typer.Option(help="Cut the chips as this recipe of `trainer fit` takes them.")] = "",
+    side: Annotated[int | None, typer.Option(min=32, max=256, help="Side of the chip in pixels.")] = None,
+    scale: Annotated[float | None, typer.Option(min=0.5, max=3.0, help="Side of what is cut, in widths of the box.")] = None,
+    colour: Annotated[bool | None, typer.Option("--colour/--grey", help="Colour chips, or grey ones.")] = None,
+    several: Annotated[Several, typer.Option(help="What to do with a picture of several faces.")] = Several.SKIP,
+    layout: Annotated[Layout | None, typer.Option(help="Folders of the data set; found out where not given.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Finds the faces, greys them, cuts the chips; pictures that give none are listed with the reason."""
+    from trainer.prepare import prepare as prepare_pictures
+    from trainer.prepare import reasons
+    from trainer.settings import chip_of, read_recipe
+
+    spec = chip_of(read_recipe(recipe)) if recipe else ChipSpec()
+    channels = spec.channels if colour is None else 3 if colour else 1
+    spec = replace(spec, side_px=side or spec.side_px, scale=scale or spec.scale, channels=channels)
+    outcomes = prepare_pictures(folder, layout or layout_of(folder), spec, several)
+    counted = reasons(outcomes)
+    made = sum(outcome.box is not None for outcome in outcomes)
+    if as_json:
+        print(json.dumps({"pictures": len(outcomes), "chips": made, "skipped": dict(counted)}))
+        return
+    for outcome in [o for o in outcomes if o.reason][:50]:
+        console.print(f"skipped {outcome.picture.path}: {outcome.reason}")
+    table = Table("pictures", "number", title=f"{folder}, chips of {spec.side_px} px")
+    for label, number in [("chips made", made), *counted.most_common(10), ("in all", len(outcomes))]:
+        table.add_row(label, str(number))
+    console.print(table)
+    console.print(f"every picture's outcome is in {folder / 'prepared.json'}")
+
+
+@app.command(epilog="example: trainer draw people --people 300")
+def draw(
+    folder: Annotated[Path, typer.Argument(help="Where the person folders go.")],
+    people: Annotated[int, typer.Option(min=1, max=100_000)] = 300,
+    pictures: Annotated[int, typer.Option(min=1, max=1000, help="Pictures a person.")] = 6,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same people.")] = 1,
+) -> None:
+    """Draws synthetic people, to try the trainer without a data set; `trainer import lfw` takes the folder."""
+    from trainer.synth.population import write_population
+
+    write_population(folder, people=people, pictures=pictures, seed=seed)
+    console.print(f"{folder}: {people} people, {pictures} pictures each")

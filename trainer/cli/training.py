@@ -1,0 +1,134 @@
+"""What makes a verifier: teach, fit, cohort, and the demonstration of the whole line."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from trainer.choices import Network, Precision, Strategy, recipe_names
+from trainer.cli.shared import AsJson, app, console
+
+
+@app.command(epilog="example: trainer teach data/lfw --teacher edge/models/accurate.tflite")
+def teach(
+    folder: Annotated[Path, typer.Argument(help="A prepared data set.")],
+    teacher: Annotated[str, typer.Option(help="dlib, a finished run's folder, or a model file.")] = "dlib",
+) -> None:
+    """Asks a teacher about every picture once, for recipes that learn from one."""
+    from trainer.dlibway import DlibTeacher
+    from trainer.start import start_at
+    from trainer.teach import VerifierTeacher
+    from trainer.teach import teach as ask
+
+    other = None if teacher == "dlib" else start_at(teacher)
+    teaching = ask(folder, VerifierTeacher(folder, other.verifier, other.name) if other else DlibTeacher(folder))
+    console.print(f"{folder}: {len(teaching.vectors)} vectors and placements in {folder / 'teacher.npz'}")
+
+
+@app.command(epilog="example: trainer fit --data data --run runs/first --minutes 30")
+def fit(
+    data: Annotated[
+        list[Path] | None, typer.Option("--data", help="A prepared set. Further ones are trained on, never evaluated on.")
+    ] = None,
+    run: Annotated[Path, typer.Option(help="The run's folder; one that was broken off goes on.")] = Path("runs/first"),
+    recipe: Annotated[str, typer.Option(help=f"{', '.join(recipe_names())}, or a file of one's own.")] = "siamese",
+    network: Annotated[
+        str | None, typer.Option(help=f"Instead of the recipe's tower: {', '.join(Network)}, or module:function of your own.")
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(help="Start from dlib's CC0 weights (dlib), a run's folder, or a model file.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps an epoch.")] = None,
+    quantised: Annotated[
+        bool | None, typer.Option("--quantised/--plain", help="Train with the rounding of int8, from a finished one (--init).")
+    ] = None,
+    people: Annotated[int | None, typer.Option(min=2, max=1024, help="Anchor-positive pairs a batch.")] = None,
+    strangers: Annotated[int | None, typer.Option(min=0, max=1024, help="Lone negatives a batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-7, max=1.0)] = None,
+    patience: Annotated[int | None, typer.Option(min=1)] = None,
+    seed: Annotated[int | None, typer.Option(min=0)] = None,
+    minutes: Annotated[float | None, typer.Option(min=0.01, help="End after the epoch in which this time is over.")] = None,
+    precision: Annotated[
+        Precision, typer.Option(help="What the tower is trained in; auto: mixed where the GPU or processor has bfloat16.")
+    ] = Precision.AUTO,
+    strategy: Annotated[
+        Strategy, typer.Option(help="auto: the workers of TF_CONFIG, else all GPUs, else this processor.")
+    ] = Strategy.AUTO,
+    as_json: AsJson = False,
+) -> None:
+    """Trains the Siamese network; writes curves, the split, the weights and a report into the run's folder."""
+    from trainer.fit import fit as train
+    from trainer.settings import read_recipe
+
+    settings = read_recipe(recipe).changed(
+        tower__network=network, tower__init=init, tower__quantised=quantised,
+        schedule__epochs=epochs, schedule__steps=steps, batch__people=people,
+        batch__strangers=strangers, schedule__learning_rate=learning_rate, schedule__patience=patience, seed=seed,
+    )  # fmt: skip
+    folders = data or [Path("data")]
+    try:
+        record = train(
+            folders, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]), precision=precision,
+            strategy=strategy,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        Console(stderr=True).print(f"{run}: stopped; the same command goes on after the last whole epoch")
+        raise
+    if record is None:
+        console.print(f"{run}: done; the first worker writes the run")
+        return
+    from trainer.report import write_run_report
+
+    report = write_run_report(run, folders[0])
+    if as_json:
+        print(json.dumps(record | {"evaluation": report}))
+        return
+    console.print(f"{run}: {record['epochs_run']} epochs, best {record['best_epoch']}, validation EER {record['val_eer']:.2%}")
+    if record["best_epoch"] == 0:
+        console.print(f"no epoch was better for the validation people than what it started from: {run} holds that, unchanged")
+    for line in report["lines"]:
+        console.print(line)
+    console.print(f"curves {run / 'loss.png'}, pairs {run / 'pairs.png'}, figures {run / 'report.html'}")
+
+
+@app.command(epilog="example: trainer cohort edge/models/accurate.tflite --data data/lfw --out head.npz")
+def cohort(
+    model: Annotated[Path, typer.Argument(help="A model file that holds faces against a cohort.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data", help="The prepared sets whose people are chosen among; the first has those whom the file was judged by."
+        ),
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The head to write.")] = Path("head.npz"),
+    as_json: AsJson = False,
+) -> None:
+    """Chooses a file's cohort anew, by the file's own embeddings: for `python -m export measure --head`, without its run."""
+    from trainer.handover import write_head
+
+    before, after = write_head(model, data or [Path("data")], out)
+    if as_json:
+        print(json.dumps({"file": str(out), "validation_fnmr": {"before": before, "after": after}}))
+        return
+    console.print(
+        f"{out}: FNMR at FMR 1e-3 of those whom the file was judged by {after:.2%}, {before:.2%} with the cohort it has"
+    )
+
+
+@app.command(epilog="example: trainer demo --folder demo")
+def demo(
+    folder: Annotated[Path, typer.Option(help="Where everything goes; what is there is made anew.")] = Path("demo"),
+    people: Annotated[int, typer.Option(min=40, max=5000, help="Synthetic people to draw and train on.")] = 320,
+    epochs: Annotated[int, typer.Option(min=1, max=200, help="How long to train; a few do not tell people apart.")] = 14,
+) -> None:
+    """The whole line on drawn people: training, export, enrolment, and the daemon's decisions. No camera, no data set."""
+    from trainer.demo import run_demo
+
+    run_demo(folder, people=people, epochs=epochs, console=console)
