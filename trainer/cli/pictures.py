@@ -51,11 +51,15 @@ def import_lfw(
 def import_omniglot(
     sources: Annotated[list[Path], typer.Argument(help="Omniglot's images_background*.zip, as downloaded.")],
     data: Data = Path("data/omniglot"),
+    as_json: AsJson = False,
 ) -> None:
     """Takes Omniglot's drawings as a prepared set, for `--recipe koch-omniglot`."""
     from trainer.omniglot import import_omniglot as take
 
     characters, drawings = take(sources, data)
+    if as_json:
+        print(json.dumps({"characters": characters, "drawings": drawings}))
+        return
     console.print(f"{data}: {characters} characters, {drawings} drawings")
 
 
@@ -68,12 +72,16 @@ def capture(
     positives: Annotated[int, typer.Option(min=1, max=1000)] = 20,
     every: Annotated[int, typer.Option(min=1, help="Take one picture in so many frames.")] = 10,
     layout: LayoutOption = None,
+    as_json: AsJson = False,
 ) -> None:
     """Takes anchor and positive pictures of a person from a camera or a clip."""
     from trainer.capture import capture_pictures
 
     wanted = {"anchor": anchors, "positive": positives}
     counts = capture_pictures(check_identity(name), camera, data, chosen_layout(data, layout), wanted, every)
+    if as_json:
+        print(json.dumps({"person": name, "taken": counts}))
+        return
     console.print(f"{data}: " + ", ".join(f"{count} {role} pictures" for role, count in counts.items()) + f" of {name}")
 
 
@@ -117,9 +125,13 @@ def draw(
     people: Annotated[int, typer.Option(min=1, max=100_000)] = 300,
     pictures: Annotated[int, typer.Option(min=1, max=1000, help="Pictures a person.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same people.")] = 1,
+    as_json: AsJson = False,
 ) -> None:
     """Draws synthetic people, to try the trainer without a data set; `trainer import lfw` takes the folder."""
     from trainer.synth.population import write_population
 
     write_population(folder, people=people, pictures=pictures, seed=seed)
+    if as_json:
+        print(json.dumps({"people": people, "pictures": people * pictures}))
+        return
     console.print(f"{folder}: {people} people, {pictures} pictures each")

@@ -19,6 +19,7 @@ from trainer.cli.shared import AsJson, app, console
 def teach(
     folder: Annotated[Path, typer.Argument(help="A prepared data set.")],
     teacher: Annotated[str, typer.Option(help="dlib, a finished run's folder, or a model file.")] = "dlib",
+    as_json: AsJson = False,
 ) -> None:
     """Asks a teacher about every picture once, for recipes that learn from one."""
     from trainer.dlibway import DlibTeacher
@@ -28,6 +29,9 @@ def teach(
 
     other = None if teacher == "dlib" else start_at(teacher)
     teaching = ask(folder, VerifierTeacher(folder, other.verifier, other.name) if other else DlibTeacher(folder))
+    if as_json:
+        print(json.dumps({"vectors": len(teaching.vectors), "file": str(folder / "teacher.npz")}))
+        return
     console.print(f"{folder}: {len(teaching.vectors)} vectors and placements in {folder / 'teacher.npz'}")
 
 
