@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import shlex
 import sys
 import traceback
-from collections.abc import Callable
+from types import ModuleType
 from typing import NoReturn
 
 from edge.contract.errors import ExitCode, FacelatchError
@@ -50,7 +51,7 @@ def main() -> NoReturn:
 
 def _run(name: str, arguments: list[str]) -> NoReturn:
     try:
-        _load(name)(args=arguments, prog_name=name)
+        _load(name).app(args=arguments, prog_name=name)
     except FacelatchError as error:
         print(f"error[{error.code}]: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -58,7 +59,13 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
         # The reader, such as `head`, has gone: nothing is left to tell anyone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(ExitCode.OK)
-    except KeyboardInterrupt:
+    except SystemExit as ended:
+        # Typer makes this status of Ctrl-C, and says nothing.
+        if ended.code == ExitCode.INTERRUPTED and (kept := _kept(name, arguments)):
+            typed = shlex.join([*(["python", "-m"] if name == "export" else []), name, *arguments])
+            print(f"interrupted: {kept}: {typed}", file=sys.stderr)
+        raise
+    except KeyboardInterrupt:  # before Typer was there
         print("interrupted", file=sys.stderr)
         sys.exit(ExitCode.INTERRUPTED)
     except Exception:  # noqa: BLE001 - the last resort: a crash must not look like a denial, whose exit code is Python's own
@@ -68,14 +75,19 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
     sys.exit(ExitCode.OK)
 
 
-def _load(name: str) -> Callable[..., object]:
+def _load(name: str) -> ModuleType:
     try:
-        app: Callable[..., object] = importlib.import_module(f"{name}.cli").app
+        return importlib.import_module(f"{name}.cli")
     except ModuleNotFoundError as error:
         extra = "edge" if name == "edge" else "trainer"
         print(f"error[package]: {name} needs {error.name}: pip install 'facelatch[{extra}]'", file=sys.stderr)
         sys.exit(ExitCode.PACKAGE)
-    return app
+
+
+def _kept(name: str, arguments: list[str]) -> str:
+    """What a command that was broken off has kept, and how it goes on: what its program's KEPT says, if anything."""
+    told: dict[str, str] = getattr(_load(name), "KEPT", {})
+    return next((kept for command, kept in told.items() if arguments[: len(words := command.split())] == words), "")
 
 
 if __name__ == "__main__":

@@ -20,6 +20,14 @@ from export.variant import Variant
 app = typer.Typer(help="A trained run to one verified model file.", no_args_is_help=True, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)
 
+_BEGINS_AGAIN = "begin again with"
+KEPT = {
+    "tflite": f"the model file is written whole, once it was measured, or not at all, and its report after it; {_BEGINS_AGAIN}",
+    "measure": f"the model file is written whole, once it was measured, or not at all; {_BEGINS_AGAIN}",
+    "verify": f"a file is only read; {_BEGINS_AGAIN}",
+}
+"""What is left where a command is broken off with Ctrl-C, in words that the command as it was typed stands behind."""
+
 ModelFileArgument = Annotated[Path, typer.Argument(help="A model file.")]
 AlsoIn = Annotated[
     list[Path] | None,

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from trainer.choices import Network, Precision, Strategy, recipe_names
 from trainer.cli.shared import AsJson, app, console
@@ -77,14 +76,10 @@ def fit(
         batch__strangers=strangers, schedule__learning_rate=learning_rate, schedule__patience=patience, seed=seed,
     )  # fmt: skip
     folders = data or [Path("data")]
-    try:
-        record = train(
-            folders, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]), precision=precision,
-            strategy=strategy,
-        )  # fmt: skip
-    except KeyboardInterrupt:
-        Console(stderr=True).print(f"{run}: stopped; the same command goes on after the last whole epoch")
-        raise
+    record = train(
+        folders, run, settings, minutes=minutes, command=shlex.join(["trainer", *sys.argv[1:]]), precision=precision,
+        strategy=strategy,
+    )  # fmt: skip
     if record is None:
         console.print(f"{run}: done; the first worker writes the run")
         return

@@ -1,0 +1,62 @@
+"""The commands' one way in: what a command that is broken off with Ctrl-C has kept, and what is typed to go on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+import export.cli
+import trainer.cli
+from tests.commands import typed_here
+
+BEGINS_AGAIN = "; begin again with: "
+
+
+@pytest.mark.parametrize(
+    ("work", "words", "kept"),
+    [
+        ("trainer.prepare.prepare", ["prepare"], f"not prepared until every picture was looked at{BEGINS_AGAIN}"),
+        ("trainer.dlibway.DlibTeacher", ["teach"], "until half a minute ago is kept; go on from there with: "),
+        (
+            "trainer.fit.fit",
+            ["fit", "--data"],
+            "last whole epoch is kept, and a finished training whole; go on from there with: ",
+        ),
+        ("trainer.evaluate.load_subject", ["evaluate"], f"model and the data stay as they are{BEGINS_AGAIN}"),
+        ("trainer.importer.import_people", ["import", "lfw"], "that were written stay; the others come with: "),
+        ("export.run.read_run", ["tflite"], f"or not at all, and its report after it{BEGINS_AGAIN}"),
+    ],
+)
+def test_what_was_kept_and_how_it_goes_on(
+    work: str, words: list[str], kept: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(work, stop)
+    (tmp_path / "my data/pictures").mkdir(parents=True)
+    program = work.partition(".")[0]
+    done = typed_here(tmp_path, program, *words, "my data", code=130)
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    shown = " ".join(["python -m export" if program == "export" else program, *words, "'my data'"])
+    assert line.startswith("interrupted: ")
+    assert line.endswith(kept + shown)
+
+
+def commands(group: Any, above: str = "") -> Iterator[str]:
+    for word, command in group.commands.items():
+        yield from commands(command, f"{above}{word} ") if hasattr(command, "commands") else [f"{above}{word}"]
+
+
+@pytest.mark.parametrize(
+    ("program", "quick"), [(trainer.cli, {"compare"}), (export.cli, {"inspect", "diff"})], ids=["trainer", "export"]
+)
+def test_every_command_but_the_quick_ones_says_it(program: Any, quick: set[str]) -> None:
+    known = {*commands(typer.main.get_command(program.app))}
+    assert {name for name in known if not any(name.startswith(kept) for kept in program.KEPT)} == quick
+    assert all(any(name.startswith(kept) for name in known) for kept in program.KEPT)
