@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.metrics import allowed_matches, rate, supports_fmr
+from edge.contract.metrics import rate, supports_fmr
 from edge.contract.score import Head, Placed, compare, place
+from trainer.highest import Highest
 
 TARGET_FMR = 1e-3
 # Within one camera's pictures strangers may match this many times as often as across before the report warns.
@@ -44,9 +45,10 @@ def compare_cameras(head: Head, sets: list[Taken]) -> list[dict[str, Any]]:
         for at, other in pairs
         for scores in _strangers(head, enrolled[at], sets[at].names, placed[other], sets[other].names)
     )
-    highest = _highest(across, allowed_matches(total, TARGET_FMR) + 1)
-    threshold = float(np.nextafter(highest.min(), np.inf))
-    fmr_across = rate(int((highest >= threshold).sum()), total)
+    highest = Highest(total, TARGET_FMR)
+    for scores in across:
+        highest.add(scores)
+    threshold, fmr_across = highest.threshold(), rate(highest.matches(), total)
     rows = []
     for one, mine, theirs in zip(sets, enrolled, placed, strict=True):
         matched = trials = 0
@@ -74,13 +76,3 @@ def _strangers(
     """For each template the scores, float64 [n], of the probes that show somebody else."""
     for row, owner in enumerate(owners):
         yield compare(head, enrolled[row : row + 1], probes)[names != owner]
-
-
-def _highest(parts: Iterable[NDArray[np.float64]], count: int) -> NDArray[np.float64]:
-    """The `count` highest of all scores, in memory for twice as many."""
-    best = np.empty(0)
-    for scores in parts:
-        best = np.concatenate([best, scores[scores >= best.min()] if len(best) >= count else scores])
-        if len(best) >= 2 * count:
-            best = np.partition(best, len(best) - count)[-count:]
-    return np.sort(best)[-count:]

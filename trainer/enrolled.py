@@ -6,15 +6,16 @@ else's pictures. LFW's pictures stand for visits, years apart: frames of one vis
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.metrics import rate, supports_fmr, threshold_at_fmr
+from edge.contract.metrics import rate, supports_fmr
 from edge.contract.score import Head, Placed, compare, merge, place
 from trainer.dataset import PICTURES_EACH
+from trainer.highest import Highest
 
 ANCHORS = (1, 5, 20)
 FRAMES = ((1, 1), (2, 3))
@@ -58,25 +59,48 @@ def evaluate_enrolled(
 def _with_anchors(
     anchors: int, head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32]
 ) -> list[dict[str, Any]]:
-    found = []
     placed, enrolled = place(head, embeddings), place(head, templates)
     people = [rows for label in np.unique(labels) if len(rows := np.flatnonzero(labels == label)) > anchors]
-    scores = [_scores(head, templates[rows[:anchors]], enrolled, placed, rows[:anchors]) for rows in people]
-    for k, n in FRAMES:
-        for rule in RULES[: 1 if anchors == 1 else len(RULES)]:
-            genuine, impostor = [], []
-            for rows, by_rule in zip(people, scores, strict=True):
-                own = np.isin(np.arange(len(labels)), rows)
-                genuine.append(_k_of_n(by_rule[rule][rows[anchors:]], labels[rows[anchors:]], k, n))
-                impostor.append(_k_of_n(by_rule[rule][~own], labels[~own], k, n))
-            same, other = (np.concatenate(part) if part else np.empty(0) for part in (genuine, impostor))
-            if not same.size or not supports_fmr(other.size, TARGET_FMR):
-                continue
-            missed = rate(int((same < threshold_at_fmr(other, TARGET_FMR)).sum()), same.size)
-            frames = "1 frame" if n == 1 else f"{k} of {n} frames"
-            row = EnrolledRate(anchors, frames, rule, len(people), same.size, other.size, missed.value, missed.low, missed.high)
-            found.append(asdict(row))
+    # Trials by the pictures that they are of, one row each. A person's are known before a score is: so many impostor scores as a
+    # threshold needs are kept, and no others.
+    trials = {n: _in_groups(np.arange(len(labels)), labels, n) for _, n in FRAMES}
+    owners = {n: labels[rows[:, 0]] for n, rows in trials.items()}
+    shown = [
+        _Trials(k, n, rule, Highest(total, TARGET_FMR))
+        for k, n in FRAMES
+        for total in [sum(int((owners[n] != labels[rows[0]]).sum()) for rows in people)]
+        if supports_fmr(total, TARGET_FMR)
+        for rule in RULES[: 1 if anchors == 1 else len(RULES)]
+    ]
+    for rows in people:
+        scores = _scores(head, templates[rows[:anchors]], enrolled, placed, rows[:anchors])
+        for one in shown:
+            of_rule, probes = scores[one.rule], rows[anchors:]
+            one.genuine.append(_best_of(of_rule[_in_groups(probes, labels[probes], one.n)], one.k))
+            one.impostor.add(_best_of(of_rule[trials[one.n][owners[one.n] != labels[rows[0]]]], one.k))
+    found = []
+    for one in shown:
+        same = np.concatenate(one.genuine)
+        if not same.size:
+            continue
+        missed = rate(int((same < one.impostor.threshold()).sum()), same.size)
+        frames = "1 frame" if one.n == 1 else f"{one.k} of {one.n} frames"
+        row = EnrolledRate(
+            anchors, frames, one.rule, len(people), same.size, one.impostor.trials, missed.value, missed.low, missed.high
+        )
+        found.append(asdict(row))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Trials:
+    """The scores of one row: k of n frames under a rule."""
+
+    k: int
+    n: int
+    rule: str
+    impostor: Highest
+    genuine: list[NDArray[np.float64]] = field(default_factory=list)
 
 
 def _scores(
@@ -89,13 +113,12 @@ def _scores(
     return dict(zip(RULES, (best[0], best[:3].mean(0), compare(head, place(head, mean[None]), placed)), strict=True))
 
 
-def _k_of_n(scores: NDArray[np.float64], labels: NDArray[np.int64], k: int, n: int) -> NDArray[np.float64]:
-    """The k-th best score of each n pictures of a person: what k of n frames at a threshold come down to."""
-    if n == 1:
-        return scores
-    found = []
-    for label in np.unique(labels):
-        mine = scores[labels == label]
-        groups = mine[: len(mine) // n * n].reshape(-1, n)
-        found.append(np.sort(groups, axis=1)[:, n - k])
-    return np.concatenate(found) if found else np.empty(0)
+def _in_groups(rows: NDArray[np.int64], labels: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """`rows` with their `labels`, int [m] both, as frames seen one after the other: each n of a person in a line, int [groups, n]."""
+    found = [mine[: len(mine) // n * n].reshape(-1, n) for label in np.unique(labels) for mine in [rows[labels == label]]]
+    return np.concatenate([np.empty((0, n), np.int64), *found])
+
+
+def _best_of(scores: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """The k-th best of each line, float64 [groups, n]: what k of n frames at a threshold come down to."""
+    return np.sort(scores, axis=1)[:, scores.shape[1] - k]
