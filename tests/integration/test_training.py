@@ -124,10 +124,14 @@ def test_export_is_deterministic(workshop: Path) -> None:
 
 def test_verify_measures_the_file_again(workshop: Path) -> None:
     done = json.loads(typed_here(workshop, "export", "verify", "int8.tflite", "--data", "run", "--json").stdout)
-    names = [check["name"] for check in done["checks"]]
+    found = {check["name"]: check["found"] for check in done["checks"]}
     assert done["passed"]
-    assert any(name.startswith("operating point") for name in names)
-    assert any(name.startswith("measured:") for name in names)
+    assert any(name.startswith("measured:") for name in found)
+    points = read_model(workshop / "int8.tflite").operating_points
+    for point in points:
+        # The same file on the same people, in the runtime that it was measured in.
+        assert f"({point.false_matches}/{point.impostor_trials}," in found[f"FMR at {point.name}"]
+        assert found[f"FNMR at {point.name}"].count(f"({point.false_non_matches}/{point.genuine_trials},") == 2
 
 
 def test_the_report_of_an_export_shows_its_layers(workshop: Path) -> None:
