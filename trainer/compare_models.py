@@ -18,10 +18,11 @@ from rich.progress import track
 
 from edge.contract.errors import InputError
 from edge.contract.score import Head, compare, place
-from trainer.comparisons import Interval, compare_all
+from trainer.comparisons import compare_all
 from trainer.dataset import Chips, Faces
 from trainer.evaluate import Subject, load_subject
 from trainer.files import write_atomically
+from trainer.interval import Interval
 from trainer.unseen import unseen_faces
 
 mpl.use("Agg")

@@ -8,7 +8,7 @@ all for a good verifier and 4.7 GB for one that tells nobody apart.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.progress import track
 from scipy.spatial.distance import cdist
 
-from edge.contract.metrics import Rate, allowed_matches, clopper_pearson, rate, supports_fmr
+from edge.contract.metrics import Rate, allowed_matches, rate, supports_fmr
 from edge.contract.score import Head, Placed, place, score_all_pairs, sigmoid
+from trainer.interval import Interval, interval_of
 
 ROWS = 256  # embeddings compared with all others at a time
 SAMPLE = 1500  # embeddings on which it is found how many impostor scores are worth keeping
@@ -26,20 +27,6 @@ RESAMPLES = 400
 RESAMPLED = 2_000_000
 # From so many pictures, or impostor scores kept, on a bar shows that something is going on.
 MANY_PICTURES, MANY_SCORES = 3000, 100_000
-
-
-@dataclass(frozen=True, slots=True)
-class Interval:
-    """A value with its 95 % interval from resampling people, who, not comparisons, are what was drawn at random; `resampled`,
-    float64 [400], are the values that it is made of."""
-
-    value: float
-    low: float
-    high: float
-    resampled: NDArray[np.float64] = field(repr=False, compare=False)
-
-    def __str__(self) -> str:
-        return f"{self.value:.2%} (95 % {self.low:.2%}-{self.high:.2%})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,29 +64,24 @@ class Comparisons:
         return float(np.nextafter(self.impostor[-1 - allowed], np.inf))
 
     def rates(self, targets: Sequence[float]) -> Rates:
-        """The EER, and the TAR at those of `targets` whose threshold the comparisons can show, with intervals over people.
-
-        Where nobody is missed, each resampling has the same people found: the interval's other end is then Clopper and Pearson's,
-        of none in so many people.
-        """
+        """The EER, and the TAR at those of `targets` whose threshold the comparisons can show, with intervals over people."""
         shown = [target for target in targets if self._shows(target)]
         plain, drawn = self._at(shown, np.ones((1, self._people()))), self._at(shown, self._weights())
-        none = clopper_pearson(0, len(np.unique(self.labels[self.genuine_rows[:, 0]])))[1]
+        owners = self.labels[self.genuine_rows[:, 0]]
+        each = np.bincount(owners)
 
         def interval(column: int, most: float) -> Interval:
-            missed, resampled = float(plain[0, column]), drawn[:, column]
-            low, high = np.nanpercentile(resampled, [2.5, 97.5])
-            if missed * len(self.genuine) < 0.5:
-                high = max(high, most)
-            return Interval(missed, float(low), float(high), resampled)
+            value = float(plain[0, column])
+            missed = np.bincount(owners[: round(value * len(owners))], minlength=len(each))
+            return interval_of(value, missed[each > 0], each[each > 0], drawn[:, column], most)
 
         tar, stricter = {}, 1.0
         for column, target in sorted(enumerate(shown, start=1), key=lambda entry: entry[1]):
             # At a higher FMR no more are missed: what is shown at the lower one holds there too.
-            missed = interval(column, min(none, stricter))
+            missed = interval(column, stricter)
             stricter = missed.high
             tar[target] = Interval(1 - missed.value, 1 - missed.high, 1 - missed.low, 1 - missed.resampled)
-        return Rates(interval(0, none), {target: tar[target] for target in shown})
+        return Rates(interval(0, 1.0), {target: tar[target] for target in shown})
 
     def miss_rate(self, threshold: float, chosen: NDArray[np.bool_] | None = None) -> Rate:
         """FNMR at a threshold, over the genuine comparisons `chosen`, all where not given."""

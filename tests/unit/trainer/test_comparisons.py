@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from edge.contract.metrics import eer, fnmr, threshold_at_fmr
+from edge.contract.metrics import clopper_pearson, eer, fnmr, threshold_at_fmr
 from edge.contract.score import Head, score_all_pairs, with_cohort
 from trainer import comparisons
 from trainer.comparisons import compare_all
@@ -96,6 +96,31 @@ def test_a_resampling_is_people_copied(most: int, monkeypatch: pytest.MonkeyPatc
     for weight, row in zip(weights, found._at([1e-1, 1e-3], weights), strict=True):
         for target, missed in zip((1e-1, 1e-3), row[1:], strict=True):
             assert missed == pytest.approx(by_hand(found, weight.astype(int), target), abs=close)
+
+
+def test_the_interval_of_independent_comparisons_is_clopper_and_pearsons() -> None:
+    """Two pictures of everybody: one genuine comparison a person, and FNMR at FMR 0.1 hardly moves with who is drawn as a stranger."""
+    found = compare_all(HEADS[3], *people(400, 2, noise=0.8))
+    tar = found.rates((0.1,)).tar[0.1]
+    missed = round((1 - tar.value) * 400)
+    low, high = clopper_pearson(missed, 400)
+    assert 10 < missed < 100
+    assert (1 - tar.high, 1 - tar.low) == pytest.approx((low, high), abs=0.01)
+
+
+def test_what_is_shown_at_a_low_fmr_holds_at_a_higher_one() -> None:
+    """The few misses at FMR 0.1 are of fewer people still than those at 1e-3, and say less by themselves."""
+    tar = compare_all(HEADS[3], *people(100, 4, noise=0.65)).rates((1e-1, 1e-2, 1e-3)).tar
+    assert 0 < 1 - tar[1e-1].value < 1 - tar[1e-3].value
+    assert tar[1e-1].low >= tar[1e-2].low >= tar[1e-3].low
+
+
+def test_everybody_missed_is_not_nobody_ever_found() -> None:
+    """Each face's template is its opposite, further away than any stranger's: the other end is that of all in sixty people."""
+    embeddings, labels = people(60, 4, noise=0.3)
+    rates = compare_all(HEADS[3], embeddings, labels, -embeddings).rates((1e-2,))
+    assert (rates.tar[1e-2].value, rates.tar[1e-2].low) == (0.0, 0.0)
+    assert rates.tar[1e-2].high == pytest.approx(1 - 0.025 ** (1 / 60))
 
 
 def test_nobody_missed_is_not_nobody_ever_missed() -> None:

@@ -1,0 +1,143 @@
+"""How often the 95 % interval of an error rate holds the true one, on made-up people whose true rates are known.
+
+    python -m benchmarks.intervals --sets 1000
+
+A person is a point, a picture that point with noise; how many pictures a person has is drawn from LFW's own counts, at most ten. Each set
+is evaluated as `trainer evaluate` does; the true rates are those of a population of many more people. Beside the interval that is told
+stand the plain percentiles of the same resampled people. One thread, half a minute for each hundred sets.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from edge.contract.score import Head
+from trainer.comparisons import compare_all
+from trainer.interval import Interval
+
+# Of LFW's people so many have one picture, two, ... and ten or more.
+LFW = np.array([4069, 779, 291, 187, 112, 55, 39, 33, 26, 158])
+TARGETS = (1e-2, 1e-3, 1e-4)
+POPULATION, STRANGERS = 150_000, 24_000
+NEEDED_PER_CENT = 90  # of the sets must show a rate for it to have a line
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """So many people in `size` numbers, with noise of this deviation, and by how much its logarithm differs between pictures and between
+    people; `each` pictures of everybody, or LFW's counts."""
+
+    people: int
+    size: int
+    noise: float
+    pictures_differ: float
+    people_differ: float
+    each: int = 0
+
+
+SITUATIONS = {
+    "as LFW": Situation(475, 48, 0.8, 0.1, 0.1),
+    "fewer missed": Situation(475, 40, 0.6, 0.2, 0.1),
+    "hardly any missed": Situation(475, 60, 0.6, 0.15, 0.1),
+    "some people are hard": Situation(475, 36, 0.6, 0.1, 0.25),
+    "150 people of four": Situation(150, 48, 0.75, 0.1, 0.1, each=4),
+}
+
+
+def draw(situation: Situation, people: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings of unit length, float32 [n, D], and labels, int [n]."""
+    one = situation
+    each = np.full(people, one.each) if one.each else rng.choice(len(LFW), people, p=LFW / LFW.sum()) + 1
+    labels = np.repeat(np.arange(people), each)
+    noise = one.noise * np.exp(one.people_differ * rng.normal(size=people))[labels]
+    noise *= np.exp(one.pictures_differ * rng.normal(size=len(labels)))
+    faces = rng.normal(size=(people, one.size))[labels] + noise[:, None] * rng.normal(size=(len(labels), one.size))
+    return (faces / np.linalg.norm(faces, axis=1, keepdims=True)).astype(np.float32), labels
+
+
+def true_rates(situation: Situation, rng: np.random.Generator) -> list[float]:
+    """The EER, and the FNMR at each target, of a population: every genuine comparison of it, and all impostor ones of a part."""
+    faces, labels = draw(situation, POPULATION, rng)
+    genuine = []
+    for apart in range(1, np.bincount(labels).max()):
+        row = np.flatnonzero(labels[:-apart] == labels[apart:])
+        genuine.append((faces[row] * faces[row + apart]).sum(1))
+    edges = np.linspace(-1, 1, 200_001)
+    fnmr = np.searchsorted(np.sort(np.concatenate(genuine)), edges) / sum(map(len, genuine))
+    counts, chosen = np.zeros(len(edges) - 1), np.sort(rng.permutation(len(labels))[:STRANGERS])
+    some, who = faces[chosen], labels[chosen]
+    for at in range(0, len(some), 500):
+        scores = some[at : at + 500] @ some[at:].T
+        later = np.arange(scores.shape[1]) > np.arange(len(scores))[:, None]
+        counts += np.histogram(scores[later & (who[at : at + 500, None] != who[at:])], edges)[0]
+    fmr = np.append(np.cumsum(counts[::-1])[::-1], 0) / counts.sum()
+    equal = np.argmin(abs(fmr - fnmr))
+    falling = slice(None, None, -1)
+    known = fmr > 0
+    at_targets = np.interp(np.log(TARGETS), np.log(fmr[known])[falling], fnmr[known][falling])
+    return [float(fmr[equal] + fnmr[equal]) / 2, *map(float, at_targets)]
+
+
+def measure(situation: Situation, sets: int, seed: int) -> list[dict[str, object]]:
+    """A row for each rate that nearly all sets show: its true value, and of both intervals how many sets' lie above it, below it, and how
+    wide they are in the middle of the sets."""
+    rng = np.random.default_rng(seed)
+    true = true_rates(situation, rng)
+    head = Head(np.ones(situation.size, np.float32), 3.0, normalise=True, squared=True)
+    found: list[list[Interval]] = [[] for _ in true]
+    for _ in track(range(sets), "evaluating", console=Console(stderr=True)):
+        rates = compare_all(head, *draw(situation, situation.people, rng)).rates(TARGETS)
+        for at, rate in enumerate([rates.eer, *(rates.tar.get(target) for target in TARGETS)]):
+            if rate is not None:
+                found[at].append(rate)
+    rows = []
+    for name, share, told in zip(["EER", *(f"TAR at FMR {target:g}" for target in TARGETS)], true, found, strict=True):
+        value = share if name == "EER" else 1 - share
+        if 100 * len(told) < NEEDED_PER_CENT * sets:
+            continue
+        row: dict[str, object] = {"rate": name, "true": value, "sets": len(told)}
+        plain = np.array([np.nanpercentile(one.resampled, [2.5, 97.5]) for one in told])
+        for kind, ends in (("told", np.array([(one.low, one.high) for one in told])), ("percentiles", plain)):
+            above, below = float((ends[:, 0] > value).mean()), float((ends[:, 1] < value).mean())
+            row[kind] = {
+                "holds": 1 - above - below,
+                "above": above,
+                "below": below,
+                "width": float(np.median(np.ptp(ends, axis=1))),
+            }
+        rows.append(row)
+    return rows
+
+
+def main() -> None:
+    """See the module's text."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--sets", type=int, default=1000, help="so many sets of people are drawn and evaluated")
+    parser.add_argument("--only", choices=[*SITUATIONS], action="append", help="this situation; may be given several times")
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    told = {name: measure(SITUATIONS[name], given.sets, given.seed) for name in given.only or SITUATIONS}
+    if given.json:
+        print(json.dumps(told))
+        return
+    titles = ("people", "rate", "true", "told holds it", "is above", "is below", "width", "percentiles hold it", "width")
+    table = Table(*titles, title=f"{given.sets} sets each, 95 % intervals")
+    for name, rows in told.items():
+        for row in rows:
+            shown = [f"{row['true']:.2%}"]
+            for kind, keys in (("told", ("holds", "above", "below", "width")), ("percentiles", ("holds", "width"))):
+                shown += [f"{row[kind][key]:.1%}" for key in keys]  # type: ignore[index]
+            table.add_row(name, str(row["rate"]), *shown)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

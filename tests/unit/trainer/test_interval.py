@@ -1,0 +1,40 @@
+"""The interval of a rate over people, by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.contract.metrics import clopper_pearson
+from trainer.interval import independent_trials, interval_of
+
+
+def test_so_many_trials_as_scatter_alike_and_fewer_by_the_few_people() -> None:
+    """Twenty of 200 people missed, one comparison each: they scatter as 200 independent trials, 0.1 * 0.9 / 200. The fourth powers of
+    0.9 twenty times and -0.1 180 times are 13.14 in sum, the squares 18: 2 * 18^2 / (13.14 - 18^2 / 200) = 56.25 degrees, t 2.003 for
+    1.960, takes 4 % of them away.
+
+    One of ten people with all ten misses of a hundred comparisons, the nine others with none: 9 once and -1 nine times, squares of 90
+    and fourth powers of 6,570 in sum, 2 * 90^2 / (6570 - 90^2 / 10) = 2.81 degrees, t 3.306: a third is left."""
+    even = independent_trials(np.repeat([1, 0], [20, 180]), np.ones(200, int), 0.1 * 0.9 / 200)
+    assert even == pytest.approx(200 * (1.960 / 2.003) ** 2, rel=1e-3)
+    one_alone = independent_trials(np.repeat([10, 0], [1, 9]), np.full(10, 10), 0.1 * 0.9 / 50)
+    assert one_alone == pytest.approx(50 * (1.960 / 3.306) ** 2, rel=1e-3)
+    assert independent_trials(np.array([4]), np.array([45]), 0.0) == pytest.approx((1.960 / 12.706) ** 2, rel=1e-3)
+
+
+def test_the_interval_is_clopper_and_pearsons_of_so_many() -> None:
+    """600 people missed or not: t of 169 degrees is 1.974, so that 1.4 % of 600 trials are taken away."""
+    missed, each = np.repeat([1, 0], [60, 540]), np.ones(600, int)
+    resampled = 0.1 + np.sqrt(0.1 * 0.9 / 600) * np.repeat([1.0, -1.0], 200)
+    found = interval_of(0.1, missed, each, resampled, 1.0)
+    assert (found.low, found.high) == pytest.approx(clopper_pearson(60, 600), abs=5e-4)
+    assert found.high > clopper_pearson(60, 600)[1]
+    assert interval_of(0.1, missed, each, resampled, 0.11).high == 0.11
+
+
+@pytest.mark.parametrize(("share", "ends"), [(0.0, (0.0, 1 - 0.025 ** (1 / 60))), (1.0, (0.025 ** (1 / 60), 1.0))])
+def test_nobody_and_everybody_of_sixty_people(share: float, ends: tuple[float, float]) -> None:
+    each = np.full(60, 6)
+    found = interval_of(share, (share * each).astype(int), each, np.full(400, share), 1.0)
+    assert (found.low, found.high) == pytest.approx(ends)
