@@ -18,6 +18,7 @@ from edge.contract.errors import InputError
 from edge.contract.score import Head
 from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
+from trainer.choices import Precision, Strategy
 from trainer.cohort import Strangers, choose_strangers, own_people, pool, write_cohort
 from trainer.dataset import PICTURES_EACH, Faces, joined, kept_chips
 from trainer.files import write_atomically
@@ -40,7 +41,7 @@ from trainer.run import (
     save_last,
     write_record,
 )
-from trainer.settings import Precision, Recipe, Strategy
+from trainer.settings import Recipe
 from trainer.split import FURTHER, new_split, read_split
 from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
 from trainer.step import Siamese

@@ -12,8 +12,6 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
 from trainer.choices import RECIPES, Network, recipe_names
-from trainer.choices import Precision as Precision  # as an own name: `trainer fit` takes all of a training from here
-from trainer.choices import Strategy as Strategy
 
 _CHIP = ChipSpec()
 

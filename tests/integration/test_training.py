@@ -191,7 +191,7 @@ BAD = [
         "those that come along: compact, koch-omniglot",
     ),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "typo.toml"), "tower.netwrok"),
-    (("trainer", "fit", "--data", "data", "--run", "run2", "--init", "people"), "init = 'people': neither"),
+    (("trainer", "fit", "--data", "data", "--run", "run2", "--init", "people"), "'people': neither 'dlib' nor"),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "transfer"), "run `trainer teach data`"),
     (("trainer", "evaluate", "people", "--data", "data"), "people: not a run folder"),
     (("trainer", "evaluate", "broken", "--data", "data"), "broken: unreadable run"),

@@ -48,6 +48,7 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Error rates on people whom the training never saw, with intervals, curves, slices and the hardest pairs."""
+    from trainer.dataset import load_faces
     from trainer.enrolled import MOST_PICTURES
     from trainer.evaluate import evaluate as measure
     from trainer.evaluate import load_subject
@@ -59,7 +60,8 @@ def evaluate(
     subject = load_subject(model)
     seen = left_out([model], runs, [first, *others], strangers=strangers)
     if not (runs or model.is_dir() or strangers):
-        others = []  # everybody in them was trained on, or is in the cohort
+        # Sets that a file was trained on tell whom it saw, and are no other cameras.
+        others = [other for other in others if {*load_faces(other).identities} - seen]
     evaluation = measure(
         subject,
         first,
