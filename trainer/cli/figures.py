@@ -48,25 +48,21 @@ def evaluate(
     as_json: AsJson = False,
 ) -> None:
     """Error rates on people whom the training never saw, with intervals, curves, slices and the hardest pairs."""
-    from trainer.dataset import load_faces
     from trainer.enrolled import MOST_PICTURES
     from trainer.evaluate import evaluate as measure
     from trainer.evaluate import load_subject
     from trainer.report import write_report
-    from trainer.unseen import left_out, unseen_faces, unseen_strangers
+    from trainer.unseen import left_out, other_cameras, unseen_faces
 
     first, *others = data or [Path("data")]
     runs = [run] if run else []
     subject = load_subject(model)
     seen = left_out([model], runs, [first, *others], strangers=strangers)
-    if not (runs or model.is_dir() or strangers):
-        # Sets that a file was trained on tell whom it saw, and are no other cameras.
-        others = [other for other in others if {*load_faces(other).identities} - seen]
     evaluation = measure(
         subject,
         first,
         unseen_faces(first, seen, each=MOST_PICTURES),
-        [unseen_strangers(other, seen) for other in others],
+        other_cameras(others, seen, may_be_trained_on=not (runs or model.is_dir() or strangers)),
         protocol,
         groups,
     )

@@ -25,7 +25,7 @@ from trainer.layout import Layout
 from trainer.pack import PACK, PACK_LOCK, Pack
 from trainer.split import as_bytes, further_cohort
 from trainer.teach import load_taught, write_teaching
-from trainer.unseen import left_out, seen_people, unseen_faces, unseen_strangers
+from trainer.unseen import left_out, other_cameras, seen_people, unseen_faces, unseen_strangers
 
 SPEC = ChipSpec(side_px=32)
 
@@ -159,6 +159,14 @@ def test_evaluation_leaves_out_whom_the_run_used(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="1 of its people are unseen"):
         unseen_strangers(folder, seen)
     assert unseen_strangers(folder, {"ada", "bob"}).identities == ["dan", "eve"]
+    everybody = {"ada", "bob", "dan", "eve"}
+    assert other_cameras([folder], everybody, may_be_trained_on=True) == []
+    (found,) = other_cameras([folder], {"ada", "bob"}, may_be_trained_on=True)
+    assert found.identities == ["dan", "eve"]
+    with pytest.raises(InputError, match="1 of its people are unseen"):
+        other_cameras([folder], everybody - {"eve"}, may_be_trained_on=True)
+    with pytest.raises(InputError, match="0 of its people are unseen"):
+        other_cameras([folder], everybody, may_be_trained_on=False)
 
 
 def test_whom_the_start_of_a_run_used_is_left_out_too(tmp_path: Path) -> None:
