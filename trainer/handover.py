@@ -8,20 +8,17 @@ import json
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from edge.contract.errors import InputError
 from edge.contract.modelfile import read_model
-from edge.contract.runtime import Embedder
 from trainer.cohort import choose_strangers, cohort_chips, own_people, pool
-from trainer.dataset import Faces, joined, load_faces
+from trainer.dataset import joined, load_faces
+from trainer.evaluate import load_subject
 from trainer.files import write_atomically
 from trainer.head import calibrated, missed
 from trainer.progress import doing
 from trainer.run import read_run
-from trainer.split import SPLIT, read_split, split_of_file
+from trainer.split import read_split, split_digest, split_of_file
 from trainer.verifier import save_head
 
 HANDOVER = "chips.npz"
@@ -65,16 +62,13 @@ def write_held_out(model: Path, folders: list[Path], out: Path) -> int:
     file = read_model(model)
     held = {*split_of_file(file, folders)["test"]}
     faces = load_faces(folders[0])
-    if faces.spec != file.chip:
-        raise InputError(
-            f"{folders[0]}: its chips are cut otherwise than {model} takes them; prepare it with the file's recipe"
-        )
+    load_subject(model).check(faces, str(folders[0]))
     test = faces.of([name for name in faces.identities if name in held]).measured()
     if len(test.identities) < 2:
         raise InputError(f"{folders[0]}: has {len(test.identities)} of the {len(held)} people whom {model} was kept from")
     data = io.BytesIO()
-    split = file.record["provenance"]["files"][SPLIT]
-    np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps({"split": split, "chip": faces.spec.to_json()}))
+    told = {"split": split_digest(file), "chip": faces.spec.to_json()}
+    np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps(told))
     write_atomically(out, data.getvalue())
     return len(test.identities)
 
@@ -92,10 +86,8 @@ def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, floa
         raise InputError(f"{model}: holds faces against no cohort; train with tower.cohort in the recipe")
     split = split_of_file(file, folders)
     main, *further = (load_faces(folder) for folder in folders)
-    if main.spec != file.chip:
-        raise InputError(
-            f"{folders[0]}: its chips are cut otherwise than {model} takes them; prepare it with the file's recipe"
-        )
+    subject = load_subject(model)
+    subject.check(main, str(folders[0]))
     together, nearest = joined(main, further), file.head.cohort.nearest
     people, present = pool(together, split, own_people(folders, main, further)), {*main.identities}
     validation = main.of([name for name in split["validation"] if name in present]).measured()
@@ -104,14 +96,7 @@ def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, floa
             f"{', '.join(map(str, folders))}: {len(people.labels)} people for a cohort and {len(validation.identities)} to judge by; more "
             f"than {nearest} and two are needed"
         )
-    embedder = Embedder(file)
-
-    def embedded(faces: Faces, what: str) -> NDArray[np.float32]:
-        rows = track(range(len(faces.labels)), what, console=Console(stderr=True))
-        return np.stack([embedder.embed(faces.chips.one(row)) for row in rows])
-
-    seen = embedded(people, "embedding the people")
-    held = embedded(validation, "embedding those it is judged by")
+    seen, held = subject.embed(people.chips), subject.embed(validation.chips)
     with doing(f"choosing the cohort among {len(seen)} people"):
         strangers = choose_strangers(file.head, seen, nearest)
         head = calibrated(strangers.beside(file.head), held, validation.labels)

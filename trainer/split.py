@@ -61,12 +61,12 @@ def _continued(recipe: Recipe, main: Faces, together: Faces, before: dict[str, l
         if name in had:
             split[as_first.get(had[name], had[name])].append(name)
     for name in {*together.identities} - {*main.identities}:
-        match had.get(name, FURTHER):
-            case "cohort" | "further_cohort" if recipe.tower.cohort:
-                split[FURTHER_COHORT].append(name)
-            case "train" | "further" | "start":
-                split[FURTHER].append(name)
-            # Whom it was judged by or measured on may not be trained on, and is not in the set that is measured.
+        part = had.get(name, FURTHER)
+        if part in ("train", FURTHER, START):
+            split[FURTHER].append(name)
+        elif part in ("cohort", FURTHER_COHORT) and recipe.tower.cohort:
+            split[FURTHER_COHORT].append(name)
+        # Whom it was judged by or measured on may not be trained on, and is not in the set that is measured.
     split = {part: sorted(names) for part, names in split.items()}
     counts = dict(zip(main.identities, np.bincount(main.labels, minlength=len(main.identities)), strict=True))
     for part in ("test", "validation"):
@@ -102,6 +102,11 @@ def read_split(run: Path) -> dict[str, list[str]]:
         raise InputError(f"{run / SPLIT}: missing or unreadable ({error}); train again in another --run folder") from error
 
 
+def split_digest(model: ModelFile) -> str:
+    """The SHA-256 of split.json of the training that a model file comes from."""
+    return str(model.record["provenance"]["files"][SPLIT])
+
+
 def split_of_file(model: ModelFile, folders: list[Path]) -> dict[str, list[str]]:
     """The split of the training that a model file comes from: kept here for the files that ship, and of others made anew from the
     prepared sets that they were trained on, in their order. It is the one whose digest the file has, or none.
@@ -110,7 +115,7 @@ def split_of_file(model: ModelFile, folders: list[Path]) -> dict[str, list[str]]
         InputError: the file does not ship, and `folders` are not its sets.
     """
     made_from = model.record["provenance"]
-    digest = made_from["files"][SPLIT]
+    digest = split_digest(model)
     shipped = SHIPPED / f"{digest}.json"
     if shipped.is_file():
         data = shipped.read_bytes()

@@ -18,6 +18,7 @@ from trainer.aligner import Aligner, build_aligner
 from trainer.backend import keras
 from trainer.networks import build_tower
 from trainer.settings import TowerSettings
+from trainer.step import unit
 from trainer.verifier import Verifier
 
 layers = keras.layers
@@ -57,8 +58,7 @@ def tower_settings(model: ModelFile) -> TowerSettings:
 def _check(verifier: Verifier, model: ModelFile) -> None:
     """Holds it against the file's own answers to the chips of the generated frames."""
     said, wanted = verifier.embed(golden_chips(model.chip)), model.tower.output.to_real(model.golden)
-    lengths = np.linalg.norm(said, axis=1) * np.linalg.norm(wanted, axis=1)
-    cosine = float(np.median((said * wanted).sum(1) / np.maximum(lengths, 1e-12)))
+    cosine = float(np.median((unit(said) * unit(wanted)).sum(1)))
     if not cosine >= MIN_MEDIAN_COSINE:
         raise InputError(
             f"{model.path}: its tower in float answers otherwise than the file (median cosine {cosine:.3f}, at least "

@@ -11,7 +11,7 @@ from edge.contract.errors import InputError
 from edge.contract.modelfile import ModelFile, read_model
 from trainer.dataset import PICTURES_EACH, Faces, load_faces
 from trainer.run import read_run
-from trainer.split import SPLIT, START, read_split, split_of_file, used_people
+from trainer.split import SPLIT, START, read_split, split_digest, split_of_file, used_people
 
 
 def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, strangers: bool) -> set[str]:
@@ -46,7 +46,7 @@ def seen_people(run: Path) -> set[str]:
 
 def _made_from(file: ModelFile, run: Path) -> bool:
     """Whether a file is of a training with this run's split."""
-    return bool(file.record["provenance"]["files"][SPLIT] == hashlib.sha256((run / SPLIT).read_bytes()).hexdigest())
+    return split_digest(file) == hashlib.sha256((run / SPLIT).read_bytes()).hexdigest()
 
 
 def unseen_faces(folder: Path, seen: set[str], *, each: int = PICTURES_EACH) -> Faces:
