@@ -102,7 +102,9 @@ def compare_models(
     models: Annotated[list[str], typer.Argument(help="Runs, model files, and `dlib` for the peer.")],
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", help="A prepared set; without --run, then the further sets that the files were trained on."),
+        typer.Option(
+            "--data", help="A prepared set; of a file that does not ship, without --run, then the further sets of its training."
+        ),
     ] = None,
     run: Annotated[
         list[Path] | None, typer.Option(help="Runs whose people are left out: those that the models were made from.")
