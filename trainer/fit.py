@@ -41,8 +41,9 @@ from trainer.run import (
     save_last,
     write_record,
 )
-from trainer.settings import Recipe
+from trainer.settings import Recipe, TowerSettings
 from trainer.split import FURTHER, new_split, read_split
+from trainer.spread import check_end, damping, fold
 from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
 from trainer.step import Siamese
 from trainer.team import assemble, telling_who_is_lost, wait_for_chief
@@ -89,6 +90,8 @@ def fit(
         planned = new_split(recipe, main, further, together, start.split(data) if start else None)
         check_cohort(recipe, planned, len(pool(together, planned, own).labels))
         check_start(start, recipe.tower, finished)
+        if recipe.tower.spread:
+            check_end(finished)
         team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
     record = open_run(run, recipe, main, together, data, command, planned)
     if record["state"] == "finished":
@@ -219,12 +222,14 @@ def fit(
         rows = train.rows_few_each(PICTURES_EACH)
         with doing(f"fitting the head to {len(rows)} pictures"):
             seen = embed(finished, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
+        if recipe.tower.spread:
+            seen, record["spread"] = _spread(finished, seen, recipe.tower.spread, judges, head)
         shape = Head(np.ones(seen.shape[1], np.float32), 0.0, True, recipe.tower.squared)
-        strangers = _strangers(run, Verifier(finished, shape, aligner), people, recipe.tower.cohort)
+        strangers = _strangers(run, Verifier(finished, shape, aligner), people, recipe.tower)
         numpy_head, record["head"] = fit_head(
             seen, train.labels[rows], judges.embed(finished), validation.labels, strangers, squared=recipe.tower.squared,
         )  # fmt: skip
-    elif strangers := _strangers(run, Verifier(finished, numpy_head, aligner), people, recipe.tower.cohort):
+    elif strangers := _strangers(run, Verifier(finished, numpy_head, aligner), people, recipe.tower):
         numpy_head = strangers.beside(numpy_head)
     write_atomically(run / "history.csv", _as_csv(progressed.history))
     save_verifier(run, Verifier(finished, numpy_head, aligner))
@@ -245,12 +250,28 @@ def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
     return train.teaching.vectors.shape[1] if train.teaching and recipe.loss.teacher else None
 
 
-def _strangers(run: Path, verifier: Verifier, people: Faces, nearest: int) -> Strangers | None:
+def _spread(
+    tower: keras.Model, seen: NDArray[np.float32], most: float, judges: Judges, head: SiameseHead
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Damps what a finished tower's embeddings vary in most, where the validation people are told apart the better for it. Returns what
+    has become of those `seen`, float32 [n, D], and the figures of both."""
+    kept, (before, cost_before) = tower.get_weights(), judges.validate(head, tower)
+    matrix = damping(seen, most)
+    fold(tower, matrix)
+    after, cost_after = judges.validate(head, tower)
+    damped = cost_after < cost_before
+    if not damped:
+        tower.set_weights(kept)
+    figures = ({key: value for key, value in row.items() if key != "val_teacher"} for row in (before, after))
+    return (seen @ matrix if damped else seen), {"damped": damped} | dict(zip(("before", "after"), figures, strict=True))
+
+
+def _strangers(run: Path, verifier: Verifier, people: Faces, settings: TowerSettings) -> Strangers | None:
     """Whom the finished model holds every face against, of these; who they are is in cohort.json."""
-    if not nearest:
+    if not settings.cohort:
         return None
     with doing(f"choosing the cohort among {len(people.labels)} people"):
-        strangers = choose_strangers(verifier.head, verifier.embed(people.chips), nearest)
+        strangers = choose_strangers(verifier.head, verifier.embed(people.chips), settings.cohort, settings.cohort_most)
     write_cohort(run, people, strangers)
     return strangers
 

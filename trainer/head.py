@@ -18,7 +18,7 @@ from trainer.cohort import Strangers
 TARGET_FMR = 1e-3
 HARDEST_PER_FACE = 20
 # How much of a weight's own data it needs to leave the mean: the smaller, the closer to the plain cosine.
-RIDGE = 1e-2
+RIDGE = 1e-1
 
 
 def fit_head(

@@ -64,6 +64,13 @@ class TowerSettings(_Table):
     ] = False
     normalise: Annotated[bool, Field(description="the head compares directions, not lengths")] = False
     squared: Annotated[bool, Field(description="the head sums squared differences")] = False
+    spread: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="no direction of the finished tower's embeddings varies more than so many times the mean; 0: as they come",
+        ),
+    ] = 0.0
     mirrored_templates: Annotated[
         bool, Field(description="what is enrolled is the mean of a face and its mirror image; a probe is one look")
     ] = False
@@ -71,6 +78,9 @@ class TowerSettings(_Table):
         int,
         Field(ge=0, le=64, description="nearest strangers of the cohort that a face's likeness to them is judged by; 0: none"),
     ] = 0
+    cohort_most: Annotated[
+        int, Field(gt=64, le=8192, description="strangers in it; each is as many bytes of the file as an embedding has numbers")
+    ] = 512
 
 
 class LossSettings(_Table):
@@ -147,6 +157,14 @@ class Recipe(_Table):
     schedule: ScheduleSettings = ScheduleSettings()
     augment: AugmentSettings = AugmentSettings()
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+
+    @model_validator(mode="after")
+    def _head_comes_after(self) -> Recipe:
+        if self.tower.spread and self.loss.pairs:
+            raise ValueError(
+                "tower.spread with loss.pairs: a head that is trained with the tower would not fit what is damped later"
+            )
+        return self
 
     def changed(self, **values: object) -> Recipe:
         """The recipe with other values, keys as `table__key`; those of None stay as they are.

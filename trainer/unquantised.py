@@ -97,10 +97,10 @@ def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
         if layer.use_bias:
             layer.bias.assign(bias)
         if folded:
-            _pass_through(folded, np.zeros_like(bias) if layer.use_bias else bias)
+            pass_through(folded, np.zeros_like(bias) if layer.use_bias else bias)
 
 
-def _pass_through(norm: Any, shift: NDArray[np.float32]) -> None:
+def pass_through(norm: Any, shift: NDArray[np.float32]) -> None:
     """Makes a batch normalisation add `shift` and nothing else: its factors are in the kernel before it."""
     one = np.ones_like(shift)
     if norm.scale:

@@ -31,6 +31,7 @@ align_steps = 30
 normalise = true
 squared = true
 mirrored_templates = true
+spread = 3.0
 cohort = 3
 [loss]
 pairs = 0.0
@@ -73,6 +74,10 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, drawn: Callable[[Path, in
     return folder
 
 
+def _mean(figures: dict[str, float]) -> float:
+    return sum(figures.values()) / len(figures)
+
+
 def test_nobody_of_a_further_set_is_trained_on_who_is_kept_out(workshop: Path) -> None:
     split = json.loads((workshop / "run/split.json").read_text())
     kept = {name for part in ("test", "validation", "cohort") for name in split[part]}
@@ -83,6 +88,7 @@ def test_nobody_of_a_further_set_is_trained_on_who_is_kept_out(workshop: Path) -
     assert record["head"]["chosen"] in ("equal", "fitted")
     assert record["aligner"]["validation_pictures"] > 0
     assert record["head"]["validation_fnmr_without_cohort"]["equal"] >= 0
+    assert record["spread"]["damped"] is (_mean(record["spread"]["after"]) < _mean(record["spread"]["before"]))
     assert record["precision"] in ("float32", "mixed_bfloat16")
 
 

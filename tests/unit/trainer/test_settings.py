@@ -37,6 +37,7 @@ def test_a_value_from_the_command_line_wins() -> None:
         ("[schedule]\nlearning_rate = 7", "schedule.learning_rate = 7: input should be less than or equal to 1"),
         ("seed = 4294967296", "seed = 4294967296: input should be less than"),
         ("[loss]\npairs = 0.0", "pairs, teacher and contrast are all 0"),
+        ("[tower]\nspread = 6.0", "tower.spread with loss.pairs"),
         ("[schedule", "unreadable"),
     ],
 )

@@ -1,0 +1,57 @@
+"""No direction of the embeddings counts for more than it tells.
+
+Light, pose and what whole groups of people share move embeddings most along a few directions, and those that lead outweigh the many by
+which a person is told. Embeddings of unit length that vary much more in some directions than in others are damped there (after Mu and
+Viswanath 2018, who take such directions out of word vectors), and the last layer of the tower does it: nothing of it costs a frame.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.contract.errors import InputError
+from trainer.backend import keras
+from trainer.unquantised import pass_through
+
+layers = keras.layers
+
+
+def damping(embeddings: NDArray[np.float32], most: float) -> NDArray[np.float32]:
+    """What embeddings, float32 [n, D], are to be multiplied by, symmetric float32 [D, D], so that as unit vectors they vary in no
+    direction more than `most` times the mean of all directions. What it has damped it leaves nearly as it is."""
+    directions = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
+    variances, axes = np.linalg.eigh(np.cov(directions.T.astype(np.float64)))
+    allowed = most * variances.mean()
+    matrix: NDArray[np.float32] = ((axes * np.sqrt(allowed / np.maximum(variances, allowed))) @ axes.T).astype(np.float32)
+    return matrix
+
+
+def check_end(tower: keras.Model) -> None:
+    """Raises InputError where a tower does not end in a dense layer without an activation, normalised or not: only that can be multiplied
+    out."""
+    if _dense(tower) is None:
+        raise InputError(
+            f"tower.spread: the {tower.name} network ends in {tower.layers[-1].name}, where a dense layer without an activation is needed; "
+            "set tower.spread = 0 in the recipe"
+        )
+
+
+def fold(tower: keras.Model, matrix: NDArray[np.float32]) -> None:
+    """Multiplies the embeddings of a tower by `matrix`, float32 [D, D], in its last layer."""
+    dense, last = _dense(tower), tower.layers[-1]
+    kernel, *bias = dense.get_weights()
+    if isinstance(last, layers.BatchNormalization):
+        factor = (np.asarray(last.gamma) if last.scale else 1) / np.sqrt(np.asarray(last.moving_variance) + last.epsilon)
+        shift = (sum(bias) - np.asarray(last.moving_mean)) * factor + np.asarray(last.beta)
+        dense.set_weights([kernel * factor @ matrix, *map(np.zeros_like, bias)])
+        pass_through(last, shift @ matrix)
+    else:
+        dense.set_weights([kernel @ matrix, *(part @ matrix for part in bias)])
+
+
+def _dense(tower: keras.Model) -> Any:
+    last = tower.layers[-2 if isinstance(tower.layers[-1], layers.BatchNormalization) else -1]
+    return last if isinstance(last, layers.Dense) and last.activation is keras.activations.linear else None
