@@ -13,6 +13,7 @@ from scipy.special import expit
 from edge.contract.metrics import fnmr, supports_fmr, threshold_at_fmr
 from edge.contract.score import Head, score_all_pairs
 from trainer.cohort import Strangers
+from trainer.judges import compared
 
 # Judged where a door works; the EER is a place that nobody uses.
 TARGET_FMR = 1e-3
@@ -32,22 +33,26 @@ def fit_head(
 ) -> tuple[Head, dict[str, Any]]:
     """The better of two heads over unit embeddings, float32 [n, D]: with equal weights, and with weights fitted by binary
     cross-entropy to each training face's genuine and closest impostor pairs. What is better is told on `held`, people that
-    the tower was not trained on, as FNMR at FMR 1e-3 (at their EER's lowest supported FMR where they are few); scale and bias
-    are fitted there, so that the score is a probability for as many genuine as impostor comparisons. Where there are
-    `strangers`, both heads have them as a cohort; what they would miss without it is in the record too.
+    the tower was not trained on, by what epochs are compared by; scale and bias are fitted there, so that the score is a
+    probability for as many genuine as impostor comparisons. Where there are `strangers`, both heads have them as a cohort;
+    what they would be worth without it is in the record too.
     """
     shapes = {
         "equal": Head(np.ones(train.shape[1], np.float32), 0.0, True, squared),
         "fitted": Head(_fit_weights(_unit(train), train_labels, squared).astype(np.float32), 0.0, True, squared),
     }
-    costs = {name: missed(shape, held, held_labels) for name, shape in shapes.items()}
-    record: dict[str, Any] = {"target_fmr": TARGET_FMR}
+    record: dict[str, Any] = {}
     if strangers is not None:
-        record["validation_fnmr_without_cohort"] = costs
+        record["validation_without_cohort"] = {name: _compared(shape, held, held_labels) for name, shape in shapes.items()}
         shapes = {name: strangers.beside(shape) for name, shape in shapes.items()}
-        costs = {name: missed(shape, held, held_labels) for name, shape in shapes.items()}
+    rates = {name: _compared(shape, held, held_labels) for name, shape in shapes.items()}
+    costs = {name: np.mean(list(found.values())) for name, found in rates.items()}
     chosen = "fitted" if costs["fitted"] < costs["equal"] else "equal"
-    return calibrated(shapes[chosen], held, held_labels), {"chosen": chosen, "validation_fnmr": costs, **record}
+    return calibrated(shapes[chosen], held, held_labels), {"chosen": chosen, "validation": rates, **record}
+
+
+def _compared(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
+    return compared(*score_all_pairs(head, held, labels))
 
 
 def calibrated(shape: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:

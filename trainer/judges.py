@@ -53,16 +53,21 @@ class Judges:
         if strangers is not None:
             judge = with_cohort(judge, strangers, self.recipe.tower.cohort)
         genuine, impostor = score_all_pairs(judge, embeddings, self.validation.labels)
-        row = {"val_eer": eer(genuine, impostor)[0]}
-        for target in COMPARED_AT:
-            if supports_fmr(impostor.size, target):
-                row[f"val_fnmr_{target:g}"] = fnmr(genuine, threshold_at_fmr(impostor, target)).value
-        cost = float(np.mean(list(row.values())))
+        rates = compared(genuine, impostor)
+        row, cost = {f"val_{name}": rate for name, rate in rates.items()}, float(np.mean(list(rates.values())))
         if self.recipe.loss.pairs:
             row["val_loss"] = balanced_cross_entropy(genuine, impostor)
         if self.recipe.loss.teacher and self.validation.teaching:
             row["val_teacher"] = float(np.square(unit(embeddings) - unit(self.validation.teaching.vectors)).sum(1).mean())
         return row, cost
+
+
+def compared(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> dict[str, float]:
+    """What epochs and heads are compared by, by the mean of it: the EER, and FNMR at each FMR of COMPARED_AT that so many support."""
+    points = [target for target in COMPARED_AT if supports_fmr(impostor.size, target)]
+    return {"eer": eer(genuine, impostor)[0]} | {
+        f"fnmr_{target:g}": fnmr(genuine, threshold_at_fmr(impostor, target)).value for target in points
+    }
 
 
 def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:

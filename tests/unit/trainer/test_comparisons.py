@@ -185,7 +185,7 @@ def test_a_head_is_fitted_where_it_helps_and_its_score_is_a_probability() -> Non
         sides += [embeddings, labels]
     head, told = fit_head(*sides, squared=True)
     assert told["chosen"] == "fitted"
-    assert told["validation_fnmr"]["fitted"] < told["validation_fnmr"]["equal"]
+    assert told["validation"]["fitted"]["eer"] < told["validation"]["equal"]["eer"]
     assert head.weights[:8].mean() > 3 * head.weights[8:].mean()
     genuine, impostor = score_all_pairs(head, sides[2], sides[3])
     assert genuine.mean() == pytest.approx(1 - impostor.mean(), abs=0.1)
