@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge.contract.errors import InputError
 from edge.contract.score import Cohort, Head, place
-from trainer.dataset import FURTHER_COHORT, Chips, Faces, kept_chips
+from trainer.dataset import COHORT_MOST, FURTHER_COHORT, Chips, Faces, kept_chips
 from trainer.files import write_atomically
 from trainer.importer import captured_subjects
 from trainer.split import FURTHER, FURTHER_COHORT_LEAST_PEOPLE
@@ -92,15 +92,15 @@ def cohort_chips(run: Path, together: Faces, split: dict[str, list[str]], own: s
     return faces.chips.only(faces.rows_few_each(1))
 
 
-def choose_strangers(head: Head, people: NDArray[np.float32], nearest: int, most: int) -> Strangers:
-    """At most `most` of these people, embeddings float32 [n, D] no two of one person, for heads like this one.
+def choose_strangers(head: Head, people: NDArray[np.float32], nearest: int) -> Strangers:
+    """At most COHORT_MOST of these people, embeddings float32 [n, D] no two of one person, for heads like this one.
 
     Raises:
         ValueError: they are not more than `nearest`.
     """
     if len(people) <= nearest:
         raise ValueError(f"{len(people)} people: more than nearest = {nearest} are needed")
-    rows = _greedy(_distances(head, people), len(people), min(most, len(people)), nearest)
+    rows = _greedy(_distances(head, people), len(people), min(COHORT_MOST, len(people)), nearest)
     return Strangers(people, rows, nearest)
 
 

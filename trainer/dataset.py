@@ -18,7 +18,7 @@ from trainer.prepare import read_manifest
 
 # In a split, the people whom further sets lend to the cohort.
 FURTHER_COHORT = "further_cohort"
-# Of those who are kept for a cohort, as many stand in for it while a training is judged.
+# What all of a cohort may have: each costs an eighth of a kilobyte of the model file.
 COHORT_MOST = 512
 # Pictures of one person that count where people are compared.
 PICTURES_EACH = 10

@@ -41,7 +41,7 @@ from trainer.run import (
     save_last,
     write_record,
 )
-from trainer.settings import Recipe, TowerSettings
+from trainer.settings import Recipe
 from trainer.split import FURTHER, new_split, read_split
 from trainer.spread import check_end, damping, fold
 from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
@@ -225,11 +225,11 @@ def fit(
         if recipe.tower.spread:
             seen, record["spread"] = _spread(finished, seen, recipe.tower.spread, judges, head)
         shape = Head(np.ones(seen.shape[1], np.float32), 0.0, True, recipe.tower.squared)
-        strangers = _strangers(run, Verifier(finished, shape, aligner), people, recipe.tower)
+        strangers = _strangers(run, Verifier(finished, shape, aligner), people, recipe.tower.cohort)
         numpy_head, record["head"] = fit_head(
             seen, train.labels[rows], judges.embed(finished), validation.labels, strangers, squared=recipe.tower.squared,
         )  # fmt: skip
-    elif strangers := _strangers(run, Verifier(finished, numpy_head, aligner), people, recipe.tower):
+    elif strangers := _strangers(run, Verifier(finished, numpy_head, aligner), people, recipe.tower.cohort):
         numpy_head = strangers.beside(numpy_head)
     write_atomically(run / "history.csv", _as_csv(progressed.history))
     save_verifier(run, Verifier(finished, numpy_head, aligner))
@@ -266,12 +266,12 @@ def _spread(
     return (seen @ matrix if damped else seen), {"damped": damped} | dict(zip(("before", "after"), figures, strict=True))
 
 
-def _strangers(run: Path, verifier: Verifier, people: Faces, settings: TowerSettings) -> Strangers | None:
+def _strangers(run: Path, verifier: Verifier, people: Faces, nearest: int) -> Strangers | None:
     """Whom the finished model holds every face against, of these; who they are is in cohort.json."""
-    if not settings.cohort:
+    if not nearest:
         return None
     with doing(f"choosing the cohort among {len(people.labels)} people"):
-        strangers = choose_strangers(verifier.head, verifier.embed(people.chips), settings.cohort, settings.cohort_most)
+        strangers = choose_strangers(verifier.head, verifier.embed(people.chips), nearest)
     write_cohort(run, people, strangers)
     return strangers
 

@@ -19,7 +19,6 @@ from trainer.head import calibrated, missed
 from trainer.progress import doing
 from trainer.run import read_run
 from trainer.split import read_split, split_digest, split_of_file
-from trainer.unquantised import tower_settings
 from trainer.verifier import save_head
 
 HANDOVER = "chips.npz"
@@ -99,7 +98,7 @@ def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, floa
         )
     seen, held = subject.embed(people.chips), subject.embed(validation.chips)
     with doing(f"choosing the cohort among {len(seen)} people"):
-        strangers = choose_strangers(file.head, seen, nearest, tower_settings(file).cohort_most)
+        strangers = choose_strangers(file.head, seen, nearest)
         head = calibrated(strangers.beside(file.head), held, validation.labels)
     save_head(out, head)
     return missed(file.head, held, validation.labels), missed(head, held, validation.labels)

@@ -78,9 +78,6 @@ class TowerSettings(_Table):
         int,
         Field(ge=0, le=64, description="nearest strangers of the cohort that a face's likeness to them is judged by; 0: none"),
     ] = 0
-    cohort_most: Annotated[
-        int, Field(gt=64, le=8192, description="strangers in it; each is as many bytes of the file as an embedding has numbers")
-    ] = 512
 
 
 class LossSettings(_Table):

@@ -37,7 +37,9 @@ def nearness(head: Head, rows: np.ndarray, nearest: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("squared", [True, False])
-def test_the_first_choice_is_the_best_and_the_second_is_no_worse_than_promised(squared: bool) -> None:
+def test_the_first_choice_is_the_best_and_the_second_is_no_worse_than_promised(
+    squared: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     head = head_of(squared=squared)
     few = PEOPLE[:20]
     placed = place(head, few)
@@ -49,21 +51,23 @@ def test_the_first_choice_is_the_best_and_the_second_is_no_worse_than_promised(s
     def gain(rows: tuple[int, ...]) -> float:
         return float((farthest - np.minimum(apart[list(rows)].min(0), farthest)).sum())
 
-    first = _chosen(head, few, 1)
+    first = _chosen(head, few, 1, monkeypatch)
     assert gain(first) == pytest.approx(max(gain((row,)) for row in range(20)), rel=1e-4)
-    pair = _chosen(head, few, 2)
+    pair = _chosen(head, few, 2, monkeypatch)
     assert gain(pair) >= (1 - 1 / np.e) * max(gain(rows) for rows in combinations(range(20), 2))
 
 
-def _chosen(head: Head, people: np.ndarray, count: int) -> tuple[int, ...]:
-    return tuple(int(row) for row in choose_strangers(head, people, 1, count).rows)
+def _chosen(head: Head, people: np.ndarray, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
+    monkeypatch.setattr(cohort, "COHORT_MOST", count)
+    return tuple(int(row) for row in choose_strangers(head, people, 1).rows)
 
 
 @pytest.mark.parametrize("squared", [True, False])
 @pytest.mark.parametrize("nearest", [1, 3])
-def test_those_chosen_stand_for_all_better_than_others_do(squared: bool, nearest: int) -> None:
+def test_those_chosen_stand_for_all_better_than_others_do(squared: bool, nearest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cohort, "COHORT_MOST", 12)
     head = head_of(squared=squared)
-    strangers = choose_strangers(head, PEOPLE, nearest, 12)
+    strangers = choose_strangers(head, PEOPLE, nearest)
     assert len(set(strangers.rows.tolist())) == 12
     everybody = nearness(head, np.arange(60), nearest)
     off = (nearness(head, strangers.rows, nearest) - everybody).mean()
@@ -82,7 +86,7 @@ def test_half_of_everybody_pays_nothing(squared: bool) -> None:
 
 def test_too_few_are_told() -> None:
     with pytest.raises(ValueError, match="5 people: more than nearest = 5 are needed"):
-        choose_strangers(head_of(squared=True), PEOPLE[:5], 5, 512)
+        choose_strangers(head_of(squared=True), PEOPLE[:5], 5)
 
 
 def test_calibration_moves_no_comparison_past_another() -> None:
