@@ -115,6 +115,7 @@ def evaluate(
     """
     for number, one in enumerate((faces, *further), start=1):
         subject.check(one, str(folder) if number == 1 else f"data set {number}")
+    group_of = read_groups(groups, faces) if groups else {}
     everything, few = faces, faces.rows_few_each(PICTURES_EACH)
     all_embeddings = subject.embed(everything.chips)
     all_templates = subject.enrol(everything.chips, all_embeddings)
@@ -157,7 +158,7 @@ def evaluate(
             f"{named['high']:.2%}, pairs as independent), {named['left_out']} pairs left out: {named['why']}"
         )
     figures["slices"] = slices(found, faces, folder)
-    figures["groups"] = by_group(found, faces, read_groups(groups, faces)) if groups else []
+    figures["groups"] = by_group(found, faces, group_of) if groups else []
     figures["enrolled"] = evaluate_enrolled(subject.head, all_embeddings, everything.labels, all_templates)
     figures["quantisation"] = subject.parity
     figures["cameras"] = _cameras(subject, templates, embeddings, faces, further)

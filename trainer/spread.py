@@ -1,8 +1,9 @@
 """No direction of the embeddings counts for more than it tells.
 
-Light, pose and what whole groups of people share move embeddings most along a few directions, and those that lead outweigh the many by
-which a person is told. Embeddings of unit length that vary much more in some directions than in others are damped there (after Mu and
-Viswanath 2018, who take such directions out of word vectors), and the last layer of the tower does it: nothing of it costs a frame.
+The directions in which people vary most are what whole groups of them share, the first of dlib's tower whether somebody is a woman or
+a man (docs/decisions/0025): they outweigh the many by which one person is told from another of the same kind. Where embeddings of unit
+length vary much more in some directions than in others they are damped there (after Mu and Viswanath 2018, who take such directions out
+of word vectors). The last layer of the tower does it: nothing of it costs a frame.
 """
 
 from __future__ import annotations
