@@ -43,7 +43,7 @@ from trainer.run import (
 )
 from trainer.settings import Recipe
 from trainer.split import FURTHER, new_split, read_split
-from trainer.spread import check_end, damping, fold
+from trainer.spread import check_end, damp
 from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
 from trainer.step import Siamese
 from trainer.team import assemble, telling_who_is_lost, wait_for_chief
@@ -223,7 +223,7 @@ def fit(
         with doing(f"fitting the head to {len(rows)} pictures"):
             seen = embed(finished, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
         if recipe.tower.spread:
-            seen, record["spread"] = _spread(finished, seen, recipe.tower.spread, judges, head)
+            seen, record["spread"] = damp(finished, seen, recipe.tower.spread, judges, head)
         shape = Head(np.ones(seen.shape[1], np.float32), 0.0, True, recipe.tower.squared)
         strangers = _strangers(run, Verifier(finished, shape, aligner), people, recipe.tower.cohort)
         numpy_head, record["head"] = fit_head(
@@ -248,22 +248,6 @@ def fit(
 
 def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
     return train.teaching.vectors.shape[1] if train.teaching and recipe.loss.teacher else None
-
-
-def _spread(
-    tower: keras.Model, seen: NDArray[np.float32], most: float, judges: Judges, head: SiameseHead
-) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Damps what a finished tower's embeddings vary in most, where the validation people are told apart the better for it. Returns what
-    has become of those `seen`, float32 [n, D], and the figures of both."""
-    kept, (before, cost_before) = tower.get_weights(), judges.validate(head, tower)
-    matrix = damping(seen, most)
-    fold(tower, matrix)
-    after, cost_after = judges.validate(head, tower)
-    damped = cost_after < cost_before
-    if not damped:
-        tower.set_weights(kept)
-    figures = ({key: value for key, value in row.items() if key != "val_teacher"} for row in (before, after))
-    return (seen @ matrix if damped else seen), {"damped": damped} | dict(zip(("before", "after"), figures, strict=True))
 
 
 def _strangers(run: Path, verifier: Verifier, people: Faces, nearest: int) -> Strangers | None:

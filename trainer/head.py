@@ -14,8 +14,9 @@ from edge.contract.metrics import fnmr, supports_fmr, threshold_at_fmr
 from edge.contract.score import Head, score_all_pairs
 from trainer.cohort import Strangers
 from trainer.judges import compared
+from trainer.step import unit
 
-# Judged where a door works; the EER is a place that nobody uses.
+# What `missed` tells: where a door works.
 TARGET_FMR = 1e-3
 HARDEST_PER_FACE = 20
 # How much of a weight's own data it needs to leave the mean: the smaller, the closer to the plain cosine.
@@ -39,20 +40,23 @@ def fit_head(
     """
     shapes = {
         "equal": Head(np.ones(train.shape[1], np.float32), 0.0, True, squared),
-        "fitted": Head(_fit_weights(_unit(train), train_labels, squared).astype(np.float32), 0.0, True, squared),
+        "fitted": Head(_fit_weights(unit(train), train_labels, squared).astype(np.float32), 0.0, True, squared),
     }
     record: dict[str, Any] = {}
     if strangers is not None:
-        record["validation_without_cohort"] = {name: _compared(shape, held, held_labels) for name, shape in shapes.items()}
+        record["validation_without_cohort"] = _rates(shapes, held, held_labels)[0]
         shapes = {name: strangers.beside(shape) for name, shape in shapes.items()}
-    rates = {name: _compared(shape, held, held_labels) for name, shape in shapes.items()}
-    costs = {name: np.mean(list(found.values())) for name, found in rates.items()}
+    rates, costs = _rates(shapes, held, held_labels)
     chosen = "fitted" if costs["fitted"] < costs["equal"] else "equal"
     return calibrated(shapes[chosen], held, held_labels), {"chosen": chosen, "validation": rates, **record}
 
 
-def _compared(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[str, float]:
-    return compared(*score_all_pairs(head, held, labels))
+def _rates(
+    shapes: dict[str, Head], held: NDArray[np.float32], labels: NDArray[np.int64]
+) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
+    """What heads are compared by, and the mean of it."""
+    found = {name: compared(*score_all_pairs(shape, held, labels)) for name, shape in shapes.items()}
+    return {name: rates for name, (rates, _) in found.items()}, {name: cost for name, (_, cost) in found.items()}
 
 
 def calibrated(shape: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:
@@ -81,8 +85,7 @@ def _fit_weights(embeddings: NDArray[np.float32], labels: NDArray[np.int64], squ
     same = np.arange(len(pairs)) < len(genuine)
     distance = np.abs(embeddings[pairs[:, 0]] - embeddings[pairs[:, 1]]).astype(np.float64)
     distance = distance**2 if squared else distance
-    unit = distance.sum(1).mean() / distance.shape[1]
-    distance /= unit
+    distance /= distance.sum(1).mean() / distance.shape[1]
     share = np.where(same, 0.5 / same.sum(), 0.5 / (~same).sum())
 
     def loss(parameters: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -121,7 +124,3 @@ def missed(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> 
     genuine, impostor = score_all_pairs(head, held, labels)
     target = next(target for target in (TARGET_FMR, 1e-2, 1e-1, 0.5) if supports_fmr(impostor.size, target))
     return fnmr(genuine, threshold_at_fmr(impostor, target)).value
-
-
-def _unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    return embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)

@@ -53,8 +53,8 @@ class Judges:
         if strangers is not None:
             judge = with_cohort(judge, strangers, self.recipe.tower.cohort)
         genuine, impostor = score_all_pairs(judge, embeddings, self.validation.labels)
-        rates = compared(genuine, impostor)
-        row, cost = {f"val_{name}": rate for name, rate in rates.items()}, float(np.mean(list(rates.values())))
+        rates, cost = compared(genuine, impostor)
+        row = {f"val_{name}": rate for name, rate in rates.items()}
         if self.recipe.loss.pairs:
             row["val_loss"] = balanced_cross_entropy(genuine, impostor)
         if self.recipe.loss.teacher and self.validation.teaching:
@@ -62,12 +62,13 @@ class Judges:
         return row, cost
 
 
-def compared(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> dict[str, float]:
-    """What epochs and heads are compared by, by the mean of it: the EER, and FNMR at each FMR of COMPARED_AT that so many support."""
-    points = [target for target in COMPARED_AT if supports_fmr(impostor.size, target)]
-    return {"eer": eer(genuine, impostor)[0]} | {
-        f"fnmr_{target:g}": fnmr(genuine, threshold_at_fmr(impostor, target)).value for target in points
-    }
+def compared(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> tuple[dict[str, float], float]:
+    """The EER and FNMR at each FMR of COMPARED_AT that so many support; and their mean, which epochs and heads are compared by."""
+    rates = {"eer": eer(genuine, impostor)[0]}
+    for target in COMPARED_AT:
+        if supports_fmr(impostor.size, target):
+            rates[f"fnmr_{target:g}"] = fnmr(genuine, threshold_at_fmr(impostor, target)).value
+    return rates, float(np.mean(list(rates.values())))
 
 
 def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:

@@ -15,16 +15,35 @@ from numpy.typing import NDArray
 
 from edge.contract.errors import InputError
 from trainer.backend import keras
+from trainer.judges import Judges
+from trainer.networks import SiameseHead
+from trainer.step import unit
 from trainer.unquantised import pass_through
 
 layers = keras.layers
 
 
+def damp(
+    tower: keras.Model, seen: NDArray[np.float32], most: float, judges: Judges, head: SiameseHead
+) -> tuple[NDArray[np.float32], dict[str, Any]]:
+    """Damps a finished tower by its `damping`, where the validation people are told apart the better for it. Returns what has become of
+    the embeddings `seen`, float32 [n, D], and the figures of both."""
+    kept, (before, cost_before) = tower.get_weights(), judges.validate(head, tower)
+    matrix = damping(seen, most)
+    fold(tower, matrix)
+    after, cost_after = judges.validate(head, tower)
+    damped = cost_after < cost_before
+    if not damped:
+        tower.set_weights(kept)
+    # The teacher's vectors are not damped: how far off they are says nothing of what is.
+    figures = ({key: value for key, value in row.items() if key != "val_teacher"} for row in (before, after))
+    return (seen @ matrix if damped else seen), {"damped": damped} | dict(zip(("before", "after"), figures, strict=True))
+
+
 def damping(embeddings: NDArray[np.float32], most: float) -> NDArray[np.float32]:
     """What embeddings, float32 [n, D], are to be multiplied by, symmetric float32 [D, D], so that as unit vectors they vary in no
     direction more than `most` times the mean of all directions. What it has damped it leaves nearly as it is."""
-    directions = embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12)
-    variances, axes = np.linalg.eigh(np.cov(directions.T.astype(np.float64)))
+    variances, axes = np.linalg.eigh(np.cov(unit(embeddings).T.astype(np.float64)))
     allowed = most * variances.mean()
     matrix: NDArray[np.float32] = ((axes * np.sqrt(allowed / np.maximum(variances, allowed))) @ axes.T).astype(np.float32)
     return matrix

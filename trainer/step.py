@@ -122,5 +122,5 @@ class Siamese:
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors, float32 [n, D], divided by their Euclidean norms."""
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    """Vectors, float32 [n, D], divided by their Euclidean norms; one of no length stays."""
+    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

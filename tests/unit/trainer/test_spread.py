@@ -20,7 +20,7 @@ def _variances(embeddings: np.ndarray) -> np.ndarray:
 def embeddings() -> np.ndarray:
     rng = np.random.default_rng(0)
     turned = np.linalg.qr(rng.normal(size=(16, 16)))[0]
-    # All faces have much in common, and three directions lead, as in towers that are trained by distances.
+    # All faces have much in common, and three directions lead.
     lengths = np.concatenate([[6.0, 4.0, 3.0], np.ones(13)])
     return ((rng.normal(size=(4000, 16)) * lengths + 20 * np.eye(16)[5]) @ turned).astype(np.float32)
 
