@@ -26,11 +26,12 @@ from edge.camera import Frame
 from edge.camera.replay import Video
 from edge.contract.metrics import rate
 from edge.contract.modelfile import ModelFile, read_model
-from edge.contract.score import compare, place
-from edge.line import Enrollable, Face, Line
+from edge.contract.score import score as scored
+from edge.line import Enrollable, Line
 from edge.liveness import Challenge, Seen, Step, Way
 from edge.matcher import Match
 from edge.models import DEFAULT, model_path
+from edge.quality import Refusal
 from edge.reasons import Reason
 from edge.settings import LivenessSettings, Settings
 
@@ -48,14 +49,13 @@ def observe(line: Line, model: ModelFile, frames: Iterator[Frame], threshold: fl
     show: Show = []
     for frame in frames:
         face = line.examine(frame).outcome if len(enrolled) < ENROLLED else line.look(frame)
-        outcome: Match | Reason = Reason.NO_FACE if not isinstance(face, Face) else Reason.NO_MATCH
-        if isinstance(face, Enrollable):
-            enrolled.append(face.template)
-        if isinstance(face, Face):
-            score = compare(model.head, place(model.head, face.embedding[None]), place(model.head, np.stack(enrolled))).max()
+        if isinstance(face, Refusal):
+            outcome: Match | Reason = face.reason if face.reason is Reason.SEVERAL_FACES else Reason.NO_FACE
+        else:
+            twice = face.template if isinstance(face, Enrollable) else face.twice()
+            enrolled += [twice] if isinstance(face, Enrollable) else []
+            score = scored(model.head, face.embedding, np.stack(enrolled), twice).max()
             outcome = Match("one", float(score)) if score >= threshold else Reason.NO_MATCH
-        elif face.reason is Reason.SEVERAL_FACES:
-            outcome = face.reason
         show.append((outcome, line.seen, frame.at))
     return show
 

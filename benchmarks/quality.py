@@ -109,7 +109,8 @@ def not_trained_on(faces: list[Measured]) -> list[Measured]:
 def genuine_by(faces: list[Measured], model: ModelFile, target_fmr: float) -> dict[str, list[str]]:
     """FNMR at an operating point by the worse of two pictures, for each measure."""
     threshold = model.operating_point(target_fmr).threshold
-    enrolled, placed = (place(model.head, np.stack(of)) for of in ([f.template for f in faces], [f.embedding for f in faces]))
+    templates, embeddings = np.stack([face.template for face in faces]), np.stack([face.embedding for face in faces])
+    enrolled, placed = place(model.head, templates), place(model.head, embeddings, templates)
     pairs, missed = [], []
     for one in range(len(faces)):
         for other in range(one + 1, len(faces)):

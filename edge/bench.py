@@ -101,6 +101,7 @@ def _advice(stages: tuple[Stage, ...], frame: Stage, outcomes: Counter[str], lin
             + {
                 "search": "lower detection.budget_ms or raise detection.min_face_px",
                 "embed": "use model.path = compact, or model.threads = 2",
+                "second look": "use model.path = compact, or model.threads = 2",
             }.get(worst, "close what else runs on this machine")
         )
     judged = ("match", Reason.NO_MATCH.value, Reason.AMBIGUOUS.value, Reason.EMPTY_GALLERY.value)

@@ -84,19 +84,20 @@ def enrol(
     """
     anchors = course.settings.enrolment.anchors
     candidates = _collect(line, frames, course, progressed)
-    _refuse_duplicate(candidates.embeddings, others, threshold)
+    _refuse_duplicate(candidates, others, threshold)
     if known is not None:
-        _refuse_stranger(head, candidates.embeddings, known, threshold)
+        _refuse_stranger(head, candidates, known, threshold)
     candidates = candidates.only(_without_strangers(head, candidates.embeddings, threshold, anchors))
     chosen = _farthest(head, candidates.embeddings, candidates.poses, anchors)
-    rest, templates = np.delete(candidates.embeddings, chosen, axis=0), candidates.templates[chosen]
-    recognised = _recognised(head, rest, templates, threshold)
-    if recognised < MIN_RECOGNISED * len(rest):
+    templates = candidates.templates[chosen]
+    rest = candidates.only(~np.isin(np.arange(len(candidates.poses)), chosen))
+    recognised, further = _recognised(head, rest, templates, threshold), len(rest.poses)
+    if recognised < MIN_RECOGNISED * further:
         raise EnrolmentFailed(
-            f"only {recognised} of {len(rest)} further frames were recognised with the new templates: "
+            f"only {recognised} of {further} further frames were recognised with the new templates: "
             "enrol in even light, face to the camera, or choose a looser policy.target_fmr"
         )
-    return Enrolment(templates, tuple(candidates.poses[chosen]), recognised, len(rest))
+    return Enrolment(templates, tuple(candidates.poses[chosen]), recognised, further)
 
 
 def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progressed: Progressed) -> Candidates:
@@ -139,28 +140,28 @@ def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progres
     )
 
 
-def _refuse_duplicate(candidates: NDArray[np.float32], others: Matcher, threshold: float) -> None:
-    found = Counter(
-        match.subject for match in (others.match(probe, threshold) for probe in candidates) if isinstance(match, Match)
-    )
-    if found and found.most_common(1)[0][1] > len(candidates) / 2:
+def _refuse_duplicate(candidates: Candidates, others: Matcher, threshold: float) -> None:
+    looks = zip(candidates.embeddings, candidates.templates, strict=True)
+    matches = (others.match(probe, threshold, lambda twice=twice: twice) for probe, twice in looks)  # type: ignore[misc]
+    found = Counter(match.subject for match in matches if isinstance(match, Match))
+    if found and found.most_common(1)[0][1] > len(candidates.poses) / 2:
         name = found.most_common(1)[0][0]
         raise FaceKnown(f"this face is enrolled already, as {name}; `edge remove {name}` first to give it another name")
 
 
-def _refuse_stranger(head: Head, candidates: NDArray[np.float32], known: NDArray[np.float32], threshold: float) -> None:
-    alike = _recognised(head, candidates, known, threshold)
-    if alike < MIN_ALIKE * len(candidates):
+def _refuse_stranger(head: Head, candidates: Candidates, known: NDArray[np.float32], threshold: float) -> None:
+    alike, count = _recognised(head, candidates, known, threshold), len(candidates.poses)
+    if alike < MIN_ALIKE * count:
         raise EnrolmentFailed(
-            f"only {alike} of {len(candidates)} frames look like the person who is enrolled: nothing was added; if it is, "
+            f"only {alike} of {count} frames look like the person who is enrolled: nothing was added; if it is, "
             "--replace enrols anew"
         )
 
 
-def _recognised(head: Head, probes: NDArray[np.float32], templates: NDArray[np.float32], threshold: float) -> int:
+def _recognised(head: Head, probes: Candidates, templates: NDArray[np.float32], threshold: float) -> int:
     """How many of the probes match one of the templates."""
-    placed, enrolled = place(head, probes), place(head, templates)
-    return sum(bool((compare(head, placed[at : at + 1], enrolled) >= threshold).any()) for at in range(len(probes)))
+    placed, enrolled = place(head, probes.embeddings, probes.templates), place(head, templates)
+    return sum(bool((compare(head, placed[at : at + 1], enrolled) >= threshold).any()) for at in range(len(probes.poses)))
 
 
 def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: float, anchors: int) -> NDArray[np.bool_]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from dataclasses import dataclass
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +19,7 @@ from edge.contract.modelfile import ModelFile
 from edge.contract.runtime import Embedder
 from edge.finders import load_finder
 from edge.liveness import Seen, Way
-from edge.matcher import Match, Matcher
+from edge.matcher import Look, Match, Matcher
 from edge.policy import Denial, Grant, Policy
 from edge.quality import Gate, Gauge, Refusal, check_pose, check_quality, measure_chip, measure_pose
 from edge.reasons import Reason
@@ -32,15 +33,18 @@ BYSTANDER = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """The one face of a frame, fit to be judged: its embedding, float32 [D]."""
+    """The one face of a frame, fit to be judged: its embedding, float32 [D], and `twice`, which looks at it once more when it is first
+    called, and gives what both looks give together, float32 [D]."""
 
     embedding: NDArray[np.float32]
+    twice: Look
 
 
 @dataclass(frozen=True, slots=True)
-class Enrollable(Face):
-    """A face fit to be enrolled: `template` is what is kept of it, float32 [D]."""
+class Enrollable:
+    """A face fit to be enrolled: its embedding and `template`, what is kept of it, float32 [D] both."""
 
+    embedding: NDArray[np.float32]
     template: NDArray[np.float32]
 
 
@@ -100,7 +104,7 @@ class Line:
         if isinstance(looked.face, Refusal):
             outcome: Match | Reason = looked.face.reason
         else:
-            outcome = matcher.match(looked.face.embedding, threshold)
+            outcome = matcher.match(looked.face.embedding, threshold, looked.face.twice)
             self._lap("match")
         decision = policy.observe(outcome, frame.at, looked.seen)
         cost_ms = looked.cost_ms + (time.perf_counter() - began) * 1000
@@ -125,9 +129,10 @@ class Line:
         self._lap("pose")
         if refusal:
             return refusal
-        face = Face(self._embedder.embed_view(view))
+        embedding = self._embedder.embed_view(view)
         self._lap("embed")
-        return face
+        # Two who judge the same frame look at it twice once.
+        return Face(embedding, cache(partial(self._look_again, view, embedding)))
 
     def examine(self, frame: Frame) -> Examined:
         """As `look`, by the same stages, but measures every gate of a face, also those after the one that it does not pass."""
@@ -144,6 +149,12 @@ class Line:
             return Examined(refusal, found, turn, gauges)
         embedding = self._embedder.embed_view(view)
         return Examined(Enrollable(embedding, self._embedder.template_of_view(view, embedding)), found, turn, gauges)
+
+    def _look_again(self, view: NDArray[np.uint8], embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+        self._lap("match")
+        twice = self._embedder.template_of_view(view, embedding)
+        self._lap("second look")
+        return twice
 
     def _look_once(self, frame: Frame) -> tuple[_Looked, bool]:
         """As `look`; whether this very frame was the last that was looked at so."""
@@ -201,7 +212,7 @@ class Line:
 
     def _lap(self, stage: str) -> None:
         now = time.perf_counter()
-        self.cost_ms[stage] = (now - self._lap_began) * 1000
+        self.cost_ms[stage] = self.cost_ms.get(stage, 0.0) + (now - self._lap_began) * 1000
         self._lap_began = now
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from edge.contract.score import Head, compare, place
 from edge.gallery import Subject
 from edge.reasons import Reason
+
+Look = Callable[[], NDArray[np.float32]]
+"""Looks at a face, and gives what was seen, float32 [D]."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +37,15 @@ class Matcher:
         empty = np.empty((0, head.size), np.float32)
         self._templates = place(head, np.concatenate([empty, *(subject.templates for subject in subjects)]))
 
-    def match(self, probe: NDArray[np.float32], threshold: float) -> Match | Reason:
-        """The one subject whose score for `probe`, float32 [D], reaches `threshold` and his or her own, or the reason why there is none."""
+    def match(self, probe: NDArray[np.float32], threshold: float, twice: Look | None = None) -> Match | Reason:
+        """The one subject whose score for `probe`, float32 [D], reaches `threshold` and his or her own, or the reason why there is none.
+        `twice` gives what two looks at the probe's face give, float32 [D]; it is called where the closest template leaves doubt."""
         if not self._names:
             return Reason.EMPTY_GALLERY
-        best = np.maximum.reduceat(compare(self._head, place(self._head, probe[None]), self._templates), self._starts)
+        scores = compare(self._head, place(self._head, probe[None]), self._templates)
+        if twice and self._head.doubts(scores.max(keepdims=True)):
+            scores = compare(self._head, place(self._head, probe[None], twice()[None]), self._templates)
+        best = np.maximum.reduceat(scores, self._starts)
         above = np.flatnonzero(best >= np.maximum(self._own, threshold))
         if len(above) == 0:
             return Reason.NO_MATCH

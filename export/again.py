@@ -12,7 +12,7 @@ import json
 import platform
 import zipfile
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from export.elsewhere import embed_elsewhere
 from export.measure import Side, agreement, agreement_gates, operating_points
 from export.package import pack, write_file
 from export.run import read_head
-from export.tflite import ALIGNER_NAME, COHORT_NAME, GOLDEN_NAME, HEAD_NAME, require, side_of, told_of, with_arrays
+from export.tflite import ALIGNER_NAME, COHORT_NAME, GOLDEN_NAME, HEAD_NAME, doubt_entry, require, side_of, told_of, with_arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +79,8 @@ def measure_again(
         )
     output = model.tower.output
     used, cohort = (model.head, model.cohort) if head is None else _head(head, model)
+    if template is TemplateKind.PLAIN:
+        used = replace(used, doubt=None)  # there is no second look
     arrays = {HEAD_NAME: used.weights, COHORT_NAME: output.to_raw(cohort), GOLDEN_NAME: model.golden}
     files = {ALIGNER_NAME: model.aligner.network.flatbuffer} if model.aligner else {}
     record = copy.deepcopy(model.record)
@@ -91,6 +93,9 @@ def measure_again(
         record["head"] |= {"bias": used.bias, "cohort": {"nearest": used.cohort.nearest, "ceiling": used.cohort.ceiling}}
         record["provenance"]["files"][head.name] = hashlib.sha256(head.read_bytes()).hexdigest()
 
+    record["head"].pop("doubt", None)
+    if used.doubt:
+        record["head"]["doubt"] = doubt_entry(used.doubt)
     unmeasured = pack(model.tower.flatbuffer, with_arrays(record, arrays), arrays, files)
     embedder = Embedder(parse_model(unmeasured, out))
     here = side_of(embedder, used, held.chips)

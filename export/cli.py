@@ -121,6 +121,8 @@ def inspect(
     chip = "x".join(map(str, model.chip.shape))
     console.print(f"{file}: {model.name}, {model.record['quantisation']}, {file.stat().st_size} bytes, model {model.model_id}")
     console.print(f"chip {chip} ({model.chip.detector}), embedding of {model.head.size}, cohort of {len(model.cohort)}")
+    if doubt := model.head.doubt:
+        console.print(f"a probe is looked at twice where its best score is from {doubt[0]:.3f} to below {doubt[1]:.3f}")
     for name, graph in graphs.items():
         if operators:
             console.print(operator_table(name, graph))

@@ -82,7 +82,8 @@ def read_head(path: Path) -> Head:
         kind = bool(saved["normalise"]), bool(saved["squared"])
         nearest = int(saved.get("nearest", 0))
         cohort = Cohort(saved["cohort"], nearest, float(saved["ceiling"])) if nearest else None
-        return Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
+        doubt = (float(saved["doubt"][0]), float(saved["doubt"][1])) if "doubt" in saved else None
+        return Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort, doubt)
 
 
 def read_run(path: Path) -> Run:

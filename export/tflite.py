@@ -98,6 +98,8 @@ def export_tflite(
         record["head"]["cohort"] = {"nearest": cohort.nearest, "ceiling": cohort.ceiling}
         head = replace(head, cohort=cohort)
     here = side_of(embedder, head, run.test)
+    if head.doubt:
+        record["head"]["doubt"] = doubt_entry(head.doubt)
     record["parity"] = parity(side_in_float(run), here, run.test_labels) | {"template": run.template.value}
     record["operating_points"] = operating_points(*here.scores(run.test_labels))
     if not record["operating_points"]:
@@ -131,6 +133,11 @@ def convert(network: Any, seen: NDArray[np.uint8], variant: Variant) -> Converte
     graph = read_graph(flatbuffer)
     check_graph(graph, variant)
     return Converted(network, seen, flatbuffer, graph)
+
+
+def doubt_entry(doubt: tuple[float, float]) -> dict[str, float]:
+    """What the record says of a head's doubt."""
+    return {"from": doubt[0], "below": doubt[1]}
 
 
 def side_of(embedder: Embedder, head: Head, chips: NDArray[np.uint8]) -> Side:

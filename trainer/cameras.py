@@ -31,7 +31,9 @@ class Taken:
 def compare_cameras(head: Head, sets: list[Taken]) -> list[dict[str, Any]]:
     """FMR among the pictures of each set at the lowest threshold whose FMR across sets is at most 1e-3; nothing where the comparisons
     across sets are too few to show that."""
-    enrolled, placed = ([place(head, getattr(one, part)) for one in sets] for part in ("templates", "embeddings"))
+    enrolled, placed = zip(
+        *((place(head, one.templates), place(head, one.embeddings, one.templates)) for one in sets), strict=True
+    )
     pairs = [(at, other) for at in range(len(sets)) for other in range(at + 1, len(sets))]
     total = sum(
         int((sets[other].names[None, :] != name).sum()) * int((sets[at].names == name).sum())

@@ -57,6 +57,7 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
         # The same people are drawn for every model, so that what is hard for all of them does not widen the interval.
         row["more_than_first"] = {key: _more(rate, first[key]) for key, rate in told.items() if key in first}
         row["ms_a_face"] = _milliseconds(subject.head, ready, embeddings[:ANCHORS])
+        row["looked_at_twice"] = found.twice_shares()
         rows.append(row)
         curves[subject.name] = found.curve()
     write_atomically(out / "models.json", json.dumps(rows, indent=1).encode())

@@ -17,7 +17,7 @@ from rich.progress import track
 from scipy.spatial.distance import cdist
 
 from edge.contract.metrics import Rate, allowed_matches, rate, supports_fmr
-from edge.contract.score import Head, Placed, place, score_all_pairs, sigmoid
+from edge.contract.score import Head, Placed, place, score_all_pairs, settled, sigmoid
 from trainer.interval import Interval, interval_of
 
 ROWS = 256  # embeddings compared with all others at a time
@@ -40,7 +40,8 @@ class Rates:
 @dataclass(frozen=True, slots=True)
 class Comparisons:
     """Scores, float64, sorted from low to high, each with the two rows it compares, int32 [n, 2]. Of `impostors` comparisons the
-    highest are listed; `histogram` counts all scores, genuine and impostor, in as many equal bins of [0, 1]."""
+    highest are listed; `histogram` counts all scores, genuine and impostor, in as many equal bins of [0, 1]; `twice` are those, genuine and
+    impostor, whose probe was looked at twice."""
 
     genuine: NDArray[np.float64]
     genuine_rows: NDArray[np.int32]
@@ -49,6 +50,7 @@ class Comparisons:
     impostors: int
     labels: NDArray[np.int64]
     histogram: NDArray[np.int64]
+    twice: NDArray[np.int64]
 
     def threshold(self, target_fmr: float) -> float:
         """The lowest threshold whose FMR is at most `target_fmr`.
@@ -87,6 +89,11 @@ class Comparisons:
         """FNMR at a threshold, over the genuine comparisons `chosen`, all where not given."""
         scores = self.genuine if chosen is None else self.genuine[chosen]
         return rate(int((scores < threshold).sum()), scores.size)
+
+    def twice_shares(self) -> dict[str, float]:
+        """The shares of genuine and of impostor comparisons whose probe was looked at twice."""
+        genuine, impostor = (int(count) for count in self.twice)
+        return {"genuine": genuine / len(self.genuine), "impostor": impostor / self.impostors}
 
     def curve(self, points: int = 400) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """(FMR, FNMR) as far as the kept scores reach, at `points` places even on a logarithmic axis."""
@@ -170,7 +177,7 @@ def compare_all(
     Raises:
         ValueError: there is no genuine or no impostor comparison.
     """
-    placed = place(head, embeddings)
+    placed = place(head, embeddings, templates)
     enrolled = placed if templates is None else place(head, templates)
     floor = _floor(head, embeddings, labels, templates)
     found = _compare(head, enrolled, placed, labels, floor)
@@ -183,7 +190,7 @@ def compare_all(
 def _compare(head: Head, enrolled: Placed, placed: Placed, labels: NDArray[np.int64], floor: float) -> Comparisons:
     kind = "sqeuclidean" if head.squared else "cityblock"
     genuine, genuine_rows, impostor, impostor_rows, impostors = [], [], [], [], 0
-    histogram = np.zeros((2, 100), np.int64)
+    histogram, twice = np.zeros((2, 100), np.int64), np.zeros(2, np.int64)
     for at in track(
         range(0, len(labels), ROWS), "comparing", console=Console(stderr=True), disable=len(labels) < MANY_PICTURES
     ):
@@ -191,12 +198,17 @@ def _compare(head: Head, enrolled: Placed, placed: Placed, labels: NDArray[np.in
         penalty = (mine.penalty[:, None] + theirs.penalty[None, :]) / 2
         scores = sigmoid(head.bias - cdist(mine.points, theirs.points, kind) - penalty)
         rows = np.arange(len(scores))
+        doubtful = head.doubts(scores) if theirs.again else np.zeros(scores.shape, bool)
+        if theirs.again:
+            for row in rows:
+                scores[row] = settled(head, scores[row], mine[row : row + 1], theirs)
         later = np.arange(scores.shape[1])[None, :] > rows[:, None]
         same = labels[at : at + ROWS, None] == labels[None, at:]
         for number, (mask, least, values, places) in enumerate(
             ((same, 0.0, genuine, genuine_rows), (~same, floor, impostor, impostor_rows))
         ):
             wanted = later & mask
+            twice[number] += int((wanted & doubtful).sum())
             histogram[number] += np.histogram(scores[wanted], 100, (0, 1))[0]
             left, right = np.nonzero(wanted & (scores >= least))
             values.append(scores[left, right])
@@ -206,7 +218,7 @@ def _compare(head: Head, enrolled: Placed, placed: Placed, labels: NDArray[np.in
     if not len(kept[0]) or not impostors:
         raise ValueError(f"{len(kept[0])} genuine and {impostors} impostor comparisons: at least one of each is needed")
     first, second = np.argsort(kept[0], kind="stable"), np.argsort(kept[2], kind="stable")
-    return Comparisons(kept[0][first], kept[1][first], kept[2][second], kept[3][second], impostors, labels, histogram)
+    return Comparisons(kept[0][first], kept[1][first], kept[2][second], kept[3][second], impostors, labels, histogram, twice)
 
 
 def _floor(

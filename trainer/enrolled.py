@@ -59,7 +59,7 @@ def evaluate_enrolled(
 def _with_anchors(
     anchors: int, head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32]
 ) -> list[dict[str, Any]]:
-    placed, enrolled = place(head, embeddings), place(head, templates)
+    placed, enrolled = place(head, embeddings, templates), place(head, templates)
     people = [rows for label in np.unique(labels) if len(rows := np.flatnonzero(labels == label)) > anchors]
     # Trials by the pictures that they are of, one row each. A person's are known before a score is: so many impostor scores as a
     # threshold needs are kept, and no others.

@@ -133,6 +133,7 @@ def evaluate(
         "eer": [eer.value, eer.low, eer.high],
         "tar": {},
         "failure_to_acquire": _failures(folder),
+        "looked_at_twice": found.twice_shares(),
     }
     lines = [
         f"{subject.name}: {figures['people']} unseen people, {len(faces.labels)} pictures, at most {PICTURES_EACH} each; "
@@ -142,6 +143,11 @@ def evaluate(
     for target, tar in rates.tar.items():
         figures["tar"][f"{target:g}"] = [tar.value, tar.low, tar.high]
         lines.append(f"TAR at FMR {target:g}: {tar}")
+    if subject.head.doubt:
+        twice = figures["looked_at_twice"]
+        lines.append(
+            f"looked at twice, in doubt: {twice['genuine']:.1%} of genuine, {twice['impostor']:.1%} of impostor comparisons"
+        )
     wrong = _pairs(subject.head, templates, embeddings, faces.labels, found)
     if wrong:
         figures["pair_accuracy"] = wrong
@@ -175,10 +181,6 @@ def evaluate(
     return Evaluation(figures, found, faces)
 
 
-def _one(head: Head, template: NDArray[np.float32], probe: NDArray[np.float32]) -> float:
-    return float(score(head, probe, template[None])[0])
-
-
 def _pairs(
     head: Head,
     templates: NDArray[np.float32],
@@ -191,7 +193,9 @@ def _pairs(
     drawn = drawn[labels[drawn[:, 0]] != labels[drawn[:, 1]]][: min(3000, len(found.genuine))]
     if len(drawn) < 10 or len(found.genuine) < 10:
         return None
-    wrong = pair_errors(found.genuine, np.array([_one(head, templates[a], embeddings[b]) for a, b in drawn]))
+    wrong = pair_errors(
+        found.genuine, np.array([float(score(head, embeddings[b], templates[a][None], templates[b])[0]) for a, b in drawn])
+    )
     return {"value": 1 - wrong.value, "low": 1 - wrong.high, "high": 1 - wrong.low, "pairs": wrong.trials}
 
 

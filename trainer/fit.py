@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 
 from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
-from edge.contract.score import Head
+from edge.contract.score import Head, merge
 from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
 from trainer.choices import Precision, Strategy
 from trainer.cohort import Strangers, choose_strangers, own_people, pool, write_cohort
 from trainer.dataset import PICTURES_EACH, Faces, joined, kept_chips
+from trainer.doubt import with_doubt
 from trainer.files import write_atomically
 from trainer.head import fit_head
 from trainer.judges import Judges
@@ -231,6 +232,11 @@ def fit(
         )  # fmt: skip
     elif strangers := _strangers(run, Verifier(finished, numpy_head, aligner), people, recipe.tower.cohort):
         numpy_head = strangers.beside(numpy_head)
+    if recipe.tower.mirrored_templates:
+        held = judges.embed(finished)
+        kept = merge(numpy_head, np.stack([held, judges.embed(finished, mirrored=True)], axis=1))
+        numpy_head = with_doubt(numpy_head, held, kept, validation.labels)
+        record["doubt"] = numpy_head.doubt
     write_atomically(run / "history.csv", _as_csv(progressed.history))
     save_verifier(run, Verifier(finished, numpy_head, aligner))
     record |= {

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract.errors import InputError
-from edge.contract.modelfile import read_model
+from edge.contract.modelfile import TemplateKind, read_model
 from trainer.cohort import choose_strangers, cohort_chips, own_people, pool
 from trainer.dataset import joined, load_faces
+from trainer.doubt import with_doubt
 from trainer.evaluate import load_subject
 from trainer.files import write_atomically
 from trainer.head import calibrated, missed
@@ -100,5 +101,7 @@ def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, floa
     with doing(f"choosing the cohort among {len(seen)} people"):
         strangers = choose_strangers(file.head, seen, nearest)
         head = calibrated(strangers.beside(file.head), held, validation.labels)
+        if file.template is TemplateKind.MIRRORED:
+            head = with_doubt(head, held, subject.enrol(validation.chips, held), validation.labels)
     save_head(out, head)
     return missed(file.head, held, validation.labels), missed(head, held, validation.labels)

@@ -38,7 +38,8 @@ def on_protocol(
     row = {Path(name).stem: at for at, name in enumerate(faces.names)}
     pairs, folds = read_pairs(path)
     usable = [pair for pair in pairs if pair.first in row and pair.second in row]
-    scores = np.array([float(score(head, embeddings[row[p.second]], templates[row[p.first]][None])[0]) for p in usable])
+    rows = [(row[pair.first], row[pair.second]) for pair in usable]
+    scores = np.array([float(score(head, embeddings[b], templates[a][None], templates[b])[0]) for a, b in rows])
     same = np.array([pair.same for pair in usable], bool)
     if min(same.sum(), (~same).sum()) < FOLDS:
         raise InputError(

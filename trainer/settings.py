@@ -72,7 +72,7 @@ class TowerSettings(_Table):
         ),
     ] = 0.0
     mirrored_templates: Annotated[
-        bool, Field(description="what is enrolled is the mean of a face and its mirror image; a probe is one look")
+        bool, Field(description="what is enrolled is the mean of a face and its mirror image; so is a probe that is in doubt")
     ] = False
     cohort: Annotated[
         int,

@@ -73,6 +73,8 @@ def save_head(path: Path, head: Head) -> None:
     shape = {"weights": head.weights, "bias": np.float32(head.bias), "normalise": head.normalise, "squared": head.squared}
     if head.cohort:
         shape |= {"cohort": head.cohort.embeddings, "nearest": head.cohort.nearest, "ceiling": head.cohort.ceiling}
+    if head.doubt:
+        shape |= {"doubt": np.array(head.doubt)}
     np.savez(data, **shape)
     write_atomically(path, data.getvalue())
 
@@ -96,7 +98,8 @@ def load_verifier(run: Path) -> Verifier:
                 if int(saved.get("nearest", 0))
                 else None
             )
-            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort)
+            doubt = (float(saved["doubt"][0]), float(saved["doubt"][1])) if "doubt" in saved else None
+            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort, doubt)
         mirrors = bool(record["settings"]["tower"].get("mirrored_templates", False))
         return Verifier(keras.models.load_model(run / TOWER, compile=False), head, load_aligner(run), mirrors)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

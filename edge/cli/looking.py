@@ -221,6 +221,8 @@ def show_model(
         f"chip {verifier.chip.side_px} px ({verifier.chip.detector}), {'aligned, ' if verifier.aligner else ''}"
         f"input {verifier.tower.input.dtype}, output {verifier.tower.output.dtype} [{verifier.head.size}], cohort of {len(verifier.cohort)}"
     )
+    if doubt := verifier.head.doubt:
+        console.print(f"a probe is looked at twice where its best score is from {doubt[0]:.3f} to below {doubt[1]:.3f}")
     table = Table("operating point", "threshold", "FMR (95 %)", "FNMR (95 %)", "impostor", "genuine")
     for point in verifier.operating_points:
         table.add_row(

@@ -28,9 +28,9 @@ from edge.contract.quantise import dequantise, quantise
 from edge.contract.score import Cohort, Head
 from edge.contract.spec import ChipSpec
 
-SCHEMA_VERSION = 3
-# Schema 2 knew plain templates alone.
-READABLE_SCHEMAS = (2, SCHEMA_VERSION)
+SCHEMA_VERSION = 4
+# Schema 2 knew plain templates alone, schema 3 no doubt.
+READABLE_SCHEMAS = (2, 3, SCHEMA_VERSION)
 METADATA_NAME = "facelatch.json"
 SEAL_PREFIX = b"facelatch-seal:"
 SEAL_SIZE = len(SEAL_PREFIX) + 64
@@ -40,12 +40,12 @@ MAX_EMBEDDING = 4096
 
 
 class TemplateKind(StrEnum):
-    """What is kept of a face that is enrolled; a probe is always one look at it."""
+    """What is kept of a face that is enrolled. A probe is one look at it, or, where the head is in doubt, what would be kept of it."""
 
     PLAIN = "plain"
     """Its embedding."""
     MIRRORED = "mirrored"
-    """The mean of its embedding and its mirror image's: enrolment takes twice the time, a probe none more."""
+    """The mean of its embedding and its mirror image's: enrolment takes twice the time, and a probe that is in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +192,7 @@ def parse_model(data: bytes, path: Path) -> ModelFile:
         raise ModelDamaged(f"{path}: {METADATA_NAME} is missing or unreadable ({error}); copy the model again") from error
     if schema not in READABLE_SCHEMAS:
         raise ModelUnsupported(
-            f"{path}: model schema {schema}; this facelatch reads schemas {' and '.join(map(str, READABLE_SCHEMAS))}. "
+            f"{path}: model schema {schema}; this facelatch reads schemas {READABLE_SCHEMAS[0]} to {READABLE_SCHEMAS[-1]}. "
             f"It was written by facelatch {record.get('written_by', 'of unknown version')}: use that release, or export again"
         )
     flatbuffer = data[:start]
@@ -253,7 +253,7 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
     cohort = _cohort(path, record["cohort"], members, tower.output)
     against = record["head"].get("cohort")
     held = Cohort(cohort, _whole(against["nearest"], 1, 64), float(against["ceiling"])) if against is not None else None
-    head = Head(weights, float(record["head"]["bias"]), normalise, squared, held)
+    head = Head(weights, float(record["head"]["bias"]), normalise, squared, held, _doubt(record, template))
     points = tuple(_point(point) for point in record["operating_points"])
     gates = tuple(_gate(gate) for gate in record["gates"])
     golden = _array(path, record["golden"], members, (None, size), tower.output.dtype)
@@ -287,6 +287,15 @@ def model_id_of(tower: bytes, aligner: bytes, template: TemplateKind) -> str:
     digest.update(aligner)
     digest.update(b"" if template is TemplateKind.PLAIN else template.encode())
     return digest.hexdigest()
+
+
+def _doubt(record: dict[str, Any], template: TemplateKind) -> tuple[float, float] | None:
+    range_ = record["head"].get("doubt") if record["schema"] > 3 else None
+    if range_ is None:
+        return None
+    if template is TemplateKind.PLAIN:
+        raise ValueError("head.doubt with plain templates: there is no second look")
+    return float(range_["from"]), float(range_["below"])
 
 
 def _aligner(path: Path, entry: dict[str, Any], chip: ChipSpec, members: dict[str, bytes]) -> Aligner:

@@ -45,8 +45,12 @@ class Head:
     Lloyd-Thomas 2000; Matejka et al. 2017) with two changes: no division by a deviation, and a face far from the cohort gains
     nothing, so that no score is ever higher than it would be without one.
 
+    A score from the first of `doubt` up to the second one is in doubt: there the probe is looked at a second time, and what both looks
+    give together (`merge`) is scored instead.
+
     Raises:
-        ValueError: the weights are not a finite, non-negative vector, the bias is not finite, or the cohort's size is another.
+        ValueError: the weights are not a finite, non-negative vector, the bias is not finite, the cohort's size is another, or the doubt
+            is no range of scores.
     """
 
     weights: NDArray[np.float32]
@@ -54,6 +58,7 @@ class Head:
     normalise: bool = False
     squared: bool = False
     cohort: Cohort | None = None
+    doubt: tuple[float, float] | None = None
     _strangers: NDArray[np.float64] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -63,6 +68,8 @@ class Head:
             raise ValueError("head weights must be finite and not negative, the bias finite")
         if self.cohort and self.cohort.embeddings.shape[1] != self.size:
             raise ValueError(f"cohort {self.cohort.embeddings.shape}: expected [n, {self.size}]")
+        if self.doubt and not 0 <= self.doubt[0] < self.doubt[1] <= 1:
+            raise ValueError(f"doubt {self.doubt}: expected two scores from 0 to 1, the lower one first")
         strangers = self.cohort.embeddings if self.cohort else np.empty((0, self.size), np.float32)
         object.__setattr__(self, "_strangers", _points(self, strangers))
 
@@ -71,49 +78,76 @@ class Head:
         """D, the length of an embedding."""
         return int(self.weights.size)
 
+    def doubts(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Which of these scores are in doubt, bool of their shape."""
+        if self.doubt is None:
+            return np.zeros(scores.shape, bool)
+        low, high = self.doubt
+        return (scores >= low) & (scores < high)
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
     """n embeddings as a head compares them: `points`, float64 [n, D], whose plain L1 or squared L2 distance is the head's, and
-    each one's `penalty`, float64 [n], none below zero."""
+    each one's `penalty`, float64 [n], none below zero. Of probes `again` is what two looks at each of them give."""
 
     points: NDArray[np.float64]
     penalty: NDArray[np.float64]
+    again: Placed | None = None
 
-    def __getitem__(self, rows: slice) -> Placed:
+    def __getitem__(self, rows: slice | NDArray[np.bool_]) -> Placed:
         """These rows alone."""
-        return Placed(self.points[rows], self.penalty[rows])
+        return Placed(self.points[rows], self.penalty[rows], self.again[rows] if self.again else None)
 
 
-def place(head: Head, embeddings: NDArray[np.float32]) -> Placed:
-    """What `compare` takes, of embeddings, float32 [n, D]: done once for templates that many probes are compared with.
+def place(head: Head, embeddings: NDArray[np.float32], twice: NDArray[np.float32] | None = None) -> Placed:
+    """What `compare` takes, of embeddings, float32 [n, D]: done once for templates that many probes are compared with. Of probes `twice`,
+    float32 [n, D], is what two looks at them give, which counts where the head is in doubt.
 
     Raises:
         ValueError: a shape differs from the head's, or an embedding is not finite.
     """
+    again = place(head, twice) if head.doubt and twice is not None else None
+    if again and len(again.penalty) != len(embeddings):
+        raise ValueError(f"{len(embeddings)} embeddings, {len(again.penalty)} of two looks: expected as many")
     if embeddings.ndim != 2 or embeddings.shape[1] != head.size:
         raise ValueError(f"embeddings {embeddings.shape}: expected [n, {head.size}]")
     if not np.isfinite(embeddings).all():
         raise ValueError("an embedding holds values that are not finite")
     points = _points(head, embeddings)
     if head.cohort is None:
-        return Placed(points, np.zeros(len(points)))
+        return Placed(points, np.zeros(len(points)), again)
     near = np.array([_nearness(head, point, head._strangers, head.cohort.nearest) for point in points])
-    return Placed(points, np.maximum(head.cohort.ceiling - near, 0.0))
+    return Placed(points, np.maximum(head.cohort.ceiling - near, 0.0), again)
 
 
-def compare(head: Head, probe: Placed, templates: Placed) -> NDArray[np.float64]:
-    """Probability in [0, 1], float64 [n], that one probe is the person of each of n templates. Symmetric.
+def compare(head: Head, one: Placed, others: Placed) -> NDArray[np.float64]:
+    """Probability in [0, 1], float64 [n], that one face is the person of each of n others: a probe and templates, or a template and
+    probes. Symmetric; what is in doubt is scored by the second look of whichever side has one.
 
     Float64, so that scores near 1 still differ at the thresholds in use.
     """
-    distance = _distance(head, probe.points[0], templates.points)
-    return sigmoid(head.bias - distance - (probe.penalty[0] + templates.penalty) / 2)
+    return settled(head, _compare_once(head, one, others), one, others)
 
 
-def score(head: Head, probe: NDArray[np.float32], templates: NDArray[np.float32]) -> NDArray[np.float64]:
-    """`compare` for a probe, float32 [D], and templates, float32 [n, D], as embeddings. Raises ValueError as `place` does."""
-    return compare(head, place(head, probe[None]), place(head, templates))
+def settled(head: Head, scores: NDArray[np.float64], one: Placed, others: Placed) -> NDArray[np.float64]:
+    """Scores of first looks, float64 [n], with those that are in doubt scored by both looks, where a side has them. Changes `scores`."""
+    if (one.again or others.again) and (doubtful := head.doubts(scores)).any():
+        scores[doubtful] = _compare_once(head, one.again or one, (others.again or others)[doubtful])
+    return scores
+
+
+def _compare_once(head: Head, one: Placed, others: Placed) -> NDArray[np.float64]:
+    distance = _distance(head, one.points[0], others.points)
+    return sigmoid(head.bias - distance - (one.penalty[0] + others.penalty) / 2)
+
+
+def score(
+    head: Head, probe: NDArray[np.float32], templates: NDArray[np.float32], twice: NDArray[np.float32] | None = None
+) -> NDArray[np.float64]:
+    """`compare` for a probe, float32 [D], and templates, float32 [n, D], as embeddings; `twice`, float32 [D], is what two looks at the
+    probe give. Raises ValueError as `place` does."""
+    return compare(head, place(head, probe[None], None if twice is None else twice[None]), place(head, templates))
 
 
 def merge(head: Head, looks: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -132,14 +166,14 @@ def score_all_pairs(
     """(genuine, impostor) scores, float64, of every pair of the n embeddings, float32 [n, D], with `labels`, int [n].
 
     With `templates`, float32 [n, D], what would be kept of the same n faces, the first face of each pair is enrolled and the
-    second one the probe.
+    second one the probe; where the head is in doubt, the probe is looked at twice, as what is kept was.
 
     Raises:
         ValueError: there are fewer than two embeddings, or a shape does not fit.
     """
     if len(labels) < 2 or len(labels) != len(embeddings):
         raise ValueError(f"{len(embeddings)} embeddings, {len(labels)} labels: need as many of both, at least two")
-    placed = place(head, embeddings)
+    placed = place(head, embeddings, templates)
     enrolled = placed if templates is None else place(head, templates)
     genuine, impostor = [], []
     for row in range(len(labels) - 1):

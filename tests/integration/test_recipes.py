@@ -235,6 +235,9 @@ def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:
     assert model.template is same.template is TemplateKind.MIRRORED
     assert (same.model_id, same.operating_points, same.gates) == (model.model_id, model.operating_points, model.gates)
     assert plain.tower.flatbuffer == model.tower.flatbuffer
+    assert model.head.doubt == same.head.doubt
+    assert model.head.doubt
+    assert plain.head.doubt is None
     assert plain.model_id != model.model_id
     with np.load(workshop / "run/chips.npz") as chips:
         for file in (same, plain):
@@ -269,6 +272,8 @@ def test_a_file_gets_another_cohort_without_its_run(workshop: Path) -> None:
     assert sorted(map(tuple, other.cohort)) == sorted(map(tuple, model.cohort))
     assert other.head.cohort is not None
     assert other.head.cohort.nearest == 3
+    with np.load(workshop / "head.npz") as head:
+        assert other.head.doubt == tuple(head["doubt"])
     digest = hashlib.sha256((workshop / "head.npz").read_bytes()).hexdigest()
     assert other.record["provenance"]["files"]["head.npz"] == digest
     with np.load(workshop / "run/chips.npz") as chips:

@@ -125,7 +125,7 @@ def compare_models(
     if as_json:
         print(json.dumps(rows))
         return
-    keys = [key for key in rows[0] if key not in ("model", "genuine", "impostor", "more_than_first")]
+    keys = [key for key in rows[0] if key not in ("model", "genuine", "impostor", "more_than_first", "looked_at_twice")]
     titles = {"eer": "EER", "ms_a_face": "ms a face"}
     table = Table(Column("model", overflow="fold"), *(titles.get(key, key.replace("tar_", "TAR at FMR ")) for key in keys))
     for row in rows:

@@ -96,6 +96,32 @@ def test_each_early_end_has_its_reason(line: Line) -> None:
         assert refusal.reason is reason
 
 
+def test_who_is_in_doubt_is_looked_at_twice_and_once_for_all(model: ModelFile, settings: Settings) -> None:
+    """Two policies judge the frame; the second look is a stage of its own. What it gives is what enrolment would keep."""
+    unsure = replace(model, template=TemplateKind.MIRRORED, head=replace(model.head, doubt=(0.0, 1.0)))
+    line, threshold = Line(unsure, settings), model.operating_point(1e-3).threshold
+    kept = Line(unsure, settings).examine(frame(1)).outcome
+    assert isinstance(kept, Enrollable)
+    matcher = Matcher(unsure.head, [new_subject("ada", model.model_id, kept.template[None])])
+    shown = frame(1)
+    one = line.judge(shown, matcher, threshold, Policy(settings.policy))
+    took = line.cost_ms["second look"]
+    other = line.judge(shown, matcher, threshold, Policy(settings.policy))
+    assert took > 0
+    assert line.cost_ms["second look"] == took
+    assert isinstance(one.outcome, Match)
+    assert one.outcome == other.outcome
+    assert one.outcome.score == score(unsure.head, kept.template, kept.template[None])[0], "both looks, against both looks"
+    sure = Line(model, settings)
+    sure.judge(
+        shown,
+        Matcher(model.head, [new_subject("ada", model.model_id, kept.template[None])]),
+        threshold,
+        Policy(settings.policy),
+    )
+    assert "second look" not in sure.cost_ms
+
+
 @pytest.mark.parametrize(
     "view",
     [
@@ -115,8 +141,9 @@ def test_enrolment_sees_a_frame_as_verification_does(model: ModelFile, settings:
     if isinstance(looked, Refusal):
         assert examined.outcome == looked
     else:
-        assert isinstance(examined.outcome, Face)
+        assert isinstance(examined.outcome, Enrollable)
         assert (examined.outcome.embedding == looked.embedding).all()
+        assert (examined.outcome.template == looked.twice()).all()
 
 
 def test_every_gate_is_measured_also_after_one_that_fails(line: Line) -> None:

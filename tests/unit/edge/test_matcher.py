@@ -52,3 +52,35 @@ def test_a_subject_may_have_a_stricter_threshold() -> None:
     assert Matcher(HEAD, subjects, {"ada": score.score + 1e-6}).match(probe(0), 0.5) is Reason.NO_MATCH
     assert Matcher(HEAD, subjects, {"ada": 0.1}).match(probe(0), 0.5) == score, "a looser one changes nothing"
     assert isinstance(Matcher(HEAD, subjects, {"ada": 1.0}).match(probe(100), 0.5), Match), "nobody else's"
+
+
+def test_a_face_is_looked_at_twice_where_the_closest_template_leaves_doubt() -> None:
+    """In doubt are distances above 2, up to 6; both looks together lie at 1."""
+    head = Head(np.ones(1, np.float32), 4.0, doubt=(1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))))
+    looks = []
+
+    def twice() -> np.ndarray:
+        looks.append(1)
+        return probe(1)
+
+    matcher = Matcher(head, [enrolled("ada", 3), enrolled("bob", 60)])
+    once, both = (matcher.match(probe(0), 0.0001, look) for look in (None, twice))
+    assert isinstance(once, Match)
+    assert isinstance(both, Match)
+    assert (once.score, both.score) == (pytest.approx(0.731058578), pytest.approx(0.880797077))
+    assert looks == [1]
+    assert isinstance(matcher.match(probe(1.5), 0.5, twice), Match), "it is beyond doubt"
+    assert matcher.match(probe(20), 0.5, twice) is Reason.NO_MATCH, "so is this"
+    near = Matcher(head, [enrolled("ada", 3), enrolled("bob", 1)])
+    assert isinstance(near.match(probe(0), 0.8, twice), Match), "one beyond doubt is enough"
+    assert Matcher(head, []).match(probe(0), 0.5, twice) is Reason.EMPTY_GALLERY
+    assert looks == [1]
+    assert isinstance(Matcher(HEAD, [enrolled("ada", 3)]).match(probe(0), 0.5, twice), Match), "a model that has no doubt"
+    assert looks == [1]
+
+
+def test_a_second_look_can_speak_against() -> None:
+    head = Head(np.ones(1, np.float32), 4.0, doubt=(0.1, 0.9))
+    matcher = Matcher(head, [enrolled("ada", 2.5)])
+    assert isinstance(matcher.match(probe(0), 0.8), Match)
+    assert matcher.match(probe(0), 0.8, lambda: probe(-1)) is Reason.NO_MATCH

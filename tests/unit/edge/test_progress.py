@@ -9,7 +9,7 @@ import pytest
 
 from edge.camera import Frame
 from edge.contract.chip import FaceBox
-from edge.line import Examined, Face
+from edge.line import Enrollable, Examined
 from edge.poses import SENTENCES, Asking, Course, Pose
 from edge.progress import Box, Progress, progress_of
 from edge.quality import Gate, Gauge, Refusal
@@ -28,7 +28,7 @@ def course(asked: Pose = Pose.STRAIGHT, asking: Asking = Asking.PERSON, **tables
 
 
 def seen(outcome: Refusal | None = None, turn: float | None = 0.15, gauges: tuple[Gauge, ...] = (TURN, TILT)) -> Examined:
-    return Examined(outcome or Face(np.ones(3, np.float32)), BOX, turn, gauges)
+    return Examined(outcome or Enrollable(*np.ones((2, 3), np.float32)), BOX, turn, gauges)
 
 
 def test_the_sentence_is_the_asked_poses() -> None:

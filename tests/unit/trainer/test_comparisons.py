@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -50,6 +52,21 @@ def test_templates_are_the_first_of_each_pair(monkeypatch: pytest.MonkeyPatch) -
     assert np.allclose(found.genuine, np.sort(genuine), atol=1e-9)
     assert np.allclose(found.impostor, np.sort(impostor)[-len(found.impostor) :], atol=1e-9)
     assert found.genuine.mean() > compare_all(HEADS[4], embeddings, labels).genuine.mean()
+
+
+def test_what_is_in_doubt_is_looked_at_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparisons, "ROWS", 50)
+    embeddings, labels = people(60, 4)
+    templates = people(60, 4, noise=0.3, seed=0)[0]
+    plain = np.concatenate(score_all_pairs(HEADS[4], embeddings, labels, templates))
+    head = replace(HEADS[4], doubt=(float(np.quantile(plain, 0.9)), float(np.quantile(plain, 0.99))))
+    found = compare_all(head, embeddings, labels, templates)
+    genuine, impostor = score_all_pairs(head, embeddings, labels, templates)
+    assert np.allclose(found.genuine, np.sort(genuine), atol=1e-9)
+    assert np.allclose(found.impostor, np.sort(impostor)[-len(found.impostor) :], atol=1e-9)
+    assert found.twice.sum() == pytest.approx(0.09 * plain.size, abs=2)
+    assert not np.allclose(found.genuine, compare_all(HEADS[4], embeddings, labels, templates).genuine)
+    assert compare_all(HEADS[4], embeddings, labels, templates).twice_shares() == {"genuine": 0.0, "impostor": 0.0}
 
 
 def test_only_high_impostor_scores_are_kept_and_the_rates_are_the_same() -> None:

@@ -104,6 +104,37 @@ def test_another_kind_of_template_under_the_same_id_is_refused(model: ModelFile)
         parse_model(rewritten(model, lambda record: record.update(schema=3)), HERE)
 
 
+def doubting(*, low: float = 0.3, high: float = 0.9, **more: object) -> Callable[[dict[str, Any]], object]:
+    def change(record: dict[str, Any]) -> None:
+        record["head"]["doubt"] = {"from": low, "below": high}
+        record.update(schema=4, **more)
+
+    return change
+
+
+def test_doubt_is_read(model: ModelFile) -> None:
+    def change(record: dict[str, Any]) -> None:
+        into_mirrored(model)(record)
+        doubting()(record)
+
+    assert parse_model(rewritten(model, change), HERE).head.doubt == (0.3, 0.9)
+    before = rewritten(model, lambda record: (change(record), record.update(schema=3)))
+    assert parse_model(before, HERE).head.doubt is None, "that schema has none"
+
+
+def test_doubt_without_a_second_look_or_out_of_range_is_refused(model: ModelFile) -> None:
+    with pytest.raises(ModelDamaged, match="no second look"):
+        parse_model(rewritten(model, doubting(template="plain")), HERE)
+    for low, high in ((0.9, 0.3), (-1.0, 0.5), (0.5, 2.0)):
+
+        def change(record: dict[str, Any], low: float = low, high: float = high) -> None:
+            into_mirrored(model)(record)
+            doubting(low=low, high=high)(record)
+
+        with pytest.raises(ModelDamaged, match="doubt"):
+            parse_model(rewritten(model, change), HERE)
+
+
 def into_mirrored(model: ModelFile) -> Callable[[dict[str, Any]], object]:
     model_id = model_id_of(model.tower.flatbuffer, b"", TemplateKind.MIRRORED)
     return lambda record: record.update(schema=3, template="mirrored", model_id=model_id)
@@ -144,7 +175,7 @@ def test_a_missing_file_and_a_folder_are_named(tmp_path: Path) -> None:
 
 def test_another_schema_names_the_release_that_reads_it(model: ModelFile) -> None:
     data = rewritten(model, lambda record: record.update(schema=9, written_by="7.1"))
-    with pytest.raises(ModelUnsupported, match=r"schema 9; this facelatch reads schemas 2 and 3\..*facelatch 7\.1"):
+    with pytest.raises(ModelUnsupported, match=r"schema 9; this facelatch reads schemas 2 to 4\..*facelatch 7\.1"):
         parse_model(data, HERE)
 
 

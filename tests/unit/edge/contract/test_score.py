@@ -133,3 +133,53 @@ def test_a_cohort_that_does_not_fit_is_refused() -> None:
         with_cohort(Head(np.ones(1, np.float32), 0.0), LINE, nearest=4)
     with pytest.raises(ValueError, match=r"expected \[n, 3\]"):
         Head(HEAD.weights, 0.0, cohort=Cohort(LINE, 1, 1.0))
+
+
+# p = sigmoid(4 - |a - b|), in doubt from a distance of 6 (0.119) to one of 2 (0.881), which is not.
+DOUBTING = Head(np.ones(1, np.float32), 4.0, doubt=(1 / (1 + math.exp(2)), 1 / (1 + math.exp(-2))))
+
+
+def column(*values: float) -> np.ndarray:
+    return np.array([[value] for value in values], np.float32)
+
+
+def test_what_is_in_doubt_is_scored_by_both_looks() -> None:
+    """A probe at 0 whose two looks give 1: distances 1, 2, 3, 6 and 7 of the first look become 1, 2, 2, 5 and 7."""
+    templates = column(1, 2, 3, 6, 7)
+    expected = [1 / (1 + math.exp(d - 4)) for d in (1, 2, 2, 5, 7)]
+    assert score(DOUBTING, column(0)[0], templates, column(1)[0]) == pytest.approx(expected)
+    probes = place(DOUBTING, column(0, 0, 0, 0, 0), column(1, 1, 1, 1, 1))
+    swapped = [compare(DOUBTING, place(DOUBTING, templates)[at : at + 1], probes[at : at + 1])[0] for at in range(5)]
+    assert swapped == pytest.approx(expected), "whichever side the probe is"
+    once = [1 / (1 + math.exp(d - 4)) for d in (1, 2, 3, 6, 7)]
+    assert score(DOUBTING, column(0)[0], templates) == pytest.approx(once), "where there is no second look"
+    assert score(Head(np.ones(1, np.float32), 4.0), column(0)[0], templates, column(1)[0]) == pytest.approx(once), "nor doubt"
+
+
+def test_pairs_in_doubt_are_scored_by_what_would_be_kept_of_the_probe() -> None:
+    rng = np.random.default_rng(9)
+    embeddings, labels = rng.uniform(0, 9, (12, 1)).astype(np.float32), np.arange(12) // 3
+    templates = embeddings + rng.normal(0, 1, (12, 1)).astype(np.float32)
+    genuine, impostor = score_all_pairs(DOUBTING, embeddings, labels, templates)
+    expected: tuple[list[float], list[float]] = ([], [])
+    changed = 0
+    for i in range(12):
+        for j in range(i + 1, 12):
+            once, twice = naive(DOUBTING, templates[i], embeddings[j]), naive(DOUBTING, templates[i], templates[j])
+            doubtful = bool(DOUBTING.doubts(np.array([once]))[0])
+            changed += doubtful
+            expected[int(labels[i] != labels[j])].append(twice if doubtful else once)
+    assert 5 < changed < 60
+    assert genuine == pytest.approx(expected[0])
+    assert impostor == pytest.approx(expected[1])
+
+
+@pytest.mark.parametrize("doubt", [(0.5, 0.5), (0.6, 0.5), (-0.1, 0.5), (0.5, 1.1), (float("nan"), 0.5), (0.5, float("nan"))])
+def test_a_doubt_is_a_range_of_scores(doubt: tuple[float, float]) -> None:
+    with pytest.raises(ValueError, match="doubt"):
+        Head(np.ones(1, np.float32), 4.0, doubt=doubt)
+
+
+def test_second_looks_are_as_many_as_probes() -> None:
+    with pytest.raises(ValueError, match="expected as many"):
+        place(DOUBTING, column(0, 1), column(0))

@@ -1,0 +1,38 @@
+"""Which scores leave doubt: by the comparisons of people whom the tower was not trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from edge.contract.score import Head, score_all_pairs
+from tests.unit.trainer.test_comparisons import people
+from trainer.doubt import FROM_FMR, TO_MATCHES, with_doubt
+
+HEAD = Head(np.full(16, 0.3, np.float32), 3.0, squared=True)
+
+
+def test_doubt_is_between_three_in_a_hundred_strangers_and_the_last_three() -> None:
+    embeddings, labels = people(60, 4)
+    templates = people(60, 4, noise=0.3, seed=0)[0]
+    head = with_doubt(HEAD, embeddings, templates, labels)
+    _, impostor = score_all_pairs(HEAD, embeddings, labels, templates)
+    assert head.doubt is not None
+    low, high = head.doubt
+    assert (impostor >= low).sum() == int(FROM_FMR * impostor.size)
+    assert (impostor >= high).sum() == TO_MATCHES
+    assert replace(head, doubt=None) == replace(HEAD, doubt=None)
+    assert with_doubt(head, embeddings, templates, labels).doubt == head.doubt, (
+        "found on first looks, also of a head that has doubt"
+    )
+
+
+def test_few_comparisons_leave_no_doubt() -> None:
+    embeddings, labels = people(4, 3)
+    assert with_doubt(HEAD, embeddings, embeddings, labels).doubt is None
+
+
+def test_scores_that_are_all_alike_leave_no_doubt() -> None:
+    embeddings, labels = np.ones((200, 16), np.float32), np.arange(200) // 2
+    assert with_doubt(HEAD, embeddings, embeddings, labels).doubt is None
