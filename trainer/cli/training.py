@@ -109,7 +109,7 @@ def cohort(
     out: Annotated[Path, typer.Option(help="The head to write.")] = Path("head.npz"),
     as_json: AsJson = False,
 ) -> None:
-    """Chooses a file's cohort anew, by the file's own embeddings: for `python -m export measure --head`, without its run."""
+    """Chooses a file's cohort anew by its own embeddings, and the scores that leave doubt, for `python -m export measure --head`."""
     from trainer.handover import write_head
 
     before, after = write_head(model, data or [Path("data")], out)
