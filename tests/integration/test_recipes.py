@@ -18,6 +18,7 @@ from tests.commands import typed_here
 from trainer.backend import keras
 from trainer.dataset import Teaching, load_faces
 from trainer.teach import load_taught, write_teaching
+from trainer.verifier import load_verifier
 
 RECIPE = """
 [chip]
@@ -235,7 +236,7 @@ def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:
     assert model.template is same.template is TemplateKind.MIRRORED
     assert (same.model_id, same.operating_points, same.gates) == (model.model_id, model.operating_points, model.gates)
     assert plain.tower.flatbuffer == model.tower.flatbuffer
-    assert model.head.doubt == same.head.doubt
+    assert model.head.doubt == same.head.doubt == load_verifier(workshop / "run").head.doubt
     assert model.head.doubt
     assert plain.head.doubt is None
     assert plain.model_id != model.model_id

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from hypothesis.extra import numpy as hnp
 from edge.camera.stamp import Stamps
 from edge.camera.stream import without_password
 from edge.contract.errors import GalleryError, StorageError
-from edge.contract.score import Head
+from edge.contract.score import Head, score
 from edge.gallery import Gallery, Subject, new_subject
 from edge.keys import Keys, write_new_key
 from edge.lockout import Failures, Lockout
@@ -39,6 +40,35 @@ def test_the_order_of_the_gallery_does_not_matter(
     shuffled = list(subjects)
     random.shuffle(shuffled)  # type: ignore[attr-defined]
     assert Matcher(HEAD, subjects).match(probe, threshold) == Matcher(HEAD, shuffled).match(probe, threshold)
+
+
+@given(vectors, vectors, galleries, st.floats(0.01, 0.99), st.floats(0, 0.9), st.floats(0.01, 0.1))
+def test_a_second_look_decides_what_is_in_doubt_and_nothing_else(
+    probe: np.ndarray, twice: np.ndarray, sets: list[np.ndarray], threshold: float, low: float, width: float
+) -> None:
+    """Against the rule written out, a template at a time; looked at once at the most, and never where the closest is beyond doubt."""
+    head = replace(HEAD, doubt=(low, low + width))
+    subjects, looks = [Subject(f"s{number}", "m", templates, 0) for number, templates in enumerate(sets)], []
+
+    def look() -> np.ndarray:
+        looks.append(1)
+        return twice
+
+    found = Matcher(head, subjects).match(probe, threshold, look)
+    first = {s.name: [float(score(HEAD, probe, t[None])[0]) for t in s.templates] for s in subjects}
+    again = {s.name: [float(score(HEAD, twice, t[None])[0]) for t in s.templates] for s in subjects}
+    closest = max((max(scores) for scores in first.values()), default=-1.0)
+    doubtful = low <= closest < low + width
+    assert looks == [1] * doubtful
+    best = {
+        name: max(b if doubtful and low <= a < low + width else a for a, b in zip(scores, again[name], strict=True))
+        for name, scores in first.items()
+    }
+    above = [name for name, value in best.items() if value >= threshold]
+    if len(above) == 1:
+        assert found == Match(above[0], best[above[0]])
+    else:
+        assert found is (Reason.AMBIGUOUS if above else Reason.NO_MATCH if sets else Reason.EMPTY_GALLERY)
 
 
 outcomes = st.one_of(
