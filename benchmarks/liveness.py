@@ -26,7 +26,7 @@ from edge.camera import Frame
 from edge.camera.replay import Video
 from edge.contract.metrics import rate
 from edge.contract.modelfile import ModelFile, read_model
-from edge.contract.score import score as scored
+from edge.contract.score import score
 from edge.line import Enrollable, Line
 from edge.liveness import Challenge, Seen, Step, Way
 from edge.matcher import Match
@@ -49,13 +49,14 @@ def observe(line: Line, model: ModelFile, frames: Iterator[Frame], threshold: fl
     show: Show = []
     for frame in frames:
         face = line.examine(frame).outcome if len(enrolled) < ENROLLED else line.look(frame)
+        if isinstance(face, Enrollable):
+            enrolled.append(face.template)
         if isinstance(face, Refusal):
             outcome: Match | Reason = face.reason if face.reason is Reason.SEVERAL_FACES else Reason.NO_FACE
         else:
             twice = face.template if isinstance(face, Enrollable) else face.twice()
-            enrolled += [twice] if isinstance(face, Enrollable) else []
-            score = scored(model.head, face.embedding, np.stack(enrolled), twice).max()
-            outcome = Match("one", float(score)) if score >= threshold else Reason.NO_MATCH
+            best = float(score(model.head, face.embedding, np.stack(enrolled), twice).max())
+            outcome = Match("one", best) if best >= threshold else Reason.NO_MATCH
         show.append((outcome, line.seen, frame.at))
     return show
 

@@ -26,7 +26,7 @@ from edge.contract.detector import load_detector
 from edge.contract.metrics import rate
 from edge.contract.modelfile import ModelFile, read_model
 from edge.contract.runtime import Embedder
-from edge.contract.score import compare, place
+from edge.contract.score import compare, place_both
 from edge.models import DEFAULT, model_path
 from edge.settings import QualitySettings
 from edge.turn import measure_turn
@@ -110,7 +110,7 @@ def genuine_by(faces: list[Measured], model: ModelFile, target_fmr: float) -> di
     """FNMR at an operating point by the worse of two pictures, for each measure."""
     threshold = model.operating_point(target_fmr).threshold
     templates, embeddings = np.stack([face.template for face in faces]), np.stack([face.embedding for face in faces])
-    enrolled, placed = place(model.head, templates), place(model.head, embeddings, templates)
+    enrolled, placed = place_both(model.head, embeddings, templates)
     pairs, missed = [], []
     for one in range(len(faces)):
         for other in range(one + 1, len(faces)):

@@ -131,7 +131,7 @@ class Line:
             return refusal
         embedding = self._embedder.embed_view(view)
         self._lap("embed")
-        # Two who judge the same frame look at it twice once.
+        # Kept: whoever judges the same frame after another has the second look of the first.
         return Face(embedding, cache(partial(self._look_again, view, embedding)))
 
     def examine(self, frame: Frame) -> Examined:

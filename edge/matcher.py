@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.contract.score import Head, compare, place
+from edge.contract.score import Head, compare, place, settled
 from edge.gallery import Subject
 from edge.reasons import Reason
 
@@ -42,9 +42,11 @@ class Matcher:
         `twice` gives what two looks at the probe's face give, float32 [D]; it is called where the closest template leaves doubt."""
         if not self._names:
             return Reason.EMPTY_GALLERY
-        scores = compare(self._head, place(self._head, probe[None]), self._templates)
+        placed = place(self._head, probe[None])
+        scores = compare(self._head, placed, self._templates)
         if twice and self._head.doubts(scores.max(keepdims=True)):
-            scores = compare(self._head, place(self._head, probe[None], twice()[None]), self._templates)
+            looked_at_twice = replace(placed, again=place(self._head, twice()[None]))
+            scores = settled(self._head, scores, looked_at_twice, self._templates)
         best = np.maximum.reduceat(scores, self._starts)
         above = np.flatnonzero(best >= np.maximum(self._own, threshold))
         if len(above) == 0:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.metrics import rate, supports_fmr
-from edge.contract.score import Head, Placed, compare, place
+from edge.contract.score import Head, Placed, compare, place_both
 from trainer.highest import Highest
 
 TARGET_FMR = 1e-3
@@ -31,9 +31,7 @@ class Taken:
 def compare_cameras(head: Head, sets: list[Taken]) -> list[dict[str, Any]]:
     """FMR among the pictures of each set at the lowest threshold whose FMR across sets is at most 1e-3; nothing where the comparisons
     across sets are too few to show that."""
-    enrolled, placed = zip(
-        *((place(head, one.templates), place(head, one.embeddings, one.templates)) for one in sets), strict=True
-    )
+    enrolled, placed = zip(*(place_both(head, one.embeddings, one.templates) for one in sets), strict=True)
     pairs = [(at, other) for at in range(len(sets)) for other in range(at + 1, len(sets))]
     total = sum(
         int((sets[other].names[None, :] != name).sum()) * int((sets[at].names == name).sum())

@@ -17,7 +17,7 @@ from rich.progress import track
 from scipy.spatial.distance import cdist
 
 from edge.contract.metrics import Rate, allowed_matches, rate, supports_fmr
-from edge.contract.score import Head, Placed, place, score_all_pairs, settled, sigmoid
+from edge.contract.score import Head, Placed, place_both, score_all_pairs, settled, sigmoid
 from trainer.interval import Interval, interval_of
 
 ROWS = 256  # embeddings compared with all others at a time
@@ -177,8 +177,7 @@ def compare_all(
     Raises:
         ValueError: there is no genuine or no impostor comparison.
     """
-    placed = place(head, embeddings, templates)
-    enrolled = placed if templates is None else place(head, templates)
+    enrolled, placed = place_both(head, embeddings, templates)
     floor = _floor(head, embeddings, labels, templates)
     found = _compare(head, enrolled, placed, labels, floor)
     # The sample that the floor was found on may have had few genuine comparisons: where FMR and FNMR are equal must lie well above it.
@@ -198,10 +197,11 @@ def _compare(head: Head, enrolled: Placed, placed: Placed, labels: NDArray[np.in
         penalty = (mine.penalty[:, None] + theirs.penalty[None, :]) / 2
         scores = sigmoid(head.bias - cdist(mine.points, theirs.points, kind) - penalty)
         rows = np.arange(len(scores))
-        doubtful = head.doubts(scores) if theirs.again else np.zeros(scores.shape, bool)
+        doubtful = np.zeros(scores.shape, bool)
         if theirs.again:
-            for row in rows:
-                scores[row] = settled(head, scores[row], mine[row : row + 1], theirs)
+            doubtful = head.doubts(scores)
+            for row in np.flatnonzero(doubtful.any(axis=1)):
+                settled(head, scores[row], mine[row : row + 1], theirs)
         later = np.arange(scores.shape[1])[None, :] > rows[:, None]
         same = labels[at : at + ROWS, None] == labels[None, at:]
         for number, (mask, least, values, places) in enumerate(

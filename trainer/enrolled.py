@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.metrics import rate, supports_fmr
-from edge.contract.score import Head, Placed, compare, merge, place
+from edge.contract.score import Head, Placed, compare, merge, place, place_both
 from trainer.dataset import PICTURES_EACH
 from trainer.highest import Highest
 
@@ -59,7 +59,7 @@ def evaluate_enrolled(
 def _with_anchors(
     anchors: int, head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32]
 ) -> list[dict[str, Any]]:
-    placed, enrolled = place(head, embeddings, templates), place(head, templates)
+    enrolled, placed = place_both(head, embeddings, templates)
     people = [rows for label in np.unique(labels) if len(rows := np.flatnonzero(labels == label)) > anchors]
     # Trials by the pictures that they are of, one row each. A person's are known before a score is: so many impostor scores as a
     # threshold needs are kept, and no others.

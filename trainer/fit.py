@@ -7,6 +7,7 @@ import io
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
-from edge.contract.score import Head, merge
+from edge.contract.score import Head
 from trainer.aligner import fit_aligner
 from trainer.backend import keras, tf
 from trainer.choices import Precision, Strategy
@@ -232,13 +233,14 @@ def fit(
         )  # fmt: skip
     elif strangers := _strangers(run, Verifier(finished, numpy_head, aligner), people, recipe.tower.cohort):
         numpy_head = strangers.beside(numpy_head)
-    if recipe.tower.mirrored_templates:
+    verifier = Verifier(finished, numpy_head, aligner, recipe.tower.mirrored_templates)
+    if verifier.mirrored_templates:
         held = judges.embed(finished)
-        kept = merge(numpy_head, np.stack([held, judges.embed(finished, mirrored=True)], axis=1))
-        numpy_head = with_doubt(numpy_head, held, kept, validation.labels)
-        record["doubt"] = numpy_head.doubt
+        templates = verifier.templates(validation.chips, held)
+        verifier = replace(verifier, head=with_doubt(numpy_head, held, templates, validation.labels))
+        record["doubt"] = verifier.head.doubt
     write_atomically(run / "history.csv", _as_csv(progressed.history))
-    save_verifier(run, Verifier(finished, numpy_head, aligner))
+    save_verifier(run, verifier)
     record |= {
         "state": "finished",
         "epochs_run": progressed.epoch,

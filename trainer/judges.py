@@ -38,9 +38,9 @@ class Judges:
         found = [aligner.placements(chips) if aligner and chips else None for chips in (validation.chips, cohort)]
         return cls(validation, cohort, recipe, *found)
 
-    def embed(self, tower: keras.Model, *, mirrored: bool = False) -> NDArray[np.float32]:
-        """The validation people's embeddings, float32 [n, D]; of their mirror images with `mirrored`."""
-        return embed(tower, self.validation.chips, self.placements, mirrored=mirrored)
+    def embed(self, tower: keras.Model) -> NDArray[np.float32]:
+        """The validation people's embeddings, float32 [n, D]."""
+        return embed(tower, self.validation.chips, self.placements)
 
     def strangers(self, tower: keras.Model) -> NDArray[np.float32] | None:
         """The cohort's embeddings, float32 [n, D]."""

@@ -121,6 +121,19 @@ def place(head: Head, embeddings: NDArray[np.float32], twice: NDArray[np.float32
     return Placed(points, np.maximum(head.cohort.ceiling - near, 0.0), again)
 
 
+def place_both(head: Head, embeddings: NDArray[np.float32], templates: NDArray[np.float32] | None) -> tuple[Placed, Placed]:
+    """n faces as they would be enrolled and as probes, from their embeddings and what would be kept of them, `templates`, float32 [n, D]
+    both: two looks at a probe give what would be kept of it. Without templates a face is its embedding either way, and has one look.
+
+    Raises:
+        ValueError: as `place` does.
+    """
+    probes = place(head, embeddings, templates)
+    if templates is None:
+        return probes, probes
+    return probes.again or place(head, templates), probes
+
+
 def compare(head: Head, one: Placed, others: Placed) -> NDArray[np.float64]:
     """Probability in [0, 1], float64 [n], that one face is the person of each of n others: a probe and templates, or a template and
     probes. Symmetric; what is in doubt is scored by the second look of whichever side has one.
@@ -173,8 +186,7 @@ def score_all_pairs(
     """
     if len(labels) < 2 or len(labels) != len(embeddings):
         raise ValueError(f"{len(embeddings)} embeddings, {len(labels)} labels: need as many of both, at least two")
-    placed = place(head, embeddings, templates)
-    enrolled = placed if templates is None else place(head, templates)
+    enrolled, placed = place_both(head, embeddings, templates)
     genuine, impostor = [], []
     for row in range(len(labels) - 1):
         scores = compare(head, enrolled[row : row + 1], placed[row + 1 :])
