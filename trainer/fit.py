@@ -53,7 +53,8 @@ from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_ali
 
 __all__ = ["fit", "read_run"]
 
-SAMPLE = 256  # pictures that pruning is measured on
+SAMPLE = 1500  # pictures that pruning is measured on
+RANGES = 256  # of them, that the ranges of a rounding tower are
 
 
 def fit(
@@ -133,7 +134,7 @@ def fit(
             with doing(f"starting the tower from {recipe.tower.init}"):
                 initialise(tower, recipe.tower, start, sample)
         if rounding:
-            measure_ranges(rounding, tower, sample)
+            measure_ranges(rounding, tower, sample[:RANGES])
     schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, total, warmup_target=schedule.learning_rate, warmup_steps=min(schedule.warmup_steps, total // 4)

@@ -1,7 +1,9 @@
-"""A tower with fewer maps inside its residual blocks, cut out of a trained one, block by block, with the least loss.
+"""A smaller tower, cut out of a trained one, block by block, with the least loss on real chips.
 
-In each block the maps that matter most to what leaves it are kept, and the second convolution is fitted anew to the trained block's
-output by least squares on real chips (after He, Zhang and Sun 2017, without their lasso).
+Fewer maps inside a block: those that matter most to what leaves it are kept, and the second convolution is fitted anew (after He, Zhang
+and Sun 2017, without their lasso). A convolution through fewer maps: what it gives varies in some directions more than in others, and
+those are what the maps between its two halves hold (after Zhang, Zou, He and Sun 2016, without the ReLU). Both are fitted to what the
+trained block gives, from what the smaller tower sees so far, and so make up for what was lost before.
 """
 
 from __future__ import annotations
@@ -13,55 +15,120 @@ from trainer.backend import as_input, keras, tf
 from trainer.resnet import STAGES
 
 POSITIONS = 24_000  # rows of a least-squares problem, over chips and places
+CHIPS = 256  # at least; a late stage, of few places a chip, takes more
 RIDGE = 1e-3
+BATCH = 64
 
 
 def prune(source: keras.Model, tower: keras.Model, sample: NDArray[np.uint8]) -> None:
-    """Fills `tower`, of fewer inner maps, from `source` by what both give on `sample`, uint8 [n, side, side].
+    """Fills `tower`, of fewer inner maps or of convolutions through fewer, from `source` by what both give on `sample`, uint8
+    [n, side, side] or [n, side, side, 3].
 
     Raises:
-        ValueError: the towers differ in more than their inner maps.
+        ValueError: the towers differ in more than that.
     """
     rng = np.random.default_rng(0)
-    chips = np.asarray(as_input(sample))
+    trained = {layer.name: layer for layer in source.layers}
     for layer in tower.layers:
-        same = source.get_layer(layer.name)
-        if [w.shape for w in layer.weights] == [w.shape for w in same.weights]:
+        same = trained.get(layer.name)
+        if same and _shapes(layer) == _shapes(same):
             layer.set_weights(same.get_weights())
+    before = "stem_pool"
     for number, (_, blocks) in enumerate(STAGES):
         for block in range(blocks):
-            _prune_block(source, tower, f"s{number}b{block}", chips, rng)
+            name = f"s{number}b{block}"
+            if _smaller(source, tower, name):
+                _prune_block(source, tower, name, before, sample, rng)
+            before = f"{name}_relu2"
 
 
 def _prune_block(
-    source: keras.Model, tower: keras.Model, name: str, chips: NDArray[np.float32], rng: np.random.Generator
+    source: keras.Model, tower: keras.Model, name: str, before: str, sample: NDArray[np.uint8], rng: np.random.Generator
 ) -> None:
-    first, second = (source.get_layer(f"{name}_{part}_conv") for part in (1, 2))
-    keep = tower.get_layer(f"{name}_1_conv").filters
-    filters, bias = first.get_weights()
-    inside = _outputs(source, f"{name}_relu1", chips)
-    # What a map adds to the block's output: its own size, times that of the filters that read it.
-    weight = np.sqrt((inside**2).mean((0, 1, 2))) * np.sqrt((second.get_weights()[0] ** 2).sum((0, 1, 3)))
-    kept = np.sort(np.argsort(-weight)[:keep])
-    tower.get_layer(f"{name}_1_conv").set_weights([filters[..., kept], bias[kept]])
-    wanted = _outputs(source, f"{name}_2_conv", chips)
-    # Inputs from the pruned blocks before, so that this one makes up for what they lost.
-    patches = tf.image.extract_patches(
-        _outputs(tower, f"{name}_relu1", chips), (1, 3, 3, 1), (1, 1, 1, 1), (1, 1, 1, 1), "SAME"
-    ).numpy()
-    rows = rng.permutation(wanted[..., 0].size)[:POSITIONS]
-    a = np.column_stack([patches.reshape(-1, patches.shape[-1])[rows], np.ones(len(rows), np.float32)]).astype(np.float64)
-    b = wanted.reshape(-1, wanted.shape[-1])[rows].astype(np.float64)
-    square = a.T @ a
-    # The ridge pulls towards the trained filters, which many positions of few faces could not give.
-    old = np.concatenate([second.get_weights()[0][:, :, kept].reshape(-1, b.shape[1]), second.get_weights()[1][None]])
+    one, two, add, inside = f"{name}_1", f"{name}_2", f"{name}_add", f"{name}_relu1"
+    side = tower.get_layer(add).output.shape[1]
+    chips = sample[: max(CHIPS, -(-POSITIONS // side**2))]
+    (filters, bias), (second, second_bias) = (source.get_layer(f"{part}_conv").get_weights() for part in (one, two))
+    kept = np.arange(len(bias))
+    if tower.get_layer(f"{one}_conv").filters < len(bias):
+        # What a map adds to the block's output: its own size, times that of the filters that read it.
+        weight = np.sqrt((_outputs(source, inside, chips) ** 2).mean((0, 1, 2))) * np.sqrt((second**2).sum((0, 1, 3)))
+        kept = np.sort(np.argsort(-weight)[: tower.get_layer(f"{one}_conv").filters])
+    if _is_narrow(tower, one):
+        wanted = _outputs(source, f"{one}_conv", chips)[..., kept]
+        _fit_narrow(tower, one, filters[..., kept], _outputs(tower, before, chips), wanted, rng)
+    else:
+        tower.get_layer(f"{one}_conv").set_weights([filters[..., kept], bias[kept]])
+    # What runs past the smaller block is given: its convolutions are to make up for the rest.
+    past = _outputs(tower, add, chips)
+    given = _outputs(tower, f"{two}_conv", chips)
+    wide = given.shape[1]
+    wanted = (_outputs(source, add, chips) - past)[:, :wide, :wide] + given
+    seen = _outputs(tower, inside, chips)
+    if _is_narrow(tower, two):
+        _fit_narrow(tower, two, second[:, :, kept], seen, wanted, rng)
+    elif len(kept) < len(bias):
+        patches = tf.image.extract_patches(seen, (1, 3, 3, 1), (1, 1, 1, 1), (1, 1, 1, 1), "SAME").numpy()
+        x, y = _some(patches, wanted, rng)
+        # The ridge pulls towards the trained filters, which many positions of few faces could not give.
+        old = np.concatenate([second[:, :, kept].reshape(-1, y.shape[1]), second_bias[None]])
+        new = _ridge(np.column_stack([x, np.ones(len(x))]), y, old)
+        tower.get_layer(f"{two}_conv").set_weights(
+            [new[:-1].reshape(3, 3, len(kept), -1).astype(np.float32), new[-1].astype(np.float32)]
+        )
+
+
+def _fit_narrow(
+    tower: keras.Model, name: str, filters: NDArray[np.float32], seen: NDArray[np.float32], wanted: NDArray[np.float32],
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
+    """Both halves of a convolution, of the rank that its fewer maps leave, from the trained one's filters: what it would give for what is
+    seen, as a regression takes it to what is wanted, in the directions in which that varies most (reduced-rank regression)."""
+    to_few, to_all = tower.get_layer(f"{name}_narrow"), tower.get_layer(f"{name}_conv")
+    whole = [
+        tf.nn.conv2d(seen[at : at + BATCH], filters, to_few.strides, to_few.padding.upper()).numpy()
+        for at in range(0, len(seen), BATCH)
+    ]
+    x, y = _some(np.concatenate(whole), wanted, rng)
+    centre, level = x.mean(0), y.mean(0)
+    towards = _ridge(x - centre, y - level, np.eye(y.shape[1]))
+    fitted = (x - centre) @ towards
+    _, axes = np.linalg.eigh(fitted.T @ fitted)
+    most = axes[:, ::-1][:, : to_few.filters]
+    to_few.set_weights([(filters.astype(np.float64) @ (towards @ most)).astype(np.float32)])
+    to_all.set_weights([most.T[None, None].astype(np.float32), (level - centre @ towards @ most @ most.T).astype(np.float32)])
+
+
+def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], old: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The matrix [n, m] that takes `x` [p, n] nearest to `y` [p, m], drawn a little towards `old`."""
+    square = x.T @ x
     pull = RIDGE * np.trace(square) / len(square) * np.eye(len(square))
-    new = np.linalg.solve(square + pull, a.T @ b + pull @ old)
-    tower.get_layer(f"{name}_2_conv").set_weights(
-        [new[:-1].reshape(3, 3, len(kept), -1).astype(np.float32), new[-1].astype(np.float32)]
-    )
+    return np.linalg.solve(square + pull, x.T @ y + pull @ old)
 
 
-def _outputs(tower: keras.Model, layer: str, chips: NDArray[np.float32]) -> NDArray[np.float32]:
+def _some(
+    x: NDArray[np.float32], y: NDArray[np.float32], rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """The values [p, maps] of both at the same positions."""
+    rows = rng.permutation(y[..., 0].size)[:POSITIONS]
+    return x.reshape(-1, x.shape[-1])[rows].astype(np.float64), y.reshape(-1, y.shape[-1])[rows].astype(np.float64)
+
+
+def _smaller(source: keras.Model, tower: keras.Model, name: str) -> bool:
+    fewer = _shapes(tower.get_layer(f"{name}_1_conv")) != _shapes(source.get_layer(f"{name}_1_conv"))
+    return fewer or any(_is_narrow(tower, f"{name}_{part}") for part in (1, 2))
+
+
+def _is_narrow(tower: keras.Model, name: str) -> bool:
+    return any(layer.name == f"{name}_narrow" for layer in tower.layers)
+
+
+def _shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
+    return [tuple(weights.shape) for weights in layer.weights]
+
+
+def _outputs(tower: keras.Model, layer: str, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
     part = keras.Model(tower.input, tower.get_layer(layer).output)
-    return np.concatenate([np.asarray(part(chips[at : at + 64], training=False)) for at in range(0, len(chips), 64)])
+    return np.concatenate(
+        [np.asarray(part(as_input(chips[at : at + BATCH]), training=False)) for at in range(0, len(chips), BATCH)]
+    )

@@ -9,6 +9,8 @@ numbers, and kernels that take maps by fours or eights do it in half the time.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -26,14 +28,19 @@ STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
 MEANS, SCALE = np.array([122.782, 117.001, 104.298]), 256.0
 
 
-def build_resnet(side_px: int, channels: int = 1, inner: tuple[int, ...] = ()) -> keras.Model:
+def build_resnet(
+    side_px: int, channels: int = 1, inner: tuple[int, ...] = (), narrow: Mapping[str, int] | None = None, fixed: int = 0
+) -> keras.Model:
     """A tower with fresh weights, for grey chips or, with three `channels`, for colour.
 
     `inner` are the maps between the two convolutions of the blocks of each stage, as many as run past them where empty; what
-    runs past stays as it is, so that a tower of fewer inner maps can be cut out of a trained one (trainer/prune.py).
+    runs past stays as it is, so that a tower of fewer inner maps can be cut out of a trained one (trainer/prune.py). A convolution
+    that `narrow` names, s3b0_1 for the first of the first block of stage 3, is one to so many maps and one of 1x1 from these to all. The
+    first `fixed` stages, and what comes before them, are not trained.
 
     Raises:
-        InputError: chips of this size would leave nothing of the last stage, or `inner` is not of five stages.
+        InputError: chips of this size would leave nothing of the last stage, `inner` is not of five stages, or `narrow` names another
+            layer.
     """
     if not 118 <= side_px <= 256 or side_px % 2:
         raise InputError(
@@ -42,6 +49,10 @@ def build_resnet(side_px: int, channels: int = 1, inner: tuple[int, ...] = ()) -
         )
     if inner and len(inner) != len(STAGES):
         raise InputError(f"inner = {list(inner)}: the resnet network has {len(STAGES)} stages")
+    narrow = narrow or {}
+    blocks_of = [f"s{number}b{block}" for number, (_, blocks) in enumerate(STAGES) for block in range(blocks)]
+    if unknown := [*narrow.keys() - {f"{block}_{part}" for block in blocks_of for part in (1, 2)}]:
+        raise InputError(f"narrow names {unknown[0]!r}: the resnet network has {blocks_of[0]}_1 to {blocks_of[-1]}_2")
     pixels = keras.Input((side_px, side_px, channels), name="pixels")
     x = layers.Rescaling(1 / SCALE, name="rescale")(pixels)
     x = layers.Conv2D(4 * channels, 2, 2, use_bias=False, trainable=False, name="stem_squares")(x)
@@ -49,11 +60,13 @@ def build_resnet(side_px: int, channels: int = 1, inner: tuple[int, ...] = ()) -
     x = layers.MaxPooling2D(3, 2, name="stem_pool")(x)
     for number, (maps, blocks) in enumerate(STAGES):
         for block in range(blocks):
-            x = _residual(x, maps, inner[number] if inner else maps, number > 0 and block == 0, f"s{number}b{block}")
+            x = _residual(x, maps, inner[number] if inner else maps, number > 0 and block == 0, f"s{number}b{block}", narrow)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     tower = keras.Model(pixels, layers.Dense(EMBEDDING, use_bias=False, name="embedding")(x), name="resnet")
     side_by_side = np.eye(4 * channels, dtype=np.float32).reshape(2, 2, channels, 4 * channels)
     tower.get_layer("stem_squares").set_weights([side_by_side])
+    for layer in tower.layers if fixed else []:
+        layer.trainable &= not layer.name.startswith(("stem_", *(f"s{number}b" for number in range(fixed))))
     return tower
 
 
@@ -93,15 +106,20 @@ def _over_squares(filters: NDArray[np.float32]) -> NDArray[np.float32]:
     return whole.reshape(4, 2, 4, 2, channels, count).transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * channels, count)
 
 
-def _conv(x: keras.KerasTensor, maps: int, kernel: int, stride: int, name: str) -> keras.KerasTensor:
+def _conv(x: keras.KerasTensor, maps: int, stride: int, name: str, narrow: Mapping[str, int]) -> keras.KerasTensor:
     padding = "same" if stride == 1 else "valid"
-    return layers.Conv2D(maps, kernel, stride, padding, name=f"{name}_conv")(x)
+    if name in narrow:
+        x = layers.Conv2D(narrow[name], 3, stride, padding, use_bias=False, name=f"{name}_narrow")(x)
+        return layers.Conv2D(maps, 1, name=f"{name}_conv")(x)
+    return layers.Conv2D(maps, 3, stride, padding, name=f"{name}_conv")(x)
 
 
-def _residual(x: keras.KerasTensor, maps: int, inner: int, halve: bool, name: str) -> keras.KerasTensor:
+def _residual(
+    x: keras.KerasTensor, maps: int, inner: int, halve: bool, name: str, narrow: Mapping[str, int]
+) -> keras.KerasTensor:
     straight = x
-    y = layers.ReLU(name=f"{name}_relu1")(_conv(x, inner, 3, 2 if halve else 1, f"{name}_1"))
-    y = _conv(y, maps, 3, 1, f"{name}_2")
+    y = layers.ReLU(name=f"{name}_relu1")(_conv(x, inner, 2 if halve else 1, f"{name}_1", narrow))
+    y = _conv(y, maps, 1, f"{name}_2", narrow)
     if halve:
         straight = layers.AveragePooling2D(2, name=f"{name}_pool")(x)
         before = x.shape[-1]

@@ -56,6 +56,15 @@ class TowerSettings(_Table):
         tuple[Annotated[int, Field(ge=8, le=256)], ...],
         Field(description="maps inside the blocks of each of the resnet's stages; none: as many as run past them"),
     ] = ()
+    narrow: Annotated[
+        dict[str, Annotated[int, Field(ge=8, le=256)]],
+        Field(
+            description="maps that convolutions of the resnet's blocks, named as s3b0_1, give through: a 3x3 to so many, a 1x1 to all"
+        ),
+    ] = {}
+    fixed: Annotated[
+        int, Field(ge=0, le=4, description="the resnet's first stages that stay as they start, with what comes before them")
+    ] = 0
     quantised: Annotated[
         bool,
         Field(
@@ -160,6 +169,10 @@ class Recipe(_Table):
         if self.tower.spread and self.loss.pairs:
             raise ValueError(
                 "tower.spread with loss.pairs: a head that is trained with the tower would not fit what is damped later"
+            )
+        if self.tower.fixed and not self.tower.init:
+            raise ValueError(
+                f"tower.fixed = {self.tower.fixed} without tower.init: stages that nothing has trained would stay so"
             )
         return self
 

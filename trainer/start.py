@@ -15,6 +15,7 @@ from edge.contract.modelfile import read_model
 from trainer.backend import keras
 from trainer.dataset import FURTHER_COHORT, Faces, load_faces
 from trainer.dlibfile import find_weights, read_dlib
+from trainer.networks import build_tower
 from trainer.prune import prune
 from trainer.resnet import build_resnet, load_dlib
 from trainer.run import RECORD, read_run
@@ -106,9 +107,15 @@ def start_at(named: str) -> Start:
 
 
 def as_started(recipe: Recipe, start: Start | None) -> Recipe:
-    """The recipe, with as few maps inside its blocks as its start has where it says nothing of them: no tower is cut back to more."""
-    inner = start.tower().inner if start and recipe.tower.network == Network.RESNET and not recipe.tower.inner else ()
-    return recipe.changed(tower__inner=inner or None)
+    """The recipe, with as few maps inside its blocks and convolutions as its start has where it says nothing of them: no tower is cut
+    back to more."""
+    if start is None or recipe.tower.network != Network.RESNET:
+        return recipe
+    began = start.tower()
+    return recipe.changed(
+        tower__inner=(not recipe.tower.inner and began.inner) or None,
+        tower__narrow=(not recipe.tower.narrow and began.narrow) or None,
+    )
 
 
 def check_start(start: Start | None, settings: TowerSettings, tower: keras.Model) -> None:
@@ -119,7 +126,7 @@ def check_start(start: Start | None, settings: TowerSettings, tower: keras.Model
 def initialise(tower: keras.Model, settings: TowerSettings, start: Start | None, sample: NDArray[np.uint8]) -> None:
     """Starts a fresh tower from trained weights, where the recipe says so: dlib's, or those of `start`.
 
-    Where the tower has fewer maps inside its blocks, the ones to keep are chosen on `sample`, uint8 [n, side, side].
+    Where the tower has fewer maps inside its blocks or convolutions, the ones to keep are chosen on `sample`, uint8 [n, side, side].
 
     Raises:
         InputError: the start is not finished, or its tower is another one.
@@ -128,7 +135,7 @@ def initialise(tower: keras.Model, settings: TowerSettings, start: Start | None,
     source = _starting_tower(start, settings, tower)
     if source is None:
         return
-    if [weights.shape for weights in source.weights] == [weights.shape for weights in tower.weights]:
+    if _shapes(source) == _shapes(tower):
         tower.set_weights(source.get_weights())
     else:
         prune(source, tower, sample)
@@ -144,7 +151,9 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
         load_dlib(source, read_dlib(find_weights()), bgr=True)
     else:
         return None
-    given, wanted = ([weights.shape for weights in model.weights] for model in (source, tower))
+    if _shapes(source) == _shapes(tower):
+        return source
+    given, wanted = _shapes(source), _shapes(_before_narrowing(settings, tower))
     # What is cut out of it may be larger inside.
     larger = settings.network is Network.RESNET and bool(settings.inner)
     if (
@@ -156,6 +165,18 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
     ):
         raise InputError(f"init = {settings.init!r}: that tower is not of this recipe's network and size")
     return source
+
+
+def _before_narrowing(settings: TowerSettings, tower: keras.Model) -> keras.Model:
+    """A tower like this one whose convolutions go through no fewer maps."""
+    if not settings.narrow:
+        return tower
+    _, side_px, _, channels = tower.input_shape
+    return build_tower(settings.model_copy(update={"narrow": {}}), side_px, tower.output_shape[-1], channels)
+
+
+def _shapes(tower: keras.Model) -> list[tuple[int, ...]]:
+    return [tuple(weights.shape) for weights in tower.weights]
 
 
 def check_cohort(recipe: Recipe, split: dict[str, list[str]], people: int) -> None:

@@ -54,6 +54,11 @@ def test_the_compact_tower_fits_the_device() -> None:
     }  # fmt: skip
 
 
+def test_a_convolution_that_is_narrow_is_one_of_the_networks() -> None:
+    with pytest.raises(InputError, match="narrow names 's9b0_1': the resnet network has s0b0_1 to s4b0_2"):
+        build_tower(TowerSettings(network=Network.RESNET, narrow={"s9b0_1": 8}), 118)
+
+
 def test_the_koch_tower_is_the_papers() -> None:
     """Figure 4: 96, 42, 18 and 6 px of 64, 128, 128 and 256 maps, then 4096; parameters counted by hand.
 

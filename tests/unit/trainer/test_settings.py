@@ -38,6 +38,7 @@ def test_a_value_from_the_command_line_wins() -> None:
         ("seed = 4294967296", "seed = 4294967296: input should be less than"),
         ("[loss]\npairs = 0.0", "pairs, teacher and contrast are all 0"),
         ("[tower]\nspread = 6.0", "tower.spread with loss.pairs"),
+        ("[tower]\nfixed = 2", "tower.fixed = 2 without tower.init"),
         ("[schedule", "unreadable"),
     ],
 )

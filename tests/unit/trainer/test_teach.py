@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,8 +17,8 @@ from trainer.augment import augment
 from trainer.dataset import Chips, Faces, Teaching
 from trainer.dlibway import _MARGIN, _POINTS, placement_of
 from trainer.networks import build_tower
-from trainer.settings import AugmentSettings, Network, TowerSettings
-from trainer.start import initialise, start_at
+from trainer.settings import AugmentSettings, Network, Recipe, TowerSettings
+from trainer.start import as_started, check_start, initialise, start_at
 from trainer.teach import TEACHER, UNFINISHED, teach
 
 PLAIN = AugmentSettings(**dict.fromkeys(AugmentSettings.model_fields, 0.0))
@@ -73,14 +74,26 @@ def test_an_aligner_learns_where_a_face_lies(monkeypatch: pytest.MonkeyPatch) ->
         fit_aligner(Faces(faces.spec, faces.chips, faces.labels, faces.identities, "d", faces.names), faces, 64, 150, 1)
 
 
-def test_a_smaller_tower_is_cut_out_of_a_trained_one(tmp_path: Path) -> None:
+NARROW = {"s3b0_2": 64, "s3b1_1": 48, "s3b1_2": 32, "s3b2_1": 32, "s3b2_2": 32, "s4b0_2": 32}
+
+
+@pytest.mark.parametrize(
+    ("smaller", "share"),
+    [
+        ({"inner": (16, 32, 64, 128, 128)}, 0.55),
+        ({"narrow": NARROW}, 0.55),
+        ({"inner": (32, 64, 128, 128, 128), "narrow": {**NARROW, "s3b0_1": 64}}, 0.4),
+    ],
+    ids=["inner", "narrow", "both"],
+)
+def test_a_smaller_tower_is_cut_out_of_a_trained_one(smaller: dict[str, Any], share: float) -> None:
     whole = build_tower(TowerSettings(network=Network.RESNET), 118)
     start = SimpleNamespace(verifier=SimpleNamespace(tower=whole))
     sample = np.random.default_rng(0).integers(0, 256, (12, 118, 118), np.uint8)
-    settings = TowerSettings(network=Network.RESNET, inner=(16, 32, 64, 128, 128))
+    settings = TowerSettings(network=Network.RESNET, **smaller)
     small, fresh = (build_tower(settings, 118) for _ in range(2))
     initialise(small, settings, start, sample)
-    assert small.count_params() < 0.55 * whole.count_params()
+    assert small.count_params() < share * whole.count_params()
     seen = sample[..., None].astype(np.float32)
     wanted, got, unrelated = (np.asarray(tower(seen, training=False)) for tower in (whole, small, fresh))
 
@@ -88,11 +101,57 @@ def test_a_smaller_tower_is_cut_out_of_a_trained_one(tmp_path: Path) -> None:
         return float(np.mean((a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)))
 
     assert cosine(wanted, got) > max(0.9, cosine(wanted, unrelated) + 0.1)
-    same = build_tower(TowerSettings(network=Network.RESNET), 118)
-    initialise(same, TowerSettings(network=Network.RESNET), start, sample)
-    assert np.array_equal(np.asarray(same(seen, training=False)), wanted)
+
+
+def test_through_as_many_maps_as_there_are_directions_nothing_is_lost() -> None:
+    """A convolution whose filters have rank 8 through 8 maps gives what it gave: the fit is exact, the ridge draws it to itself."""
+    whole = build_tower(TowerSettings(network=Network.RESNET), 118)
+    rng = np.random.default_rng(0)
+    for name in ("s3b1_1", "s3b1_2"):
+        filters, bias = whole.get_layer(f"{name}_conv").get_weights()
+        few = filters[..., :8] @ rng.normal(0, 0.3, (8, 256))
+        whole.get_layer(f"{name}_conv").set_weights([few.astype(np.float32), rng.normal(0, 0.1, bias.shape).astype(np.float32)])
+    sample = rng.integers(0, 256, (40, 118, 118), np.uint8)
+    settings = TowerSettings(network=Network.RESNET, narrow={"s3b1_1": 8, "s3b1_2": 8})
+    small = build_tower(settings, 118)
+    initialise(small, settings, SimpleNamespace(verifier=SimpleNamespace(tower=whole)), sample)
+    other = rng.integers(0, 256, (8, 118, 118, 1)).astype(np.float32)
+    wanted, got = (np.asarray(tower(other, training=False)) for tower in (whole, small))
+    assert np.abs(got - wanted).max() < 1e-3 * np.abs(wanted).max()
+
+
+def test_a_tower_of_the_same_kind_is_taken_whole(tmp_path: Path) -> None:
+    settings = TowerSettings(network=Network.RESNET, narrow=NARROW)
+    whole, same = (build_tower(settings, 118) for _ in range(2))
+    initialise(same, settings, SimpleNamespace(verifier=SimpleNamespace(tower=whole)), np.zeros((1, 118, 118), np.uint8))
+    seen = np.random.default_rng(0).integers(0, 256, (4, 118, 118, 1)).astype(np.float32)
+    assert np.array_equal(np.asarray(same(seen, training=False)), np.asarray(whole(seen, training=False)))
     with pytest.raises(InputError, match="neither 'dlib' nor a finished run's folder nor a model file"):
         start_at(str(tmp_path / "none"))
+
+
+def test_what_is_narrow_is_cut_back_to_no_more() -> None:
+    narrow = build_tower(TowerSettings(network=Network.RESNET, narrow=NARROW), 118)
+    start = SimpleNamespace(
+        verifier=SimpleNamespace(tower=narrow), tower=lambda: TowerSettings(network=Network.RESNET, narrow=NARROW)
+    )
+    settings = TowerSettings(network=Network.RESNET, init="x", narrow={"s3b1_1": 48})
+    with pytest.raises(InputError, match="not of this recipe's network and size"):
+        check_start(start, settings, build_tower(settings, 118))
+    silent = Recipe(tower=TowerSettings(network=Network.RESNET, init="x"))
+    assert as_started(silent, start).tower.narrow == NARROW
+    said = Recipe(tower=settings)
+    assert as_started(said, start).tower.narrow == {"s3b1_1": 48}
+
+
+def test_stages_that_are_fixed_are_not_trained() -> None:
+    tower = build_tower(TowerSettings(network=Network.RESNET, init="dlib", fixed=2), 118)
+    trained = {variable.path.split("/")[0] for variable in tower.trainable_variables}
+    assert trained
+    assert not any(name.startswith(("stem", "s0", "s1")) for name in trained)
+    assert {"s2b0_1_conv", "s2b0_skip", "s4b0_2_conv", "embedding"} <= trained
+    free = build_tower(TowerSettings(network=Network.RESNET), 118)
+    assert {v.path.split("/")[0] for v in free.trainable_variables} >= {"stem_conv", "s0b0_1_conv"} | trained
 
 
 class Counting:
