@@ -100,8 +100,8 @@ def _advice(stages: tuple[Stage, ...], frame: Stage, outcomes: Counter[str], lin
             f"a frame takes {frame.p95_ms:.0f} ms, so that a decision takes more than half a second: most of it is {worst}; "
             + {
                 "search": "lower detection.budget_ms or raise detection.min_face_px",
-                "embed": "use model.path = compact, or model.threads = 2",
-                "second look": "use model.path = compact, or model.threads = 2",
+                "embed": "use model.threads = 2, or model.path = compact",
+                "second look": "use model.threads = 2, or model.path = compact",
             }.get(worst, "close what else runs on this machine")
         )
     judged = ("match", Reason.NO_MATCH.value, Reason.AMBIGUOUS.value, Reason.EMPTY_GALLERY.value)
