@@ -151,20 +151,23 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
         load_dlib(source, read_dlib(find_weights()), bgr=True)
     else:
         return None
-    if _shapes(source) == _shapes(tower):
-        return source
-    given, wanted = _shapes(source), _shapes(_before_narrowing(settings, tower))
-    # What is cut out of it may be larger inside.
-    larger = settings.network is Network.RESNET and bool(settings.inner)
     if (
         source.input_shape != tower.input_shape
         or source.output_shape != tower.output_shape
-        or len(given) != len(wanted)
-        or any(len(a) != len(b) for a, b in zip(given, wanted, strict=True))
-        or any(x < y or (x > y and not larger) for a, b in zip(given, wanted, strict=True) for x, y in zip(a, b, strict=True))
+        or not (_shapes(source) == _shapes(tower) or _can_be_cut(_shapes(source), settings, tower))
     ):
         raise InputError(f"init = {settings.init!r}: that tower is not of this recipe's network and size")
     return source
+
+
+def _can_be_cut(given: list[tuple[int, ...]], settings: TowerSettings, tower: keras.Model) -> bool:
+    """Whether a tower of weights of these shapes is what `tower` is a smaller one of."""
+    wanted = _shapes(_before_narrowing(settings, tower))
+    # What is cut out of it may be larger inside.
+    larger = settings.network is Network.RESNET and bool(settings.inner)
+    return [len(shape) for shape in given] == [len(shape) for shape in wanted] and all(
+        x == y or (x > y and larger) for a, b in zip(given, wanted, strict=True) for x, y in zip(a, b, strict=True)
+    )
 
 
 def _before_narrowing(settings: TowerSettings, tower: keras.Model) -> keras.Model:
