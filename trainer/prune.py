@@ -31,7 +31,7 @@ def prune(source: keras.Model, tower: keras.Model, sample: NDArray[np.uint8]) ->
     trained = {layer.name: layer for layer in source.layers}
     for layer in tower.layers:
         same = trained.get(layer.name)
-        if same and _shapes(layer) == _shapes(same):
+        if same and shapes(layer) == shapes(same):
             layer.set_weights(same.get_weights())
     before = "stem_pool"
     for number, (_, blocks) in enumerate(STAGES):
@@ -115,7 +115,7 @@ def _some(
 
 
 def _smaller(source: keras.Model, tower: keras.Model, name: str) -> bool:
-    fewer = _shapes(tower.get_layer(f"{name}_1_conv")) != _shapes(source.get_layer(f"{name}_1_conv"))
+    fewer = shapes(tower.get_layer(f"{name}_1_conv")) != shapes(source.get_layer(f"{name}_1_conv"))
     return fewer or any(_is_narrow(tower, f"{name}_{part}") for part in (1, 2))
 
 
@@ -123,7 +123,8 @@ def _is_narrow(tower: keras.Model, name: str) -> bool:
     return any(layer.name == f"{name}_narrow" for layer in tower.layers)
 
 
-def _shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
+def shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
+    """Of the weights of a layer, or of a whole tower, which is one."""
     return [tuple(weights.shape) for weights in layer.weights]
 
 

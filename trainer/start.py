@@ -16,7 +16,7 @@ from trainer.backend import keras
 from trainer.dataset import FURTHER_COHORT, Faces, load_faces
 from trainer.dlibfile import find_weights, read_dlib
 from trainer.networks import build_tower
-from trainer.prune import prune
+from trainer.prune import prune, shapes
 from trainer.resnet import build_resnet, load_dlib
 from trainer.run import RECORD, read_run
 from trainer.settings import Network, Recipe, TowerSettings, chip_of
@@ -135,7 +135,7 @@ def initialise(tower: keras.Model, settings: TowerSettings, start: Start | None,
     source = _starting_tower(start, settings, tower)
     if source is None:
         return
-    if _shapes(source) == _shapes(tower):
+    if shapes(source) == shapes(tower):
         tower.set_weights(source.get_weights())
     else:
         prune(source, tower, sample)
@@ -154,7 +154,7 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
     if (
         source.input_shape != tower.input_shape
         or source.output_shape != tower.output_shape
-        or not (_shapes(source) == _shapes(tower) or _can_be_cut(_shapes(source), settings, tower))
+        or not (shapes(source) == shapes(tower) or _can_be_cut(shapes(source), settings, tower))
     ):
         raise InputError(f"init = {settings.init!r}: that tower is not of this recipe's network and size")
     return source
@@ -162,7 +162,7 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
 
 def _can_be_cut(given: list[tuple[int, ...]], settings: TowerSettings, tower: keras.Model) -> bool:
     """Whether a tower of weights of these shapes is what `tower` is a smaller one of."""
-    wanted = _shapes(_before_narrowing(settings, tower))
+    wanted = shapes(_before_narrowing(settings, tower))
     # What is cut out of it may be larger inside.
     larger = settings.network is Network.RESNET and bool(settings.inner)
     return [len(shape) for shape in given] == [len(shape) for shape in wanted] and all(
@@ -176,10 +176,6 @@ def _before_narrowing(settings: TowerSettings, tower: keras.Model) -> keras.Mode
         return tower
     _, side_px, _, channels = tower.input_shape
     return build_tower(settings.model_copy(update={"narrow": {}}), side_px, tower.output_shape[-1], channels)
-
-
-def _shapes(tower: keras.Model) -> list[tuple[int, ...]]:
-    return [tuple(weights.shape) for weights in tower.weights]
 
 
 def check_cohort(recipe: Recipe, split: dict[str, list[str]], people: int) -> None:
