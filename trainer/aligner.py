@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,10 @@ class Aligner:
             outputs = np.asarray(self.network(small[..., None].astype(np.float32), training=False))
             found += [self.spec.placement(row) for row in outputs]
         return found
+
+    def to(self, side_px: int) -> Aligner:
+        """The same, for a tower that sees squares of `side_px`."""
+        return replace(self, spec=replace(self.spec, side_px=side_px))
 
 
 def build_aligner(input_px: int) -> keras.Model:

@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +107,8 @@ def fit(
 
     aligner = load_aligner(run)
     if recipe.tower.align and aligner is None and start and (aligner := start.verifier.aligner):
-        record["aligner"] = start.aligner_record() | {"taken_from": start.name}
+        aligner = aligner.to(side_px)
+        record["aligner"] = start.aligner_record() | {"taken_from": start.name, "spec": aligner.spec.to_json()}
         write_record(run, record)
         save_aligner(run, aligner)
     if recipe.tower.align and aligner is None:
@@ -129,12 +131,14 @@ def fit(
         head.build((None, tower.output_shape[-1]))
         rounding = quantised(tower) if recipe.tower.quantised else None
     if not (run / LAST).exists():
-        sample = _sample(train, placements, side_px)
+        sample = partial(_sample, train, placements)
         if recipe.tower.init:
             with doing(f"starting the tower from {recipe.tower.init}"):
-                initialise(tower, recipe.tower, start, sample)
+                # In float32, whatever it is trained in: what is fitted has more digits.
+                initialise(finished, recipe.tower, start, sample)
+                tower.set_weights(finished.get_weights())
         if rounding:
-            measure_ranges(rounding, tower, sample[:RANGES])
+            measure_ranges(rounding, tower, sample(side_px)[:RANGES])
     schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, total, warmup_target=schedule.learning_rate, warmup_steps=min(schedule.warmup_steps, total // 4)

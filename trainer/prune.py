@@ -2,8 +2,9 @@
 
 Fewer maps inside a block: those that matter most to what leaves it are kept, and the second convolution is fitted anew (after He, Zhang
 and Sun 2017, without their lasso). A convolution through fewer maps: what it gives varies in some directions more than in others, and
-those are what the maps between its two halves hold (after Zhang, Zou, He and Sun 2016, without the ReLU). Both are fitted to what the
-trained block gives, from what the smaller tower sees so far, and so make up for what was lost before.
+those are what the maps between its two halves hold (after Zhang, Zou, He and Sun 2016, without the ReLU). Fewer pixels: every filter is
+of another size in them, and fitted anew to what the trained one gives of the larger picture, shrunk. All are fitted to what the trained
+block gives, from what the smaller tower sees so far, and so make up for what was lost before.
 """
 
 from __future__ import annotations
@@ -20,9 +21,9 @@ RIDGE = 1e-3
 BATCH = 64
 
 
-def prune(source: keras.Model, tower: keras.Model, sample: NDArray[np.uint8]) -> None:
-    """Fills `tower`, of fewer inner maps or of convolutions through fewer, from `source` by what both give on `sample`, uint8
-    [n, side, side] or [n, side, side, 3].
+def prune(source: keras.Model, tower: keras.Model, larger: NDArray[np.uint8], sample: NDArray[np.uint8]) -> None:
+    """Fills `tower`, of fewer pixels, of fewer inner maps or of convolutions through fewer, from `source` by what both give of the same
+    faces: `larger` is what the source sees of them, `sample` what the tower sees, uint8 [n, side, side] or [n, side, side, 3].
 
     Raises:
         ValueError: the towers differ in more than that.
@@ -33,70 +34,94 @@ def prune(source: keras.Model, tower: keras.Model, sample: NDArray[np.uint8]) ->
         same = trained.get(layer.name)
         if same and shapes(layer) == shapes(same):
             layer.set_weights(same.get_weights())
+    resized = source.input_shape != tower.input_shape
+    if resized:
+        few = slice(CHIPS)
+        filters, _ = source.get_layer("stem_conv").get_weights()
+        wanted = _outputs(source, "stem_conv", larger[few])
+        _fit(tower, "stem", filters, _outputs(tower, "stem_squares", sample[few]), wanted, rng, anew=True)
     before = "stem_pool"
     for number, (_, blocks) in enumerate(STAGES):
         for block in range(blocks):
             name = f"s{number}b{block}"
-            if _smaller(source, tower, name):
-                _prune_block(source, tower, name, before, sample, rng)
+            if resized or _smaller(source, tower, name):
+                _prune_block(source, tower, name, before, larger, sample, rng)
             before = f"{name}_relu2"
+    if resized:
+        (matrix,) = source.get_layer("embedding").get_weights()
+        given, wanted = _outputs(tower, "pool", sample), _outputs(source, "embedding", larger)
+        matrix = _ridge(given.astype(np.float64), wanted.astype(np.float64), matrix)
+        tower.get_layer("embedding").set_weights([matrix.astype(np.float32)])
 
 
 def _prune_block(
-    source: keras.Model, tower: keras.Model, name: str, before: str, sample: NDArray[np.uint8], rng: np.random.Generator
-) -> None:
+    source: keras.Model, tower: keras.Model, name: str, before: str, larger: NDArray[np.uint8], sample: NDArray[np.uint8],
+    rng: np.random.Generator,
+) -> None:  # fmt: skip
     one, two, add, inside = f"{name}_1", f"{name}_2", f"{name}_add", f"{name}_relu1"
     side = tower.get_layer(add).output.shape[1]
-    chips = sample[: max(CHIPS, -(-POSITIONS // side**2))]
-    (filters, bias), (second, second_bias) = (source.get_layer(f"{part}_conv").get_weights() for part in (one, two))
+    few = slice(max(CHIPS, -(-POSITIONS // side**2)))
+    larger, chips = larger[few], sample[few]
+    resized = source.input_shape != tower.input_shape
+    (filters, bias), (second, _) = (source.get_layer(f"{part}_conv").get_weights() for part in (one, two))
     kept = np.arange(len(bias))
     if tower.get_layer(f"{one}_conv").filters < len(bias):
         # What a map adds to the block's output: its own size, times that of the filters that read it.
-        weight = np.sqrt((_outputs(source, inside, chips) ** 2).mean((0, 1, 2))) * np.sqrt((second**2).sum((0, 1, 3)))
+        weight = np.sqrt((_outputs(source, inside, larger) ** 2).mean((0, 1, 2))) * np.sqrt((second**2).sum((0, 1, 3)))
         kept = np.sort(np.argsort(-weight)[: tower.get_layer(f"{one}_conv").filters])
-    if _is_narrow(tower, one):
-        wanted = _outputs(source, f"{one}_conv", chips)[..., kept]
-        _fit_narrow(tower, one, filters[..., kept], _outputs(tower, before, chips), wanted, rng)
+    if resized or _is_narrow(tower, one):
+        wanted = _outputs(source, f"{one}_conv", larger)[..., kept]
+        _fit(tower, one, filters[..., kept], _outputs(tower, before, chips), wanted, rng, anew=resized)
     else:
         tower.get_layer(f"{one}_conv").set_weights([filters[..., kept], bias[kept]])
     # What runs past the smaller block is given: its convolutions are to make up for the rest.
     past = _outputs(tower, add, chips)
     given = _outputs(tower, f"{two}_conv", chips)
     wide = given.shape[1]
-    wanted = (_outputs(source, add, chips) - past)[:, :wide, :wide] + given
-    seen = _outputs(tower, inside, chips)
-    if _is_narrow(tower, two):
-        _fit_narrow(tower, two, second[:, :, kept], seen, wanted, rng)
-    elif len(kept) < len(bias):
-        patches = tf.image.extract_patches(seen, (1, 3, 3, 1), (1, 1, 1, 1), (1, 1, 1, 1), "SAME").numpy()
-        x, y = _some(patches, wanted, rng)
-        # The ridge pulls towards the trained filters, which many positions of few faces could not give.
-        old = np.concatenate([second[:, :, kept].reshape(-1, y.shape[1]), second_bias[None]])
-        new = _ridge(np.column_stack([x, np.ones(len(x))]), y, old)
-        tower.get_layer(f"{two}_conv").set_weights(
-            [new[:-1].reshape(3, 3, len(kept), -1).astype(np.float32), new[-1].astype(np.float32)]
-        )
+    wanted = (_shrunk(_outputs(source, add, larger), side) - past)[:, :wide, :wide] + given
+    if resized or _is_narrow(tower, two) or len(kept) < len(bias):
+        anew = resized or not _is_narrow(tower, two)
+        _fit(tower, two, second[:, :, kept], _outputs(tower, inside, chips), wanted, rng, anew=anew)
 
 
-def _fit_narrow(
+def _fit(
     tower: keras.Model, name: str, filters: NDArray[np.float32], seen: NDArray[np.float32], wanted: NDArray[np.float32],
-    rng: np.random.Generator,
+    rng: np.random.Generator, *, anew: bool,
 ) -> None:  # fmt: skip
-    """Both halves of a convolution, of the rank that its fewer maps leave, from the trained one's filters: what it would give for what is
-    seen, as a regression takes it to what is wanted, in the directions in which that varies most (reduced-rank regression)."""
-    to_few, to_all = tower.get_layer(f"{name}_narrow"), tower.get_layer(f"{name}_conv")
-    whole = [
-        tf.nn.conv2d(seen[at : at + BATCH], filters, to_few.strides, to_few.padding.upper()).numpy()
-        for at in range(0, len(seen), BATCH)
-    ]
-    x, y = _some(np.concatenate(whole), wanted, rng)
+    """A convolution, or both halves of one through fewer maps, from the trained `filters`: regressed to what is `wanted` of what is
+    `seen`. The filters are `anew`, place by place, or stay and what they give is mixed. Through fewer maps, in the directions in
+    which the answer varies most (reduced-rank regression)."""
+    narrow = _is_narrow(tower, name)
+    layer = tower.get_layer(f"{name}_narrow" if narrow else f"{name}_conv")
+    size, stride, padding, maps = filters.shape[0], layer.strides[0], layer.padding.upper(), filters.shape[-1]
+    parts = []
+    for at in range(0, len(seen), BATCH):
+        part = seen[at : at + BATCH]
+        if anew:
+            parts.append(
+                tf.image.extract_patches(part, (1, size, size, 1), (1, stride, stride, 1), (1, 1, 1, 1), padding).numpy()
+            )
+        else:
+            parts.append(tf.nn.conv2d(part, filters, stride, padding).numpy())
+    given = np.concatenate(parts)
+    x, y = _some(given, _shrunk(wanted, given.shape[1]), rng)
     centre, level = x.mean(0), y.mean(0)
-    towards = _ridge(x - centre, y - level, np.eye(y.shape[1]))
-    fitted = (x - centre) @ towards
-    _, axes = np.linalg.eigh(fitted.T @ fitted)
-    most = axes[:, ::-1][:, : to_few.filters]
-    to_few.set_weights([(filters.astype(np.float64) @ (towards @ most)).astype(np.float32)])
-    to_all.set_weights([most.T[None, None].astype(np.float32), (level - centre @ towards @ most @ most.T).astype(np.float32)])
+    # The ridge pulls towards the trained filters, which many positions of few faces could not give.
+    towards = _ridge(x - centre, y - level, filters.reshape(-1, maps) if anew else np.eye(maps))
+    kernel = towards.reshape(filters.shape) if anew else filters.astype(np.float64) @ towards
+    bias = level - centre @ towards
+    if narrow:
+        fitted = (x - centre) @ towards
+        _, axes = np.linalg.eigh(fitted.T @ fitted)
+        most = axes[:, ::-1][:, : layer.filters]
+        layer.set_weights([(kernel @ most).astype(np.float32)])
+        kernel, bias = most.T[None, None], level - centre @ towards @ most @ most.T
+    tower.get_layer(f"{name}_conv").set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
+
+
+def _shrunk(maps: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+    """Maps [n, wide, wide, c] as [n, side, side, c], each place the mean of those that it covers."""
+    return maps if maps.shape[1] == side else tf.image.resize(maps, (side, side), antialias=True).numpy()
 
 
 def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], old: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,7 +18,7 @@ from trainer.dataset import FURTHER_COHORT, Faces, load_faces
 from trainer.dlibfile import find_weights, read_dlib
 from trainer.networks import build_tower
 from trainer.prune import prune, shapes
-from trainer.resnet import build_resnet, load_dlib
+from trainer.resnet import SIDE_PX, build_resnet, load_dlib
 from trainer.run import RECORD, read_run
 from trainer.settings import Network, Recipe, TowerSettings, chip_of
 from trainer.split import read_split, split_of_file
@@ -123,10 +124,13 @@ def check_start(start: Start | None, settings: TowerSettings, tower: keras.Model
     _starting_tower(start, settings, tower)
 
 
-def initialise(tower: keras.Model, settings: TowerSettings, start: Start | None, sample: NDArray[np.uint8]) -> None:
+def initialise(
+    tower: keras.Model, settings: TowerSettings, start: Start | None, sample: Callable[[int], NDArray[np.uint8]]
+) -> None:
     """Starts a fresh tower from trained weights, where the recipe says so: dlib's, or those of `start`.
 
-    Where the tower has fewer maps inside its blocks or convolutions, the ones to keep are chosen on `sample`, uint8 [n, side, side].
+    Where the tower has fewer maps inside its blocks or convolutions, or sees fewer pixels, what it has of each is fitted to what the
+    start says of `sample`, which gives the same faces for a side in pixels, uint8 [n, side, side] or [n, side, side, 3].
 
     Raises:
         InputError: the start is not finished, or its tower is another one.
@@ -135,10 +139,10 @@ def initialise(tower: keras.Model, settings: TowerSettings, start: Start | None,
     source = _starting_tower(start, settings, tower)
     if source is None:
         return
-    if shapes(source) == shapes(tower):
+    if shapes(source) == shapes(tower) and source.input_shape == tower.input_shape:
         tower.set_weights(source.get_weights())
     else:
-        prune(source, tower, sample)
+        prune(source, tower, sample(source.input_shape[1]), sample(tower.input_shape[1]))
 
 
 def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.Model) -> keras.Model | None:
@@ -147,12 +151,14 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
     elif settings.init == "dlib":
         if settings.network is not Network.RESNET:
             raise InputError(f"init = 'dlib' with network = {settings.network}: dlib's weights are for network = 'resnet'")
-        source = build_resnet(*tower.input_shape[2:])
+        _, side_px, _, channels = tower.input_shape
+        # Its filters are of the size of a face in squares of SIDE_PX: smaller ones are fitted to what they say of those.
+        source = build_resnet(max(side_px, SIDE_PX) if settings.align else side_px, channels)
         load_dlib(source, read_dlib(find_weights()), bgr=True)
     else:
         return None
     if (
-        source.input_shape != tower.input_shape
+        not (source.input_shape == tower.input_shape or _can_be_shrunk(source, settings, tower))
         or source.output_shape != tower.output_shape
         or not (shapes(source) == shapes(tower) or _can_be_cut(shapes(source), settings, tower))
     ):
@@ -168,6 +174,13 @@ def _can_be_cut(given: list[tuple[int, ...]], settings: TowerSettings, tower: ke
     return [len(shape) for shape in given] == [len(shape) for shape in wanted] and all(
         x == y or (x > y and larger) for a, b in zip(given, wanted, strict=True) for x, y in zip(a, b, strict=True)
     )
+
+
+def _can_be_shrunk(source: keras.Model, settings: TowerSettings, tower: keras.Model) -> bool:
+    """Whether `tower` may see fewer pixels than what it starts from: squares that are cut out of chips are cut to any size."""
+    _, given, _, channels = source.input_shape
+    _, wanted, _, same = tower.input_shape
+    return settings.network is Network.RESNET and settings.align and given > wanted and channels == same
 
 
 def _before_narrowing(settings: TowerSettings, tower: keras.Model) -> keras.Model:

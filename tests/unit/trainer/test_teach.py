@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import cv2
 import numpy as np
 import pytest
 
@@ -34,7 +35,6 @@ def test_a_placement_by_hand() -> None:
 
 
 def test_without_jitter_training_sees_what_the_device_cuts() -> None:
-    import cv2
 
     chip = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (208, 208), np.uint8), (0, 0), 3)
     from edge.contract.align import Placement
@@ -92,7 +92,7 @@ def test_a_smaller_tower_is_cut_out_of_a_trained_one(smaller: dict[str, Any], sh
     sample = np.random.default_rng(0).integers(0, 256, (12, 118, 118), np.uint8)
     settings = TowerSettings(network=Network.RESNET, **smaller)
     small, fresh = (build_tower(settings, 118) for _ in range(2))
-    initialise(small, settings, start, sample)
+    initialise(small, settings, start, lambda _: sample)
     assert small.count_params() < share * whole.count_params()
     seen = sample[..., None].astype(np.float32)
     wanted, got, unrelated = (np.asarray(tower(seen, training=False)) for tower in (whole, small, fresh))
@@ -114,7 +114,7 @@ def test_through_as_many_maps_as_there_are_directions_nothing_is_lost() -> None:
     sample = rng.integers(0, 256, (40, 118, 118), np.uint8)
     settings = TowerSettings(network=Network.RESNET, narrow={"s3b1_1": 8, "s3b1_2": 8})
     small = build_tower(settings, 118)
-    initialise(small, settings, SimpleNamespace(verifier=SimpleNamespace(tower=whole)), sample)
+    initialise(small, settings, SimpleNamespace(verifier=SimpleNamespace(tower=whole)), lambda _: sample)
     other = rng.integers(0, 256, (8, 118, 118, 1)).astype(np.float32)
     wanted, got = (np.asarray(tower(other, training=False)) for tower in (whole, small))
     assert np.abs(got - wanted).max() < 1e-3 * np.abs(wanted).max()
@@ -123,11 +123,43 @@ def test_through_as_many_maps_as_there_are_directions_nothing_is_lost() -> None:
 def test_a_tower_of_the_same_kind_is_taken_whole(tmp_path: Path) -> None:
     settings = TowerSettings(network=Network.RESNET, narrow=NARROW)
     whole, same = (build_tower(settings, 118) for _ in range(2))
-    initialise(same, settings, SimpleNamespace(verifier=SimpleNamespace(tower=whole)), np.zeros((1, 118, 118), np.uint8))
+    initialise(
+        same, settings, SimpleNamespace(verifier=SimpleNamespace(tower=whole)), lambda _: np.zeros((1, 118, 118), np.uint8)
+    )
     seen = np.random.default_rng(0).integers(0, 256, (4, 118, 118, 1)).astype(np.float32)
     assert np.array_equal(np.asarray(same(seen, training=False)), np.asarray(whole(seen, training=False)))
     with pytest.raises(InputError, match="neither 'dlib' nor a finished run's folder nor a model file"):
         start_at(str(tmp_path / "none"))
+
+
+@pytest.mark.parametrize(
+    "smaller", [{}, {"inner": (32, 48, 128, 128, 128), "narrow": NARROW}], ids=["smaller squares", "and cut"]
+)
+def test_a_tower_of_smaller_squares_takes_after_the_trained_one(smaller: dict[str, Any]) -> None:
+    """Its filters are fitted to what the larger ones give: taken over as they are, they are of the wrong size in its pixels."""
+    whole = build_tower(TowerSettings(network=Network.RESNET), 150)
+    rng = np.random.default_rng(0)
+    blots = [cv2.GaussianBlur(rng.normal(128, 900, (300, 300)), (0, 0), 12) for _ in range(60)]
+
+    def sample(side: int) -> np.ndarray:
+        return np.stack([cv2.resize(blot, (side, side), interpolation=cv2.INTER_AREA).clip(0, 255) for blot in blots]).astype(
+            np.uint8
+        )
+
+    settings = TowerSettings(network=Network.RESNET, align=True, init="x", side=118, **smaller)
+    fitted, as_they_are = build_tower(settings, 118), build_tower(TowerSettings(network=Network.RESNET), 118)
+    as_they_are.set_weights(whole.get_weights())
+    start = SimpleNamespace(verifier=SimpleNamespace(tower=whole))
+    initialise(fitted, settings, start, lambda side: sample(side)[:40])
+    large, small = (sample(side)[40:, ..., None].astype(np.float32) for side in (150, 118))
+    wanted = np.asarray(whole(large, training=False))
+
+    def off(tower: Any) -> float:
+        return float(np.square(np.asarray(tower(small, training=False)) - wanted).sum())
+
+    assert off(fitted) < 0.5 * off(as_they_are)
+    with pytest.raises(InputError, match="not of this recipe's network and size"):
+        check_start(start, settings.model_copy(update={"align": False}), fitted)
 
 
 def test_what_is_narrow_is_cut_back_to_no_more() -> None:
