@@ -46,10 +46,18 @@ class TowerSettings(_Table):
     init: Annotated[
         str,
         Field(
-            description="`dlib`: the resnet's CC0 weights; a finished run's folder or a model file: its tower, cut as inner says"
+            description="`dlib`: the resnet's CC0 weights; a finished run's folder or a model file: its tower, cut as inner, narrow and "
+            "side say"
         ),
     ] = ""
-    side: Annotated[int, Field(ge=0, le=256, description="pixels that the tower sees; 0: the whole chip")] = 0
+    side: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=256,
+            description="pixels that the tower sees; 0: the whole chip; with align fewer than its start sees, or as many",
+        ),
+    ] = 0
     align: Annotated[bool, Field(description="a small network finds the face in the chip first")] = False
     align_steps: Annotated[int, Field(ge=1, le=100000, description="steps that the aligner is trained for")] = 2500
     inner: Annotated[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import NamedTuple
 
 import cv2
@@ -120,7 +121,28 @@ def _square(source: NDArray[np.uint8], left: int, top: int, side: int) -> NDArra
 
 
 def _mean_of_blocks(window: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
-    """A square whose side is a multiple of `factor`, shrunk by that; halves up."""
+    """A square whose side is a multiple of `factor`, uint8 [side, side] or [side, side, 3], shrunk by that; halves up."""
+    mean = _mean_by_opencv if _opencv_agrees(factor, window.shape[2:]) else _mean_by_numpy
+    return mean(window, factor)
+
+
+@cache
+def _opencv_agrees(factor: int, channels: tuple[int, ...]) -> bool:
+    """Whether OpenCV's mean of areas, five to fifteen times as quick, gives the same bytes. By two it rounds halves up, and a block of an
+    odd number of pixels has none; others it rounds to even. Tried, not trusted: each processor has another code for it."""
+    if factor % 2 == 0 and factor != 2:
+        return False
+    # Of a side that leaves a rest after vectors of any length.
+    drawn = np.random.default_rng(0).integers(0, 256, (37 * factor, 37 * factor, *channels), np.uint8)
+    return np.array_equal(_mean_by_opencv(drawn, factor), _mean_by_numpy(drawn, factor))
+
+
+def _mean_by_opencv(window: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
+    side = window.shape[0] // factor
+    return cv2.resize(window, (side, side), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+
+
+def _mean_by_numpy(window: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
     # A sum over the axes of blocks takes NumPy many times as long as rows first, then every so-many-th value of a row.
     side, channels = window.shape[0] // factor, window.size // window.shape[0] ** 2
     flat = window.reshape(window.shape[0], -1)

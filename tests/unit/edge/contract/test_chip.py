@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from edge.contract.chip import FaceBox, as_source, chip_window, cut_chip, to_grey
+from edge.contract.chip import FaceBox, _mean_of_blocks, _opencv_agrees, as_source, chip_window, cut_chip, to_grey
 from edge.contract.errors import InputError, ModelUnsupported
 from edge.contract.fingerprint import chip_fingerprint, generated_frame
 from edge.contract.spec import ChipSpec
@@ -154,3 +154,25 @@ def test_a_window_anywhere_is_what_a_naive_loop_cuts(corner: tuple[int, int], si
         means = (blocks.sum(axis=(1, 3)) + factor**2 // 2) // factor**2
         expected = cv2.resize(means.astype(np.uint8), (64, 64), interpolation=cv2.INTER_LINEAR_EXACT)
         assert np.array_equal(cut_chip(frame, box, spec), expected)
+
+
+@pytest.mark.parametrize("factor", range(2, 18))
+@pytest.mark.parametrize("channels", [(), (3,)])
+def test_opencv_shrinks_where_it_gives_the_same_bytes(factor: int, channels: tuple[int, ...]) -> None:
+    """A part of a larger frame, whose rows do not follow one another: naively (sum + half) // count of each block."""
+    frame = np.random.default_rng(factor).integers(0, 256, (41 * factor + 3, 41 * factor + 5, *channels), np.uint8)
+    window = frame[3:, 5:]
+    blocks = window.astype(np.int64).reshape(41, factor, 41, factor, -1).sum(axis=(1, 3))
+    assert np.array_equal(_mean_of_blocks(window, factor).ravel(), ((blocks + factor**2 // 2) // factor**2).ravel())
+
+
+def test_an_opencv_that_rounds_otherwise_shrinks_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    _opencv_agrees.cache_clear()
+    monkeypatch.setattr("edge.contract.chip._mean_by_opencv", lambda window, factor: window[::factor, ::factor])
+    window = np.array([[0, 1], [1, 0]], np.uint8).repeat(2, axis=0).repeat(2, axis=1)
+    try:
+        assert _mean_of_blocks(window, 4).tolist() == [[1]]  # eight of sixteen: a half, up
+        assert _mean_of_blocks(window, 2).tolist() == [[0, 1], [1, 0]]
+        assert not _opencv_agrees(2, ())
+    finally:
+        _opencv_agrees.cache_clear()
