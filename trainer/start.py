@@ -108,14 +108,15 @@ def start_at(named: str) -> Start:
 
 
 def as_started(recipe: Recipe, start: Start | None) -> Recipe:
-    """The recipe, with as few maps inside its blocks and convolutions as its start has where it says nothing of them: no tower is cut
-    back to more."""
+    """The recipe, with as few maps inside its blocks and convolutions as its start has where it says nothing of them, and squares no
+    larger than its start sees: no tower is cut back to more."""
     if start is None or recipe.tower.network != Network.RESNET:
         return recipe
     began = start.tower()
     return recipe.changed(
         tower__inner=(not recipe.tower.inner and began.inner) or None,
         tower__narrow=(not recipe.tower.narrow and began.narrow) or None,
+        tower__side=(recipe.tower.align and 0 < began.side < recipe.tower.side and began.side) or None,
     )
 
 
@@ -177,10 +178,12 @@ def _can_be_cut(given: list[tuple[int, ...]], settings: TowerSettings, tower: ke
 
 
 def _can_be_shrunk(source: keras.Model, settings: TowerSettings, tower: keras.Model) -> bool:
-    """Whether `tower` may see fewer pixels than what it starts from: squares that are cut out of chips are cut to any size."""
+    """Whether `tower` may see fewer pixels than what it starts from: squares that are cut out of chips are cut to any size, and filters
+    that are whole are fitted to any."""
     _, given, _, channels = source.input_shape
     _, wanted, _, same = tower.input_shape
-    return settings.network is Network.RESNET and settings.align and given > wanted and channels == same
+    whole = not any(layer.name.endswith("_narrow") for layer in source.layers)
+    return settings.network is Network.RESNET and settings.align and given > wanted and channels == same and whole
 
 
 def _before_narrowing(settings: TowerSettings, tower: keras.Model) -> keras.Model:

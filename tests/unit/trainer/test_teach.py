@@ -176,6 +176,23 @@ def test_what_is_narrow_is_cut_back_to_no_more() -> None:
     assert as_started(said, start).tower.narrow == {"s3b1_1": 48}
 
 
+def test_squares_grow_no_larger_than_the_start_sees_them() -> None:
+    began = TowerSettings(network=Network.RESNET, align=True, side=118)
+    start = SimpleNamespace(tower=lambda: began)
+    sides = {wanted: Recipe(tower=began.model_copy(update={"side": wanted, "init": "x"})) for wanted in (150, 118)}
+    assert {wanted: as_started(recipe, start).tower.side for wanted, recipe in sides.items()} == {150: 118, 118: 118}
+    whole = Recipe(tower=TowerSettings(network=Network.RESNET, init="x", side=150))
+    assert as_started(whole, start).tower.side == 150  # whole chips, which are of one size
+
+
+def test_a_narrow_tower_is_not_fitted_to_smaller_squares() -> None:
+    """Its filters lie in two halves, neither of which is one of the smaller tower's."""
+    settings = TowerSettings(network=Network.RESNET, align=True, init="x", side=118, narrow=NARROW)
+    start = SimpleNamespace(verifier=SimpleNamespace(tower=build_tower(settings, 150)))
+    with pytest.raises(InputError, match="not of this recipe's network and size"):
+        check_start(start, settings, build_tower(settings, 118))
+
+
 def test_stages_that_are_fixed_are_not_trained() -> None:
     tower = build_tower(TowerSettings(network=Network.RESNET, init="dlib", fixed=2), 118)
     trained = {variable.path.split("/")[0] for variable in tower.trainable_variables}
