@@ -19,6 +19,7 @@ from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
 from edge.contract.score import Head
 from trainer.aligner import fit_aligner
+from trainer.asked import asked_teacher, check_teacher, teaching_tower
 from trainer.backend import keras, tf
 from trainer.choices import Precision, Strategy
 from trainer.cohort import Strangers, choose_strangers, own_people, pool, write_cohort
@@ -84,6 +85,7 @@ def fit(
         wait_for_chief([run / RECORD, *([run / ALIGN_SPEC] if recipe.tower.align else [])])
     start = started_from(recipe)
     recipe = as_started(recipe, start)
+    teacher = asked_teacher(recipe, start)
     main, further = load_sets(data, recipe)
     side_px = recipe.tower.side or main.spec.side_px
     # The tower that is judged and saved is float32 whatever the one that is trained computes in.
@@ -94,6 +96,8 @@ def fit(
         planned = new_split(recipe, main, further, together, start.split(data) if start else None)
         check_cohort(recipe, planned, len(pool(together, planned, own).labels))
         check_start(start, recipe.tower, finished)
+        if teacher:
+            check_teacher(teacher, finished)
         if recipe.tower.spread:
             check_end(finished)
         team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
@@ -130,6 +134,7 @@ def fit(
         head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, dtype="float32", name="head")
         head.build((None, tower.output_shape[-1]))
         rounding = quantised(tower) if recipe.tower.quantised else None
+        asked = teaching_tower(teacher, tower) if teacher else None
     if not (run / LAST).exists():
         sample = partial(_sample, train, placements)
         if recipe.tower.init:
@@ -146,7 +151,10 @@ def fit(
     targets = train.teaching.vectors if train.teaching else None
     average = {"use_ema": True, "ema_momentum": schedule.average} if schedule.average else {}
     with telling_who_is_lost(run), team.scope():
-        model = Siamese(tower, head, keras.optimizers.Adam(rate, **average), recipe.loss, train.labels, targets, team, rounding)
+        model = Siamese(
+            tower, head, keras.optimizers.Adam(rate, **average), recipe.loss, train.labels, targets, team, rounding, asked,
+            recipe.augment.mixed_chance,
+        )  # fmt: skip
     if not team.chief:
         wait_for_chief([run / LAST])
     progressed = restore_last(run, model)

@@ -105,6 +105,13 @@ class LossSettings(_Table):
         1.0
     )
     teacher: Annotated[float, Field(ge=0, description="squared distance to the teacher's vectors, both of unit length")] = 0.0
+    asked: Annotated[
+        str,
+        Field(
+            description="who is asked anew about what each step sees, instead of what the teacher said of the pictures as they are: "
+            "`start`, what the tower starts from, a finished run's folder or a model file"
+        ),
+    ] = ""
     contrast: Annotated[float, Field(ge=0, description="cross-entropy of an anchor's partner among all pictures' vectors")] = (
         0.0
     )
@@ -159,6 +166,9 @@ class AugmentSettings(_Table):
         float, Field(ge=0, le=1, description="of a colour chip, to be seen as a near-infrared camera would")
     ] = 0.0
     mirror_chance: Annotated[float, Field(ge=0, le=1)] = 0.5
+    mixed_chance: Annotated[
+        float, Field(ge=0, le=1, description="laid over another one by up to a half, for a teacher that is asked anew")
+    ] = 0.0
 
 
 class Recipe(_Table):
@@ -181,6 +191,12 @@ class Recipe(_Table):
         if self.tower.fixed and not self.tower.init:
             raise ValueError(
                 f"tower.fixed = {self.tower.fixed} without tower.init: stages that nothing has trained would stay so"
+            )
+        if self.loss.asked and not self.loss.teacher:
+            raise ValueError("loss.asked without loss.teacher: nothing weighs what it says")
+        if self.augment.mixed_chance and (not self.loss.asked or self.loss.pairs or self.loss.contrast):
+            raise ValueError(
+                "augment.mixed_chance: a face laid over another is nobody's, so it needs loss.asked, and loss.pairs and loss.contrast of 0"
             )
         return self
 

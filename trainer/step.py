@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.asked import mixed, said
 from trainer.backend import as_input, keras, tf
 from trainer.networks import SiameseHead
 from trainer.pairs import Batch
@@ -25,7 +26,9 @@ class Siamese:
     With `loss.contrast`, `memory` holds the latest vector of every training picture, so that an anchor's partner is told from
     all of them and not from a batch alone (cross-batch memory, Wang et al. 2020). It starts as the teacher's vectors.
 
-    `rounding` computes in the tower's stead where its int8 file's rounding is to be trained for (trainer/quantise.py).
+    `rounding` computes in the tower's stead where its int8 file's rounding is to be trained for (trainer/quantise.py). `asked` is a
+    teacher whose word of what a step sees counts in place of `targets`; pictures are laid over one another with a chance of `mix`
+    (trainer/asked.py).
     """
 
     def __init__(
@@ -38,9 +41,12 @@ class Siamese:
         targets: NDArray[np.float32] | None,
         team: Team,
         rounding: keras.Model | None = None,
+        asked: keras.Model | None = None,
+        mix: float = 0.0,
     ) -> None:
         self._forward, self._ranges = rounding or tower, ranges(rounding) if rounding else []
         self.tower, self.head, self.optimizer, self._loss, self._team = tower, head, optimizer, loss, team
+        self._asked, self._mix = asked, mix
         self.variables = tower.trainable_variables + (head.trainable_variables if loss.pairs else [])
         optimizer.build(self.variables)
         self._labels = tf.constant(labels)
@@ -54,15 +60,20 @@ class Siamese:
         return float(self._traced(batch.chips, tf.constant(batch.rows), tf.constant(batch.people)))
 
     def _step(self, chips: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
+        pixels = as_input(chips)
+        if self._mix:
+            # The step's number, so that a resumed run sees what an unbroken one would have.
+            pixels = mixed(pixels, self._mix, tf.stack([0, tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)]))
+        told = self._told(pixels, rows) if self._loss.teacher else None
         with tf.GradientTape() as tape:
-            mine = tf.cast(self._forward(as_input(chips), training=True), tf.float32)
+            mine = tf.cast(self._forward(pixels, training=True), tf.float32)
             embeddings = self._team.gather(mine, tf.shape(rows)[0])
             unit = tf.math.l2_normalize(embeddings, axis=-1)
             loss = tf.constant(0.0)
             if self._loss.pairs:
                 loss += self._loss.pairs * self._cross_entropy(embeddings, people)
             if self._loss.teacher:
-                off = tf.reduce_sum(tf.square(unit - tf.gather(self._targets, rows)), axis=-1)
+                off = tf.reduce_sum(tf.square(unit - told), axis=-1)
                 loss += self._loss.teacher * tf.reduce_mean(off)
             if self._loss.contrast:
                 loss += self._loss.contrast * self._contrast(unit, rows, people)
@@ -75,6 +86,11 @@ class Siamese:
         if self._memory is not None:
             self._memory.assign(tf.tensor_scatter_nd_update(self._memory.read_value(), rows[:, None], unit))
         return loss
+
+    def _told(self, pixels: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        if self._asked is None:
+            return tf.gather(self._targets, rows)
+        return self._team.gather(said(self._asked, pixels), tf.shape(rows)[0])
 
     def _cross_entropy(self, embeddings: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
         logits = self.head(embeddings[:people], embeddings[people:])  # [p, p + n]

@@ -47,6 +47,12 @@ def fit(
     init: Annotated[
         str | None, typer.Option(help="Start from dlib's CC0 weights (dlib), a run's folder, or a model file.")
     ] = None,
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="Who is asked anew about what each step sees: a run's folder, a model file, or what it starts from (start)."
+        ),
+    ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
     steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps an epoch.")] = None,
     quantised: Annotated[
@@ -71,7 +77,7 @@ def fit(
     from trainer.settings import read_recipe
 
     settings = read_recipe(recipe).changed(
-        tower__network=network, tower__init=init, tower__quantised=quantised,
+        tower__network=network, tower__init=init, tower__quantised=quantised, loss__asked=teacher,
         schedule__epochs=epochs, schedule__steps=steps, batch__people=people,
         batch__strangers=strangers, schedule__learning_rate=learning_rate, schedule__patience=patience, seed=seed,
     )  # fmt: skip
