@@ -19,7 +19,6 @@ from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
 from edge.contract.score import Head
 from trainer.aligner import fit_aligner
-from trainer.asked import asked_teacher, check_teacher, teaching_tower
 from trainer.backend import keras, tf
 from trainer.choices import Precision, Strategy
 from trainer.cohort import Strangers, choose_strangers, own_people, pool, write_cohort
@@ -50,6 +49,7 @@ from trainer.split import FURTHER, new_split, read_split
 from trainer.spread import check_end, damp
 from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
 from trainer.step import Siamese
+from trainer.teacher import asked_teacher, check_teacher, teaching_tower
 from trainer.team import assemble, telling_who_is_lost, wait_for_chief
 from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_aligner, save_verifier
 

@@ -1,0 +1,53 @@
+"""Whom a recipe asks anew about what each step sees: found and checked before a training's folder is begun."""
+
+from __future__ import annotations
+
+from edge.contract.errors import InputError
+from trainer.backend import keras
+from trainer.networks import build_tower
+from trainer.settings import Recipe
+from trainer.start import Start, start_at
+
+START = "start"
+
+
+def asked_teacher(recipe: Recipe, start: Start | None) -> Start | None:
+    """Whom a recipe asks anew; None where it asks nobody.
+
+    Raises:
+        InputError: there is none such, or the recipe asks its start and has none that can be asked.
+    """
+    named = recipe.loss.asked
+    if named == START and start is None:
+        raise InputError(
+            f"loss.asked = {START!r} with init = {recipe.tower.init!r}: only a run or a model file can be asked; name one with --init, or "
+            "with --teacher"
+        )
+    return start if named == START else start_at(named) if named else None
+
+
+def check_teacher(teacher: Start, tower: keras.Model) -> None:
+    """Refuses a teacher that cannot be asked about what `tower` sees, or that answers otherwise.
+
+    Raises:
+        InputError: it sees other squares, gives other vectors, or is not finished.
+    """
+    asked = teacher.verifier.tower
+    for what, given, wanted in (
+        ("sees", asked.input_shape[1:], tower.input_shape[1:]),
+        ("gives", asked.output_shape[1:], tower.output_shape[1:]),
+    ):
+        if given != wanted:
+            raise InputError(
+                f"loss.asked = {str(teacher.path)!r}: it {what} {list(given)}, the tower that it teaches {list(wanted)}"
+            )
+
+
+def teaching_tower(teacher: Start, tower: keras.Model) -> keras.Model:
+    """The teacher's tower, in the precision that is computed in here. Raises InputError as `check_teacher` does."""
+    check_teacher(teacher, tower)
+    _, side_px, _, channels = tower.input_shape
+    asked = build_tower(teacher.tower(), side_px, tower.output_shape[-1], channels)
+    asked.set_weights(teacher.verifier.tower.get_weights())
+    asked.trainable = False
+    return asked
