@@ -175,6 +175,25 @@ def test_a_file_is_a_teacher(workshop: Path) -> None:
     assert "neither 'dlib' nor" in typed_here(workshop, "trainer", "teach", "more", "--teacher", "none.tflite", code=3).stderr
 
 
+def test_a_file_is_asked_anew_about_what_each_step_sees(workshop: Path) -> None:
+    own = (
+        (workshop / "own.toml")
+        .read_text()
+        .replace("contrast = 0.1", 'asked = "start"')
+        .replace("tint", "mixed_chance = 0.5\ntint")
+    )
+    (workshop / "asks.toml").write_text(own)
+    words = ("fit", "--recipe", "asks.toml", *FIT[3:], "--epochs", "1", "--steps", "3")
+    refused = typed_here(workshop, "trainer", *words, "--run", "asks", code=3)
+    assert "only a run or a model file can be asked" in refused.stderr
+    assert not (workshop / "asks").exists()
+    typed_here(workshop, "trainer", *words, "--run", "asks", "--init", "int8.tflite")
+    settings = json.loads((workshop / "asks/run.json").read_text())["settings"]
+    assert (settings["loss"]["asked"], settings["augment"]["mixed_chance"]) == ("start", 0.5)
+    typed_here(workshop, "trainer", *words, "--run", "others-word", "--teacher", "run")
+    assert json.loads((workshop / "others-word/run.json").read_text())["settings"]["loss"]["asked"] == "run"
+
+
 def test_a_run_goes_on_with_the_rounding_of_its_file(workshop: Path) -> None:
     words = ("--run", "rounded", "--init", "run", "--quantised", "--epochs", "2", "--steps", "2", "--learning-rate", "1e-5")
     typed_here(workshop, "trainer", *FIT, *words)

@@ -71,13 +71,15 @@ for team in (Team(), assemble(Strategy.MIRRORED)):
         pixels = keras.Input((8, 8, 1))
         flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
         tower = keras.Model(pixels, keras.layers.Dense(5, kernel_regularizer="l2")(flat))
+        asked = keras.Model(pixels, keras.layers.Dense(5)(flat))
         head = SiameseHead()
         head.build((None, 5))
         loss = LossSettings(pairs=1.0, hardest=0.5, teacher=2.0, contrast=0.5)
         model = Siamese(tower, head, keras.optimizers.Adam(1e-2), loss, labels, targets, team)
+        asking = Siamese(tower, head, keras.optimizers.Adam(1e-2), loss, labels, targets, team, None, asked)
     part = team.share(12)
     assert part == slice(0, 12)
-    losses = [model.step(Batch(chips[part], rows, 4)) for _ in range(5)]
+    losses = [way.step(Batch(chips[part], rows, 4)) for way in (model, asking) for _ in range(5)]
     told.append((team.replicas, losses, [np.asarray(v).tolist() for v in model.variables], team.agree(True), team.agree(False)))
 import json
 print(json.dumps(told))
@@ -90,7 +92,8 @@ def test_two_devices_train_as_one() -> None:
     (one, losses, weights, *votes), (two, *shared) = json.loads(done.stdout.splitlines()[-1])
     assert (one, two) == (1, 2)
     assert np.allclose(losses, shared[0], rtol=1e-4)
-    assert losses[-1] < losses[0]
+    assert losses[4] < losses[0]
+    assert losses[9] < losses[5]
     for alone, together in zip(weights, shared[1], strict=True):
         assert np.allclose(alone, together, atol=1e-4)
     assert votes == shared[2:] == [True, False]

@@ -1,0 +1,101 @@
+"""A teacher that is asked anew: what it says, faces laid over one another, who can be asked, and that a step heeds it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from edge.contract.errors import InputError
+from trainer.asked import mixed, said
+from trainer.backend import keras, tf
+from trainer.choices import Strategy
+from trainer.networks import SiameseHead
+from trainer.pairs import Batch
+from trainer.settings import LossSettings, Recipe
+from trainer.step import Siamese
+from trainer.teacher import asked_teacher, check_teacher
+from trainer.team import assemble
+
+RNG = np.random.default_rng(0)
+PICTURES = RNG.integers(0, 256, (10, 12, 12, 1)).astype(np.float32)
+
+
+def _tower(outputs: int, *, sees_sides: bool) -> keras.Model:
+    """One that tells a face from its mirror image, or cannot."""
+    pixels = keras.Input((12, 12, 1))
+    x = (
+        keras.layers.Flatten()(pixels)
+        if sees_sides
+        else keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 1)(pixels))
+    )
+    return keras.Model(pixels, keras.layers.Dense(outputs)(x))
+
+
+def test_it_says_the_mean_of_both_looks() -> None:
+    tower = _tower(3, sees_sides=True)
+    looks = [np.asarray(tower(seen)) for seen in (PICTURES, PICTURES[:, :, ::-1])]
+    wanted = sum(look / np.linalg.norm(look, axis=1, keepdims=True) for look in looks)
+    wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
+    assert np.asarray(said(tower, tf.constant(PICTURES))) == pytest.approx(wanted, abs=1e-5)
+
+
+def test_a_face_lies_over_another_by_a_half_at_most() -> None:
+    flat = np.arange(0.0, 2000.0, 1.0).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 1))  # picture n shows n
+    flat = flat.astype(np.float32)
+    seed = tf.constant([0, 7])
+    assert np.array_equal(mixed(tf.constant(flat), 0.0, seed), flat)
+    some, again, other = (np.asarray(mixed(tf.constant(flat), 0.5, tf.constant([0, number]))) for number in (7, 7, 8))
+    assert np.array_equal(some, again)
+    assert not np.array_equal(some, other)
+    assert 0.4 < float((some != flat).any((1, 2, 3)).mean()) < 0.6
+    # Two pictures, one black and one white: what is laid over the black one shows by how much.
+    two = np.stack([np.zeros((4, 4, 1)), np.full((4, 4, 1), 255)]).astype(np.float32)
+    shares = [np.asarray(mixed(tf.constant(two), 1.0, tf.constant([0, number])))[0].max() / 255 for number in range(300)]
+    assert 0.45 < max(shares) <= 0.5
+    assert min(shares) == 0  # over itself
+
+
+def test_a_step_heeds_who_is_asked_and_not_what_was_said_before() -> None:
+    """The student is its own teacher, so that nothing is left to learn, whatever the vectors of the pictures as they are say."""
+    tower, head = _tower(5, sees_sides=False), SiameseHead(False, False, name="head")
+    head.build((None, 5))
+    loss, wrong = LossSettings(pairs=0.0, teacher=1.0), RNG.normal(size=(10, 5)).astype(np.float32)
+    batch = Batch(PICTURES[..., 0].astype(np.uint8), np.arange(10), 5)
+
+    def first_loss(asked: keras.Model | None, mix: float) -> float:
+        team, optimizer = assemble(Strategy.AUTO), keras.optimizers.Adam(1e-9)
+        return Siamese(tower, head, optimizer, loss, np.arange(10), wrong, team, None, asked, mix).step(batch)
+
+    assert first_loss(None, 0.0) > 0.1
+    assert first_loss(tower, 0.0) == pytest.approx(0.0, abs=1e-6)
+    assert first_loss(tower, 1.0) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_who_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
+    asks_its_start = Recipe(loss=LossSettings(pairs=0.0, teacher=1.0, asked="start"))
+    start = SimpleNamespace(path=tmp_path, verifier=SimpleNamespace(tower=_tower(5, sees_sides=True)))
+    assert asked_teacher(asks_its_start, start) is start
+    assert asked_teacher(Recipe(), start) is None
+    with pytest.raises(InputError, match="only a run or a model file can be asked"):
+        asked_teacher(asks_its_start, None)
+    with pytest.raises(InputError, match="neither 'dlib' nor a finished run's folder nor a model file"):
+        asked_teacher(asks_its_start.changed(loss__asked=str(tmp_path / "none")), start)
+    check_teacher(start, _tower(5, sees_sides=False))
+    with pytest.raises(InputError, match=r"it gives \[5\], the tower that it teaches \[6\]"):
+        check_teacher(start, _tower(6, sees_sides=False))
+
+
+@pytest.mark.parametrize(
+    ("tables", "told"),
+    [
+        ({"loss__asked": "start"}, "loss.asked without loss.teacher"),
+        ({"augment__mixed_chance": 0.5}, "a face laid over another is nobody's"),
+        ({"augment__mixed_chance": 0.5, "loss__asked": "start", "loss__teacher": 1.0}, "loss.pairs and loss.contrast of 0"),
+    ],
+)
+def test_recipes_that_contradict_themselves(tables: dict[str, object], told: str) -> None:
+    with pytest.raises(InputError, match=told):
+        Recipe().changed(**tables)
