@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from edge.contract.errors import InputError
 from trainer.backend import keras
 from trainer.networks import build_tower
 from trainer.settings import Recipe
+from trainer.split import FURTHER
+from trainer.split import START as BEFORE
 from trainer.start import Start, start_at
 
-START = "start"
+STARTED_FROM = "start"
 
 
 def asked_teacher(recipe: Recipe, start: Start | None) -> Start | None:
@@ -18,12 +22,12 @@ def asked_teacher(recipe: Recipe, start: Start | None) -> Start | None:
         InputError: there is none such, or the recipe asks its start and has none that can be asked.
     """
     named = recipe.loss.asked
-    if named == START and start is None:
+    if named == STARTED_FROM and start is None:
         raise InputError(
-            f"loss.asked = {START!r} with init = {recipe.tower.init!r}: only a run or a model file can be asked; name one with --init, or "
-            "with --teacher"
+            f"loss.asked = {STARTED_FROM!r} with init = {recipe.tower.init!r}: only a run or a model file can be asked; name one with "
+            "--init, or with --teacher"
         )
-    return start if named == START else start_at(named) if named else None
+    return start if named == STARTED_FROM else start_at(named) if named else None
 
 
 def check_teacher(teacher: Start, tower: keras.Model) -> None:
@@ -41,6 +45,28 @@ def check_teacher(teacher: Start, tower: keras.Model) -> None:
             raise InputError(
                 f"loss.asked = {str(teacher.path)!r}: it {what} {list(given)}, the tower that it teaches {list(wanted)}"
             )
+
+
+def check_learned(teacher: Start, split: dict[str, list[str]], data: list[Path]) -> None:
+    """Refuses a teacher that was trained on somebody whom this training keeps out: what it says of others would tell of them, and rates on
+    them would be no rates on people unseen.
+
+    Raises:
+        InputError: it was, or nobody knows.
+    """
+    try:
+        before = teacher.split(data)
+    except InputError as error:
+        raise InputError(
+            f"loss.asked = {str(teacher.path)!r}: whom it was trained on is not known here; name the run's folder, a file that ships, or "
+            "give with --data the sets that it was trained on, in their order"
+        ) from error
+    learned = {name for part in ("train", FURTHER, BEFORE) for name in before.get(part, [])}
+    if kept_out := learned & {*split["test"], *split["validation"]}:
+        raise InputError(
+            f"loss.asked = {str(teacher.path)!r}: it was trained on {len(kept_out)} of the people whom this training keeps out; give the "
+            "--seed of its own training, or start from it (--init)"
+        )
 
 
 def teaching_tower(teacher: Start, tower: keras.Model) -> keras.Model:

@@ -16,7 +16,7 @@ from trainer.networks import SiameseHead
 from trainer.pairs import Batch
 from trainer.settings import LossSettings, Recipe
 from trainer.step import Siamese
-from trainer.teacher import asked_teacher, check_teacher
+from trainer.teacher import asked_teacher, check_learned, check_teacher
 from trainer.team import assemble
 
 RNG = np.random.default_rng(0)
@@ -86,6 +86,24 @@ def test_who_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
     check_teacher(start, _tower(5, sees_sides=False))
     with pytest.raises(InputError, match=r"it gives \[5\], the tower that it teaches \[6\]"):
         check_teacher(start, _tower(6, sees_sides=False))
+
+
+def test_who_was_trained_on_those_who_are_kept_out_is_not_asked(tmp_path: Path) -> None:
+    split = {"train": ["a", "b"], "validation": ["c"], "test": ["d"], "cohort": ["e"]}
+
+    def teacher(**before: list[str]) -> SimpleNamespace:
+        return SimpleNamespace(path=tmp_path, split=lambda data: before)
+
+    check_learned(teacher(train=["a", "e", "x"], test=["d"], validation=["b", "c"]), split, [])
+    for learned in ({"train": ["a", "d"]}, {"train": [], "further": ["c"]}, {"train": [], "start": ["c"]}):
+        with pytest.raises(InputError, match="trained on 1 of the people whom this training keeps out"):
+            check_learned(teacher(**learned), split, [])
+
+    def unknown(data: list[Path]) -> dict[str, list[str]]:
+        raise InputError("nobody knows")
+
+    with pytest.raises(InputError, match="whom it was trained on is not known here"):
+        check_learned(SimpleNamespace(path=tmp_path, split=unknown), split, [])
 
 
 @pytest.mark.parametrize(
