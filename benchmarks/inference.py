@@ -1,8 +1,8 @@
 """Milliseconds and memory of one run of a network: both runtimes, one thread and two, int8 and float32, in one run.
 
 The tower that ships and a network of MobileFaceNet's shape, each measured in a process of its own, in several rounds that alternate,
-so that a busy moment of the machine falls on all of them; and a whole face, chip in, scores against 20 anchors out, beside dlib's
-recogniser where that is installed. Compare the ratios: absolute times are this machine's.
+so that a busy moment of the machine falls on all of them; and a whole face by each model that ships, chip in, scores against 20 anchors
+out, beside dlib's recogniser where that is installed. Compare the ratios: absolute times are this machine's.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rich.table import Table
 from edge.contract.modelfile import Network, TensorSpec, read_model
 from edge.contract.runtime import Embedder, Interpreter
 from edge.contract.score import compare, place
-from edge.models import DEFAULT, model_path
+from edge.models import DEFAULT, model_names, model_path
 
 ROOT = Path(__file__).resolve().parents[1]
 PEER = ROOT / ".venv-tflite-runtime/bin/python"
@@ -124,7 +124,8 @@ def cases(files: dict[str, Path], peer: Path | None) -> Iterator[Case]:
             for threads in (1, 2):
                 yield Case(name, "network", python, runtime, threads, file)
     for runtime, python in runtimes:
-        yield Case(f"a face by {DEFAULT}", "face", python, runtime, 1, model_path(DEFAULT))
+        for model in model_names():
+            yield Case(f"a face by {model}", "face", python, runtime, 1, model_path(model))
     try:
         import dlib  # noqa: F401
 

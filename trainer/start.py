@@ -143,7 +143,8 @@ def initialise(
     if shapes(source) == shapes(tower) and source.input_shape == tower.input_shape:
         tower.set_weights(source.get_weights())
     else:
-        prune(source, tower, sample(source.input_shape[1]), sample(tower.input_shape[1]))
+        larger = sample(source.input_shape[1])
+        prune(source, tower, larger, larger if source.input_shape == tower.input_shape else sample(tower.input_shape[1]))
 
 
 def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.Model) -> keras.Model | None:
