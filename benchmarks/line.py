@@ -2,6 +2,9 @@
 
 The peer's way is that of Howdy: the frame shrunk to 320 px high, dlib's HOG detector, five landmarks, dlib's ResNet. Absolute
 times are those of the machine at hand and its other load: compare the ratios.
+
+    python -m benchmarks.line                                      # eight people that the project draws
+    python -m benchmarks.line --clips ../shared/data/clips/*.mp4   # people of recordings, at 640x480 as a webcam gives them
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ import json
 import time
 from collections.abc import Callable
 from importlib.util import find_spec
-from itertools import count
+from itertools import count, groupby, islice
 from pathlib import Path
 
 import cv2
@@ -20,6 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from edge.camera import Frame
+from edge.camera.replay import Video
 from edge.contract.chip import as_source, cut_chip, to_grey
 from edge.contract.detector import Detector, detect_scaled, load_detector
 from edge.contract.modelfile import read_model
@@ -35,7 +39,26 @@ from trainer.synth.clip import draw_clip
 from trainer.synth.person import Person
 
 MODEL = model_path(DEFAULT)
-FRAMES, WARM_UP = 60, 8
+FRAMES, WARM_UP = 120, 8
+PEOPLE = range(12, 20)
+SIZE = (640, 480)
+PER_SECOND = 10
+
+
+def drawn() -> list[np.ndarray]:
+    """Frames of several people, one after another: which cascade sees a drawn face how well is a matter of the face."""
+    each = FRAMES // len(PEOPLE)
+    return [frame for seed in PEOPLE for frame in list(draw_clip(Person.from_seed(seed), 3, each / 15))[:each]]
+
+
+def recorded(clips: list[Path]) -> list[np.ndarray]:
+    """Frames of recordings at the rate of a door's camera, as many of each."""
+    frames: list[np.ndarray] = []
+    for clip in clips:
+        seen = (frame for frame in Video(clip).frames() if frame is not None)
+        due = (next(same).pixels for _, same in groupby(seen, lambda frame: int(frame.at * PER_SECOND)))
+        frames += [cv2.resize(pixels, SIZE) for pixels in islice(due, FRAMES // len(clips))]
+    return frames
 
 
 def median_ms(work: Callable[[np.ndarray], object], frames: list[np.ndarray]) -> float:
@@ -114,10 +137,11 @@ def main() -> None:
     """Prints the table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=MODEL, help="model file; where not given the one that a device uses")
+    parser.add_argument("--clips", type=Path, nargs="+", default=[], help="recordings of people, instead of drawn ones")
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
     cv2.setNumThreads(1)
-    frames = list(draw_clip(Person.from_seed(12), 3, FRAMES / 15))
+    frames = recorded(given.clips) if given.clips else drawn()
     mine, theirs = ours(frames, given.model), peer(frames)
     if given.json:
         print(json.dumps({"facelatch_ms": mine, "dlib_ms": theirs}))

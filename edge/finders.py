@@ -125,8 +125,14 @@ class Narrow:
         """See `Detector.detect`."""
         # All sizes or none: where some are looked for at every pixel, and others not, the mean of what is seen leans to the former.
         if max_px and 2 * WINDOW_PX < max_px <= 2 * min_px:
-            height = max(1, round(grey.shape[0] * 2 * WINDOW_PX / max_px))
-            found = detect_scaled(self._detector, grey, search_height_px=height, min_px=min_px, max_px=max_px)
+            # By a whole number OpenCV shrinks many times as quick; by more than it must only where the smallest still fills the window.
+            factor = math.ceil(max_px / (2 * WINDOW_PX))
+            if min_px >= factor * WINDOW_PX:
+                grey_cut = grey[: grey.shape[0] // factor * factor, : grey.shape[1] // factor * factor]
+                height = grey_cut.shape[0] // factor
+            else:
+                grey_cut, height = grey, max(1, round(grey.shape[0] * 2 * WINDOW_PX / max_px))
+            found = detect_scaled(self._detector, grey_cut, search_height_px=height, min_px=min_px, max_px=max_px)
             if found:
                 return found
         return self._detector.detect(grey, min_px=min_px, max_px=max_px)

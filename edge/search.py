@@ -17,8 +17,9 @@ from edge.contract.detector import WINDOW_PX, Detector, detect_scaled
 from edge.finders import Finder, Within, look
 from edge.settings import DetectionSettings
 
-# A face is looked for where it was, at sizes that it can have a moment later, as multiples of its width.
-NEXT_SIZES = (0.8, 1.25)
+# A face is looked for where it was, at sizes that it can have a moment later, as multiples of its width. One that grew or shrank more is
+# found by the search of the whole frame that follows.
+NEXT_SIZES = (0.85, 1.18)
 # For so long a face that was found may be followed without a look at the whole frame: a second one is seen no later.
 WHOLE_EVERY_S = 0.5
 # What the finder of regions misses, a face or a second one, the cascade alone sees after so long.

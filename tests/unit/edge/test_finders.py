@@ -78,8 +78,8 @@ def test_limits_hold_for_the_box_and_are_widened_for_the_finder() -> None:
     finder, haar = Told(FaceBox(100, 60, 100, 100), FaceBox(0, 0, 20, 20)), Everything()
     Within(finder, haar).detect(drawn(), min_px=80, max_px=150)
     assert finder.asked == [(47, 250)]  # 80 / 1.7 and 150 / 0.6
-    # 80 to 150 px, of which the largest is to fill 40; the second region is too small for a face of 80.
-    assert haar.asked == [(21, 40)]
+    # 80 to 150 px, of which the largest is to fill at most 40; the second region is too small for a face of 80.
+    assert haar.asked == [(20, 38)]
 
 
 def test_two_regions_of_one_face_give_one_box_and_two_faces_two() -> None:
@@ -115,6 +115,19 @@ def test_known_sizes_are_looked_for_in_a_small_picture_and_only_then_in_the_pict
     assert quick.asked == [(50, 26, 40)]
     assert Narrow(full).detect(grey, min_px=80, max_px=120) == [FaceBox(0, 0, 80, 80)]
     assert full.asked == [(50, 26, 40), (150, 80, 120)]
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "min_px", "max_px", "asked"),
+    [(150, 150, 80, 120, (50, 26, 40)), (152, 151, 60, 101, (50, 20, 34)), (150, 150, 50, 90, (67, 22, 41))],
+)
+def test_the_small_picture_is_a_whole_part_where_the_smallest_face_still_fills_the_cascades_window(
+    height: int, width: int, min_px: int, max_px: int, asked: tuple[int, int, int]
+) -> None:
+    """A third of 150, a third of 152 without the rest, and 150 by 2.25: thirds of 50 px would be less than the window's 20."""
+    haar = Seeing()
+    Narrow(haar).detect(np.zeros((height, width), np.uint8), min_px=min_px, max_px=max_px)
+    assert haar.asked == [asked]
 
 
 @pytest.mark.parametrize(("min_px", "max_px"), [(40, 120), (30, 40), (80, None)])

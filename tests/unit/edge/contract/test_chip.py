@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -176,3 +177,14 @@ def test_an_opencv_that_rounds_otherwise_shrinks_nothing(monkeypatch: pytest.Mon
         assert not _opencv_agrees(2, ())
     finally:
         _opencv_agrees.cache_clear()
+
+
+@pytest.mark.parametrize("side", [97, 210, 230, 407])
+def test_a_colour_chip_is_the_three_chips_of_its_colours(side: int) -> None:
+    """Bilinear sampling of a colour must not hang on how many others there are, nor on which code OpenCV has for so many."""
+    frame = np.random.default_rng(side).integers(0, 256, (side + 20, side + 31, 3), np.uint8)
+    box = FaceBox(9, 11, round(side / 1.4), round(side / 1.4))
+    colour, grey = (replace(SPEC, side_px=208, scale=1.4, channels=channels) for channels in (3, 1))
+    chip = cut_chip(frame, box, colour)
+    for channel in range(3):
+        assert np.array_equal(chip[:, :, channel], cut_chip(np.ascontiguousarray(frame[:, :, channel]), box, grey))
