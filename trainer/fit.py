@@ -49,7 +49,7 @@ from trainer.split import FURTHER, new_split, read_split
 from trainer.spread import check_end, damp
 from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
 from trainer.step import Siamese
-from trainer.teacher import asked_teacher, check_learned, check_teacher, teaching_tower
+from trainer.teacher import asked_teacher, check_learned, check_taught, check_teacher, teaching_tower
 from trainer.team import assemble, telling_who_is_lost, wait_for_chief
 from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_aligner, save_verifier
 
@@ -99,6 +99,8 @@ def fit(
         if teacher:
             check_teacher(teacher, finished)
             check_learned(teacher, planned, data)
+        if recipe.loss.teacher:
+            check_taught(data, planned)
         if recipe.tower.spread:
             check_end(finished)
         team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))

@@ -1,6 +1,6 @@
 """A teacher's word on prepared pictures, asked once: its vector of each, and where in the chip it looked.
 
-    <data>/teacher.npz    names [n], vectors float16 [n, T], placements float32 [n, 4], made_by, asked_about
+    <data>/teacher.npz    names [n], vectors float16 [n, T], placements float32 [n, 4], made_by, asked_about, learned [m]
 
 Any recogniser can be the teacher: what writes such a file can stand in for this module.
 """
@@ -12,6 +12,7 @@ import io
 import json
 import time
 import zipfile
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
@@ -34,9 +35,10 @@ _KEEP_EVERY_S = 30.0
 
 
 class Teacher(Protocol):
-    """Who is asked; `made_by` says who it is, to a person."""
+    """Who is asked; `made_by` says who it is, to a person, and `learned` the names of whom it was trained on, as data sets have them."""
 
     made_by: str
+    learned: Sequence[str]
 
     def ask(self, rows: range) -> Teaching:
         """What it says of these pictures of the prepared set that it was made for."""
@@ -50,8 +52,8 @@ class VerifierTeacher:
         InputError: the set is not prepared, or its chips are not as the verifier takes them.
     """
 
-    def __init__(self, folder: Path, verifier: Verifier, name: str) -> None:
-        self._chips, self._verifier = load_faces(folder).chips, verifier
+    def __init__(self, folder: Path, verifier: Verifier, name: str, learned: Collection[str]) -> None:
+        self._chips, self._verifier, self.learned = load_faces(folder).chips, verifier, sorted(learned)
         aligner, side_px = verifier.aligner, verifier.tower.input_shape[1]
         takes, channels = aligner.spec.input_px if aligner else side_px, verifier.tower.input_shape[3]
         side, has = self._chips.shape[1], 3 if len(self._chips.shape) == 4 else 1
@@ -87,9 +89,16 @@ def teach(folder: Path, teacher: Teacher) -> Teaching:
         told.append(teacher.ask(range(at, min(at + _BATCH, len(names)))))
         if time.monotonic() - kept > _KEEP_EVERY_S:
             told, kept = [_joined(told)], time.monotonic()
-            write_teaching(folder, names[: len(told[0].vectors)], told[0], made_by=teacher.made_by, into=UNFINISHED)
+            write_teaching(
+                folder,
+                names[: len(told[0].vectors)],
+                told[0],
+                made_by=teacher.made_by,
+                learned=teacher.learned,
+                into=UNFINISHED,
+            )
     teaching = _joined(told)
-    write_teaching(folder, names, teaching, made_by=teacher.made_by)
+    write_teaching(folder, names, teaching, made_by=teacher.made_by, learned=teacher.learned)
     (folder / UNFINISHED).unlink(missing_ok=True)
     return teaching
 
@@ -114,7 +123,9 @@ def _joined(parts: list[Teaching]) -> Teaching:
     return Teaching(vectors.astype(np.float32), placements.astype(np.float32))
 
 
-def write_teaching(folder: Path, names: list[str], teaching: Teaching, *, made_by: str, into: str = TEACHER) -> None:
+def write_teaching(
+    folder: Path, names: list[str], teaching: Teaching, *, made_by: str, learned: Sequence[str] = (), into: str = TEACHER
+) -> None:
     """Writes teacher.npz. Raises StorageError where that fails."""
     out = io.BytesIO()
     np.savez(
@@ -124,6 +135,7 @@ def write_teaching(folder: Path, names: list[str], teaching: Teaching, *, made_b
         placements=teaching.placements.astype(np.float32),
         made_by=np.array(made_by),
         asked_about=np.array(_asked_about(folder)),
+        learned=np.array(learned, str),
     )
     write_atomically(folder / into, out.getvalue())
 
@@ -162,6 +174,20 @@ def load_taught(folder: Path) -> Faces:
     if not usable.all():
         raise InputError(f"{path}: {(~usable).sum()} of {len(usable)} rows hold no vector or no placement; {again}")
     return replace(faces, teaching=teaching)
+
+
+def teacher_learned(folder: Path) -> set[str]:
+    """Whom the teacher of a set was trained on, as its teacher.npz says; files from before this was noted, and those of others, may not.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    path = folder / TEACHER
+    try:
+        with np.load(path, allow_pickle=False) as saved:
+            return {str(name) for name in saved["learned"]} if "learned" in saved else set()
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: unreadable ({error}); run `trainer teach {folder}` again") from error
 
 
 def _asked_about(folder: Path) -> str:

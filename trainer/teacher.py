@@ -11,6 +11,7 @@ from trainer.settings import Recipe
 from trainer.split import FURTHER
 from trainer.split import START as BEFORE
 from trainer.start import Start, start_at
+from trainer.teach import TEACHER, teacher_learned
 
 STARTED_FROM = "start"
 
@@ -47,6 +48,23 @@ def check_teacher(teacher: Start, tower: keras.Model) -> None:
             )
 
 
+def learned_by(teacher: Start, data: list[Path]) -> set[str]:
+    """Whom a teacher was trained on, itself or where it started; `data` are the prepared sets at hand, for a file that does not ship those
+    that it was trained on, in their order.
+
+    Raises:
+        InputError: nobody knows.
+    """
+    try:
+        before = teacher.split(data)
+    except InputError as error:
+        raise InputError(
+            f"teacher {str(teacher.path)!r}: whom it was trained on is not known here; name its run's folder, a file that ships, or "
+            "give with --data the sets that it was trained on, in their order"
+        ) from error
+    return {name for part in ("train", FURTHER, BEFORE) for name in before.get(part, [])}
+
+
 def check_learned(teacher: Start, split: dict[str, list[str]], data: list[Path]) -> None:
     """Refuses a teacher that was trained on somebody whom this training keeps out: what it says of others would tell of them, and rates on
     them would be no rates on people unseen.
@@ -54,18 +72,24 @@ def check_learned(teacher: Start, split: dict[str, list[str]], data: list[Path])
     Raises:
         InputError: it was, or nobody knows.
     """
-    try:
-        before = teacher.split(data)
-    except InputError as error:
-        raise InputError(
-            f"loss.asked = {str(teacher.path)!r}: whom it was trained on is not known here; name the run's folder, a file that ships, or "
-            "give with --data the sets that it was trained on, in their order"
-        ) from error
-    learned = {name for part in ("train", FURTHER, BEFORE) for name in before.get(part, [])}
+    _refuse_learned(f"loss.asked = {str(teacher.path)!r}: it", learned_by(teacher, data), split)
+
+
+def check_taught(data: list[Path], split: dict[str, list[str]]) -> None:
+    """Refuses prepared sets whose teacher was trained on somebody whom this training keeps out, as `check_learned` does.
+
+    Raises:
+        InputError: it was.
+    """
+    for folder in data:
+        _refuse_learned(f"{folder / TEACHER}: the teacher that was asked", teacher_learned(folder), split)
+
+
+def _refuse_learned(who: str, learned: set[str], split: dict[str, list[str]]) -> None:
     if kept_out := learned & {*split["test"], *split["validation"]}:
         raise InputError(
-            f"loss.asked = {str(teacher.path)!r}: it was trained on {len(kept_out)} of the people whom this training keeps out; give the "
-            "--seed of its own training, or start from it (--init)"
+            f"{who} was trained on {len(kept_out)} of the people whom this training keeps out; give the --seed of its own training, start "
+            "from it (--init), or ask another teacher"
         )
 
 

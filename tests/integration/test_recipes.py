@@ -162,7 +162,9 @@ def test_a_file_is_a_start_as_its_run_is(workshop: Path) -> None:
 def test_a_file_is_a_teacher(workshop: Path) -> None:
     """What it says of a set is what the set is then held to, without dlib."""
     said = (workshop / "more/teacher.npz").read_bytes()
-    typed_here(workshop, "trainer", "teach", "more", "--teacher", "int8.tflite")
+    alone = typed_here(workshop, "trainer", "teach", "more", "--teacher", "int8.tflite", code=3)
+    assert "whom it was trained on is not known here" in alone.stderr
+    typed_here(workshop, "trainer", "teach", "more", "--teacher", "int8.tflite", "--data", "data", "--data", "more")
     faces = load_taught(workshop / "more")
     model = read_model(workshop / "int8.tflite")
     embedder = Embedder(model)
@@ -171,6 +173,9 @@ def test_a_file_is_a_teacher(workshop: Path) -> None:
     vectors = faces.teaching.vectors[:8]
     cosine = (vectors * wanted).sum(1) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(wanted, axis=1)
     assert np.median(cosine) > 0.95
+    other_seed = typed_here(workshop, "trainer", *FIT[:-1], "77", "--run", "none", code=3)
+    assert "more/teacher.npz: the teacher that was asked was trained on" in other_seed.stderr
+    assert not (workshop / "none").exists()
     (workshop / "more/teacher.npz").write_bytes(said)
     assert "neither 'dlib' nor" in typed_here(workshop, "trainer", "teach", "more", "--teacher", "none.tflite", code=3).stderr
 

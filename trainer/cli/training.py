@@ -18,6 +18,10 @@ from trainer.cli.shared import AsJson, app, console
 def teach(
     folder: Annotated[Path, typer.Argument(help="A prepared data set.")],
     teacher: Annotated[str, typer.Option(help="dlib, a finished run's folder, or a model file.")] = "dlib",
+    data: Annotated[
+        list[Path] | None,
+        typer.Option("--data", help="Of a model file that does not ship, a set that it was trained on; all, in order."),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Asks a teacher about every picture once, for recipes that learn from one."""
@@ -25,9 +29,13 @@ def teach(
     from trainer.start import start_at
     from trainer.teach import VerifierTeacher
     from trainer.teach import teach as ask
+    from trainer.teacher import learned_by
 
-    other = None if teacher == "dlib" else start_at(teacher)
-    teaching = ask(folder, VerifierTeacher(folder, other.verifier, other.name) if other else DlibTeacher(folder))
+    if teacher == "dlib":
+        teaching = ask(folder, DlibTeacher(folder))
+    else:
+        other = start_at(teacher)
+        teaching = ask(folder, VerifierTeacher(folder, other.verifier, other.name, learned_by(other, data or [folder])))
     if as_json:
         print(json.dumps({"vectors": len(teaching.vectors), "file": str(folder / "teacher.npz")}))
         return

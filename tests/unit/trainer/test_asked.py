@@ -16,7 +16,7 @@ from trainer.networks import SiameseHead
 from trainer.pairs import Batch
 from trainer.settings import LossSettings, Recipe
 from trainer.step import Siamese
-from trainer.teacher import asked_teacher, check_learned, check_teacher
+from trainer.teacher import asked_teacher, check_learned, check_taught, check_teacher
 from trainer.team import assemble
 
 RNG = np.random.default_rng(0)
@@ -104,6 +104,25 @@ def test_who_was_trained_on_those_who_are_kept_out_is_not_asked(tmp_path: Path) 
 
     with pytest.raises(InputError, match="whom it was trained on is not known here"):
         check_learned(SimpleNamespace(path=tmp_path, split=unknown), split, [])
+
+
+def test_what_a_teacher_said_that_was_trained_on_those_who_are_kept_out_is_not_taught(tmp_path: Path) -> None:
+    split = {"train": ["a", "b"], "validation": ["c"], "test": ["d"], "cohort": ["e"]}
+    with pytest.raises(InputError, match="unreadable"):
+        check_taught([tmp_path], split)
+
+    def taught(**arrays: np.ndarray) -> None:
+        np.savez(tmp_path / "teacher.npz", vectors=np.ones((1, 4)), **arrays)
+
+    for harmless in ({}, {"learned": np.array((), str)}, {"learned": np.array(["a", "e", "x"])}):
+        taught(**harmless)
+        check_taught([tmp_path], split)
+    for name in "cd":
+        taught(learned=np.array(["a", name]))
+        with pytest.raises(
+            InputError, match=r"teacher\.npz: the teacher that was asked was trained on 1 of the people whom this training"
+        ):
+            check_taught([tmp_path, tmp_path], split)
 
 
 @pytest.mark.parametrize(

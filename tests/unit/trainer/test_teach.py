@@ -21,7 +21,7 @@ from trainer.dlibway import _MARGIN, _POINTS, placement_of
 from trainer.networks import build_tower
 from trainer.settings import AugmentSettings, Network, Recipe, TowerSettings
 from trainer.start import as_started, check_start, initialise, start_at
-from trainer.teach import TEACHER, UNFINISHED, teach
+from trainer.teach import TEACHER, UNFINISHED, teach, teacher_learned
 
 PLAIN = AugmentSettings(**dict.fromkeys(AugmentSettings.model_fields, 0.0))
 
@@ -206,7 +206,7 @@ def test_stages_that_are_fixed_are_not_trained() -> None:
 class Counting:
     """A teacher that says of a picture its number, and can be broken off."""
 
-    made_by = "a test"
+    made_by, learned = "a test", ("ada", "bob")
 
     def __init__(self, breaks_at: int | None = None) -> None:
         self.asked: list[int] = []
@@ -233,6 +233,7 @@ def test_asking_goes_on_where_it_was_broken_off(tmp_path: Path, monkeypatch: pyt
     assert (first.asked, second.asked) == ([0, 1, 2, 3], [4, 5, 6])
     assert teaching.vectors[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert not (tmp_path / UNFINISHED).exists()
+    assert teacher_learned(tmp_path) == {"ada", "bob"}
 
     def asked_after_a_break(made_by: str = "a test", damage: bytes | None = None) -> list[int]:
         with pytest.raises(KeyboardInterrupt):
