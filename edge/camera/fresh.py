@@ -36,13 +36,15 @@ class Freshness:
         self._dropped: int | None = None
         self._since = 0.0
         self._sample: NDArray[np.uint8] | None = None
+        self.paused_s = 0.0
+        """For how long a camera whose pace was known was not read before the last frame; 0 where it was."""
 
     def is_of_now(self, read_at: float) -> bool:
         """Whether a frame whose read came back at `read_at` was taken just before. To be asked once for each frame."""
         last_at, self._last_at = self._last_at, read_at
         if last_at is None:
             return True
-        waited_s = read_at - last_at
+        waited_s, self.paused_s = read_at - last_at, 0.0
         if self._dropped is not None:
             early = waited_s < WAITED * self._period_s and read_at - self._since < LONGEST_DROP_S
             if self._dropped < BUFFERED or early:
@@ -53,6 +55,7 @@ class Freshness:
             return True
         if waited_s > max(self._max_age_s, 2 * self._period_s):
             self._dropped, self._since = 1, read_at
+            self.paused_s = waited_s if self._period_s else 0.0
             return False
         self._period_s += (waited_s - self._period_s) * (NEWEST if self._period_s else 1.0)
         return True

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.camera.frame import Frame, silence_opencv
 from edge.clock import seconds_since_boot
@@ -64,14 +65,22 @@ class Folder:
         """See `Camera.frames`."""
         readable = 0
         for number, path in enumerate(self._pictures):
-            pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+            pixels = _read(path)
             readable += pixels is not None
-            yield None if pixels is None else Frame(pixels.astype(np.uint8, copy=False), number / FOLDER_FPS)
+            yield None if pixels is None else Frame(pixels, number / FOLDER_FPS)
         if not readable:
             raise CameraError(f"{self.name}: not one of {len(self._pictures)} pictures can be read")
 
     def close(self) -> None:
         """See `Camera.close`."""
+
+
+def _read(path: Path) -> NDArray[np.uint8] | None:
+    try:
+        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    except cv2.error:  # a header that tells of more pixels than OpenCV reads
+        return None
+    return None if pixels is None else pixels.astype(np.uint8, copy=False)
 
 
 class Paced:

@@ -14,6 +14,8 @@ _RIBBON = re.compile(r"csi:?(\d{1,3})?", re.IGNORECASE)
 _USB_ID = re.compile(r"([0-9a-f]+):([0-9a-f]+)", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)(:/{0,2})", re.IGNORECASE)
 _SCHEMES = ("http", "https", "rtsp", "rtsps")
+# A password before a host, or in a query: of an address, whatever is missing of it.
+_SECRET = re.compile(r"(?!\.{0,2}/[^/]).*(:.*@|\?.*=)")
 
 
 class Kind(Enum):
@@ -43,6 +45,8 @@ def source_of(text: str) -> Source:
     text = text.strip()
     if not text:
         raise _unclear(text, "names nothing; `edge cameras` lists what there is")
+    if not text.isprintable():
+        raise _unclear(ascii(text)[1:-1], "holds a character that no name of a camera or a recording has")
     if text.startswith("/dev/"):
         return Source(Kind.NODE, text)
     if number := _NUMBER.fullmatch(text):
@@ -57,8 +61,13 @@ def source_of(text: str) -> Source:
         if {len(half) for half in usb_id.groups()} != {4}:
             raise _unclear(text, "a USB id has four digits before the colon and four after, as `lsusb` prints it: 046d:0825")
         return Source(Kind.USB_ID, text.lower())
-    if scheme := _SCHEME.match(text):
-        return _address(text, scheme)
+    if (scheme := _SCHEME.match(text)) and (address := _address(text, scheme)):
+        return address
+    if _SECRET.match(text):
+        raise SettingsError(
+            f"camera.source: an address without its scheme: write {', '.join(f'{name}://' for name in _SCHEMES)} before it; "
+            "a file of such a name is written with its folder: ./..."
+        )
     return Source(Kind.RECORDING, text)
 
 
@@ -67,7 +76,7 @@ def is_replay(text: str) -> bool:
     return source_of(text).kind is Kind.RECORDING
 
 
-def _address(text: str, scheme: re.Match[str]) -> Source:
+def _address(text: str, scheme: re.Match[str]) -> Source | None:
     known, rest = scheme[1].lower() in _SCHEMES, text[scheme.end() :]
     if known and scheme[2] == "://" and rest:
         return Source(Kind.ADDRESS, f"{scheme[1].lower()}://{rest}")
@@ -75,7 +84,7 @@ def _address(text: str, scheme: re.Match[str]) -> Source:
         raise _unclear(
             f"{scheme[1]}://{rest}", f"a camera in the network is {', '.join(f'{name}://' for name in _SCHEMES)} and its host"
         )
-    return Source(Kind.RECORDING, text)  # a file with a colon in its name
+    return None  # a file with a colon in its name
 
 
 def _unclear(text: str, remedy: str) -> SettingsError:

@@ -42,7 +42,7 @@ class Capture:
 
 def open_stream(address: str, settings: CameraSettings) -> Live:
     """An address as a camera. Raises CameraError where nothing answers."""
-    return Live(without_password(address), Capture(address, settings), settings)
+    return Live(without_password(address), Capture(address, settings), settings, queues=True)
 
 
 def without_password(address: str) -> str:

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+import zlib
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -374,7 +375,7 @@ def test_a_source_is_what_a_person_means(source: str, kind: Kind, text: str) -> 
     [
         ("  ", "names nothing"), ("1234", "no video node"), ("csi:imx708", "csi:0, csi:1"),
         ("46d:825", "four digits"), ("046d:08255", "four digits"), ("ftp://cam/1", "http://, https://, rtsp://, rtsps:// and its host"),
-        ("file:///clip.avi", "http://"), ("rtsp:/cam", "http://"), ("http://", "http://"),
+        ("a\0b", "holds a character"), ("file:///clip.avi", "http://"), ("rtsp:/cam", "http://"), ("http://", "http://"),
     ],
 )  # fmt: skip
 def test_what_is_like_a_camera_and_none_is_an_error_of_the_settings(source: str, told: str) -> None:
@@ -585,6 +586,8 @@ def test_an_address_gives_frames_and_keeps_its_password(tmp_path: Path) -> None:
         camera = opened(f"http://ada:secret@127.0.0.1:{server.server_port}/stream.mjpg?token=secret", max_age_s=5.0)
         assert camera.live
         assert "secret" not in camera.name
+        assert isinstance(camera, Live)
+        assert camera._queues
         frame = next(frame for frame in camera.frames() if frame is not None)
         assert frame.pixels.shape == (48, 64, 3)
         camera.close()
@@ -624,3 +627,52 @@ def test_a_kind_of_address_that_there_is_not_is_told_without_its_password_too(so
     with pytest.raises(SettingsError, match=r"a camera in the network is http://") as caught:
         opened(source)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "admin:secret@10.0.0.5:554/h264", "//admin:secret@cam/1", "rtsp//admin:secret@cam/1", "cam:sec/ret@10.0.0.5",
+        "cam/video.cgi?password=secret",
+    ],
+)  # fmt: skip
+def test_an_address_without_its_scheme_is_no_recording_and_is_told_without_its_password(source: str) -> None:
+    with pytest.raises(SettingsError, match="an address without its scheme: write http://") as caught:
+        opened(source)
+    assert "secret" not in str(caught.value)
+    for folder in ("./", "../", "/var/clips/"):
+        assert source_of(folder + source.strip("/")).kind is Kind.RECORDING
+
+
+def test_a_picture_of_more_pixels_than_can_be_read_is_a_broken_one(tmp_path: Path) -> None:
+    good = tmp_path / "b.png"
+    cv2.imwrite(str(good), np.full((4, 6, 3), 9, np.uint8))
+    data = bytearray(good.read_bytes())
+    data[16:24] = (40000).to_bytes(4, "big") * 2
+    data[29:33] = zlib.crc32(data[12:29]).to_bytes(4, "big")
+    (tmp_path / "a.png").write_bytes(data)
+    broken, read = list(opened(tmp_path).frames())
+    assert broken is None
+    assert read is not None
+
+
+def test_what_queued_up_in_a_network_while_nobody_read_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A board that decodes as slowly as frames were taken would never come to those of now: the camera is opened again."""
+    slept, number = 0.0, 0
+    real = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept * (clock == time.CLOCK_BOOTTIME))
+
+    def script() -> tuple[bool, np.ndarray]:
+        nonlocal slept, number
+        number += 1
+        slept = 60.0 if number > 20 else 0.0
+        time.sleep(0.03)
+        return True, np.full((4, 6, 3), number, np.uint8)
+
+    camera, _ = device(monkeypatch, script)
+    camera._queues = True
+    given = []
+    with pytest.raises(CameraError, match=r"not read for 60\.0 s; what has queued up meanwhile is old"):
+        given += [int(frame.pixels[0, 0, 0]) for frame in camera.frames() if frame is not None]
+    camera.close()
+    assert set(given) <= {*range(1, 21)}
