@@ -13,6 +13,8 @@ from edge.bus.names import DEVICE, DEVICE_PATH, NAME
 from edge.contract.errors import BusRefused, InputError
 
 SOCKET = Path("/run/dbus/system_bus_socket")
+# A bus that takes a connection and says nothing is none.
+CONNECT_S = 3.0
 _DAEMON_BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _INPUT = frozenset({"NotEnrolled", "AlreadyEnrolled", "InvalidSubject"})
 
@@ -118,7 +120,7 @@ async def _ask(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
     from dbus_fast.aio import MessageBus
 
     try:
-        bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+        bus = await asyncio.wait_for(MessageBus(bus_type=BusType.SYSTEM).connect(), CONNECT_S)
     except (OSError, EOFError):
         return None
     try:

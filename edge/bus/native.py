@@ -159,7 +159,7 @@ class DeviceInterface(ServiceInterface):
 
 def _details(status: Status) -> dict[str, Variant]:
     details: dict[str, Variant] = {}
-    for key in ("text", "reason", "subject"):
+    for key in ("text", "reason", "subject", "operating_point"):
         if value := getattr(status, key):
             details[key] = Variant("s", value)
     for key in ("frames", "have", "want", "recognised", "checked"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from edge.clock import seconds_since_boot
@@ -81,6 +81,7 @@ class Status:
     recognised: int = 0
     checked: int = 0
     score: float | None = None
+    operating_point: str = ""
     shown: Progress | None = None
     poses: Mapping[Pose, int] | None = None
 
@@ -158,12 +159,16 @@ class Seat:
                 lambda judged: heard(judged, tell),
                 lambda: self._door.intent.missing(seconds_since_boot(), way),
             )
+            point = self._station.point_of(decision.subject if isinstance(decision, Grant) else name).name
             if isinstance(decision, Grant):
                 # One press serves one grant: it must not open the door as well.
                 self._door.intent.spend(way)
-                tell(Status(Result.MATCH, True, subject=decision.subject, frames=decision.frames, score=decision.score))
+                told = Status(Result.MATCH, True, subject=decision.subject, frames=decision.frames, score=decision.score)
             else:
-                tell(Status(Result.NO_MATCH, True, ADVICE[decision.reason], decision.reason.value, name or "", decision.frames))
+                told = Status(
+                    Result.NO_MATCH, True, ADVICE[decision.reason], decision.reason.value, name or "", decision.frames
+                )
+            tell(replace(told, operating_point=point))
 
         return self._begin(work, told, verifying=True)
 
@@ -193,6 +198,7 @@ class Seat:
                     have=done.templates,
                     recognised=made.recognised,
                     checked=made.checked,
+                    operating_point=self._station.point_of(name).name,
                     poses=made.by_pose,
                 )
             )

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from dbus_fast import BusType, Message, MessageType, NameFlag, RequestNameReply, Variant
 from dbus_fast.aio import MessageBus
@@ -24,12 +24,15 @@ from edge.settings import IntentKind, Mode
 from edge.station import Station
 
 SETTLED_S = 2.0
+# Less than TimeoutStopSec= of the service, with what a camera takes to close.
+ANSWER_S = 3.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 _BUS = "org.freedesktop.DBus"
 _GONE = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged'"
 
 
 _OURS = (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER)
+Answer = TypeVar("Answer")
 
 
 class NameTaken(OSError):
@@ -84,14 +87,15 @@ class BusServer:
 
     async def _serve(self) -> None:
         """Answers until the bus or the daemon ends."""
-        bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+        bus = MessageBus(bus_type=BusType.SYSTEM)
         try:
+            await _answered(bus.connect())
             seat = Seat(self._station, self._daemon.desk, self._daemon.door, self._post)
             bus.add_message_handler(partial(self._before, seat))
-            await bus.call(Message(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", signature="s", body=[_GONE]))
+            await _answered(bus.call(Message(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", signature="s", body=[_GONE])))
             self._export(bus, seat)
             self._daemon.held = lambda: seat.holder is not None
-            if await bus.request_name(NAME, NameFlag.DO_NOT_QUEUE) not in _OURS:
+            if await _answered(bus.request_name(NAME, NameFlag.DO_NOT_QUEUE)) not in _OURS:
                 raise NameTaken(f"{NAME} is taken by another program; is a second daemon running?")
             self._station.journal.tell(Event.BUS_JOINED, "answers on the system bus")
             if self._settings.compat.fprintd:
@@ -131,7 +135,7 @@ class BusServer:
 
     async def _stand_in(self, bus: MessageBus) -> None:
         """Takes fprintd's name, or queues for it: fprintd leaves when it is idle, and then the bus gives the name on."""
-        self._waits_for_name = await bus.request_name(fprint.NAME) not in _OURS
+        self._waits_for_name = await _answered(bus.request_name(fprint.NAME)) not in _OURS
         if self._waits_for_name:
             text = f"{fprint.NAME} is another program's; is fprintd running? Its clients are not answered until it is free"
             self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
@@ -180,6 +184,14 @@ class BusServer:
             "claimed": int(seat.holder is not None),
             "doing": "something" if seat.busy else "nothing",
         }
+
+
+async def _answered(asked: Awaitable[Answer]) -> Answer:
+    """What the bus answers. Raises OSError where it does not: a stop must not wait for it, and that nobody can ask must be told."""
+    try:
+        return await asyncio.wait_for(asked, ANSWER_S)
+    except TimeoutError:
+        raise OSError(f"no answer in {ANSWER_S:g} s") from None
 
 
 def _unicast(

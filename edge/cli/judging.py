@@ -6,10 +6,21 @@ import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 
 from edge.bus.client import Remote
-from edge.cli.shared import AsJson, CameraOption, Config, ModelOption, app, asked, console, frames_of, settings_of, station_of
+from edge.cli.shared import (
+    AsJson,
+    CameraOption,
+    Config,
+    ModelOption,
+    app,
+    asked,
+    console,
+    frames_of,
+    hints,
+    settings_of,
+    station_of,
+)
 from edge.contract.errors import BusRefused, CameraError, ExitCode
 from edge.reasons import ADVICE, Reason
 
@@ -79,7 +90,7 @@ class _Asking:
         from edge.liveness import SENTENCES
 
         if judged.asked not in (None, self._last):
-            Console(stderr=True, soft_wrap=True).print(SENTENCES[judged.asked])
+            hints.print(SENTENCES[judged.asked])
         self._last = judged.asked
 
 
@@ -89,21 +100,22 @@ def _verify_here(settings: Settings, name: str | None, timeout_s: float) -> tupl
 
     station = station_of(settings, Journal())
     for problem in station.matcher()[2]:
-        Console(stderr=True, soft_wrap=True).print(f"warning: {problem}")
+        hints.print(f"warning: {problem}")
     with frames_of(settings) as frames:
         decision = station.verify(name, frames, timeout_s, _Asking())
     granted = isinstance(decision, Grant)
-    told: dict[str, Any] = {"accepted": granted, "frames": decision.frames, "operating_point": station.point.name}
+    point = station.point_of(decision.subject if isinstance(decision, Grant) else name)
+    told: dict[str, Any] = {"accepted": granted, "frames": decision.frames, "operating_point": point.name}
     if isinstance(decision, Grant):
         return told | {"subject": decision.subject, "score": decision.score}, granted
     return told | {"reason": decision.reason.value}, granted
 
 
 async def _verified(daemon: Remote, name: str | None, timeout_s: float) -> dict[str, Any]:
-    hints = Console(stderr=True, soft_wrap=True)
     heard = await daemon.verify(name or "", round(timeout_s), lambda result, details: hints.print(details["text"]))
     told = {"accepted": heard["result"] == "match", "frames": heard.get("frames", 0)}
-    told["operating_point"] = (await daemon.state())["operating_point"]
+    # A daemon from before an upgrade tells the device's.
+    told["operating_point"] = heard.get("operating_point") or (await daemon.state())["operating_point"]
     if told["accepted"]:
         return told | {"subject": heard["subject"], "score": heard["score"]}
     if heard["result"] == "disconnected":

@@ -128,7 +128,8 @@ def test_frames_that_are_judged_on_demand_are_in_the_figures(tmp_path: Path, cli
 
 
 def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
-    with desk(tmp_path) as at:
+    own_point = "[policy]\ntarget_fmr = 0.01\nsubject_fmr = { ada = 0.001 }\n"
+    with desk(tmp_path, more=own_point) as at:
         at.show(clip(ADA, 1))
         enrolled = at.edge("enroll", "ada", "--json")
         assert enrolled.returncode == 0, enrolled.stderr
@@ -138,11 +139,13 @@ def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
         assert enrolled.stderr.startswith("Before ada is enrolled:")
         assert "/var/lib/facelatch/gallery on this device" in enrolled.stderr
         assert (told["recognised"], told["fnmr"], told["fnmr_interval"][0]) == (told["checked"], 0.0, 0.0)
+        assert "at fmr-0.001:" in told["check"]
         assert [path.name for path in (tmp_path / "state/gallery").glob("*.faces")] == ["ada.faces"]
         assert at.edge("enroll", "ada").returncode == 3
         at.show(clip(ADA, 2))
         told = at.edge("verify", "ada", "--json")
         assert (told.returncode, json.loads(told.stdout)["subject"]) == (0, "ada"), told.stderr
+        assert json.loads(told.stdout)["operating_point"] == "fmr-0.001"
         anyone = at.edge("verify", "--json")
         assert (anyone.returncode, json.loads(anyone.stdout)["accepted"]) == (0, True)
         at.show(clip(EVE, 1))
@@ -153,6 +156,7 @@ def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
         assert at.edge("verify", "bob").returncode == 3
         status = json.loads(at.edge("status", "--json").stdout)
         assert (status["enrolled"], status["mode"], status["camera"]) == (1, "on-demand", "lost")
+        assert status["operating_point"] == "fmr-0.01"
         assert at.edge("remove", "ada").returncode == 0
         assert list((tmp_path / "state/gallery").glob("*.faces")) == []
         told_events = [event["event"] for event in at.events()]

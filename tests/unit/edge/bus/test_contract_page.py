@@ -115,7 +115,7 @@ def test_the_status_has_these_fields(daemon: Daemon) -> None:
 
 def test_the_signals_have_these_details() -> None:
     shown = Progress(1, 32, "look straight", (), "", "", (), Box(0.1, 0.1, 0.2, 0.2), 1.5, 0.4)
-    full = Status(Result.ENROLLED, True, "text", "reason", "ada", 3, 1, 32, 9, 10, 0.9, shown, {Pose.STRAIGHT: 8})
+    full = Status(Result.ENROLLED, True, "text", "reason", "ada", 3, 1, 32, 9, 10, 0.9, "fmr-0.001", shown, {Pose.STRAIGHT: 8})
     told: dict[str, Variant] = _details(full)
     assert {name: value.signature for name, value in told.items()} == table("detail")
 
