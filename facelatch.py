@@ -55,6 +55,8 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
     except FacelatchError as error:
         print(f"error[{error.code}]: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
+    except ModuleNotFoundError as error:  # what a command loads when it needs it
+        _lacks(name, error)
     except BrokenPipeError:
         # The reader, such as `head`, has gone: nothing is left to tell anyone.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -79,9 +81,13 @@ def _load(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"{name}.cli")
     except ModuleNotFoundError as error:
-        extra = "edge" if name == "edge" else "trainer"
-        print(f"error[package]: {name} needs {error.name}: pip install 'facelatch[{extra}]'", file=sys.stderr)
-        sys.exit(ExitCode.PACKAGE)
+        _lacks(name, error)
+
+
+def _lacks(name: str, error: ModuleNotFoundError) -> NoReturn:
+    extra = "edge" if name == "edge" else "trainer"
+    print(f"error[package]: {name} needs {error.name}: pip install 'facelatch[{extra}]'", file=sys.stderr)
+    sys.exit(ExitCode.PACKAGE)
 
 
 def _kept(name: str, arguments: list[str]) -> str:

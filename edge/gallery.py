@@ -24,9 +24,10 @@ from edge.contract.errors import GalleryError, InputError, NameRejected, Storage
 from edge.keys import Key, Keys
 from edge.seal import MAGIC, Sealed, seal, take_apart, unseal
 from edge.settings import GallerySettings
+from edge.settings.deciding import SUBJECT
 from edge.store import Store
 
-NAME_PATTERN = re.compile(r"[a-z0-9][a-z0-9_.-]{0,31}")
+NAME_PATTERN = re.compile(SUBJECT)
 SUFFIX = ".faces"
 _DIGEST_BYTES = 32
 _VERSION = 1
@@ -132,11 +133,11 @@ class Gallery:
         """Raises GalleryKeyError where a subject could not be written for want of the key: nobody should be looked at for that."""
         self._keys.current()
 
-    def write(self, subject: Subject, *, replace: bool) -> None:
-        """Adds a subject; with `replace`, in place of what is there.
+    def write(self, subject: Subject, *, replace: bool, after: Subject | None = None) -> None:
+        """Adds a subject; with `replace`, in place of what is there, which with `after` must still be that.
 
         Raises:
-            InputError: the name is taken and `replace` is not set.
+            InputError: the name is taken and `replace` is not set, or what was there was removed or changed meanwhile.
             GalleryKeyError: it should be encrypted, and the key is not there, or none.
             StorageError: the disk is full, read-only or not ours; the gallery is as it was.
         """
@@ -145,6 +146,8 @@ class Gallery:
         with self._store.locked() as folder:
             if path.exists() and not replace:
                 raise InputError(f"{subject.name}: already enrolled; --replace enrols again, `edge remove` takes out")
+            if after is not None and not np.array_equal(self.read(after.name).templates, after.templates):
+                raise InputError(f"{subject.name}: enrolled anew meanwhile; nothing was added, begin again")
             folder.replace(path.name, data)
 
     def rewrite(self, name: str) -> bool:

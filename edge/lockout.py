@@ -120,7 +120,8 @@ class Lockout:
                     raise
                 entries = {}
             cleared = [name for name in entries if key is None or name == key]
-            self._replace(folder, {name: entry for name, entry in entries.items() if name not in cleared})
+            if cleared or key is None:  # a full disk must not fail whom nobody counted against
+                self._replace(folder, {name: entry for name, entry in entries.items() if name not in cleared})
             for name in list(self._owed) if key is None else [key]:
                 del self._owed[name]
         return cleared

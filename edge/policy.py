@@ -133,7 +133,9 @@ class Policy:
         return self._deny(now) if self._judged >= self._settings.frames else None
 
     def give_up(self, now: float) -> Denial | None:
-        """Ends an attempt that frames were judged in and that came to no decision: a failure as any other."""
+        """Ends an attempt that came to no decision, and in which frames were judged or are owed: a failure as any other. Whoever steps
+        aside before the end has not stayed away."""
+        self._judged, self._owed = self._judged + self._owed, 0
         return self._deny(now) if self._judged else None
 
     def _follow(self, challenge: Challenge, outcome: Match | Reason, seen: Seen | None, now: float) -> Grant | Denial | None:
@@ -153,7 +155,9 @@ class Policy:
 
     def _deny(self, now: float) -> Denial:
         reasons = Counter(frame for _, frame in self._frames if isinstance(frame, Reason))
-        reason = reasons.most_common(1)[0][0] if reasons else Reason.AMBIGUOUS
+        # Of frames that are owed it is not kept what they showed.
+        rest = Reason.AMBIGUOUS if self._frames else Reason.NO_MATCH
+        reason = reasons.most_common(1)[0][0] if reasons else rest
         if self._challenge is not None:
             reason = Reason.CHALLENGE_FAILED
         count, began = self._judged, self._began

@@ -14,7 +14,8 @@ from enum import Enum, auto
 import numpy as np
 
 from edge.camera import Frame, is_replay
-from edge.contract.errors import GalleryError, InputError, StorageError, TemplatesFull
+from edge.clock import seconds_since_boot
+from edge.contract.errors import CameraError, GalleryError, InputError, StorageError, TemplatesFull
 from edge.contract.modelfile import ModelFile, OperatingPoint
 from edge.enrol import Enrolment, Progressed, enrol
 from edge.gallery import Gallery, check_name, new_subject
@@ -108,7 +109,14 @@ class Station:
         elif not names:
             decision = Denial(Reason.EMPTY_GALLERY, 0)
         else:
-            decision, cost_ms = self._decide(policy, matcher, frames, timeout_s, told, missing)
+            try:
+                decision, cost_ms = self._decide(policy, matcher, frames, timeout_s, told, missing)
+            except CameraError:
+                # Who was judged was judged: a cable that is pulled before the last frame forgives nobody.
+                if broken_off := policy.give_up(seconds_since_boot()):
+                    denial, _ = self.counted(key, broken_off)
+                    self.journal.tell_decision(denial, operating_point=self.point_of(name).name, cost_ms=cost_ms)
+                raise
             # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
             if isinstance(decision, Grant):
                 decision = self._still(decision, enrolled)
@@ -189,7 +197,7 @@ class Station:
         )
         templates = made.templates if before is None else np.concatenate([before.templates, made.templates])
         with last_step():
-            self.gallery.write(new_subject(name, model_id, templates), replace=manner is not Manner.NEW)
+            self.gallery.write(new_subject(name, model_id, templates), replace=manner is not Manner.NEW, after=before)
         self.journal.tell(Event.ENROLLED, f"enrolled {name}", SUBJECT=name, FRAMES=len(templates), MODEL_ID=model_id)
         return Enrolled(name, len(templates), made)
 
@@ -233,5 +241,6 @@ def remove_subject(gallery: Gallery, lockout: Lockout, journal: Journal, name: s
         StorageError: the file cannot be removed.
     """
     gallery.remove(check_name(name), overwrite=overwrite)
-    lockout.clear(name)
+    # Told before anything else can fail: the templates are gone.
     journal.tell(Event.REMOVED, f"removed {name}", SUBJECT=name)
+    lockout.clear(name)

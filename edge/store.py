@@ -133,6 +133,27 @@ class LockedFolder:
             os.unlink(name, dir_fd=self._handle)
 
 
+def write_new(path: Path, text: str) -> None:
+    """Writes a file for its owner alone to read, whole or not at all.
+
+    Raises:
+        StorageError: there is one of that name, or the disk does not take it.
+    """
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise StorageError(f"{path}: cannot write: {error.strerror}; name a file that is not there yet") from error
+    try:
+        with os.fdopen(handle, "w") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        with suppress(OSError):
+            path.unlink()
+        raise StorageError(f"{path}: cannot write: {error.strerror}; nothing was kept") from error
+
+
 def _temporary(name: str) -> str:
     return f".{name}.new"
 

@@ -18,7 +18,8 @@ from edge.contract.modelfile import ModelFile, TemplateKind, read_model
 from export.variant import Variant
 
 app = typer.Typer(help="A trained run to one verified model file.", no_args_is_help=True, pretty_exceptions_enable=False)
-console = Console(soft_wrap=True)
+# What is printed names files and keys: "[gallery]" is no markup, ":key:" no picture.
+console = Console(soft_wrap=True, markup=False, emoji=False)
 
 _BEGINS_AGAIN = "begin again with"
 KEPT = {

@@ -91,7 +91,7 @@ class _Steps:
 
     def command(self, module: str, *arguments: str, capture: bool = False) -> str:
         typed = shlex.join([f"python -m {module}" if module == "export" else module, *arguments]).replace("'", "")
-        self._console.print(f"[bold]$ {typed}[/bold]")
+        self._console.print(f"$ {typed}", style="bold")
         done = subprocess.run(  # noqa: S603 - our own commands, no shell
             [sys.executable, "-m", module, *arguments],
             cwd=self._folder,

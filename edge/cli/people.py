@@ -162,6 +162,7 @@ def takeout(
     from edge.gallery import check_name
     from edge.lockout import Lockout
     from edge.settings import state_folder
+    from edge.store import write_new
 
     subject = gallery_of(settings_of(config, None, None)).read(check_name(name))
     failures = Lockout(state_folder()).everyone().get(name, 0)
@@ -173,12 +174,7 @@ def takeout(
         "templates": subject.templates.tolist(),
         "what_templates_are": "numbers that a neural network made of pictures of the face; the pictures were not kept",
     }
-    try:
-        with os.fdopen(os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(record, file, indent=1)
-            file.write("\n")
-    except OSError as error:
-        raise StorageError(f"{out}: cannot write: {error.strerror}; name a file that is not there yet") from error
+    write_new(out, json.dumps(record, indent=1) + "\n")
     console.print(f"{out}: {len(subject.templates)} templates of {name}; events with the name are in `edge events --since all`")
 
 
@@ -233,7 +229,9 @@ def _enrol_here(settings: Settings, name: str, manner: Manner, show: Show, agree
     with frames_of(settings) as frames:
         enrolled = station.enrol(name, frames, show, manner)
     made = enrolled.enrolment
-    told = {"subject": name, "templates": enrolled.templates} | _checked(made.recognised, made.checked, station.point.name)
+    told = {"subject": name, "templates": enrolled.templates} | _checked(
+        made.recognised, made.checked, station.point_of(name).name
+    )
     return told | {"poses": {pose.value: count for pose, count in made.by_pose.items()}, "model_id": station.model.model_id}
 
 
@@ -249,7 +247,8 @@ async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> di
         raise kind(told.get("text", "the daemon failed"))
     state = await daemon.state()
     found = {"subject": name, "templates": told["have"], "poses": told.get("templates", {}), "model_id": state["model_id"]}
-    return found | _checked(told["recognised"], told["checked"], state["operating_point"])
+    point = told.get("operating_point") or state["operating_point"]  # a daemon from before an upgrade tells the device's
+    return found | _checked(told["recognised"], told["checked"], point)
 
 
 def _checked(recognised: int, checked: int, operating_point: str) -> dict[str, Any]:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from edge.station import Station
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-console = Console(soft_wrap=True)
+# What is printed names files and keys: "[gallery]" is no markup, ":key:" no picture.
+console = Console(soft_wrap=True, markup=False, emoji=False)
+hints = Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
 
 Answer = TypeVar("Answer")
 

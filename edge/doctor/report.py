@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
 import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from edge.contract.errors import StorageError
 from edge.doctor.finding import Finding
 from edge.doctor.machine import Machine
+from edge.store import write_new
 
 
 def about(machine: Machine) -> dict[str, str]:
@@ -59,8 +58,4 @@ def write(path: Path, text: str) -> None:
     Raises:
         StorageError: there is a file of that name, or the disk does not take it.
     """
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(text)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot write: {error.strerror}; name a file that is not there yet") from error
+    write_new(path, text)

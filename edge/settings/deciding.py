@@ -11,13 +11,15 @@ from edge.quiet import Span
 from edge.settings.table import Table
 
 FASTEST_FPS = 30
+SUBJECT = "[a-z0-9][a-z0-9_.-]{0,31}"
+"""What a subject may be called."""
 
 
 class PolicySettings(Table):
     """When a match becomes a decision."""
 
     target_fmr: Annotated[float, Field(gt=0, lt=1, description="one of the model's measured operating points")] = 1e-3
-    subject_fmr: dict[str, float] = Field(
+    subject_fmr: dict[Annotated[str, Field(pattern=f"^{SUBJECT}$")], float] = Field(
         default_factory=dict,
         description="a stricter point of the model's for single subjects, such as { ada = 1e-4 }; never a looser one",
     )

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import typer.main
 
+import edge.cli.shared
 import export.cli
 import trainer.cli
+import trainer.cli.shared
 from tests.commands import typed_here
 
 BEGINS_AGAIN = "; begin again with: "
@@ -60,3 +62,18 @@ def test_every_command_but_the_quick_ones_says_it(program: Any, quick: set[str])
     known = {*commands(typer.main.get_command(program.app))}
     assert {name for name in known if not any(name.startswith(kept) for kept in program.KEPT)} == quick
     assert all(any(name.startswith(kept) for name in known) for kept in program.KEPT)
+
+
+def test_a_package_that_a_command_turns_out_to_need_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def lacks(*_: object, **__: object) -> None:
+        raise ModuleNotFoundError("No module named 'dbus_fast'", name="dbus_fast")
+
+    monkeypatch.setattr("edge.cli.serving.asked", lacks)
+    done = typed_here(tmp_path, "edge", "status", code=10)
+    assert done.stderr == "error[package]: edge needs dbus_fast: pip install 'facelatch[edge]'\n"
+
+
+def test_what_is_printed_is_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    for module in (edge.cli.shared, trainer.cli.shared, export.cli):
+        module.console.print("name the key in [gallery], or in a[0]:key:")
+        assert capsys.readouterr().out == "name the key in [gallery], or in a[0]:key:\n"

@@ -170,3 +170,18 @@ def test_settling_what_is_not_owed_changes_no_rest(tmp_path: Path) -> None:
     before = (tmp_path / "lockout.json").read_text()
     lockout.settle(HOW)
     assert (tmp_path / "lockout.json").read_text() == before
+
+
+def test_a_disk_that_is_full_fails_nobody_against_whom_nothing_is_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lockout = Lockout(tmp_path)
+    failed(lockout, "ada", 1)
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("edge.store.os.replace", full)
+    assert lockout.clear("bob") == []
+    with pytest.raises(StorageError, match="No space left"):
+        lockout.clear("ada")

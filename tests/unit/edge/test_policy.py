@@ -161,3 +161,23 @@ def test_a_decision_knows_how_long_its_attempt_took() -> None:
     denied = decisions(Policy(SETTINGS), [Reason.NO_MATCH] * 4)[-1]
     assert isinstance(denied, Denial)
     assert denied.took_s == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    ("shown", "denied"),
+    [
+        ([Reason.NO_MATCH] * 3, Denial(Reason.NO_MATCH, 3)),
+        ([Reason.NO_MATCH] * 3 + [Reason.NO_FACE] * 120, Denial(Reason.NO_MATCH, 3)),
+        ([ADA, BOB, Reason.WRONG_SUBJECT] + [Reason.NO_FACE] * 120 + [BOB], Denial(Reason.AMBIGUOUS, 4)),
+        ([Reason.NO_MATCH] + [Reason.NO_FACE] * 120, None),  # too few to be granted by: whoever walks past
+        ([Reason.NO_FACE] * 9, None),
+    ],
+)
+def test_an_attempt_that_is_given_up_has_failed_also_if_its_person_stepped_aside(
+    shown: list[Match | Reason], denied: Denial | None
+) -> None:
+    policy = Policy(SETTINGS)
+    assert set(decisions(policy, shown)) == {None}
+    assert policy.give_up(20.0) == denied
+    assert policy.failures == (denied is not None)
+    assert policy.give_up(21.0) is None, "what was counted is not counted again"

@@ -12,15 +12,16 @@ import pytest
 
 from edge.camera import Frame
 from edge.camera.replay import Video
-from edge.contract.errors import ModelUnproven, TemplatesFull
+from edge.contract.errors import CameraError, InputError, ModelUnproven, StorageError, TemplatesFull
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery, new_subject
 from edge.journal import Journal
+from edge.line import Judged
 from edge.lockout import ANYONE, Lockout
-from edge.policy import Denial, Grant
+from edge.policy import Denial, Grant, Policy
 from edge.reasons import Reason
 from edge.settings import Settings
-from edge.station import MOST_TEMPLATES, Manner, Station
+from edge.station import MOST_TEMPLATES, Manner, Station, remove_subject
 from tests.conftest import ADA
 
 Clip = Callable[[int, int], Path]
@@ -144,3 +145,66 @@ def test_a_subject_with_a_stricter_point_is_told_at_it(
     unproven = how.model_copy(update={"policy": stricter.model_copy(update={"subject_fmr": {"ada": 1e-9}})})
     with pytest.raises(ModelUnproven, match="no operating point measured for FMR 1e-09"):
         Station(unproven, model, station.point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+
+
+@pytest.mark.parametrize("after", ["the end", "six seconds of nobody", "a broken camera"])
+def test_a_try_that_is_broken_off_before_its_last_frame_is_counted(
+    station: Station, told: io.StringIO, monkeypatch: pytest.MonkeyPatch, after: str
+) -> None:
+    """Nine of ten frames, of which three would have been enough for a grant, and then nothing more."""
+    blank = np.zeros((2, 2, 3), np.uint8)
+
+    def judge(frame: Frame, matcher: object, threshold: float, policy: Policy) -> Judged:
+        outcome = Reason.NO_MATCH if frame.at < 1.0 else Reason.NO_FACE
+        return Judged(outcome, policy.observe(outcome, frame.at), None, 1.0)
+
+    def frames() -> Iterator[Frame | None]:
+        yield from (Frame(blank, 0.1 * number) for number in range(9))
+        if after == "six seconds of nobody":
+            yield from (Frame(blank, 1.0 + 0.1 * number) for number in range(60))
+        if after == "a broken camera":
+            raise CameraError("the cable was pulled")
+
+    monkeypatch.setattr(station.line, "judge", judge)
+    for failures in (1, 2):
+        told.truncate(0)
+        if after == "a broken camera":
+            with pytest.raises(CameraError, match="the cable was pulled"):
+                station.verify("ada", frames(), 15.0)
+        else:
+            assert station.verify("ada", frames(), 15.0) == Denial(Reason.NO_MATCH, 9)
+        assert station.lockout.everyone() == {"ada": failures}
+        assert told.getvalue().count('"event": "deny"') == 1
+
+
+def test_who_was_removed_while_another_look_was_learned_stays_removed(station: Station, clip: Clip) -> None:
+    def frames() -> Iterator[Frame | None]:
+        for number, frame in enumerate(Video(clip(ADA, 2)).frames()):
+            if number == 3:
+                remove_subject(station.gallery, station.lockout, station.journal, "ada", overwrite=True)
+            yield frame
+
+    with pytest.raises(InputError, match="ada"):
+        station.enrol("ada", frames(), lambda *_: None, Manner.ADD)
+    assert station.gallery.names() == []
+
+
+def test_two_looks_that_are_learned_at_once_do_not_take_each_others_place(
+    station: Station, model: ModelFile, clip: Clip
+) -> None:
+    def frames() -> Iterator[Frame | None]:
+        (ada,) = station.gallery.read_for(model.model_id, model.head.size)[0]
+        more = np.concatenate([ada.templates, ada.templates[:1]])
+        station.gallery.write(new_subject("ada", model.model_id, more), replace=True)
+        yield from Video(clip(ADA, 2)).frames()
+
+    with pytest.raises(InputError, match="ada: enrolled anew meanwhile; nothing was added, begin again"):
+        station.enrol("ada", frames(), lambda *_: None, Manner.ADD)
+
+
+def test_a_removal_is_told_though_its_count_cannot_be_cleared(station: Station, told: io.StringIO) -> None:
+    (station.gallery.folder.parent / "lockout.json").write_text("{bad")
+    with pytest.raises(StorageError, match="damaged"):
+        remove_subject(station.gallery, station.lockout, station.journal, "ada")
+    assert station.gallery.names() == []
+    assert json.loads(told.getvalue().splitlines()[-1])["event"] == "removed"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.contract.errors import StorageError
-from edge.store import Store
+from edge.store import Store, write_new
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
@@ -188,3 +188,21 @@ def test_whoever_else_wants_to_change_it_has_to_wait(tmp_path: Path) -> None:
         change_and_break()
     assert taken()
     os.close(handle)
+
+
+def test_a_new_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "ada.json"
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("edge.store.os.fsync", full)
+        with pytest.raises(StorageError, match=r"ada\.json: cannot write: No space left on device; nothing was kept"):
+            write_new(path, "half")
+    assert not path.exists()
+    write_new(path, "whole")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("whole", 0o600)
+    with pytest.raises(StorageError, match="File exists; name a file that is not there yet"):
+        write_new(path, "another")
+    assert path.read_text() == "whole"
