@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from edge.contract.errors import StorageError
 from export.graph import Graph
 from export.layers import LayerError, short_name
 
@@ -39,7 +40,10 @@ def draw_graph(graphs: dict[str, Graph], path: Path) -> None:
                     before = made_by.get(entry)
                     if before is not None and before < row - 1:
                         _arc(axis, max(before - start, -0.6), row - start)
-    figure.savefig(path, dpi=110)
+    try:
+        figure.savefig(path, dpi=110)
+    except (OSError, ValueError) as error:
+        raise StorageError(f"{path}: cannot write the picture: {error}") from error
 
 
 def draw_layers(errors: dict[str, list[LayerError]], path: Path) -> None:

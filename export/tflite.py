@@ -89,8 +89,10 @@ def export_tflite(
     # The file measures itself: without figures first, then again with them, read by the device's own reader each time.
     unmeasured = pack(tower.flatbuffer, with_arrays(record, arrays), arrays, more)
     embedder = Embedder(parse_model(unmeasured, out))
-    strangers = np.stack([embedder.embed(chip) for chip in _tracked(run.cohort, "embedding the cohort")])
-    arrays[COHORT_NAME] = tower.output.to_raw(strangers)
+    # Where everybody was captured there are no strangers.
+    if len(run.cohort):
+        strangers = np.stack([embedder.embed(chip) for chip in _tracked(run.cohort, "embedding the cohort")])
+        arrays[COHORT_NAME] = tower.output.to_raw(strangers)
     arrays[GOLDEN_NAME] = np.stack([embedder.answer(chip) for chip in golden_chips(run.chip)])
     head = replace(run.head, cohort=None)
     if run.head.cohort:

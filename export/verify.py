@@ -60,11 +60,17 @@ def verify_on(model: ModelFile, run: Run) -> list[Check]:
     was made of, its gates.
 
     Raises:
-        InputError: the run's chips are not the model's.
+        InputError: the run's chips or its split are not the model's.
     """
     if run.chip != model.chip:
         raise InputError(
             f"{run.path}: its chips are {run.chip}, the model takes {model.chip}; give the run that it was made of"
+        )
+    split, held_out = model.record["provenance"]["files"]["split.json"], run.digests["split.json"]
+    if split != held_out:
+        raise InputError(
+            f"{run.path}: {model.path}'s training had the split {split[:12]}, this one has {held_out[:12]}: who is held out here may "
+            "have been trained on there; give the run that it was made of"
         )
     in_file = side_of(Embedder(model), model.head, run.test)
     checks = check_points(model.operating_points, *in_file.scores(run.test_labels))

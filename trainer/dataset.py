@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
 from trainer.errata import rightly_labelled
+from trainer.layout import is_captured
 from trainer.pack import PACK, Pack, pack_chips
 from trainer.prepare import read_manifest
 
@@ -135,11 +136,13 @@ class Faces:
         it would be the easiest genuine pair there is."""
         if others.spec != self.spec:
             raise InputError(f"two data sets with different chips: {self.spec} and {others.spec}; prepare both alike")
-        seen = {(self.identities[label], Path(name).stem) for label, name in zip(self.labels, self.names, strict=True)}
+        seen = {key: row for row, key in enumerate(self._photographs())}
         new = [
             row
-            for row, (label, name) in enumerate(zip(others.labels, others.names, strict=True))
-            if (others.identities[label], Path(name).stem) not in seen
+            for row, key in enumerate(others._photographs())
+            if (same := seen.get(key)) is None
+            # Of one name at two cameras.
+            or (is_captured(key[1]) and not np.array_equal(self.chips.one(same), others.chips.one(row)))
         ]
         rows = np.array(new, np.int64)
         identities = [
@@ -170,6 +173,10 @@ class Faces:
             self.names + [others.names[row] for row in new],
             teaching,
         )
+
+    def _photographs(self) -> list[tuple[str, str]]:
+        """Of each chip whose it is and its picture's name: another set may have the same photograph cut otherwise."""
+        return [(self.identities[label], Path(name).stem) for label, name in zip(self.labels, self.names, strict=True)]
 
 
 def joined(main: Faces, further: list[Faces]) -> Faces:

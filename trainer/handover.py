@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.contract.errors import InputError
+from edge.contract.metrics import Rate
 from edge.contract.modelfile import TemplateKind, read_model
 from trainer.cohort import choose_strangers, cohort_chips, own_people, pool
 from trainer.dataset import joined, load_faces
@@ -74,9 +75,10 @@ def write_held_out(model: Path, folders: list[Path], out: Path) -> int:
     return len(test.identities)
 
 
-def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, float]:
+def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, Rate, Rate]:
     """Writes a model file's head with its cohort chosen anew among the people of these prepared sets whom the file's training knew, and
-    calibrated on those whom it was judged by. Returns the FNMR of these, plain, at FMR 1e-3 before and after.
+    calibrated on those whom it was judged by. Returns an FMR, 1e-3 or the lowest that these support, and their FNMR there, plain, before
+    and after.
 
     Raises:
         InputError: a set is not prepared, whom the file was trained on is not known, or it holds faces against no cohort.
@@ -104,4 +106,5 @@ def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, floa
         if file.template is TemplateKind.MIRRORED:
             head = with_doubt(head, held, subject.enrol(validation.chips, held), validation.labels)
     save_head(out, head)
-    return missed(file.head, held, validation.labels), missed(head, held, validation.labels)
+    target, before = missed(file.head, held, validation.labels)
+    return target, before, missed(head, held, validation.labels)[1]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from edge.contract.metrics import fnmr, supports_fmr, threshold_at_fmr
+from edge.contract.metrics import Rate, fnmr, supports_fmr, threshold_at_fmr
 from edge.contract.score import Head, score_all_pairs
 from trainer.cohort import Strangers
 from trainer.judges import compared
@@ -119,8 +119,8 @@ def _mined(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[
     return np.array(genuine, np.int64).reshape(-1, 2), np.array(impostor, np.int64).reshape(-1, 2)
 
 
-def missed(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """FNMR of all pairs of embeddings, float32 [n, D], at TARGET_FMR, or at the lowest that so many support."""
+def missed(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, Rate]:
+    """TARGET_FMR, or the lowest that so many support, and there the FNMR of all pairs of embeddings, float32 [n, D]."""
     genuine, impostor = score_all_pairs(head, held, labels)
     target = next(target for target in (TARGET_FMR, 1e-2, 1e-1, 0.5) if supports_fmr(impostor.size, target))
-    return fnmr(genuine, threshold_at_fmr(impostor, target)).value
+    return target, fnmr(genuine, threshold_at_fmr(impostor, target))

@@ -8,7 +8,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import BinaryIO
 
 from rich.console import Console
@@ -21,12 +21,14 @@ from trainer.layout import PICTURE_SUFFIXES, ROLES, SEPARATOR, Layout, check_ide
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """What an import did: people and pictures written, and those left out with the reason."""
+    """What an import did: people and pictures written, those left out with the reason, and who stands in several folders: those are of one
+    name, and were taken for one person."""
 
     people: int
     pictures: int
     present: int
     left_out: list[tuple[str, str]]
+    several: dict[str, list[str]]
 
 
 SURELY_SAME = 0.6
@@ -92,8 +94,10 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
     people: set[str] = set()
     pictures = present = 0
     left_out: list[tuple[str, str]] = []
+    folders: dict[str, dict[str, set[str]]] = {}  # by their last name, with the names of the pictures in each
     with _members(source) as members:
-        for person, name, reader in members:
+        for where, name, reader in members:
+            person = where.name
             if {person, renaming.of(person)} & captured:
                 left_out.append((f"{person}/{name}", "the person is a captured subject"))
                 continue
@@ -103,6 +107,11 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
             person = check_identity(renaming.of(person))
             target = real_folder(folder, layout, "negative", person) / real_name(layout, person, name)
             people.add(person)
+            alike = folders.setdefault(where.name, {})
+            if any(name in names for other, names in alike.items() if other != str(where)):
+                left_out.append((f"{where}/{name}", "another folder of this name has a picture of this name"))
+                continue
+            alike.setdefault(str(where), set()).add(name)
             if target.exists():
                 present += 1
                 continue
@@ -110,7 +119,8 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
             pictures += 1
     if not people and not left_out:
         raise InputError(f"{source}: no folders of pictures, one folder a person; point at the folder or .tgz as downloaded")
-    return ImportSummary(len(people), pictures, present, left_out)
+    several = {name: sorted(alike) for name, alike in folders.items() if len(alike) > 1}
+    return ImportSummary(len(people), pictures, present, left_out, several)
 
 
 def captured_subjects(folder: Path) -> set[str]:
@@ -120,7 +130,8 @@ def captured_subjects(folder: Path) -> set[str]:
 
 
 @contextmanager
-def _members(source: Path) -> Iterator[Iterator[tuple[str, str, BinaryIO]]]:
+def _members(source: Path) -> Iterator[Iterator[tuple[PurePath, str, BinaryIO]]]:
+    """Each picture's folder, which is named as its person, its own name, and what reads it."""
     if source.is_dir():
         nested = [path for path in pictures_below(source) if path.parent != source]
         with Progress(console=Console(stderr=True)) as bar:
@@ -143,29 +154,31 @@ def _members(source: Path) -> Iterator[Iterator[tuple[str, str, BinaryIO]]]:
         raise InputError(f"{source}: no such file or folder")
 
 
-def _from_files(files: list[Path], bar: Progress) -> Iterator[tuple[str, str, BinaryIO]]:
+def _from_files(files: list[Path], bar: Progress) -> Iterator[tuple[PurePath, str, BinaryIO]]:
     for path in bar.track(files, description="importing"):
         try:
             with path.open("rb") as reader:
-                yield path.parent.name, path.name, reader
+                yield path.parent, path.name, reader
         except OSError as error:
             raise InputError(f"{path}: cannot read: {error.strerror}") from error
 
 
-def _from_archive(archive: tarfile.TarFile, file: BinaryIO, source: Path, bar: Progress) -> Iterator[tuple[str, str, BinaryIO]]:
+def _from_archive(
+    archive: tarfile.TarFile, file: BinaryIO, source: Path, bar: Progress
+) -> Iterator[tuple[PurePath, str, BinaryIO]]:
     # Read once, front to back: a list of the members first would unpack a .tgz twice.
     size = source.stat().st_size
     task = bar.add_task("importing", total=size)
     for member in archive:
         bar.update(task, completed=file.tell())
         # Only the last two parts of a member's name are used, so no name in an archive can leave the data set.
-        parts = PurePosixPath(member.name).parts
-        if not member.isfile() or len(parts) < 2 or PurePosixPath(member.name).suffix.lower() not in PICTURE_SUFFIXES:
+        path = PurePosixPath(member.name)
+        if not member.isfile() or len(path.parts) < 2 or path.suffix.lower() not in PICTURE_SUFFIXES:
             continue
         reader = archive.extractfile(member)
         if reader is None:
             raise InputError(f"{source}: {member.name} cannot be read")
-        yield parts[-2], parts[-1], reader  # type: ignore[misc]
+        yield path.parent, path.name, reader  # type: ignore[misc]
     bar.update(task, completed=size)
 
 

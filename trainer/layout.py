@@ -24,6 +24,8 @@ SEPARATOR = "__"
 ROLES = ("anchor", "positive", "negative")
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.'-]{0,99}")
 
+_CAPTURED = re.compile(rf"(?:.*{SEPARATOR})?(?:{'|'.join(ROLES)})-[0-9]+")
+
 
 class Layout(StrEnum):
     """How a data set's folder is arranged."""
@@ -50,6 +52,11 @@ def check_identity(name: str) -> str:
     if not _IDENTITY.fullmatch(name) or SEPARATOR in name or name.startswith(".") or ".." in name:
         raise NameRejected(f"name {name!r}: use letters, digits, '.', '-' and single '_', at most 100, first a letter or digit")
     return name
+
+
+def is_captured(stem: str) -> bool:
+    """Whether a picture has a name that `trainer capture` gives, which numbers what it takes at each camera from 0 on."""
+    return _CAPTURED.fullmatch(stem) is not None
 
 
 def pictures_of(folder: Path, layout: Layout) -> Iterator[Picture]:

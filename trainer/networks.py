@@ -57,8 +57,8 @@ def own_tower(named: str, side_px: int, channels: int = 1) -> keras.Model:
     sys.path.insert(0, str(Path.cwd()))
     try:
         tower = getattr(importlib.import_module(module), function)(side_px)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"network = {named!r}: {error}") from error
+    except Exception as error:  # whatever goes wrong in it is no defect of ours
+        raise InputError(f"network = {named!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
     if (

@@ -40,7 +40,11 @@ def import_omniglot(sources: list[Path], folder: Path) -> tuple[int, int]:
     entries: dict[str, dict[str, object]] = {}
     for source in sources:
         for name, drawing in _drawings(source):
-            *_, alphabet, character, file = PurePosixPath(name).parts
+            if len(parts := PurePosixPath(name).parts) < 3:
+                raise InputError(
+                    f"{source}: {name} is in no alphabet's and character's folder; take Omniglot's images_background zip files"
+                )
+            *_, alphabet, character, file = parts
             identity = f"{alphabet}-{character}".replace("(", "").replace(")", "")
             chip = f"chips/{identity}/{PurePosixPath(file).stem}.png"
             if chip not in entries:
@@ -64,7 +68,7 @@ def one_shot(verifier: Verifier, runs: Path) -> Rate:
     with the highest score.
 
     Raises:
-        InputError: the archive is unreadable, or a run is incomplete.
+        InputError: the archive is unreadable, a run of it is incomplete, or the verifier takes no drawings.
     """
     drawings = dict(_drawings(runs))
     labels = _labels(runs)
@@ -76,6 +80,10 @@ def one_shot(verifier: Verifier, runs: Path) -> Rate:
             tried, known = (verifier.embed(np.stack([drawings[name] for name in names])) for names in (tests, classes))
         except KeyError as error:
             raise InputError(f"{runs}: {run}: {error} is missing; download it again") from error
+        except ValueError as error:
+            raise InputError(
+                f"the run takes no drawings of {SIDE_PX}x{SIDE_PX} pixels ({error}); name a finished one of `--recipe koch-omniglot`"
+            ) from error
         for embedding, answer in zip(tried, answers, strict=True):
             errors += classes[int(np.argmax(score(verifier.head, embedding, known)))] != answer
             trials += 1

@@ -78,11 +78,9 @@ def measure_ranges(rounding: keras.Model, tower: keras.Model, pixels: NDArray[np
 
 def copy_ranges(source: keras.Model, to: keras.Model) -> None:
     """The ranges of one rounding model to another of the same tower."""
-    for layer in source.layers:
-        if isinstance(layer, RoundedValues):
-            other = to.get_layer(layer.name)
-            other.low.assign(layer.low)
-            other.high.assign(layer.high)
+    # In their order: layers that nobody named are numbered otherwise in every tower.
+    for variable, value in zip(ranges(to), ranges(source), strict=True):
+        variable.assign(value)
 
 
 def ranges(rounding: keras.Model) -> list[Any]:

@@ -19,11 +19,13 @@ import numpy as np
 from edge.contract.errors import InputError, StorageError
 from edge.contract.fingerprint import chip_fingerprint
 from trainer.backend import tf
+from trainer.cohort import COHORT
 from trainer.dataset import Faces, Teaching
 from trainer.files import write_atomically
 from trainer.settings import Recipe
 from trainer.split import SPLIT, as_bytes
 from trainer.step import Siamese
+from trainer.verifier import ALIGN_SPEC, TOWER
 
 RECORD = "run.json"
 CHECKPOINTS, LAST, BEST = "checkpoint", Path("checkpoint/last.npz"), Path("checkpoint/best.npz")
@@ -88,10 +90,10 @@ def open_run(
             had = started_with[key]
             if had != value:
                 raise InputError(
-                    f"{path}: this run was started with {key} = {had}, asked for is {value}; choose another --run folder, or delete it"
+                    f"{path}: this run was started with {key} = {had}, asked for is {value}; choose another --run folder, or delete {run}"
                 )
         if before["fingerprint"] != record["fingerprint"]:
-            raise InputError(f"{path}: this run's chips were cut otherwise; choose another --run folder, or delete it")
+            raise InputError(f"{path}: this run's chips were cut otherwise; choose another --run folder, or delete {run}")
         if before["data"]["sha256"] != together.digest:
             raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
         # Runs from before the teacher's digest was kept have none.
@@ -101,6 +103,11 @@ def open_run(
                 f"{path}: the teacher's vectors have changed since this run was started; choose another --run folder"
             )
         return before
+    # It would go on with weights that may have been trained on whom this one keeps out.
+    if left := [name for name in (CHECKPOINTS, ALIGN_SPEC, COHORT, TOWER) if (run / name).exists()]:
+        raise InputError(
+            f"{run}: holds {left[0]} of another training, whose {RECORD} is gone; choose another --run folder, or delete {run}"
+        )
     write_atomically(run / SPLIT, as_bytes(split))
     write_record(run, record)
     return record
@@ -191,5 +198,6 @@ def _assign(variables: list[Any], saved: Any) -> None:
 def _flat(tables: dict[str, Any], before: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tables.items():
-        flat |= _flat(value, f"{before}{key}.") if isinstance(value, dict) else {f"{before}{key}": value}
+        # A table within a table is a value, `narrow`: which keys it has is what is compared.
+        flat |= _flat(value, f"{key}.") if isinstance(value, dict) and not before else {f"{before}{key}": value}
     return flat

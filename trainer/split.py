@@ -129,8 +129,7 @@ def split_of_file(model: ModelFile, folders: list[Path]) -> dict[str, list[str]]
             data = b""  # too few people to be those
     if hashlib.sha256(data).hexdigest() != digest:
         raise InputError(
-            f"{model.path}: whom it was trained on is not known here; name its own run with --run, whose people are left out; or with "
-            "--data all the sets that it was trained on, in that order; or say --strangers if none of its people is here"
+            f"{model.path}: whom it was trained on is not known here; name with --data all the sets that it was trained on, in that order"
         )
     return _parsed(data)
 

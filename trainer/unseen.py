@@ -28,7 +28,12 @@ def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, stran
     seen = set().union(*(seen_people(run) for run in runs))
     for file in () if strangers else map(read_model, files):
         if not any(_made_from(file, run) for run in runs):
-            seen |= used_people(split_of_file(file, folders))
+            try:
+                seen |= used_people(split_of_file(file, folders))
+            except InputError as error:
+                raise InputError(
+                    f"{error}; or its own run with --run, whose people are left out; or say --strangers if none of its people is here"
+                ) from error
     return seen
 
 

@@ -40,11 +40,18 @@ def import_lfw(
 
     done = import_people(source, data, chosen_layout(data, layout), read_renaming(prefix, same_as))
     if as_json:
-        print(json.dumps({"people": done.people, "written": done.pictures, "present": done.present, "left_out": done.left_out}))
+        told = {"people": done.people, "written": done.pictures, "present": done.present, "left_out": done.left_out}
+        print(json.dumps(told | {"several_folders": done.several}))
         return
     console.print(f"{data}: {done.people} people, {done.pictures} pictures written, {done.present} already there")
     for name, why in done.left_out:
         console.print(f"left out {name}: {why}")
+    if done.several:
+        name, places = next(iter(done.several.items()))
+        console.print(
+            f"warning: {len(done.several)} names are those of several folders, such as {name} ({', '.join(places)}): each was taken for "
+            "one person. If a folder is not named as its person, import the person's own one by one"
+        )
 
 
 @importers.command("omniglot", epilog="example: trainer import omniglot images_background_small1.zip --data data/omniglot")

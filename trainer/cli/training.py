@@ -126,12 +126,16 @@ def cohort(
     """Chooses a file's cohort anew by its own embeddings, and the scores that leave doubt, for `python -m export measure --head`."""
     from trainer.handover import write_head
 
-    before, after = write_head(model, data or [Path("data")], out)
+    target, before, after = write_head(model, data or [Path("data")], out)
     if as_json:
-        print(json.dumps({"file": str(out), "validation_fnmr": {"before": before, "after": after}}))
+        print(
+            json.dumps(
+                {"file": str(out), "validation_fnmr": {"target_fmr": target, "before": before.value, "after": after.value}}
+            )
+        )
         return
     console.print(
-        f"{out}: FNMR at FMR 1e-3 of those whom the file was judged by {after:.2%}, {before:.2%} with the cohort it has"
+        f"{out}: FNMR at FMR {target:g} of those whom the file was judged by {after}; with the cohort it has {before}"
     )
 
 

@@ -86,7 +86,8 @@ def test_a_file_that_misses_more_of_a_runs_people_than_it_says_does_not_hold(tmp
     assert len(chips) > 90
     none = np.empty((0, *model.chip.shape), np.uint8)
     run = Run(
-        tmp_path, {}, model.chip, None, model.head, TemplateKind.PLAIN, None, None, none, np.stack(chips), np.array(labels), none, {}
+        tmp_path, {}, model.chip, None, model.head, TemplateKind.PLAIN, None, None, none, np.stack(chips), np.array(labels), none,
+        {"split.json": model.record["provenance"]["files"]["split.json"]},
     )  # fmt: skip
     held = {check.name: check for check in verify_on(model, run)}
     assert len(held) == 2 * len(model.operating_points)

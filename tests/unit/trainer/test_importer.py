@@ -117,3 +117,24 @@ def test_an_archive_damaged_anywhere_is_told(tmp_path: Path) -> None:
         except InputError:
             told += 1
     assert told > 20
+
+
+def test_folders_of_one_name_are_told_and_no_picture_is_taken_for_another(tmp_path: Path) -> None:
+    """A session is no person; parts of a set that share their people are."""
+    for name, byte in (
+        ("ada/session1/1.jpg", b"a"),
+        ("bob/session1/1.jpg", b"b"),
+        ("bob/session1/2.jpg", b"c"),
+        ("bob/eve/1.jpg", b"d"),
+    ):
+        path = tmp_path / "source" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(PICTURE + byte)
+    for _ in range(2):
+        done = import_people(tmp_path / "source", tmp_path / "data", Layout.IDENTITIES)
+        folders = [str(tmp_path / "source" / whose / "session1") for whose in ("ada", "bob")]
+        assert done.several == {"session1": folders}
+        assert done.left_out == [(f"{folders[1]}/1.jpg", "another folder of this name has a picture of this name")]
+    assert (tmp_path / "data/pictures/session1/1.jpg").read_bytes() == PICTURE + b"a"
+    one_person = Renaming(aliases={"Ada_L": "ada", "Bob_B": "ada"})
+    assert import_people(person_folders(tmp_path), tmp_path / "two", Layout.IDENTITIES, one_person).several == {}

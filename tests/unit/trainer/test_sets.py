@@ -69,6 +69,14 @@ def test_two_sets_are_one_and_a_photograph_of_both_is_taken_once(tmp_path: Path)
     assert [both.identities[label] for label in both.labels] == ["ada", "ada", "bob", "ada", "eve"]
     assert both.chips[:][:, 0, 0].tolist() == [10, 20, 10, 30, 10]
     assert both.digest not in (first.digest, second.digest)
+    # Cut otherwise elsewhere it is the same photograph still; what was captured at two cameras is numbered alike and is not.
+    names = ["anchor-0001", "photograph"]
+    first = load_faces(prepared(tmp_path / "one", {"ada": names}))
+    again = prepared(tmp_path / "two", {"ada": names})
+    assert len(first.and_those(load_faces(again)).labels) == 2
+    for name in names:
+        cv2.imwrite(str(again / f"chips/ada/{name}.png"), np.full((32, 32), 99, np.uint8))
+    assert first.and_those(load_faces(again)).names == [f"chips/ada/{name}.png" for name in (*names, names[0])]
     assert [len(name) for name in both.of(["eve", "ada"]).names] == [len("chips/ada/1.png"), 16, 17, 15]
 
 
@@ -198,7 +206,7 @@ def test_another_run_excuses_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert left_out([MODEL], [own, other], [folder], strangers=False) == {"ada", "bob"}
     assert left_out([MODEL, other], [], [folder], strangers=True) == {"bob"}
     for models, runs in (([MODEL], [other]), ([MODEL, other], [])):
-        with pytest.raises(InputError, match="name its own run with --run"):
+        with pytest.raises(InputError, match="or its own run with --run"):
             left_out(models, runs, [folder], strangers=False)
     with pytest.raises(InputError, match="or say --strangers"):
         left_out([Path("dlib")], [], [folder], strangers=False)

@@ -101,7 +101,7 @@ def test_of_another_file_the_sets_tell_or_nothing(monkeypatch: pytest.MonkeyPatc
     model.record["provenance"]["files"]["split.json"] = hashlib.sha256(as_bytes(split)).hexdigest()
     assert split_of_file(model, [Path("first"), Path("others")]) == split
     for wrong in (["first"], ["others", "first"]):
-        with pytest.raises(InputError, match="whom it was trained on is not known here; name its own run with --run"):
+        with pytest.raises(InputError, match="whom it was trained on is not known here; name with --data"):
             split_of_file(model, [Path(name) for name in wrong])
     folders["first"] = replace(FIRST, identities=FIRST.identities[:5], labels=FIRST.labels % 5)
     with pytest.raises(InputError, match="whom it was trained on is not known here"):
