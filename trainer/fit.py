@@ -49,7 +49,7 @@ from trainer.split import FURTHER, new_split, read_split
 from trainer.spread import check_end, damp
 from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
 from trainer.step import Siamese
-from trainer.teacher import asked_teacher, check_learned, check_taught, check_teacher, teaching_tower
+from trainer.teacher import asked_teacher, check_same_teacher, check_teacher, teaching_tower, with_learned, with_taught
 from trainer.team import assemble, telling_who_is_lost, wait_for_chief
 from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_aligner, save_verifier
 
@@ -98,15 +98,19 @@ def fit(
         check_start(start, recipe.tower, finished)
         if teacher:
             check_teacher(teacher, finished)
-            check_learned(teacher, planned, data)
+            planned = with_learned(teacher, planned, data)
         if recipe.loss.teacher:
-            check_taught(data, planned)
+            planned = with_taught(data, planned)
         if recipe.tower.spread:
             check_end(finished)
         team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
     record = open_run(run, recipe, main, together, data, command, planned)
     if record["state"] == "finished":
         return record if team.chief else None
+    if teacher:
+        check_same_teacher(teacher, record, run)
+        if team.chief:
+            write_record(run, record)
     split = read_split(run)
     train = together.of([*split["train"], *split[FURTHER]])
     validation = main.of(split["validation"]).measured()
@@ -271,7 +275,7 @@ def fit(
 
 
 def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
-    return train.teaching.vectors.shape[1] if train.teaching and recipe.loss.teacher else None
+    return train.teaching.vectors.shape[1] if train.teaching and (recipe.loss.teacher or recipe.loss.contrast) else None
 
 
 def _strangers(run: Path, verifier: Verifier, people: Faces, nearest: int) -> Strangers | None:

@@ -192,6 +192,10 @@ class Recipe(_Table):
             raise ValueError(
                 f"tower.fixed = {self.tower.fixed} without tower.init: stages that nothing has trained would stay so"
             )
+        if self.tower.fixed and self.tower.network != Network.RESNET:
+            raise ValueError(
+                f"tower.fixed = {self.tower.fixed} with tower.network = {self.tower.network}: only 'resnet' has stages"
+            )
         if self.loss.asked and not self.loss.teacher:
             raise ValueError("loss.asked without loss.teacher: nothing weighs what it says")
         if self.augment.mixed_chance and (not self.loss.asked or self.loss.pairs or self.loss.contrast):

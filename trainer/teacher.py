@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
+from typing import Any
 
 from edge.contract.errors import InputError
 from trainer.backend import keras
@@ -65,32 +67,50 @@ def learned_by(teacher: Start, data: list[Path]) -> set[str]:
     return {name for part in ("train", FURTHER, BEFORE) for name in before.get(part, [])}
 
 
-def check_learned(teacher: Start, split: dict[str, list[str]], data: list[Path]) -> None:
-    """Refuses a teacher that was trained on somebody whom this training keeps out: what it says of others would tell of them, and rates on
-    them would be no rates on people unseen.
+def with_learned(teacher: Start, split: dict[str, list[str]], data: list[Path]) -> dict[str, list[str]]:
+    """The split of a training in which this teacher is asked: with those of whom the teacher alone knows beside those whom the start
+    used. What it says tells of them, and rates on them would be no rates on people unseen. So one that was trained on somebody whom this
+    training keeps out is refused.
 
     Raises:
         InputError: it was, or nobody knows.
     """
-    _refuse_learned(f"loss.asked = {str(teacher.path)!r}: it", learned_by(teacher, data), split)
+    return _with_learned(f"loss.asked = {str(teacher.path)!r}: it", learned_by(teacher, data), split)
 
 
-def check_taught(data: list[Path], split: dict[str, list[str]]) -> None:
-    """Refuses prepared sets whose teacher was trained on somebody whom this training keeps out, as `check_learned` does.
+def with_taught(data: list[Path], split: dict[str, list[str]]) -> dict[str, list[str]]:
+    """The same for the teachers that prepared sets were told by.
 
     Raises:
-        InputError: it was.
+        InputError: one was trained on somebody whom this training keeps out.
     """
     for folder in data:
-        _refuse_learned(f"{folder / TEACHER}: the teacher that was asked", teacher_learned(folder), split)
+        split = _with_learned(f"{folder / TEACHER}: the teacher that was asked", teacher_learned(folder), split)
+    return split
 
 
-def _refuse_learned(who: str, learned: set[str], split: dict[str, list[str]]) -> None:
+def check_same_teacher(teacher: Start, record: dict[str, Any], run: Path) -> None:
+    """Notes in a run's record who is asked, or holds the teacher against what was noted when the run was begun.
+
+    Raises:
+        InputError: it is another one now.
+    """
+    weights = hashlib.sha256(b"".join(part.tobytes() for part in teacher.verifier.tower.get_weights())).hexdigest()
+    # Runs from before this was noted have none.
+    if record["data"].setdefault("asked_sha256", weights) != weights:
+        raise InputError(
+            f"{run}: {teacher.path}, which is asked, has changed since this run was started; choose another --run folder"
+        )
+
+
+def _with_learned(who: str, learned: set[str], split: dict[str, list[str]]) -> dict[str, list[str]]:
     if kept_out := learned & {*split["test"], *split["validation"]}:
         raise InputError(
             f"{who} was trained on {len(kept_out)} of the people whom this training keeps out; give the --seed of its own training, start "
             "from it (--init), or ask another teacher"
         )
+    beside = learned - {name for names in split.values() for name in names}
+    return split | {BEFORE: sorted({*split.get(BEFORE, []), *beside})} if beside else split
 
 
 def teaching_tower(teacher: Start, tower: keras.Model) -> keras.Model:

@@ -156,6 +156,8 @@ def _cluster() -> tuple[int, int]:
     try:
         config = json.loads(text)
         workers, task = config["cluster"]["worker"], config["task"]
+        if not isinstance(workers, list):
+            raise TypeError("cluster.worker is no list of addresses")
         if task["type"] != "worker" or not 0 <= int(task["index"]) < len(workers):
             raise ValueError("the task is not one of the workers")
         return len(workers), int(task["index"])

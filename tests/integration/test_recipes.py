@@ -247,7 +247,7 @@ def test_a_file_tells_whom_it_never_saw(workshop: Path) -> None:
     nobody = typed_here(workshop, "trainer", "compare-models", "dlib", "--data", "data", code=3)
     assert "name a run or a model file" in nobody.stderr
     other = typed_here(workshop, "trainer", "evaluate", "int8.tflite", "--data", "more", code=3)
-    assert "name its own run with --run" in other.stderr
+    assert "or its own run with --run" in other.stderr
 
 
 def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:
@@ -287,7 +287,10 @@ def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:
 def test_a_file_gets_another_cohort_without_its_run(workshop: Path) -> None:
     words = ("--data", "data", "--data", "more", "--out")
     told = json.loads(typed_here(workshop, "trainer", "cohort", "int8.tflite", *words, "head.npz", "--json").stdout)
-    assert 0 <= told["validation_fnmr"]["after"] <= 1
+    for rate in (told["validation_fnmr"][when] for when in ("before", "after")):
+        assert 0 <= rate["low"] <= rate["value"] == rate["errors"] / rate["trials"] <= rate["high"] <= 1
+    # So few strangers do not show 1 in 1,000.
+    assert told["validation_fnmr"]["target_fmr"] in (1e-2, 1e-1)
     typed_here(workshop, "trainer", "held-out", "int8.tflite", *words, "theirs.npz")
     measure = ("export", "measure", "int8.tflite", "--held-out", "theirs.npz", "--head")
     typed_here(workshop, *measure, "head.npz", "-o", "other-cohort.tflite")

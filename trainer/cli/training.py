@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shlex
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -128,11 +129,8 @@ def cohort(
 
     target, before, after = write_head(model, data or [Path("data")], out)
     if as_json:
-        print(
-            json.dumps(
-                {"file": str(out), "validation_fnmr": {"target_fmr": target, "before": before.value, "after": after.value}}
-            )
-        )
+        rates = {name: {"value": rate.value} | asdict(rate) for name, rate in (("before", before), ("after", after))}
+        print(json.dumps({"file": str(out), "validation_fnmr": {"target_fmr": target} | rates}))
         return
     console.print(
         f"{out}: FNMR at FMR {target:g} of those whom the file was judged by {after}; with the cohort it has {before}"

@@ -16,7 +16,7 @@ from trainer.networks import SiameseHead
 from trainer.pairs import Batch
 from trainer.settings import LossSettings, Recipe
 from trainer.step import Siamese
-from trainer.teacher import asked_teacher, check_learned, check_taught, check_teacher
+from trainer.teacher import asked_teacher, check_same_teacher, check_teacher, with_learned, with_taught
 from trainer.team import assemble
 
 RNG = np.random.default_rng(0)
@@ -94,35 +94,48 @@ def test_who_was_trained_on_those_who_are_kept_out_is_not_asked(tmp_path: Path) 
     def teacher(**before: list[str]) -> SimpleNamespace:
         return SimpleNamespace(path=tmp_path, split=lambda data: before)
 
-    check_learned(teacher(train=["a", "e", "x"], test=["d"], validation=["b", "c"]), split, [])
+    assert with_learned(teacher(train=["a", "e"], test=["d"], validation=["b", "c"]), split, []) == split
+    beside = with_learned(teacher(train=["a", "x"], further=["y"]), split | {"start": ["w"]}, [])
+    assert beside == split | {"start": ["w", "x", "y"]}, "of whom it alone knows there are no rates either"
     for learned in ({"train": ["a", "d"]}, {"train": [], "further": ["c"]}, {"train": [], "start": ["c"]}):
         with pytest.raises(InputError, match="trained on 1 of the people whom this training keeps out"):
-            check_learned(teacher(**learned), split, [])
+            with_learned(teacher(**learned), split, [])
 
     def unknown(data: list[Path]) -> dict[str, list[str]]:
         raise InputError("nobody knows")
 
     with pytest.raises(InputError, match="whom it was trained on is not known here"):
-        check_learned(SimpleNamespace(path=tmp_path, split=unknown), split, [])
+        with_learned(SimpleNamespace(path=tmp_path, split=unknown), split, [])
+
+
+def test_a_run_goes_on_with_the_same_teacher_alone(tmp_path: Path) -> None:
+    one, other = (SimpleNamespace(path=tmp_path, verifier=SimpleNamespace(tower=_tower(5, sees_sides=True))) for _ in range(2))
+    record: dict[str, dict[str, str]] = {"data": {}}
+    for _ in range(2):
+        check_same_teacher(one, record, tmp_path)
+    with pytest.raises(InputError, match="which is asked, has changed since this run was started"):
+        check_same_teacher(other, record, tmp_path)
 
 
 def test_what_a_teacher_said_that_was_trained_on_those_who_are_kept_out_is_not_taught(tmp_path: Path) -> None:
     split = {"train": ["a", "b"], "validation": ["c"], "test": ["d"], "cohort": ["e"]}
     with pytest.raises(InputError, match="unreadable"):
-        check_taught([tmp_path], split)
+        with_taught([tmp_path], split)
 
     def taught(**arrays: np.ndarray) -> None:
         np.savez(tmp_path / "teacher.npz", vectors=np.ones((1, 4)), **arrays)
 
-    for harmless in ({}, {"learned": np.array((), str)}, {"learned": np.array(["a", "e", "x"])}):
+    for harmless in ({}, {"learned": np.array((), str)}, {"learned": np.array(["a", "e"])}):
         taught(**harmless)
-        check_taught([tmp_path], split)
+        assert with_taught([tmp_path], split) == split
+    taught(learned=np.array(["a", "e", "x"]))
+    assert with_taught([tmp_path], split) == split | {"start": ["x"]}
     for name in "cd":
         taught(learned=np.array(["a", name]))
         with pytest.raises(
             InputError, match=r"teacher\.npz: the teacher that was asked was trained on 1 of the people whom this training"
         ):
-            check_taught([tmp_path, tmp_path], split)
+            with_taught([tmp_path, tmp_path], split)
 
 
 @pytest.mark.parametrize(

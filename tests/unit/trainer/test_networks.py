@@ -36,6 +36,9 @@ def test_a_network_of_ones_own_is_named_by_its_function(tmp_path: Path, monkeypa
         build_tower(TowerSettings(network="owntower:small"), 40, 128)
     with pytest.raises(InputError, match="no attribute 'none'"):
         build_tower(TowerSettings(network="owntower:none"), 40)
+    (tmp_path / "broken.py").write_text("def small(side):\n    raise ZeroDivisionError('of mine')\n")
+    with pytest.raises(InputError, match="network = 'broken:small': ZeroDivisionError: of mine"):
+        build_tower(TowerSettings(network="broken:small"), 40)
     with pytest.raises(InputError, match="No module named"):
         build_tower(TowerSettings(network="nowhere.at_all:small"), 40)
     with pytest.raises(InputError, match=r"expected a Keras model from \[n, 40, 40, 1\]"):

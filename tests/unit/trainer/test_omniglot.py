@@ -79,3 +79,7 @@ def test_another_archive_is_named(tmp_path: Path) -> None:
         archive.writestr("a/b/c/1.png", cv2.imencode(".png", np.zeros((5, 5), np.uint8))[1].tobytes())
     with pytest.raises(InputError, match="no drawing of 105x105"):
         import_omniglot([tmp_path / "small.zip"], tmp_path / "data")
+    with zipfile.ZipFile(tmp_path / "flat.zip", "w") as archive:
+        archive.writestr("1.png", drawing(1))
+    with pytest.raises(InputError, match=r"flat\.zip: 1\.png is in no alphabet's and character's folder"):
+        import_omniglot([tmp_path / "flat.zip"], tmp_path / "data")

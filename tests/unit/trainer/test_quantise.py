@@ -72,3 +72,21 @@ def test_ranges_go_from_one_to_another(tower: keras.Model, pixels: np.ndarray) -
     copy_ranges(rounding, again)
     x = pixels[..., None].astype(np.float32)
     assert np.array_equal(rounding(x, training=False), again(x, training=False))
+
+
+def test_ranges_go_over_where_nobody_named_the_layers(pixels: np.ndarray) -> None:
+    """As in a network of one's own: Keras numbers them through, so the same layer has another name in the next tower."""
+
+    def tower() -> keras.Model:
+        given = keras.Input((SIDE, SIDE, 1))
+        x = layers.ReLU()(layers.Conv2D(4, 3)(layers.Rescaling(1 / 255)(given)))
+        return keras.Model(given, layers.Dense(3)(layers.GlobalAveragePooling2D()(layers.ReLU()(layers.Conv2D(4, 3)(x)))))
+
+    first, second = tower(), tower()
+    assert {layer.name for layer in first.layers} != {layer.name for layer in second.layers}
+    second.set_weights(first.get_weights())
+    rounding, again = quantised(first), quantised(second)
+    measure_ranges(rounding, first, pixels)
+    copy_ranges(rounding, again)
+    x = pixels[..., None].astype(np.float32)
+    assert np.array_equal(rounding(x, training=False), again(x, training=False))

@@ -121,3 +121,29 @@ def test_a_network_that_cannot_be_written_is_a_matter_of_storage(tmp_path: Path)
     tower = keras.Model(pixels, keras.layers.Flatten()(pixels))
     with pytest.raises(StorageError, match=r"tower\.keras: cannot write"):
         save_verifier(tmp_path / "gone", Verifier(tower, None, None))
+
+
+@pytest.mark.parametrize("left", ["checkpoint/last.npz", "align.json", "cohort.json", "tower.keras"])
+def test_a_folder_whose_record_is_gone_is_not_begun_again(tmp_path: Path, left: str) -> None:
+    """Its weights may have been trained on whom a new split keeps out."""
+    path = tmp_path / "run" / left
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"of another training")
+    faces = people()
+    with pytest.raises(InputError, match=r"run: holds .* of another training, whose run\.json is gone.*or delete .*/run"):
+        open_run(tmp_path / "run", Recipe(), faces, faces, [tmp_path], "fit", new_split(Recipe(), faces, [], faces))
+    assert not (tmp_path / "run/run.json").exists()
+
+
+@pytest.mark.parametrize(("began", "asked"), [({}, {"s3b0_1": 16}), ({"s3b0_1": 16}, {}), ({"s3b0_1": 16}, {"s3b0_2": 16})])
+def test_a_run_goes_on_with_the_same_narrow_convolutions_only(
+    tmp_path: Path, began: dict[str, int], asked: dict[str, int]
+) -> None:
+    faces = people()
+    first, other = (
+        Recipe().changed(tower__network="resnet", tower__init="dlib", tower__narrow=narrow) for narrow in (began, asked)
+    )
+    open_run(tmp_path, first, faces, faces, [tmp_path], "fit", new_split(first, faces, [], faces))
+    open_run(tmp_path, first, faces, faces, [tmp_path], "fit", None)
+    with pytest.raises(InputError, match=r"started with tower\.narrow = .*; choose another --run folder, or delete"):
+        open_run(tmp_path, other, faces, faces, [tmp_path], "fit", None)

@@ -58,3 +58,8 @@ def test_an_unknown_recipe_names_the_known() -> None:
 
 def test_the_defaults_are_a_recipe() -> None:
     assert Recipe().changed() == Recipe()
+
+
+def test_stages_are_fixed_only_where_there_are_some() -> None:
+    with pytest.raises(InputError, match="only 'resnet' has stages"):
+        Recipe().changed(tower__init="run", tower__network="compact", tower__fixed=1)
