@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.contract.errors import StorageError
 from export.graph import Graph
 from export.layers import LayerError, short_name
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 _COLOURS = {"CONV_2D": "#4c78a8", "DEPTHWISE_CONV_2D": "#72b7b2", "FULLY_CONNECTED": "#f58518", "ADD": "#54a24b"}
 _OTHER = "#bab0ac"
@@ -40,10 +43,7 @@ def draw_graph(graphs: dict[str, Graph], path: Path) -> None:
                     before = made_by.get(entry)
                     if before is not None and before < row - 1:
                         _arc(axis, max(before - start, -0.6), row - start)
-    try:
-        figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:
-        raise StorageError(f"{path}: cannot write the picture: {error}") from error
+    _save(figure, path)
 
 
 def draw_layers(errors: dict[str, list[LayerError]], path: Path) -> None:
@@ -59,7 +59,14 @@ def draw_layers(errors: dict[str, list[LayerError]], path: Path) -> None:
         axis.set_xticks(range(len(found)), [layer.layer for layer in found], rotation=90, fontsize=6)
         axis.set(ylabel="error, % of the layer's values", title=f"{name}: quantised against float")
         axis.margins(x=0.01)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    try:
+        figure.savefig(path, dpi=110)
+    except (OSError, ValueError) as error:  # ValueError: a suffix that is no format of pictures
+        raise StorageError(f"{path}: cannot write the picture: {error}") from error
 
 
 def _box(axis: Any, graph: Graph, row: int, at: int) -> None:

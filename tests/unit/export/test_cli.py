@@ -9,6 +9,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from edge.contract.errors import StorageError
 from edge.contract.modelfile import read_model
 from export.cli import app
 from export.show import differences, summary
@@ -51,6 +52,10 @@ def test_inspect_tells_what_is_in_the_file(tmp_path: Path) -> None:
     assert "CONV_2D" in text
     assert "passed" in text
     assert (tmp_path / "g.svg").read_text().count("<svg") == 1
+    for name in ("g.foo", "nowhere/g.svg"):
+        failed = runner.invoke(app, ["inspect", str(MODEL), "--draw", str(tmp_path / name)])
+        assert isinstance(failed.exception, StorageError)
+        assert f"{name}: cannot write the picture" in str(failed.exception)
 
 
 def test_verify_holds_the_committed_file_against_its_gates() -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from edge.contract.chip import as_source, cut_chip, to_grey
 from edge.contract.detector import load_detector
+from edge.contract.errors import InputError
 from edge.contract.modelfile import OperatingPoint, TemplateKind, read_model
 from export.measure import operating_points
 from export.run import Run
@@ -96,3 +97,6 @@ def test_a_file_that_misses_more_of_a_runs_people_than_it_says_does_not_hold(tmp
     lost = mixed[f"FNMR at {model.operating_points[-1].name}"]
     assert not lost.passed
     assert "more are missed than was recorded, beyond chance" in lost.found
+    other = replace(run, digests={"split.json": "0" * 64})
+    with pytest.raises(InputError, match="this one has 000000000000: who is held out here may have been trained on there"):
+        verify_on(model, other)
