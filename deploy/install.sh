@@ -7,6 +7,8 @@
 #
 # shellcheck source-path=SCRIPTDIR
 set -eu
+# What is installed is for the service's user to read, whatever whoever called sudo lets others read.
+umask 022
 
 usage() {
     cat <<'EOT'
@@ -28,7 +30,7 @@ EOT
 }
 
 fail() {
-    [ -z "$staged" ] || rm -f "$staged"
+    [ -z "$staged" ] || rm -f "$staged" "$root$settings/edge.toml.new"
     echo "error: $*" >&2
     exit 1
 }
@@ -69,7 +71,7 @@ install_() {
     make_settings
     if [ -n "$model" ]; then
         stage_model
-        try_release "$release" "--model $settings/model.tflite.new"
+        try_release "$release" "--config $settings/edge.toml.new"
         use_model
     else
         try_release "$release" ''
@@ -136,6 +138,9 @@ roll_back() {
 }
 
 take_out() {
+    if [ ! -e "$root$prefix" ] && packaged; then
+        fail "facelatch is installed as a Debian package, and nothing by this installer: apt-get remove facelatch, or apt-get purge facelatch"
+    fi
     if live && systemctl cat facelatch.service >/dev/null 2>&1; then
         do_ systemctl disable --now facelatch.service
     fi
@@ -146,7 +151,8 @@ take_out() {
     do_ rm -rf "$root$prefix" "$root/usr/share/doc/facelatch"
     refresh
     if [ "$action" = purge ]; then
-        do_ rm -rf "$root$settings" "$root$state" "$root/etc/systemd/system/facelatch.service.d" \
+        remove_state
+        do_ rm -rf "$root$settings" "$root/etc/systemd/system/facelatch.service.d" \
             "$root/etc/systemd/system/facelatch-enroll@.service.d" "$root/etc/polkit-1/rules.d/60-facelatch-unlock-session.rules"
         if in_root id facelatch >/dev/null 2>&1; then
             do_in_root userdel facelatch

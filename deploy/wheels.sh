@@ -12,9 +12,18 @@ set -eu
 folder=$1 machine=${2:-$(uname -m)} version=${3:-3.11}
 here=$(cd "$(dirname "$0")/.." && pwd)
 python=${PYTHON:-python3}
-pip="$python -m pip --quiet --disable-pip-version-check download --dest $folder"
 # shellcheck source=SCRIPTDIR/installer/arm32.sh
 . "$here/deploy/installer/arm32.sh"
+case $version in
+3.[1-9][0-9]) ;;
+*)
+    echo "error: $version: a Python is named such as 3.11 (Debian 12) or 3.13 (Debian 13)" >&2
+    exit 1
+    ;;
+esac
+fetch() {
+    "$python" -m pip --quiet --disable-pip-version-check download --dest "$folder" "$@"
+}
 locked=$(mktemp)
 trap 'rm -f "$locked" "$locked.built"' EXIT
 case $machine in
@@ -54,10 +63,10 @@ for_device="$platforms --platform manylinux2014_$machine --python-version $versi
         lock_without "$arm32_built" "$locked" >"$locked.new"
         mv "$locked.new" "$locked"
         # The sources, and what builds them.
-        $pip --no-deps --no-binary=:all: --require-hashes -r "$locked.built"
-        $pip $for_device --no-deps $arm32_builders
+        fetch --no-deps --no-binary=:all: --require-hashes -r "$locked.built"
+        fetch $for_device --no-deps $arm32_builders
     fi
-    $pip $for_device --no-deps --require-hashes -r "$locked"
+    fetch $for_device --no-deps --require-hashes -r "$locked"
     # What builds the package itself, on the device.
-    $pip --only-binary=:all: "$(sed -n 's/^requires = \["\(.*\)"\]/\1/p' "$here/pyproject.toml")"
+    fetch --only-binary=:all: "$(sed -n 's/^requires = \["\(.*\)"\]/\1/p' "$here/pyproject.toml")"
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ from typing import Any
 from edge.contract.errors import PackageMissing, StorageError
 
 JOURNAL_SOCKET = Path("/run/systemd/journal/socket")
+JOURNALS = (Path("/var/log/journal"), Path("/run/log/journal"))
+MACHINE_ID = Path("/etc/machine-id")
 
 
 def journal_sender() -> Any | None:
@@ -37,6 +40,10 @@ def journal_entries(since: datetime | None, *, follow: bool) -> Iterator[dict[st
         raise PackageMissing(
             "reading the journal needs systemd-python: apt install python3-systemd, or pip install 'facelatch[journal]'"
         ) from error
+    if closed := _closed():
+        raise StorageError(
+            f"{closed}: the journal cannot be read by this user: with sudo, or add the user to the group systemd-journal"
+        )
     try:
         with journal.Reader() as reader:
             reader.add_match(SYSLOG_IDENTIFIER="facelatch")
@@ -50,6 +57,19 @@ def journal_entries(since: datetime | None, *, follow: bool) -> Iterator[dict[st
         raise StorageError(
             f"the journal cannot be read: {error.strerror}; add the user to the group systemd-journal"
         ) from error
+
+
+def _closed() -> Path | None:
+    """The journal of the system, where this user may not read it: libsystemd leaves it out and says nothing."""
+    with suppress(OSError):
+        machine = MACHINE_ID.read_text().strip()
+        for folder in (journals / machine for journals in JOURNALS if (journals / machine).is_dir()):
+            if not os.access(folder, os.R_OK | os.X_OK):
+                return folder
+            file = folder / "system.journal"
+            if file.exists() and not os.access(file, os.R_OK):
+                return file
+    return None
 
 
 def notify(state: str) -> None:

@@ -42,6 +42,12 @@ live() {
     [ -z "$root" ] && [ -d /run/systemd/system ]
 }
 
+# Whether Debian's package of the same name is installed, which has the same units, folders and user.
+packaged() {
+    # shellcheck disable=SC2016 # dpkg-query's own variable
+    in_root dpkg-query --show --showformat='${Status}' facelatch 2>/dev/null | grep -q ' installed$'
+}
+
 check_machine() {
     [ -x "$root$python" ] || fail "$root$python: not found; apt-get install python3"
     in_root "$python" -c '' 2>/dev/null || fail "$root: its programs do not run here; for another kind of processor apt-get install qemu-user-static"
@@ -60,8 +66,7 @@ check_machine() {
     armv6l) fail "a processor of ARMv6 (Raspberry Pi 1, Zero, Zero W): no TFLite runtime has wheels for it" ;;
     *) fail "$machine: no TFLite runtime has wheels for this machine" ;;
     esac
-    # shellcheck disable=SC2016 # dpkg-query's own variable
-    if in_root dpkg-query --show --showformat='${Status}' facelatch 2>/dev/null | grep -q ' installed$'; then
+    if packaged; then
         fail "the Debian package facelatch is installed; upgrade that by apt, or first: apt-get remove facelatch"
     fi
 }

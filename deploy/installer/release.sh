@@ -47,12 +47,10 @@ build_release() {
     do_ cp -R "$here/pyproject.toml" "$here/README.md" "$here/LICENSE" "$here/facelatch.py" "$here/edge" "$here/export" "$here/trainer" \
         "$here/deploy" "$here/$lock" "$root$release/source"
     do_in_root "$python" -m venv --system-site-packages "$release"
-    if [ -z "$wheels" ]; then
-        offline=
-    elif [ -z "$root" ]; then
-        offline="--no-index --find-links $wheels"
-    else
-        offline="--no-index --find-links /run/wheels"
+    # What keeps pip from the network: words of this function, since a stick's name may have a blank.
+    set --
+    if [ -n "$wheels" ]; then
+        if [ -z "$root" ]; then set -- --no-index --find-links "$wheels"; else set -- --no-index --find-links /run/wheels; fi
     fi
     pip="$release/bin/pip --quiet --disable-pip-version-check --no-cache-dir --no-input install --no-compile"
     if [ "$machine" = armv7l ]; then
@@ -60,11 +58,14 @@ build_release() {
     fi
     # The lock file is whole: nothing is to be looked for beside it.
     # shellcheck disable=SC2086 # words, meant to be split
-    if ! { do_in_root $pip $offline --ignore-installed --no-deps --require-hashes -r "$release/source/$lock" &&
-        do_in_root $pip $offline --no-deps "$release/source"; }; then
+    if ! { do_in_root $pip "$@" --ignore-installed --no-deps --require-hashes -r "$release/source/$lock" &&
+        do_in_root $pip "$@" --no-deps "$release/source"; }; then
         rm -rf "$root$release"
         fail "the Python packages could not be installed; what was installed before is untouched"
     fi
+    # As the Debian package has it, nobody's home or variables add code: that of the service's user is the state folder, which the
+    # daemon can write to, and what lay there would run at every start, and outside of the sandbox with `sudo -u facelatch edge`.
+    do_ sed -i '1s/python[0-9.]*$/& -I/' "$root$release/bin/edge"
     # The service's user cannot write bytecode, so it is made here, on all cores; some packages carry files for other Pythons.
     do_in_root "$release/bin/python" -m compileall -q -j 0 "$release/lib" || true
     system_files | while read -r file place; do
@@ -80,9 +81,16 @@ build_release() {
 }
 
 # What a release says of settings, model and templates, before it is in use: a problem is better found now than at a closed door.
+# $2: nothing, or --config and settings that are not in use yet.
 try_release() {
     [ "$dry_run" = no ] || return 0
-    in_root "$1/bin/edge" config show >/dev/null || fail "$(basename "$1") does not start with these settings; what is in use is untouched"
+    # shellcheck disable=SC2086 # words, meant to be split
+    in_root "$1/bin/edge" config show $2 >/dev/null || fail "$(basename "$1") does not start with these settings; what is in use is untouched"
+    code=0
+    # With a state folder of its own it asks no daemon. Exit code 11 is what it tells then.
+    # shellcheck disable=SC2086 # words, meant to be split
+    told=$(in_root env "STATE_DIRECTORY=$state" "$1/bin/edge" status $2 2>&1) || code=$?
+    case $code in 4 | 5 | 10) fail "$(basename "$1") does not start: $told; what is in use is untouched" ;; esac
     [ -d "$root$state/gallery" ] || return 0
     current_again='' in_use=no
     if [ -e "$root$prefix/venv/complete" ] && current_again=$(who_comes_again "$prefix/venv/bin/edge"); then in_use=yes; fi

@@ -80,26 +80,40 @@ make_settings() {
     mv -f "$root$settings/edge.toml.new" "$root$settings/edge.toml"
 }
 
-# Puts a model of the administrator's own beside the one in use, once the release has read it.
+# The content of the state folder goes also where that is a link, or a disk of its own, of which the folder itself stays.
+remove_state() {
+    if in_root test -d "$state/"; then do_in_root find "$state/" -mindepth 1 -delete; fi
+    do_ rm -rf "$root$state" 2>/dev/null || echo "$state stays, empty: it is a disk of its own"
+}
+
+# Puts a model of the administrator's own beside the one in use, once the release has read it, and settings that name it.
 stage_model() {
     staged=$root$settings/model.tflite.new
     do_ install -m 0644 "$model" "$staged"
     do_in_root "$release/bin/edge" model show "$settings/model.tflite.new" >/dev/null || fail "$model: not a model that this release takes"
+    [ "$dry_run" = yes ] || name_model "$settings/model.tflite.new"
 }
 
-# Takes it, and names it in edge.toml, whatever else is there.
+# edge.toml.new is edge.toml with a model's file in it, whatever else is there. A form of TOML that this does not know is told by
+# the release, which reads it before it is in use.
+name_model() {
+    toml=$root$settings/edge.toml line="path = \"$1\""
+    # With its owner and rights: the service's user must read it, and others perhaps must not.
+    cp -p "$toml" "$toml.new"
+    if ! grep -q '^[[:space:]]*\[model\]' "$toml.new"; then
+        printf '\n[model]\n%s\n' "$line" >>"$toml.new"
+    elif sed -n '/^[[:space:]]*\[model\]/,/^[[:space:]]*\[[^m]/p' "$toml.new" | grep -q '^[[:space:]]*path *='; then
+        sed -i "/^[[:space:]]*\[model\]/,/^[[:space:]]*\[[^m]/ s|^[[:space:]]*path *=.*|$line|" "$toml.new"
+    else
+        sed -i "/^[[:space:]]*\[model\]/a $line" "$toml.new"
+    fi
+}
+
+# Takes both.
 use_model() {
     do_ mv -f "$staged" "$root$settings/model.tflite"
     staged=''
     [ "$dry_run" = no ] || return 0
-    toml=$root$settings/edge.toml line="path = \"$settings/model.tflite\""
-    cp "$toml" "$toml.new"
-    if ! grep -q '^\[model\]' "$toml.new"; then
-        printf '\n[model]\n%s\n' "$line" >>"$toml.new"
-    elif sed -n '/^\[model\]/,/^\[[^m]/p' "$toml.new" | grep -q '^path *='; then
-        sed -i "/^\[model\]/,/^\[[^m]/ s|^path *=.*|$line|" "$toml.new"
-    else
-        sed -i "/^\[model\]/a $line" "$toml.new"
-    fi
+    name_model "$settings/model.tflite"
     mv -f "$toml.new" "$toml"
 }

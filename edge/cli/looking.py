@@ -145,7 +145,9 @@ def _begin(since: str) -> datetime | None:
     span = re.fullmatch(r"([0-9]{1,9})([mhd])", since)
     try:
         if span:
-            return datetime.now().astimezone() - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            begin = datetime.now().astimezone() - timedelta(**{_UNITS[span[2]]: int(span[1])})
+            # The journal counts from 1970 and takes a time before that for one to come: nothing would be shown.
+            return begin if begin.timestamp() > 0 else None
     except OverflowError:
         pass
     raise InputError(f"--since {since!r}: expected a number with m, h or d, such as 2h, or all")

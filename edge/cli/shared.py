@@ -55,8 +55,10 @@ def verifier_of(settings: Settings) -> tuple[ModelFile, OperatingPoint]:
     from edge.contract.modelfile import read_model
     from edge.models import model_path
 
-    verifier = read_model(model_path(settings.model.path))
-    return verifier, verifier.operating_point(settings.policy.target_fmr, allow_failed_gate=settings.policy.allow_failed_gate)
+    verifier, policy = read_model(model_path(settings.model.path)), settings.policy
+    for fmr in policy.subject_fmr.values():
+        verifier.operating_point(fmr, allow_failed_gate=policy.allow_failed_gate)
+    return verifier, verifier.operating_point(policy.target_fmr, allow_failed_gate=policy.allow_failed_gate)
 
 
 def station_of(settings: Settings, journal: Journal) -> Station:

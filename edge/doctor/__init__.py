@@ -11,7 +11,7 @@ from pathlib import Path
 from edge.camera import csi
 from edge.camera.v4l2 import nodes
 from edge.contract.errors import PackageMissing
-from edge.doctor import board, bus, camera, service, software, state, verifier
+from edge.doctor import board, bus, camera, files, service, software, state, verifier
 from edge.doctor.finding import Finding, Verdict, failed
 from edge.doctor.machine import Machine
 from edge.models import model_path
@@ -32,6 +32,9 @@ def examine(config: Path | None, folder: Path, machine: Machine) -> Iterator[Fin
     except Exception as error:  # noqa: BLE001 - a check that breaks is a finding
         found = _broken("model", error)
     yield found
+    # Settings that are given are looked at for their own sake: the service does not read them there.
+    own = DEFAULT_PATH if config in (None, DEFAULT_PATH) else None
+    yield from _line("files", lambda: files.files(settings, own, machine))
     yield from _line("camera", lambda: camera.source(settings.camera.source, nodes(), _ribbon(), machine))
     yield from _line("camera rights", lambda: camera.rights(nodes(), machine))
     yield from _line("camera users", lambda: camera.holders(machine))

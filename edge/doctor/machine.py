@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,6 +63,15 @@ class Machine:
         """The number of a local group."""
         return self._number("etc/group", name)
 
+    def groups_of(self, user: str, more: Collection[str] = ()) -> set[int]:
+        """The numbers of a local user's groups, and of `more` by their names."""
+        own = (entry[3] for entry in self._entries("etc/passwd") if entry[0] == user)
+        joined = (entry[2] for entry in self._entries("etc/group") if entry[0] in more or user in entry[3].strip().split(","))
+        return {int(number) for number in (*own, *joined) if number.isdigit()}
+
+    def _entries(self, file: str) -> list[list[str]]:
+        entries = [line.split(":") for line in (self.text(file) or "").splitlines()]
+        return [entry for entry in entries if len(entry) > 3]
+
     def _number(self, file: str, name: str) -> int | None:
-        entries = (line.split(":") for line in (self.text(file) or "").splitlines())
-        return next((int(entry[2]) for entry in entries if len(entry) > 2 and entry[0] == name and entry[2].isdigit()), None)
+        return next((int(entry[2]) for entry in self._entries(file) if entry[0] == name and entry[2].isdigit()), None)

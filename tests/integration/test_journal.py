@@ -108,6 +108,16 @@ def test_what_somebody_else_writes_under_our_name_is_not_believed(journal: Calla
     assert "_UID=65534" in shown
 
 
+def test_a_span_from_before_the_journals_first_year_shows_all(journal: Callable[[str], str]) -> None:
+    """The journal counts from 1970: a time before that is none to it, or one to come."""
+    told = journal(f"""
+        {sys.executable} -c 'from edge.journal import Event, Journal; Journal().tell(Event.STOPPED, "stopped")'
+        journalctl --sync
+        edge events --since 30000d
+    """)
+    assert "stopped" in told
+
+
 @pytest.mark.parametrize("since", ["²h", "2", "-1h", "99999999d"])
 def test_a_span_that_is_none_is_said_to_be(since: str) -> None:
     words = [sys.executable, "-m", "edge", "events", f"--since={since}"]

@@ -106,7 +106,8 @@ def test_taking_out_keeps_what_is_a_persons_and_purge_keeps_nothing(device: Inst
     device.configure("/dev/video0")
     rig.run("systemctl", "enable", "--now", UNIT)
     would = device.install("--dry-run", "--purge").stdout
-    assert "would: rm -rf /etc/facelatch /var/lib/facelatch" in would
+    assert "would: rm -rf /etc/facelatch" in would
+    assert "would: find /var/lib/facelatch/ -mindepth 1 -delete" in would
     assert rig.property(UNIT, "ActiveState") == "active"
     device.install("--uninstall")
     assert gallery(device) == people

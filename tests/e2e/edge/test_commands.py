@@ -61,6 +61,15 @@ def test_status_without_a_daemon_tells_what_one_would_begin_with(device: Device)
     assert (found["mode"], found["camera"], found["enrolled"], found["operating_point"]) == ("watch", "closed", 0, "fmr-0.001")
 
 
+def test_status_tells_of_a_point_that_the_model_has_not(device: Device) -> None:
+    """The installer asks it before a release or a model is in use."""
+    config = device.home / "strict.toml"
+    for policy in ("target_fmr = 1e-9", "subject_fmr = { ada = 1e-9 }"):
+        config.write_text(f'[model]\npath = "{MODEL}"\n[policy]\n{policy}\n')
+        told = device.run("status", "--config", config)
+        assert (told.returncode, told.stdout, "error[model-unproven]" in told.stderr) == (5, "", True)
+
+
 def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, clip: Clip) -> None:
     """On a terminal of its own: bars, the outline of the face and the counts while it goes on, and then the result alone."""
     ours, theirs = pty.openpty()

@@ -203,3 +203,45 @@ def test_each_wheels_licence_is_named(tmp_path: Path) -> None:
     assert "a 1\n  Licence: MIT\n  Text: /usr/lib/facelatch/a-1.dist-info/LICENSE.txt\n" in text
     assert "b 1\n  Licence: BSD License\n  Text: none in the wheel\n" in text
     assert "c 1\n  Licence: not told by its metadata\n" in text
+
+
+def postrm(root: Path, action: str) -> None:
+    """What dpkg calls once the package's files are gone; debhelper's part is not in it yet."""
+    script = DEPLOY / "debian/facelatch.postrm"
+    subprocess.run(["sh", script, action], env={"PATH": os.environ["PATH"], "DPKG_ROOT": str(root)}, check=True)
+
+
+@pytest.mark.parametrize("action", ["remove", "purge"])
+@pytest.mark.parametrize("unit", ["/usr/lib/systemd/system/facelatch.service", "/usr/lib/systemd/system/other.service"])
+def test_fprintd_has_its_place_back_once_the_package_is_gone(action: str, unit: str, tmp_path: Path) -> None:
+    link = tmp_path / "etc/systemd/system/fprintd.service"
+    link.parent.mkdir(parents=True)
+    link.symlink_to(unit)
+    postrm(tmp_path, "upgrade")
+    assert link.is_symlink()
+    postrm(tmp_path, action)
+    assert link.is_symlink() == ("facelatch" not in unit)
+
+
+def test_a_purge_leaves_no_template_and_no_right(tmp_path: Path) -> None:
+    """The user stays, and with a rule of deploy/options could unlock sessions for ever."""
+    kept, faces = tmp_path / "var/lib/facelatch", tmp_path / "srv/faces/gallery"
+    faces.mkdir(parents=True)
+    kept.parent.mkdir(parents=True)
+    kept.symlink_to("../../srv/faces")
+    (faces / "ada.faces").write_text("ada")
+    added = [
+        tmp_path / "etc/polkit-1/rules.d/60-facelatch-unlock-session.rules",
+        tmp_path / "etc/systemd/system/facelatch.service.d/gpio.conf",
+        tmp_path / "etc/facelatch/edge.toml",
+    ]
+    other = tmp_path / "etc/polkit-1/rules.d/50-other.rules"
+    for file in (*added, other):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+    postrm(tmp_path, "remove")
+    assert (faces / "ada.faces").exists()
+    assert all(file.exists() for file in added)
+    postrm(tmp_path, "purge")
+    assert not list(tmp_path.rglob("ada.faces"))
+    assert [path for path in (tmp_path / "etc").rglob("*") if path.is_file()] == [other]

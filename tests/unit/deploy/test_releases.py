@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -83,3 +85,170 @@ def test_nothing_of_it_is_left_in_the_system(image: Path, words: str) -> None:
     assert {str(path.relative_to(links)) for path in links.rglob("*") if path.is_symlink()} == set(others)
     assert installed(image) == {}
     assert not (image / "opt/facelatch").exists()
+
+
+PROGRAMS = """#!/bin/bash
+# The other system's programs: `unshare ... in_root ROOT WHEELS COMMAND...` as `in_root` of the installer calls it.
+while [ "$1" != in_root ]; do shift; done
+root=$2
+shift 3
+case "$*" in
+*" -m venv "*)
+    release=$root${!#}
+    mkdir -p "$release/bin" "$release/lib"
+    printf '#!/bin/sh\\n' >"$release/bin/pip"
+    cp "$(dirname "$0")/edge" "$release/bin/edge"
+    chmod +x "$release/bin/pip" "$release/bin/edge"
+    ;;
+/usr/bin/python3* | uname*) exec "$@" ;;
+dpkg-query*) cat "$root/var/lib/dpkg/status" 2>/dev/null || exit 1 ;;
+setpriv*) exit 1 ;;
+"test -d "*) exec test -d "$root$3" ;;
+find*) exec find "$root$2" "${@:3}" ;;
+env*/bin/edge* | */bin/edge*) ROOT=$root exec "$(dirname "$0")/edge" "$@" ;;
+esac
+"""
+EDGE = f"""#!{sys.executable}
+# `edge` of every release: settings must be TOML, and a model for strict settings be `strict`.
+import os, sys, tomllib
+from pathlib import Path
+words, root = " ".join(sys.argv), Path(os.environ["ROOT"])
+settings = root / ("etc/facelatch/edge.toml" + ".new" * ("edge.toml.new" in words))
+text = settings.read_text() if settings.exists() else ""
+if "config show" in words:
+    try:
+        tomllib.loads(text)
+    except ValueError:
+        sys.exit(4)
+if " status" in words:
+    model = tomllib.loads(text).get("model", {{}}).get("path", "")
+    if "strict" in text and not (model and "strict" in (root / model[1:]).read_text()):
+        print("no operating point", file=sys.stderr)
+        sys.exit(5)
+    sys.exit(11)
+"""
+
+
+@pytest.fixture
+def other(tmp_path: Path) -> Path:
+    """A system without facelatch, whose Python makes releases that do nothing."""
+    root, programs = tmp_path / "other", tmp_path / "programs"
+    (root / "usr/bin").mkdir(parents=True)
+    (root / "usr/bin/python3").symlink_to(sys.executable)
+    programs.mkdir()
+    for name, text in (("unshare", PROGRAMS), ("edge", EDGE)):
+        (programs / name).write_text(text)
+        (programs / name).chmod(0o755)
+    return root
+
+
+def install(other: Path, *words: object, umask: int = 0o022) -> subprocess.CompletedProcess[str]:
+    path = f"{other.parent / 'programs'}:{os.environ['PATH']}"
+    command = [INSTALL, "--root", other, *words]
+    return subprocess.run(command, env={"PATH": path}, capture_output=True, text=True, check=False, umask=umask)
+
+
+def test_whoever_keeps_files_to_herself_installs_for_the_service_all_the_same(other: Path) -> None:
+    """sudo hands the caller's umask on; what the service's user cannot read does not start."""
+    done = install(other, umask=0o077)
+    assert done.returncode == 0, done.stderr
+    made = [path for place in ("opt", "etc", "usr/local") for path in (other / place).rglob("*") if not path.is_symlink()]
+    assert other / "etc/facelatch/edge.toml" in made
+    closed = [
+        path
+        for path in made
+        if path.stat().st_mode & 0o055 != (0o055 if path.is_dir() else path.stat().st_mode & 0o011 | 0o044)
+    ]
+    assert closed == []
+
+
+@pytest.mark.parametrize(
+    "before", ["", "[camera]\nmirror = true\n", "[model]\n  path = 'compact'\nthreads = 2\n", " [model] # mine\n"]
+)
+def test_a_model_is_named_and_the_settings_stay_whose_they_were(other: Path, before: str) -> None:
+    """docs/cameras.md has root:facelatch and 0640 for the file: of another group the service could not read it."""
+    assert install(other).returncode == 0
+    toml, model = other / "etc/facelatch/edge.toml", other.parent / "own.tflite"
+    toml.write_text(before)
+    owner = (0, 4711) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(toml, *owner)
+    toml.chmod(0o640)
+    model.write_text("own")
+    done = install(other, "--model", model)
+    assert done.returncode == 0, done.stderr
+    assert (toml.stat().st_uid, toml.stat().st_gid, toml.stat().st_mode & 0o777) == (*owner, 0o640)
+    told = tomllib.loads(toml.read_text())
+    assert told["model"]["path"] == "/etc/facelatch/model.tflite"
+    assert set(told) | set(told["model"]) >= {key for key in ("camera", "threads") if key in before}
+    assert sorted(path.name for path in toml.parent.iterdir()) == ["edge.toml", "model.tflite"]
+
+
+@pytest.mark.parametrize("before", ['model.path = "compact"\n', "[ model ]\nthreads = 2\n", "# strict\n"])
+def test_a_model_that_the_settings_do_not_go_with_is_refused_before_it_is_in_use(other: Path, before: str) -> None:
+    """A form of TOML that the installer does not know, or a point that the new model has no measurement for."""
+    assert install(other).returncode == 0
+    toml, model = other / "etc/facelatch/edge.toml", other.parent / "own.tflite"
+    toml.write_text(before)
+    (toml.parent / "model.tflite").write_text("strict")
+    model.write_text("own")
+    done = install(other, "--model", model)
+    assert (done.returncode, "what is in use is untouched" in done.stderr) == (1, True), done.stderr
+    assert (toml.read_text(), (toml.parent / "model.tflite").read_text()) == (before, "strict")
+    assert sorted(path.name for path in toml.parent.iterdir()) == ["edge.toml", "model.tflite"]
+
+
+@pytest.mark.parametrize("place", ["folder", "link"])
+def test_a_purge_leaves_no_template_wherever_the_state_lies(other: Path, place: str) -> None:
+    assert install(other).returncode == 0
+    kept = other / "var/lib/facelatch"
+    if place == "link":
+        (other / "srv/faces").mkdir(parents=True)
+        kept.parent.mkdir(parents=True)
+        kept.symlink_to("../../srv/faces")
+    (kept / "gallery").mkdir(parents=True)
+    (kept / "gallery/ada.faces").write_text("ada")
+    done = install(other, "--purge")
+    assert done.returncode == 0, done.stderr
+    assert not list(other.rglob("ada.faces"))
+    assert not os.path.lexists(kept)
+
+
+def test_a_folder_of_wheels_may_have_a_blank_in_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "my stick"
+    folder.mkdir()
+    parts = INSTALL.parent / "installer"
+    script = (
+        f'. {parts}/machine.sh; . {parts}/release.sh; do_() {{ :; }}; do_in_root() {{ printf "<%s>" "$@"; }}; system_files() {{ :; }}; '
+        f'dry_run=yes root= wheels="{folder}" release=/r machine=x86_64 lock=lock here=/h python=p; build_release'
+    )
+    told = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=True).stdout
+    assert told.count(f"<--no-index><--find-links><{folder}>") == 2
+
+
+@pytest.mark.parametrize("word", ["--uninstall", "--purge"])
+def test_what_debians_package_installed_is_not_taken_out(other: Path, word: str) -> None:
+    """Its units, its settings, its templates and its user have the same names."""
+    files = [
+        other / name
+        for name in ("usr/share/doc/facelatch/copyright", "var/lib/facelatch/gallery/ada.faces", "var/lib/dpkg/status")
+    ]
+    for file in files:
+        file.parent.mkdir(parents=True)
+        file.write_text("install ok installed\n")
+    done = install(other, word)
+    assert (done.returncode, "apt-get remove facelatch" in done.stderr) == (1, True)
+    assert all(file.exists() for file in files)
+
+
+def test_nobodys_home_adds_code_to_the_command(other: Path) -> None:
+    """The home of the service's user is the state folder: what a daemon that was taken over left there would run at every start."""
+    assert install(other).returncode == 0
+    (edge,) = (other / "opt/facelatch/releases").glob("*/bin/edge")
+    home = other / "var/lib/facelatch"
+    packages = home / f".local/lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
+    packages.mkdir(parents=True)
+    (packages / "usercustomize.py").write_text("print('planted')")
+    variables = {"HOME": str(home), "ROOT": str(other), "PYTHONPATH": str(packages), "PYTHONSTARTUP": str(packages)}
+    done = subprocess.run([edge, "list"], env=variables, capture_output=True, text=True, check=True)
+    assert done.stdout == ""
+    assert edge.read_text().partition("\n")[0].endswith(" -I")

@@ -13,15 +13,16 @@ import pytest
 WHEELS = Path(__file__).parents[3] / "deploy/wheels.sh"
 
 
-def asked(tmp_path: Path, *words: str) -> tuple[str, dict[str, str]]:
+def asked(tmp_path: Path, *words: str, folder: str = "wheels") -> tuple[str, dict[str, str]]:
     """Pip's words, a line a call, and the packages of all lock files that it was given, with what stands after the version."""
     python, log = tmp_path / "python", tmp_path / "log"
     python.write_text(
         f'#!/bin/sh\n[ "$1" = -m ] || exec {sys.executable} "$@"\n'
-        f'echo "$*" >>{log}\nwhile [ $# -gt 1 ]; do shift; [ "$1" != -r ] || cat "$2" >>{log}.locked; done\n'
+        f'echo "$*" >>{log}\nfor word; do echo "<$word>" >>{log}.words; done\n'
+        f'while [ $# -gt 1 ]; do shift; [ "$1" != -r ] || cat "$2" >>{log}.locked; done\n'
     )
     python.chmod(0o755)
-    command = ["sh", WHEELS, tmp_path / "wheels", *words]
+    command = ["sh", WHEELS, tmp_path / folder, *words]
     done = subprocess.run(command, env=os.environ | {"PYTHON": str(python)}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     locked = re.findall(r"^([a-z][a-z0-9-]*==\S+) *;? *(.*?) *\\$", Path(f"{log}.locked").read_text(), re.MULTILINE)
@@ -55,3 +56,14 @@ def test_what_32_bit_arm_has_no_wheel_for_comes_from_debian(tmp_path: Path) -> N
 def test_another_machine_is_refused(tmp_path: Path) -> None:
     done = subprocess.run(["sh", WHEELS, tmp_path, "riscv64"], capture_output=True, text=True, check=False)
     assert (done.returncode, "riscv64: a folder of wheels is for" in done.stderr) == (1, True)
+
+
+def test_a_folder_may_have_a_blank_in_its_name(tmp_path: Path) -> None:
+    asked(tmp_path, "aarch64", folder="my stick")
+    assert f"<{tmp_path / 'my stick'}>" in (tmp_path / "log.words").read_text().splitlines()
+
+
+@pytest.mark.parametrize("version", ["python3", "3", "3.x", "2.7"])
+def test_what_is_no_python_is_refused(tmp_path: Path, version: str) -> None:
+    done = subprocess.run(["sh", WHEELS, tmp_path, "aarch64", version], capture_output=True, text=True, check=False)
+    assert (done.returncode, f"error: {version}: a Python is named such as 3.11" in done.stderr) == (1, True)

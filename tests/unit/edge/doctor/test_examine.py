@@ -21,7 +21,7 @@ from tests.conftest import MODEL
 
 Make = Callable[..., Machine]
 CHECKS = [
-    "settings", "runtime", "opencv", "model", "camera", "camera rights", "camera users", "rights", "gallery", "lock-out", "disk",
+    "settings", "runtime", "opencv", "model", "files", "camera", "camera rights", "camera users", "rights", "gallery", "lock-out", "disk",
     "unit", "sandbox", "bus", "journal", "journal storage", "clock", "temperature", "power",
 ]  # fmt: skip
 
@@ -42,7 +42,16 @@ def test_a_check_that_breaks_is_a_finding_and_stops_none(
     def broken(*_: object) -> None:
         raise RuntimeError(f"{tmp_path} is odd")
 
-    for module in (doctor.board, doctor.bus, doctor.camera, doctor.service, doctor.software, doctor.state, doctor.verifier):
+    for module in (
+        doctor.board,
+        doctor.bus,
+        doctor.camera,
+        doctor.files,
+        doctor.service,
+        doctor.software,
+        doctor.state,
+        doctor.verifier,
+    ):
         for name, function in inspect.getmembers(module, inspect.isfunction):
             if function.__module__ == module.__name__:
                 monkeypatch.setattr(module, name, broken)

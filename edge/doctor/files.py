@@ -1,0 +1,97 @@
+"""The files that the settings name: the service can read them, and nobody else can put others in their place. Reads none of them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge.doctor.finding import Finding, failed, passed
+from edge.doctor.machine import UNIT, Machine
+from edge.doctor.state import SERVICE_USER
+from edge.models import model_path
+from edge.settings import ActionKind, Encryption, Settings
+
+_READ, _SEARCH, _RUN = 0o4, 0o1, 0o1
+_KEY, _COMMAND = "gallery.key_file", "action.argv"
+# What the unit does not see, by the setting that hides it.
+_HIDDEN = {"ProtectHome": ("/home", "/root", "/run/user"), "PrivateTmp": ("/tmp", "/var/tmp")}  # noqa: S108 - no files of ours
+
+
+@dataclass(frozen=True, slots=True)
+class _User:
+    """The service's user: its number, and those of the groups that the unit gives it."""
+
+    id: int
+    groups: frozenset[int]
+
+    def may(self, path: Path, status: os.stat_result, right: int) -> bool:
+        """Whether the rights let it, the first that fits as for the kernel, or an access list, which is taken at its word."""
+        place = 6 if status.st_uid == self.id else 3 if status.st_gid in self.groups else 0
+        try:
+            return bool(status.st_mode >> place & right or os.getxattr(path, "system.posix_acl_access"))
+        except OSError:
+            return False
+
+
+def files(settings: Settings, settings_file: Path | None, machine: Machine) -> Finding:
+    """What root can read is no measure of what the service can."""
+    number = machine.user_id(SERVICE_USER)
+    if number is None:
+        return passed("files", f"there is no user {SERVICE_USER} who would have to read them")
+    unit = machine.unit(UNIT, "LoadState", "SupplementaryGroups", *_HIDDEN) or {}
+    user = _User(number, frozenset(machine.groups_of(SERVICE_USER, ("video", *unit.get("SupplementaryGroups", "").split()))))
+    hidden = [folder for key, folders in _HIDDEN.items() if unit.get(key) not in (None, "no") for folder in folders]
+    root, looked_at = Path(os.path.realpath(machine.root)), 0
+    for what, named in _named(settings, settings_file):
+        private = {"file": str(named)}
+        if not named.is_absolute():
+            told = f"{what}: {{file}}: the service looks for it below /, not in the folder that you are in"
+            return failed("files", told, "write the whole path", **private)
+        path = Path(os.path.realpath(root / str(named).lstrip("/")))
+        try:
+            status = path.stat()
+            above = {f"/{folder.relative_to(root)}": folder.stat() for folder in path.parents if folder.is_relative_to(root)}
+        except OSError:
+            continue  # not there, or not this user's to see: the check of what it is for tells
+        looked_at += 1
+        if folder := next((folder for folder in hidden if path.is_relative_to(root / folder[1:])), None):
+            mend = f"sudo install -m 0644 {{file}} /etc/facelatch/, and name it there in {what}"
+            return failed("files", f"{what}: {{file}}: the service does not see what is in {folder}", mend, **private)
+        right, use, letters = (_RUN, "run", "rx") if what == _COMMAND else (_READ, "read", "r")
+        for place, entry in above.items():
+            if not user.may(root / place[1:], entry, _SEARCH):
+                told = f"{what}: {{file}}: the service's user cannot {use} it for the rights of {{folder}}"
+                mend = f"sudo chgrp {SERVICE_USER} {{folder}} && sudo chmod g+x {{folder}}"
+                return failed("files", told, mend, folder=place, **private)
+        if not user.may(path, status, right):
+            own = f"sudo chown {SERVICE_USER} {{file}} && sudo chmod 0400 {{file}}"
+            mend = own if what == _KEY else f"sudo chgrp {SERVICE_USER} {{file}} && sudo chmod g+{letters} {{file}}"
+            return failed("files", f"{what}: {{file}}: the service's user cannot {use} it", mend, **private)
+        ours = {0, user.id}
+        if status.st_uid not in ours:
+            told = f"{what}: {{file}} is user {status.st_uid}'s, who may write it, and so decides what the service does"
+            return failed("files", told, "sudo chown root {file}", **private)
+        for place, entry in above.items():
+            # In a folder with the sticky bit nobody takes another's file away.
+            if entry.st_uid not in ours or entry.st_mode & (0o002 | stat.S_ISVTX) == 0o002:
+                told = f"{what}: others may put another file in the place of {{file}}: {{folder}} is theirs to write"
+                mend = "sudo chown root {folder} && sudo chmod go-w {folder}"
+                return failed("files", told, mend, folder=place, **private)
+    return passed("files", f"{looked_at} that the settings name can be read by the service, and are nobody else's to change")
+
+
+def _named(settings: Settings, settings_file: Path | None) -> Iterator[tuple[str, Path]]:
+    if settings_file:
+        yield "the settings", settings_file
+    yield "model.path", model_path(settings.model.path)
+    if settings.detection.detector_file:
+        yield "detection.detector_file", Path(settings.detection.detector_file)
+    if settings.enrolment.consent_text.startswith("/"):
+        yield "enrolment.consent_text", Path(settings.enrolment.consent_text)
+    if settings.gallery.encrypt is Encryption.FILE:
+        yield _KEY, Path(settings.gallery.key_file)
+    if settings.action.kind is ActionKind.COMMAND:
+        yield _COMMAND, Path(settings.action.argv[0])
