@@ -39,16 +39,21 @@ class Matcher:
 
     def match(self, probe: NDArray[np.float32], threshold: float, twice: Look | None = None) -> Match | Reason:
         """The one subject whose score for `probe`, float32 [D], reaches `threshold` and his or her own, or the reason why there is none.
-        `twice` gives what two looks at the probe's face give, float32 [D]; it is called where the closest template leaves doubt."""
+        `twice` gives what two looks at the probe's face give, float32 [D]; it is called where the closest template leaves doubt, or
+        is beyond it and no match, and whoever matches leaves doubt."""
         if not self._names:
             return Reason.EMPTY_GALLERY
         placed = place(self._head, probe[None])
         scores = compare(self._head, placed, self._templates)
-        if twice and self._head.doubts(scores.max(keepdims=True)):
+        wanted = np.maximum(self._own, threshold)
+        best = np.maximum.reduceat(scores, self._starts)
+        matching = best[best >= wanted]
+        nobody_known = len(matching) > 0 and bool(self._head.doubts(matching).all())
+        if twice and (nobody_known or self._head.doubts(scores.max(keepdims=True))):
             looked_at_twice = replace(placed, again=place(self._head, twice()[None]))
             scores = settled(self._head, scores, looked_at_twice, self._templates)
-        best = np.maximum.reduceat(scores, self._starts)
-        above = np.flatnonzero(best >= np.maximum(self._own, threshold))
+            best = np.maximum.reduceat(scores, self._starts)
+        above = np.flatnonzero(best >= wanted)
         if len(above) == 0:
             return Reason.NO_MATCH
         if len(above) > 1:

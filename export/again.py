@@ -23,21 +23,23 @@ from edge.contract.errors import GateMissed, InputError
 from edge.contract.modelfile import SCHEMA_VERSION, ModelFile, TemplateKind, model_id_of, parse_model
 from edge.contract.runtime import Embedder
 from edge.contract.score import Head
+from edge.contract.spec import ChipSpec
 from export.elsewhere import embed_elsewhere
 from export.measure import Side, agreement, agreement_gates, operating_points
 from export.package import pack, write_file
-from export.run import read_head
+from export.run import check_held_out, read_head
 from export.tflite import ALIGNER_NAME, COHORT_NAME, GOLDEN_NAME, HEAD_NAME, doubt_entry, require, side_of, told_of, with_arrays
 
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
     """People whom a training never saw, by `trainer held-out`: chips, uint8 [n, side, side] or [n, side, side, 3], and int labels [n];
-    `split` is the SHA-256 of that training's split.json."""
+    `split` is the SHA-256 of that training's split.json, `spec` how the chips are cut."""
 
     chips: NDArray[np.uint8]
     labels: NDArray[np.int64]
     split: str
+    spec: ChipSpec
 
 
 def read_held_out(path: Path) -> HeldOut:
@@ -49,9 +51,11 @@ def read_held_out(path: Path) -> HeldOut:
     try:
         with np.load(path, allow_pickle=False) as saved:
             told = json.loads(str(saved["told"]))
-            return HeldOut(saved["test"], saved["test_labels"], str(told["split"]))
+            held = HeldOut(saved["test"], saved["test_labels"], str(told["split"]), ChipSpec.from_json(told["chip"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: no chips of held-out people ({error}); make them with `trainer held-out`") from error
+    check_held_out(path, held.chips, held.labels)
+    return held
 
 
 def measure_again(
@@ -67,7 +71,8 @@ def measure_again(
     """Writes the file with operating points measured anew, and with the head at `head`, that `trainer cohort` wrote, where one is given.
 
     Raises:
-        InputError: the people are not those that this model's training held out, or the head is of another model.
+        InputError: the people are not those that this model's training held out, their chips are cut otherwise than it takes them, or
+            the head is of another model.
         GateMissed: they support no operating point, or another runtime answers otherwise.
         StorageError: the file cannot be written.
     """
@@ -76,6 +81,10 @@ def measure_again(
         raise InputError(
             f"{model.path}: its training had the split {split[:12]}, these people were held out by {held.split[:12]}: some may have been "
             f"trained on; make them with `trainer held-out {model.path}`"
+        )
+    if held.spec != model.chip:
+        raise InputError(
+            f"{model.path}: takes chips cut as {model.chip}, these are {held.spec}; make them with `trainer held-out {model.path}`"
         )
     output = model.tower.output
     used, cohort = (model.head, model.cohort) if head is None else _head(head, model)

@@ -47,7 +47,7 @@ def embed_elsewhere(python: Path, model: bytes, chips: NDArray[np.uint8], output
             raise GateMissed(f"{python}: not done with {len(chips)} chips after {LONGEST_S} s") from error
         if "No module named" in done.stderr:
             raise InputError(f"{python}: {done.stderr.strip().splitlines()[-1]}; install facelatch there")
-        if done.returncode:
+        if done.returncode or not out.exists():
             why = " ".join(done.stderr.strip().splitlines()[-3:])
             raise GateMissed(f"{python}: the file does not run in the runtime there: {why}")
         with np.load(out, allow_pickle=False) as found:

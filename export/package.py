@@ -58,6 +58,8 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         StorageError: the disk is full, read-only or not ours.
     """
+    if not path.name:
+        raise StorageError(f"{path}: cannot write: a folder; name a file")
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -86,6 +86,16 @@ def read_head(path: Path) -> Head:
         return Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort, doubt)
 
 
+def check_held_out(path: Path, chips: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
+    """Raises InputError where the held-out people of `path`, chips [n, ...] and labels [n], give no genuine or no impostor comparison."""
+    counts = np.unique(labels, return_counts=True)[1]
+    if len(chips) != len(labels) or len(counts) < 2 or counts.max() < 2:
+        raise InputError(
+            f"{path}: {len(chips)} pictures of {len(counts)} people who were held out, {counts.max(initial=0)} of one at most: two people "
+            "are compared at least, one of them with two pictures"
+        )
+
+
 def read_run(path: Path) -> Run:
     """Reads a run folder written by `trainer fit`.
 
@@ -106,6 +116,13 @@ def read_run(path: Path) -> Run:
         mirrored = record["settings"]["tower"].get("mirrored_templates", False)
         align = AlignSpec.from_json(json.loads((path / "align.json").read_text())) if aligns else None
         aligner = keras.models.load_model(path / "aligner.keras", compile=False) if aligns else None
+        names = ["tower.keras", "head.npz", "split.json", *(["aligner.keras", "align.json"] if aligns else [])]
+        digests = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in names}
+        if lacking := sorted({"run", "command", "versions", "data", "chip", "fingerprint"} - {*record}):
+            raise InputError(f"{path}: run.json has no {', '.join(lacking)}; type `trainer fit` for it again")
+        check_held_out(path, chips["test"], chips["test_labels"])
+        if not len(chips["calibration"]):
+            raise InputError(f"{path}: holds no chips to calibrate with; type `trainer fit` for it again")
     except InputError:
         raise
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -113,7 +130,5 @@ def read_run(path: Path) -> Run:
     spec = ChipSpec.from_json(record["chip"])
     if record["fingerprint"] != chip_fingerprint(spec):
         raise InputError(f"{path}: its chips were cut otherwise than this version does; prepare the data and train again")
-    names = ["tower.keras", "head.npz", "split.json", *(["aligner.keras", "align.json"] if aligns else [])]
-    digests = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in names}
     template = TemplateKind.MIRRORED if mirrored else TemplateKind.PLAIN
     return Run(path, record, spec, tower, head, template, aligner, align, digests=digests, **chips)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -43,6 +44,8 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
     """
     faces = unseen_faces(folder, seen)
     rows: list[dict[str, Any]] = []
+    # Two versions of a model are often two files of one name, in two folders.
+    alike = Counter(Path(name).resolve().name for name in models)
     curves, first = {}, dict[str, Interval]()
     for name in models:
         subject, size, ready = _subject(name, folder, faces)
@@ -51,7 +54,8 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
         found = compare_all(subject.head, embeddings, faces.labels, subject.enrol(faces.chips, embeddings))
         rates = found.rates(TARGETS)
         told = {"eer": rates.eer} | {f"tar_{target:g}": tar for target, tar in rates.tar.items()}
-        row: dict[str, Any] = {"model": subject.name, "bytes": size, "genuine": len(found.genuine), "impostor": found.impostors}
+        called = subject.name if alike[Path(name).resolve().name] == 1 else f"{subject.name}, {name}"
+        row: dict[str, Any] = {"model": called, "bytes": size, "genuine": len(found.genuine), "impostor": found.impostors}
         row |= {key: [rate.value, rate.low, rate.high] for key, rate in told.items()}
         first = first or told
         # The same people are drawn for every model, so that what is hard for all of them does not widen the interval.
@@ -59,7 +63,7 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
         row["ms_a_face"] = _milliseconds(subject.head, ready, embeddings[:ANCHORS])
         row["looked_at_twice"] = found.twice_shares()
         rows.append(row)
-        curves[subject.name] = found.curve()
+        curves[called] = found.curve()
     write_atomically(out / "models.json", json.dumps(rows, indent=1).encode())
     write_atomically(out / "models.png", _draw(curves))
     return rows

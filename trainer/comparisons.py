@@ -99,7 +99,9 @@ class Comparisons:
         """(FMR, FNMR) as far as the kept scores reach, at `points` places even on a logarithmic axis."""
         counts = np.unique(np.geomspace(1, len(self.impostor), points).astype(int))
         thresholds = self.impostor[-counts]
-        return counts / self.impostors, np.searchsorted(self.genuine, thresholds, side="left") / len(self.genuine)
+        # Of scores that are equal none matches without the others.
+        matched = len(self.impostor) - np.searchsorted(self.impostor, thresholds, side="left")
+        return matched / self.impostors, np.searchsorted(self.genuine, thresholds, side="left") / len(self.genuine)
 
     def _people(self) -> int:
         return int(self.labels.max()) + 1
@@ -145,8 +147,14 @@ class _Falling:
         scores = of.impostor[at]
         self._one, self._other = of.labels[of.impostor_rows[at]].T.astype(np.int32)
         self._each = each
-        # How many genuine scores lie below each, and at it or below.
-        self._below, self._reached = (np.searchsorted(of.genuine, scores, side=side) for side in ("left", "right"))
+        # How many genuine scores lie at each or below.
+        self._reached = np.searchsorted(of.genuine, scores, side="right")
+        # The last of scores that are equal, for none of them matches without the others; and how many genuine ones lie below it.
+        self._last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
+        self._below = np.searchsorted(of.genuine, scores[self._last], side="left")
+        # How many genuine scores can lie below a threshold.
+        changes = np.flatnonzero(of.genuine[1:] != of.genuine[:-1]) + 1
+        self._missable = np.concatenate([[0], changes, [len(of.genuine)]])
 
     def __len__(self) -> int:
         return len(self._one)
@@ -162,10 +170,20 @@ class _Falling:
         return float(fnmr[self._reached[at]]) if at < len(above) else float("nan")
 
     def eer(self, fmr: NDArray[np.float64], fnmr: NDArray[np.float64]) -> float:
-        """Where FMR and FNMR are closest, their mean."""
-        missed = fnmr[self._below]
-        at = int(np.argmin(np.abs(missed - fmr)))
-        return float((missed[at] + fmr[at]) / 2)
+        """Where FMR and FNMR are closest, their mean: at the first impostor score, from the highest down, with an FMR no lower than the
+        FNMR, or at a threshold above it and not above the one before."""
+        fmr, missed = fmr[self._last], fnmr[self._below]
+        at = min(int(np.searchsorted(fmr - missed, 0.0)), len(fmr) - 1)
+        matched, most = (fmr[at - 1], self._below[at - 1]) if at else (0.0, len(fnmr) - 1)
+        lost = fnmr[_between(self._missable, self._reached[self._last[at]], most)]
+        above = lost[np.argmin(np.abs(lost - matched))]
+        rates = min((missed[at], fmr[at]), (above, matched), key=lambda pair: abs(pair[0] - pair[1]))
+        return float(sum(rates) / 2)
+
+
+def _between(values: NDArray[np.int64], low: int, high: int) -> NDArray[np.int64]:
+    """Those of ascending values from `low` to `high`, both of which are among them."""
+    return values[np.searchsorted(values, low) : np.searchsorted(values, high, side="right")]
 
 
 def compare_all(

@@ -60,6 +60,6 @@ def independent_trials(missed: NDArray[np.int64], each: NDArray[np.int64], varia
     beyond = (squares**2).sum() - squares.sum() ** 2 / people
     freedom = min(2 * squares.sum() ** 2 / beyond, people - 1) if beyond > 0 else people - 1
     known = norm.ppf(0.975) / t.ppf(0.975, max(freedom, 1))
-    # Of one person alone each resampling is the same.
-    independent = share * (1 - share) / variance if variance else people
+    # Of one person alone, or of people missed alike, each resampling is the same but for rounding.
+    independent = share * (1 - share) / variance if variance > 1e-20 else people
     return float(independent * known**2)

@@ -28,7 +28,8 @@ class Pair(NamedTuple):
 def on_protocol(
     head: Head, faces: Faces, templates: NDArray[np.float32], embeddings: NDArray[np.float32], path: Path
 ) -> dict[str, Any]:
-    """Pair accuracy, each fold judged by the threshold that is best on the others: the file's folds where it has some, else ten drawn.
+    """Pair accuracy, each fold judged by the threshold that is best on the others: the file's folds where pairs of two of them or more
+    can be used, else ten drawn.
 
     Pairs of people whom the training used, or of pictures without a face, are left out and counted.
 
@@ -46,13 +47,14 @@ def on_protocol(
             f"{path}: of {len(pairs)} pairs only {len(usable)} are of unseen people; use another list or a larger test part"
         )
     fold = np.array([pair.fold for pair in usable])
-    if not folds:
+    own = folds > 0 and len(np.unique(fold)) > 1
+    if not own:
         for kind in (same, ~same):
             fold[kind] = np.random.default_rng(0).permutation(np.arange(kind.sum()) % FOLDS)
     numbers = np.unique(fold)
     wrong = fold_errors(*([scores[kind & (fold == number)] for number in numbers] for kind in (same, ~same)))
     return {
-        "pairs": wrong.trials, "genuine": int(same.sum()), "folds": len(numbers), "folds_of_the_file": bool(folds),
+        "pairs": wrong.trials, "genuine": int(same.sum()), "folds": len(numbers), "folds_of_the_file": own,
         "value": 1 - wrong.value, "low": 1 - wrong.high, "high": 1 - wrong.low, "left_out": len(pairs) - wrong.trials,
         "why": "people whom the training used, pictures without a face or with a wrong label, more than ten of a person",
     }  # fmt: skip

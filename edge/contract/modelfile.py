@@ -12,6 +12,7 @@ import hashlib
 import io
 import json
 import struct
+import tokenize
 import zipfile
 from dataclasses import dataclass
 from enum import StrEnum
@@ -184,6 +185,8 @@ def read_model(path: Path) -> ModelFile:
 
 def parse_model(data: bytes, path: Path) -> ModelFile:
     """`read_model` for bytes already read; `path` is for messages only."""
+    if len(data) > MAX_FILE_BYTES:
+        raise ModelError(f"{path}: {len(data)} bytes; a model has at most {MAX_FILE_BYTES}")
     members, start = _open_sealed(data, path)
     try:
         record = json.loads(members[METADATA_NAME])
@@ -198,7 +201,7 @@ def parse_model(data: bytes, path: Path) -> ModelFile:
     flatbuffer = data[:start]
     try:
         return _build(path, flatbuffer, record, members)
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (LookupError, AttributeError, TypeError, ValueError, OverflowError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelDamaged(f"{path}: {METADATA_NAME}: {type(error).__name__}: {error}; export the model again") from error
@@ -334,7 +337,10 @@ def _array(
     raw = members[entry["file"]]
     if hashlib.sha256(raw).hexdigest() != entry["sha256"]:
         raise ModelDamaged(f"{path}: {entry['file']} does not have its recorded SHA-256")
-    array = np.load(io.BytesIO(raw), allow_pickle=False)
+    try:
+        array = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
+    except (EOFError, MemoryError, RecursionError, SyntaxError, tokenize.TokenError) as error:
+        raise ModelDamaged(f"{path}: {entry['file']} is no array of NumPy's: {error}; export the model again") from error
     fits = len(array.shape) == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
     if array.dtype != np.dtype(dtype) or not fits or not np.isfinite(array).all():
         raise ModelDamaged(f"{path}: {entry['file']} is {array.dtype} {array.shape}, expected finite {dtype} {shape}")
@@ -368,6 +374,19 @@ def _point(entry: dict[str, Any]) -> OperatingPoint:
     if not (sound and point.fmr <= point.target_fmr * (1 + 1e-9) and 0 <= point.fnmr <= 1):
         raise ValueError(
             f"operating point {point.name!r}: target {point.target_fmr}, threshold {point.threshold}, FMR {point.fmr}"
+        )
+    low, high = point.fnmr_interval
+    counted = all(
+        errors <= trials and abs(rate * trials - errors) < 0.5
+        for rate, errors, trials in (
+            (point.fmr, point.false_matches, point.impostor_trials),
+            (point.fnmr, point.false_non_matches, point.genuine_trials),
+        )
+    )
+    if not (counted and 0 <= low <= point.fnmr <= high <= 1):
+        raise ValueError(
+            f"operating point {point.name!r}: FMR {point.fmr} of {point.false_matches} in {point.impostor_trials}, FNMR {point.fnmr} "
+            f"({low} to {high}) of {point.false_non_matches} in {point.genuine_trials}"
         )
     if point.impostor_trials * point.target_fmr < 3 - 1e-9:
         raise ValueError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import random
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.contract import modelfile
 from edge.contract.errors import ModelError
 from edge.contract.modelfile import METADATA_NAME, ModelFile, TemplateKind, model_id_of, parse_model, seal
 from export.package import array_entry, pack
@@ -129,3 +131,72 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> 
 def test_a_hostile_zip_is_refused(data: bytes, told: str) -> None:
     with pytest.raises(ModelError, match=told):
         parse_model(data, HERE)
+
+
+def numpy_file(header: bytes, body: bytes = b"") -> bytes:
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + body
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        b"",
+        b"PK\x03\x04",
+        b"PK\x05\x06" + bytes(18),
+        numpy_file(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1099511627776,), }"),
+        numpy_file(b"{'descr': '<f4', 'fortran_order': False, 'shape': (1,"),
+        numpy_file(b"-" * 9000 + b"1"),
+        numpy_file(b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }", b"cos\nsystem\n."),
+    ],
+    ids=["empty", "half a zip", "zip", "terabytes", "open", "deep", "pickle"],
+)
+def test_an_array_that_is_none_is_refused(small: bytes, array: bytes) -> None:
+    with zipfile.ZipFile(io.BytesIO(small)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    record = json.loads(members.pop(METADATA_NAME))
+    name = record["golden"]["file"]
+    record["golden"]["sha256"] = hashlib.sha256(array).hexdigest()
+    flatbuffer = small[: small.index(b"PK\x03\x04")]
+    with pytest.raises(ModelError, match="export the model again"):
+        parse_model(pack(flatbuffer, record, {}, members | {name: array}), HERE)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("head", []),
+        ("operating_points.0.fmr_interval", []),
+        ("operating_points.0.fnmr_interval", [0.0]),
+        ("operating_points.0.false_matches", 0),
+        ("operating_points.0.false_matches", 1 << 40),
+        ("operating_points.0.impostor_trials", 100),
+        ("operating_points.0.fnmr", 0.0),
+        ("operating_points.0.false_non_matches", 1 << 40),
+        ("operating_points.0.fnmr_interval", [float("nan"), 1.0]),
+        ("operating_points.0.fnmr_interval", [0.9, 1.0]),
+    ],
+)
+def test_metadata_of_another_shape_or_beyond_their_counts_are_refused(small: bytes, key: str, value: object) -> None:
+    with zipfile.ZipFile(io.BytesIO(small)) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    record = json.loads(members.pop(METADATA_NAME))
+    *path, last = (int(word) if word.isdecimal() else word for word in key.split("."))
+    entry = record
+    for word in path:
+        entry = entry[word]
+    assert entry[last] != value
+    entry[last] = value
+    flatbuffer = small[: small.index(b"PK\x03\x04")]
+    with pytest.raises(ModelError, match="export the model again"):
+        parse_model(pack(flatbuffer, record, {}, members), HERE)
+
+
+def test_a_file_larger_than_any_device_reads_is_refused_before_it_is_written(
+    monkeypatch: pytest.MonkeyPatch, small: bytes
+) -> None:
+    """The exporter reads its own output back by this function, not from a disk."""
+    monkeypatch.setattr(modelfile, "MAX_FILE_BYTES", len(small))
+    parse_model(small, HERE)
+    monkeypatch.setattr(modelfile, "MAX_FILE_BYTES", len(small) - 1)
+    with pytest.raises(ModelError, match="a model has at most"):
+        parse_model(small, HERE)

@@ -84,3 +84,12 @@ def test_a_second_look_can_speak_against() -> None:
     matcher = Matcher(head, [enrolled("ada", 2.5)])
     assert isinstance(matcher.match(probe(0), 0.8), Match)
     assert matcher.match(probe(0), 0.8, lambda: probe(-1)) is Reason.NO_MATCH
+
+
+def test_nobody_is_let_in_by_one_look_that_leaves_doubt_beside_one_who_is_not_matched() -> None:
+    """Ada's face lies beyond doubt, at distance 1.5, and not as near as her own point asks; Bob's, at 2.5, leaves doubt, and both looks
+    together lie 3.5 from it."""
+    head = Head(np.ones(1, np.float32), 4.0, doubt=(1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))))
+    matcher = Matcher(head, [enrolled("ada", 1.5), enrolled("bob", -2.5)], {"ada": 0.95})
+    assert isinstance(matcher.match(probe(0), 0.8), Match), "by one look it is Bob"
+    assert matcher.match(probe(0), 0.8, lambda: probe(1)) is Reason.NO_MATCH

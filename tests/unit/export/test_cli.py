@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,9 @@ import typer
 from typer.testing import CliRunner
 
 from edge.contract.errors import StorageError
-from edge.contract.modelfile import read_model
+from edge.contract.modelfile import TemplateKind, model_id_of, read_model
 from export.cli import app
+from export.package import write_file
 from export.show import differences, summary
 from export.verify import verify_file
 from tests.conftest import MODEL
@@ -86,3 +88,20 @@ def test_diff_tells_the_same_from_another() -> None:
 
 def test_summary_is_plain_json() -> None:
     json.dumps(summary(read_model(MODEL)))
+
+
+def test_networks_are_the_same_whatever_is_kept_of_a_face() -> None:
+    """As after `export measure --template mirrored`: the id is another one, the networks are not."""
+    model = read_model(MODEL)
+    kind = TemplateKind.MIRRORED if model.template is TemplateKind.PLAIN else TemplateKind.PLAIN
+    model_id = model_id_of(model.tower.flatbuffer, model.aligner.network.flatbuffer if model.aligner else b"", kind)
+    other = replace(model, template=kind, model_id=model_id, record=model.record | {"template": kind, "model_id": model_id})
+    found = differences(model, other)
+    assert found["same_network"]
+    assert "model_id" in {entry["key"] for entry in found["record"]}
+
+
+@pytest.mark.parametrize("name", [".", "/"])
+def test_a_file_without_a_name_is_not_written(name: str) -> None:
+    with pytest.raises(StorageError, match="name a file"):
+        write_file(Path(name), b"")

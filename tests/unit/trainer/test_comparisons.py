@@ -10,7 +10,7 @@ import pytest
 from edge.contract.metrics import clopper_pearson, eer, fnmr, threshold_at_fmr
 from edge.contract.score import Head, score_all_pairs, with_cohort
 from trainer import comparisons
-from trainer.comparisons import compare_all
+from trainer.comparisons import Comparisons, compare_all
 from trainer.enrolled import evaluate_enrolled
 from trainer.head import fit_head
 
@@ -37,7 +37,7 @@ def test_the_same_rates_as_all_scores_give(head: Head, monkeypatch: pytest.Monke
     assert found.impostors == impostor.size
     assert found.histogram.sum() == genuine.size + impostor.size
     rates = found.rates((1e-2, 1e-3, 1e-6))
-    assert rates.eer.value == pytest.approx(eer(genuine, impostor)[0], abs=2e-3)
+    assert rates.eer.value == pytest.approx(eer(genuine, impostor)[0], abs=1e-9)
     assert [*rates.tar] == [1e-2, 1e-3]  # a millionth cannot be shown
     for target in rates.tar:
         assert rates.tar[target].value == pytest.approx(1 - fnmr(genuine, threshold_at_fmr(impostor, target)).value, abs=1e-9)
@@ -207,3 +207,36 @@ def test_a_head_is_fitted_where_it_helps_and_its_score_is_a_probability() -> Non
     genuine, impostor = score_all_pairs(head, sides[2], sides[3])
     assert genuine.mean() == pytest.approx(1 - impostor.mean(), abs=0.1)
     assert genuine.mean() > 0.8
+
+
+def test_a_network_that_tells_nobody_apart_has_an_eer_of_a_half() -> None:
+    """Every score is the same: at any threshold all match, or none does."""
+    embeddings, labels = np.ones((30, 16), np.float32), np.repeat(np.arange(10), 3)
+    found = compare_all(HEADS[0], embeddings, labels)
+    rates = found.rates((1e-1,))
+    assert (rates.eer.value, rates.tar[1e-1].value) == (0.5, 0.0)
+    fmr, fnmr = found.curve()
+    assert (set(fmr), set(fnmr)) == ({1.0}, {0.0})
+
+
+def test_people_who_are_all_told_apart_have_no_eer() -> None:
+    embeddings, labels = np.eye(16, dtype=np.float32)[np.repeat(np.arange(4), 3)] * 50, np.repeat(np.arange(4), 3)
+    assert compare_all(HEADS[0], embeddings, labels).rates(()).eer.value == 0.0
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_the_eer_is_that_of_all_thresholds_also_of_people_copied(seed: int) -> None:
+    """Scores of a few values, so that many are equal."""
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.arange(5), 3)
+    rows = np.column_stack(np.triu_indices(len(labels), 1)).astype(np.int32)
+    same = labels[rows[:, 0]] == labels[rows[:, 1]]
+    scores = (rng.integers(0, rng.integers(1, 40), len(rows)) + same * rng.integers(0, 30)) / 100
+    first, second = (np.flatnonzero(kind)[np.argsort(scores[kind])] for kind in (same, ~same))
+    counts = np.zeros((2, 100), np.int64), np.zeros(2, np.int64)
+    found = Comparisons(scores[first], rows[first], scores[second], rows[second], len(second), labels, *counts)
+    weights = [np.ones(5), *rng.multinomial(5, np.full(5, 1 / 5), 5).astype(float)]
+    for weight, (rate,) in zip(weights, found._at([], weights), strict=True):
+        times = weight[labels[rows]].astype(int)
+        genuine, impostor = np.repeat(scores[same], times[same, 0]), np.repeat(scores[~same], times[~same].prod(1))
+        assert rate == pytest.approx(eer(genuine, impostor)[0], abs=1e-12)

@@ -38,3 +38,13 @@ def test_nobody_and_everybody_of_sixty_people(share: float, ends: tuple[float, f
     each = np.full(60, 6)
     found = interval_of(share, (share * each).astype(int), each, np.full(400, share), 1.0)
     assert (found.low, found.high) == pytest.approx(ends)
+
+
+def test_one_person_alone_has_an_interval_though_resamplings_round() -> None:
+    """One of six comparisons of one person, and of each of two: all resamplings are the same share but for the last digit."""
+    resampled = np.full(400, 1 / 6)
+    resampled[::2] = np.nextafter(1 / 6, 1)
+    assert 0 < np.var(resampled) < 1e-30
+    for missed, each in ((np.array([1]), np.array([6])), (np.array([1, 1]), np.array([6, 6]))):
+        found = interval_of(1 / 6, missed, each, resampled, 1.0)
+        assert 0 <= found.low < 1 / 6 < found.high <= 1

@@ -82,3 +82,12 @@ def test_a_missing_or_binary_list_is_refused(tmp_path: Path) -> None:
     for name in ("none", "binary"):
         with pytest.raises(InputError, match="not a list of pairs"):
             read_pairs(tmp_path / name)
+
+
+def test_folds_of_which_one_alone_can_be_used_are_drawn(tmp_path: Path) -> None:
+    """Nothing would be left to find a threshold on: of one fold, and of two whose second is of others."""
+    made, where = faces(20)
+    found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 1, 20))
+    assert (found["folds"], found["folds_of_the_file"], found["pairs"], found["left_out"]) == (10, False, 40, 0)
+    found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 2, 20))
+    assert (found["folds"], found["folds_of_the_file"], found["pairs"], found["left_out"]) == (10, False, 40, 40)
