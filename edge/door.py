@@ -42,6 +42,7 @@ class Door:
         self._quiet = False
         self.enrolled = 0
         self._asks = self._aside = False
+        self._cost_ms = 0.0
         self.judged: list[Callable[[float], None]] = []
         """Each hears what every judged frame took, in seconds."""
 
@@ -62,26 +63,26 @@ class Door:
             InputError: the frame is no picture.
         """
         aside, self._aside, self._asks = self._aside, False, False
+        if aside:
+            return
         if (
-            aside
-            or self._lockout_broken
+            self._lockout_broken
             or self._quiet
             or self._policy.blocked(frame.at)
             or self.intent.missing(seconds_since_boot(), WayIn.DOOR)
         ):
+            # Who was asked to turn the head cannot do it any more. That is no matter of whoever comes next, perhaps tomorrow.
+            if self._policy.asked is not None and (denial := self._policy.give_up(frame.at)):
+                self._decided(denial)
             return
         judged = self._station.line.judge(frame, self._matcher, self._station.point.threshold, self._policy)
         self._tell_cost(judged)
         if judged.asked not in (None, self._asked):
             self._journal.tell(Event.ASKED, SENTENCES[judged.asked])
         self._asked, self._asks = judged.asked, judged.asked is not None
-        decision = None if judged.decision is None else self._counted(judged.decision)
-        if decision is not None:
-            point = self._station.point_of(decision.subject if isinstance(decision, Grant) else None)
-            self._journal.tell_decision(decision, operating_point=point.name, cost_ms=judged.cost_ms)
-            if isinstance(decision, Grant):
-                self.intent.spend(WayIn.DOOR)
-                self._actor.begin(decision)
+        self._cost_ms = judged.cost_ms
+        if judged.decision is not None:
+            self._decided(judged.decision)
 
     def heard(self, judged: Judged) -> None:
         """What a verification made of a frame, before the door judges that, if it does."""
@@ -98,6 +99,16 @@ class Door:
         """Waits for what a grant has set off: a pulse must end before the process does."""
         self._actor.finish()
         self.intent.close()
+
+    def _decided(self, made: Grant | Denial) -> None:
+        """Counts and tells a decision, and sets the action off on a grant."""
+        if (decision := self._counted(made)) is None:
+            return
+        point = self._station.point_of(decision.subject if isinstance(decision, Grant) else None)
+        self._journal.tell_decision(decision, operating_point=point.name, cost_ms=self._cost_ms)
+        if isinstance(decision, Grant):
+            self.intent.spend(WayIn.DOOR)
+            self._actor.begin(decision)
 
     def _counted(self, decision: Grant | Denial) -> Grant | Denial | None:
         """Keeps the failures before anyone hears of the decision; None where they cannot be kept and it would grant."""

@@ -142,11 +142,13 @@ def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progres
 
 def _refuse_duplicate(candidates: Candidates, others: Matcher, threshold: float) -> None:
     looks = zip(candidates.embeddings, candidates.templates, strict=True)
-    matches = (others.match(probe, threshold, lambda twice=twice: twice) for probe, twice in looks)  # type: ignore[misc]
-    found = Counter(match.subject for match in matches if isinstance(match, Match))
-    if found and found.most_common(1)[0][1] > len(candidates.poses) / 2:
-        name = found.most_common(1)[0][0]
-        raise FaceKnown(f"this face is enrolled already, as {name}; `edge remove {name}` first to give it another name")
+    outcomes = [others.match(probe, threshold, lambda twice=twice: twice) for probe, twice in looks]  # type: ignore[misc]
+    found = Counter(outcome.subject for outcome in outcomes if isinstance(outcome, Match))
+    name, count = found.most_common(1)[0] if found else ("NAME", 0)
+    # Who is like two subjects at once would be like three.
+    if count + sum(outcome is Reason.AMBIGUOUS for outcome in outcomes) > len(outcomes) / 2:
+        known = name if count else "two subjects at once"
+        raise FaceKnown(f"this face is enrolled already, as {known}; `edge remove {name}` first to give it another name")
 
 
 def _refuse_stranger(head: Head, candidates: Candidates, known: NDArray[np.float32], threshold: float) -> None:

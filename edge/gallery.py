@@ -134,7 +134,7 @@ class Gallery:
         self._keys.current()
 
     def write(self, subject: Subject, *, replace: bool, after: Subject | None = None) -> None:
-        """Adds a subject; with `replace`, in place of what is there, which with `after` must still be that.
+        """Adds a subject; with `replace`, in place of what is there still, which with `after` must be that.
 
         Raises:
             InputError: the name is taken and `replace` is not set, or what was there was removed or changed meanwhile.
@@ -146,6 +146,8 @@ class Gallery:
         with self._store.locked() as folder:
             if path.exists() and not replace:
                 raise InputError(f"{subject.name}: already enrolled; --replace enrols again, `edge remove` takes out")
+            if replace and not path.exists():
+                raise InputError(f"{subject.name}: removed meanwhile; nothing was kept")
             if after is not None and not np.array_equal(self.read(after.name).templates, after.templates):
                 raise InputError(f"{subject.name}: enrolled anew meanwhile; nothing was added, begin again")
             folder.replace(path.name, data)

@@ -1,7 +1,7 @@
 """Failures over attempts, kept on disk: a restart, a reboot or a set clock forgives nobody. One count for whoever stands there,
 one for each subject who was asked for by name.
 
-<state>/lockout.json, 0600. Rests are measured on the clock since boot, which nobody sets; after a reboot a rest begins anew.
+<state>/lockout.json, 0600. Rests are measured on the clock since boot, which nobody sets; a reboot begins a rest anew.
 """
 
 from __future__ import annotations
@@ -165,7 +165,9 @@ class Lockout:
 def _failures(entry: dict[str, Any] | None, lockout_s: float) -> Failures:
     if entry is None:
         return Failures()
-    left = entry["until"] - seconds_since_boot() if entry["boot"] == _boot() else lockout_s
+    # One of before a reboot begins anew with that, not with every look at it: there it would never be over.
+    until = entry["until"] if entry["boot"] == _boot() else lockout_s
+    left = until - seconds_since_boot()
     return Failures(entry["count"], min(max(left, 0.0), lockout_s) if entry["until"] else 0.0)
 
 

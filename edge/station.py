@@ -14,8 +14,7 @@ from enum import Enum, auto
 import numpy as np
 
 from edge.camera import Frame, is_replay
-from edge.clock import seconds_since_boot
-from edge.contract.errors import CameraError, GalleryError, InputError, StorageError, TemplatesFull
+from edge.contract.errors import GalleryError, InputError, StorageError, TemplatesFull
 from edge.contract.modelfile import ModelFile, OperatingPoint
 from edge.enrol import Enrolment, Progressed, enrol
 from edge.gallery import Gallery, check_name, new_subject
@@ -109,14 +108,7 @@ class Station:
         elif not names:
             decision = Denial(Reason.EMPTY_GALLERY, 0)
         else:
-            try:
-                decision, cost_ms = self._decide(policy, matcher, frames, timeout_s, told, missing)
-            except CameraError:
-                # Who was judged was judged: a cable that is pulled before the last frame forgives nobody.
-                if broken_off := policy.give_up(seconds_since_boot()):
-                    denial, _ = self.counted(key, broken_off)
-                    self.journal.tell_decision(denial, operating_point=self.point_of(name).name, cost_ms=cost_ms)
-                raise
+            decision, cost_ms = self._decide(key, policy, matcher, frames, timeout_s, told, missing)
             # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
             if isinstance(decision, Grant):
                 decision = self._still(decision, enrolled)
@@ -125,6 +117,14 @@ class Station:
         granted = decision.subject if isinstance(decision, Grant) else name
         self.journal.tell_decision(decision, operating_point=self.point_of(granted).name, cost_ms=cost_ms)
         return decision
+
+    def _count_broken_off(self, key: str, denial: Grant | Denial, cost_ms: float) -> None:
+        """Counts and tells a failure while something else is raised, which must be heard: where nothing can be written it is owed."""
+        try:
+            denial, _ = self.counted(key, denial)
+        except StorageError as error:
+            self.journal.tell(Event.LOCKOUT_BROKEN, f"{error}; the failure is owed", ERROR=error.code)
+        self.journal.tell_decision(denial, operating_point=self.point_of(key).name, cost_ms=cost_ms)
 
     def _still(self, grant: Grant, enrolled: object) -> Grant | Denial:
         """A grant as it stands at its end: a verification may take minutes, in which hours begin and people are removed."""
@@ -150,6 +150,7 @@ class Station:
 
     def is_quiet(self) -> bool:
         """Whether this is an hour in which nobody is let in."""
+        time.tzset()  # by itself the C library reads the time zone once: one that is set later would not hold before the next start
         return is_quiet(self.settings.policy.quiet_hours, datetime.now())
 
     def enrol(
@@ -166,11 +167,12 @@ class Station:
         `progressed` is told: no pose is waited for that nobody asked for.
 
         Raises:
-            InputError: the name is taken, or with `Manner.ADD` nobody's.
+            InputError: the name is taken, or with `Manner.ADD` nobody's; or that changed before the end.
             EnrolmentFailed: as `edge.enrol.enrol`; with `Manner.ADD` TemplatesFull; and what `last_step` raises.
             GalleryError, StorageError, CameraError: what is there cannot be read, the disk takes nothing, the source broke.
         """
-        if check_name(name) in self.gallery.names() and manner is Manner.NEW:
+        known = check_name(name) in self.gallery.names()
+        if known and manner is Manner.NEW:
             raise InputError(
                 f"{name}: already enrolled; --add learns another look, --replace enrols again, `edge remove {name}` takes out"
             )
@@ -197,12 +199,13 @@ class Station:
         )
         templates = made.templates if before is None else np.concatenate([before.templates, made.templates])
         with last_step():
-            self.gallery.write(new_subject(name, model_id, templates), replace=manner is not Manner.NEW, after=before)
+            self.gallery.write(new_subject(name, model_id, templates), replace=known, after=before)
         self.journal.tell(Event.ENROLLED, f"enrolled {name}", SUBJECT=name, FRAMES=len(templates), MODEL_ID=model_id)
         return Enrolled(name, len(templates), made)
 
     def _decide(
         self,
+        key: str,
         policy: Policy,
         matcher: Matcher,
         frames: Iterator[Frame | None],
@@ -212,24 +215,30 @@ class Station:
     ) -> tuple[Grant | Denial, float]:
         last, cost_ms, first, at = Reason.NO_FRAMES, 0.0, None, 0.0
         until = time.monotonic() + timeout_s
-        for frame in frames:
-            if frame is None or missing():
-                # The time is that of the frames, but it passes also where there are none.
-                if time.monotonic() > until:
+        try:
+            for frame in frames:
+                if frame is None or missing():
+                    # The time is that of the frames, but it passes also where there are none.
+                    if time.monotonic() > until:
+                        break
+                    last = Reason.NOT_ASKED if missing() else last
+                    continue
+                first = frame.at if first is None else first
+                if frame.at - first > timeout_s:
                     break
-                last = Reason.NOT_ASKED if missing() else last
-                continue
-            first = frame.at if first is None else first
-            if frame.at - first > timeout_s:
-                break
-            at = frame.at
-            judged = self.line.judge(frame, matcher, self.point.threshold, policy)
-            cost_ms = judged.cost_ms
-            told(judged)
-            if judged.decision is not None:
-                return judged.decision, cost_ms
-            if isinstance(judged.outcome, Reason):
-                last = judged.outcome
+                at = frame.at
+                judged = self.line.judge(frame, matcher, self.point.threshold, policy)
+                cost_ms = judged.cost_ms
+                told(judged)
+                if judged.decision is not None:
+                    return judged.decision, cost_ms
+                if isinstance(judged.outcome, Reason):
+                    last = judged.outcome
+        except BaseException:
+            # Who was judged was judged: a cable that is pulled before the last frame, or Ctrl-C, forgives nobody.
+            if broken_off := policy.give_up(at):
+                self._count_broken_off(key, broken_off, cost_ms)
+            raise
         return policy.give_up(at) or Denial(last, 0), cost_ms
 
 

@@ -144,14 +144,16 @@ def write_new(path: Path, text: str) -> None:
     except OSError as error:
         raise StorageError(f"{path}: cannot write: {error.strerror}; name a file that is not there yet") from error
     try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(text.encode(errors="backslashreplace"))
             file.flush()
             os.fsync(file.fileno())
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             path.unlink()
-        raise StorageError(f"{path}: cannot write: {error.strerror}; nothing was kept") from error
+        if isinstance(error, OSError):
+            raise StorageError(f"{path}: cannot write: {error.strerror}; nothing was kept") from error
+        raise
 
 
 def _temporary(name: str) -> str:

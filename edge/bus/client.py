@@ -83,7 +83,10 @@ class Remote:
     async def _send(self, destination: str, path: str, interface: str, member: str, signature: str, *body: Any) -> list[Any]:
         from dbus_fast import Message, MessageType
 
-        answer = await self._bus.call(Message(destination, path, interface, member, signature=signature, body=list(body)))
+        try:
+            answer = await self._bus.call(Message(destination, path, interface, member, signature=signature, body=list(body)))
+        except (OSError, EOFError) as error:
+            raise BusRefused(f"{member}: the system bus ended before it was answered") from error
         if answer is None:
             raise BusRefused(f"{member}: no answer")
         if answer.message_type is MessageType.ERROR:

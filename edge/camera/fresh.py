@@ -36,26 +36,32 @@ class Freshness:
         self._dropped: int | None = None
         self._since = 0.0
         self._sample: NDArray[np.uint8] | None = None
-        self.paused_s = 0.0
-        """For how long a camera whose pace was known was not read before the last frame; 0 where it was."""
+        self._early, self._paused_s = 0, 0.0
+        self.behind_s = 0.0
+        """How long a pause was of which a queue longer than a driver's may not be over with the last frame; 0 where it is."""
 
     def is_of_now(self, read_at: float) -> bool:
         """Whether a frame whose read came back at `read_at` was taken just before. To be asked once for each frame."""
         last_at, self._last_at = self._last_at, read_at
         if last_at is None:
             return True
-        waited_s, self.paused_s = read_at - last_at, 0.0
+        waited_s, self.behind_s = read_at - last_at, 0.0
         if self._dropped is not None:
-            early = waited_s < WAITED * self._period_s and read_at - self._since < LONGEST_DROP_S
-            if self._dropped < BUFFERED or early:
+            soon = waited_s < WAITED * self._period_s
+            self._early += soon
+            if self._dropped < BUFFERED or (soon and read_at - self._since < LONGEST_DROP_S):
                 self._dropped += 1
                 return False
+            # Who decodes as slowly as frames are taken never waits for one, and never sees the end of a queue.
+            if soon or 2 * self._early < self._dropped - 1:
+                self.behind_s = self._paused_s
             # What the camera needs now, if it became slower; or slow is what it has always been.
             self._dropped, self._period_s = None, waited_s
             return True
         if waited_s > max(self._max_age_s, 2 * self._period_s):
-            self._dropped, self._since = 1, read_at
-            self.paused_s = waited_s if self._period_s else 0.0
+            self._dropped, self._early, self._since = 1, 0, read_at
+            self._paused_s = waited_s if self._period_s else 0.0
+            self.behind_s = self._paused_s if waited_s > LONGEST_DROP_S else 0.0
             return False
         self._period_s += (waited_s - self._period_s) * (NEWEST if self._period_s else 1.0)
         return True

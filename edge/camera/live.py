@@ -113,9 +113,9 @@ class Live:
             if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 2:
                 return f"{self.name}: gives {pixels.dtype} {pixels.shape}, no picture; choose another video node"
             of_now, another = freshness.is_of_now(read_at), freshness.is_another(pixels)
-            if self._queues and freshness.paused_s:
+            if self._queues and freshness.behind_s:
                 # What lies in a connection is no four frames: a board that decodes slowly would take them for frames of now.
-                return f"{self.name}: not read for {freshness.paused_s:.1f} s; what has queued up meanwhile is old"
+                return f"{self.name}: nothing was read for {freshness.behind_s:.1f} s; what has queued up meanwhile is old"
             exposed_at = stamps.exposed_at(self._driver.stamp(), read_at)
             self._changed_at = self._read_at if another else self._changed_at
             if of_now and another and exposed_at is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -14,8 +15,11 @@ _RIBBON = re.compile(r"csi:?(\d{1,3})?", re.IGNORECASE)
 _USB_ID = re.compile(r"([0-9a-f]+):([0-9a-f]+)", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)(:/{0,2})", re.IGNORECASE)
 _SCHEMES = ("http", "https", "rtsp", "rtsps")
-# A password before a host, or in a query: of an address, whatever is missing of it.
-_SECRET = re.compile(r"(?!\.{0,2}/[^/]).*(:.*@|\?.*=)")
+# A password before a host, in a query, or as `user=...` in the path: of an address, whatever is missing of it.
+_SECRET = re.compile(r"(?!\.{0,2}/[^/]).*(:.*@|[?;&].*=|(user|pass|pwd|token|auth)[^/]*=)", re.IGNORECASE)
+# Control characters, which end a name for whoever opens it, and bytes that are no text. Not all that is not printable: macOS writes
+# U+202F into the names of its screen recordings.
+_NO_NAME = frozenset({"Cc", "Cs"})
 
 
 class Kind(Enum):
@@ -45,7 +49,7 @@ def source_of(text: str) -> Source:
     text = text.strip()
     if not text:
         raise _unclear(text, "names nothing; `edge cameras` lists what there is")
-    if not text.isprintable():
+    if not _NO_NAME.isdisjoint(map(unicodedata.category, text)):
         raise _unclear(ascii(text)[1:-1], "holds a character that no name of a camera or a recording has")
     if text.startswith("/dev/"):
         return Source(Kind.NODE, text)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import sys
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -98,6 +101,10 @@ def _verify_here(settings: Settings, name: str | None, timeout_s: float) -> tupl
     from edge.journal import Journal
     from edge.policy import Grant
 
+    # What was judged is counted, also where `timeout` or a terminal that is closed ends it; nohup has SIGHUP ignored.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _ended)
     station = station_of(settings, Journal())
     for problem in station.matcher()[2]:
         hints.print(f"warning: {problem}")
@@ -109,6 +116,10 @@ def _verify_here(settings: Settings, name: str | None, timeout_s: float) -> tupl
     if isinstance(decision, Grant):
         return told | {"subject": decision.subject, "score": decision.score}, granted
     return told | {"reason": decision.reason.value}, granted
+
+
+def _ended(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
 
 
 async def _verified(daemon: Remote, name: str | None, timeout_s: float) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def test_a_kill_at_every_write_of_an_encryption_leaves_templates_that_open(devic
     sealed, templates = Gallery(device.state, Keys(how, device.state)), np.ones((3, 8), np.float32)
     outcomes = []
     for kill_at in range(1, 100):
-        Gallery(device.state).write(new_subject("ada", "m1", templates), replace=True)
+        Gallery(device.state).write(new_subject("ada", "m1", templates), replace=kill_at > 1)
         done = killed(device, kill_at, ENCRYPTION)
         assert np.array_equal(sealed.read("ada").templates, templates)
         outcomes.append(sealed.key_id("ada") is not None)

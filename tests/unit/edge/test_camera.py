@@ -362,7 +362,7 @@ def test_what_is_waited_for_and_what_is_not(source: str, replay: bool) -> None:
         ("csi", Kind.RIBBON, "csi:0"), ("CSI:1", Kind.RIBBON, "csi:1"), ("csi0", Kind.RIBBON, "csi:0"), ("csi:10", Kind.RIBBON, "csi:10"),
         ("RTSP://Ada:Pw@Cam/Live", Kind.ADDRESS, "rtsp://Ada:Pw@Cam/Live"), ("HTTPS://cam", Kind.ADDRESS, "https://cam"),
         ("clip.avi", Kind.RECORDING, "clip.avi"), ("./csi", Kind.RECORDING, "./csi"), ("video0.avi", Kind.RECORDING, "video0.avi"),
-        ("csi-faces", Kind.RECORDING, "csi-faces"),
+        ("csi-faces", Kind.RECORDING, "csi-faces"), ("Clip 1.00\u202fPM.mov", Kind.RECORDING, "Clip 1.00\u202fPM.mov"),
     ],
 )  # fmt: skip
 def test_a_source_is_what_a_person_means(source: str, kind: Kind, text: str) -> None:
@@ -633,7 +633,7 @@ def test_a_kind_of_address_that_there_is_not_is_told_without_its_password_too(so
     "source",
     [
         "admin:secret@10.0.0.5:554/h264", "//admin:secret@cam/1", "rtsp//admin:secret@cam/1", "cam:sec/ret@10.0.0.5",
-        "cam/video.cgi?password=secret",
+        "cam/video.cgi?password=secret", "10.0.0.5:554/user=admin&password=secret&channel=1", "cam/user=admin_password=secret_stream=0",
     ],
 )  # fmt: skip
 def test_an_address_without_its_scheme_is_no_recording_and_is_told_without_its_password(source: str) -> None:
@@ -672,7 +672,33 @@ def test_what_queued_up_in_a_network_while_nobody_read_is_not_read_on(monkeypatc
     camera, _ = device(monkeypatch, script)
     camera._queues = True
     given = []
-    with pytest.raises(CameraError, match=r"not read for 60\.0 s; what has queued up meanwhile is old"):
+    with pytest.raises(CameraError, match=r"nothing was read for 60\.0 s; what has queued up meanwhile is old"):
         given += [int(frame.pixels[0, 0, 0]) for frame in camera.frames() if frame is not None]
     camera.close()
     assert set(given) <= {*range(1, 21)}
+
+
+@pytest.mark.parametrize(("decoding_s", "goes_on"), [(0.002, True), (0.03, False)])
+def test_a_network_that_is_silent_for_a_moment_ends_nothing_where_the_board_catches_up(
+    monkeypatch: pytest.MonkeyPatch, decoding_s: float, goes_on: bool
+) -> None:
+    """Frames every 30 ms by the camera's clock; those of 0.7 s come when the network is back, as fast as they are decoded."""
+    now, number = 0.0, 0
+    monkeypatch.setattr("edge.camera.live.seconds_since_boot", lambda: now)
+
+    def script() -> tuple[bool, np.ndarray | None]:
+        nonlocal now, number
+        number += 1
+        taken = 0.03 * number
+        now = max(now + decoding_s, taken if not 1.0 < taken < 1.7 else 1.7)
+        time.sleep(0.001)
+        return number < 200, np.full((4, 6, 3), number, np.uint8)
+
+    camera, _ = device(monkeypatch, script)
+    camera._queues = True
+    given: list[Frame] = []
+    with pytest.raises(CameraError, match="gives no more frames" if goes_on else "nothing was read for 0.7 s"):
+        given += (frame for frame in camera.frames() if frame is not None)
+    camera.close()
+    assert all(frame.at - 0.03 * frame.pixels[0, 0, 0] < 0.1 for frame in given), "none is of before"
+    assert any(frame.at > 2.0 for frame in given) is goes_on

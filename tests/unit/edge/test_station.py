@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ import pytest
 
 from edge.camera import Frame
 from edge.camera.replay import Video
-from edge.contract.errors import CameraError, InputError, ModelUnproven, StorageError, TemplatesFull
+from edge.contract.errors import CameraError, FaceKnown, InputError, ModelUnproven, StorageError, TemplatesFull
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery, new_subject
 from edge.journal import Journal
@@ -147,7 +149,7 @@ def test_a_subject_with_a_stricter_point_is_told_at_it(
         Station(unproven, model, station.point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
 
 
-@pytest.mark.parametrize("after", ["the end", "six seconds of nobody", "a broken camera"])
+@pytest.mark.parametrize("after", ["the end", "six seconds of nobody", "a broken camera", "Ctrl-C"])
 def test_a_try_that_is_broken_off_before_its_last_frame_is_counted(
     station: Station, told: io.StringIO, monkeypatch: pytest.MonkeyPatch, after: str
 ) -> None:
@@ -164,29 +166,35 @@ def test_a_try_that_is_broken_off_before_its_last_frame_is_counted(
             yield from (Frame(blank, 1.0 + 0.1 * number) for number in range(60))
         if after == "a broken camera":
             raise CameraError("the cable was pulled")
+        if after == "Ctrl-C":
+            raise KeyboardInterrupt
 
     monkeypatch.setattr(station.line, "judge", judge)
     for failures in (1, 2):
         told.truncate(0)
-        if after == "a broken camera":
-            with pytest.raises(CameraError, match="the cable was pulled"):
+        if after in ("a broken camera", "Ctrl-C"):
+            with pytest.raises(CameraError if after == "a broken camera" else KeyboardInterrupt):
                 station.verify("ada", frames(), 15.0)
+            denied = json.loads(told.getvalue().strip("\0"))
+            assert (denied["latency_ms"], denied["cost_ms"]) == ("801", "1.0")
         else:
             assert station.verify("ada", frames(), 15.0) == Denial(Reason.NO_MATCH, 9)
         assert station.lockout.everyone() == {"ada": failures}
         assert told.getvalue().count('"event": "deny"') == 1
 
 
-def test_who_was_removed_while_another_look_was_learned_stays_removed(station: Station, clip: Clip) -> None:
+@pytest.mark.parametrize("manner", [Manner.ADD, Manner.REPLACE])
+def test_who_was_removed_while_another_look_was_learned_stays_removed(station: Station, clip: Clip, manner: Manner) -> None:
     def frames() -> Iterator[Frame | None]:
         for number, frame in enumerate(Video(clip(ADA, 2)).frames()):
             if number == 3:
                 remove_subject(station.gallery, station.lockout, station.journal, "ada", overwrite=True)
             yield frame
 
-    with pytest.raises(InputError, match="ada"):
-        station.enrol("ada", frames(), lambda *_: None, Manner.ADD)
+    with pytest.raises(InputError, match="ada: removed meanwhile; nothing was kept"):
+        station.enrol("ada", frames(), lambda *_: None, manner)
     assert station.gallery.names() == []
+    station.enrol("ada", Video(clip(ADA, 2)).frames(), lambda *_: None, Manner.REPLACE)  # nobody to replace is no obstacle
 
 
 def test_two_looks_that_are_learned_at_once_do_not_take_each_others_place(
@@ -202,9 +210,65 @@ def test_two_looks_that_are_learned_at_once_do_not_take_each_others_place(
         station.enrol("ada", frames(), lambda *_: None, Manner.ADD)
 
 
+def test_a_face_that_is_enrolled_twice_gets_no_third_name(station: Station, model: ModelFile, clip: Clip) -> None:
+    (ada,) = station.gallery.read_for(model.model_id, model.head.size)[0]
+    station.gallery.write(new_subject("ada2", model.model_id, ada.templates), replace=False)
+    with pytest.raises(FaceKnown, match="enrolled already, as two subjects at once"):
+        station.enrol("ada3", Video(clip(ADA, 1)).frames(), lambda *_: None, Manner.NEW)
+
+
 def test_a_removal_is_told_though_its_count_cannot_be_cleared(station: Station, told: io.StringIO) -> None:
     (station.gallery.folder.parent / "lockout.json").write_text("{bad")
     with pytest.raises(StorageError, match="damaged"):
         remove_subject(station.gallery, station.lockout, station.journal, "ada")
     assert station.gallery.names() == []
     assert json.loads(told.getvalue().splitlines()[-1])["event"] == "removed"
+
+
+def test_a_camera_that_breaks_is_told_though_nothing_can_be_counted(
+    station: Station, told: io.StringIO, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def judge(frame: Frame, matcher: object, threshold: float, policy: Policy) -> Judged:
+        return Judged(Reason.NO_MATCH, policy.observe(Reason.NO_MATCH, frame.at), None, 1.0)
+
+    def frames() -> Iterator[Frame | None]:
+        yield from (Frame(np.zeros((2, 2, 3), np.uint8), 0.1 * number) for number in range(9))
+        raise CameraError("the cable was pulled")
+
+    def full(*_: object, **__: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(station.line, "judge", judge)
+    told.truncate(0)
+    with monkeypatch.context() as patched:
+        patched.setattr("edge.store.os.replace", full)
+        with pytest.raises(CameraError, match="the cable was pulled"):
+            station.verify("ada", frames(), 15.0)
+    assert [json.loads(line)["event"] for line in told.getvalue().strip("\0").splitlines()] == ["lock-out-broken", "deny"]
+    station.lockout.settle(station.settings.policy)
+    assert station.lockout.everyone() == {"ada": 1}
+
+
+def test_who_was_locked_out_before_a_reboot_is_judged_again_after_it(
+    station: Station, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(5):
+        station.lockout.fail("ada", station.settings.policy)
+    monkeypatch.setattr("edge.lockout._boot", lambda: "another boot")
+    monkeypatch.setattr("edge.lockout.seconds_since_boot", lambda: 29.0)
+    assert station.verify("ada", Video(clip(ADA, 2)).frames(), 15.0) == Denial(Reason.LOCKED_OUT, 0)
+    monkeypatch.setattr("edge.lockout.seconds_since_boot", lambda: 31.0)
+    assert isinstance(station.verify("ada", Video(clip(ADA, 2)).frames(), 15.0), Grant)
+
+
+def test_quiet_hours_go_by_the_time_zone_that_is_set_now(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As after `timedatectl set-timezone` beside a daemon that runs; here by the environment, for /etc/localtime is everybody's."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    begins = (datetime.now(UTC) + timedelta(hours=9)).strftime("%H:")
+    hours(station, f"{begins}00-{begins}59")
+    assert not station.is_quiet()
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    assert station.is_quiet() or datetime.now().minute == 59
+    monkeypatch.undo()
+    time.tzset()

@@ -206,3 +206,18 @@ def test_a_new_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(StorageError, match="File exists; name a file that is not there yet"):
         write_new(path, "another")
     assert path.read_text() == "whole"
+
+
+def test_a_new_file_is_not_left_behind_by_ctrl_c_and_holds_every_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "report.txt"
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("edge.store.os.fsync", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            write_new(path, "half")
+    assert not path.exists()
+    write_new(path, "→ \udcff")  # a name that is no UTF-8; and a locale that is none writes the same
+    assert path.read_bytes() == "→ \\udcff".encode()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 
 from edge.bus import client, server
 from edge.bus.server import BusServer
+from edge.contract.errors import BusRefused
 from edge.journal import Event
 from edge.settings import Settings
 
@@ -50,3 +52,12 @@ def test_a_command_does_its_own_work() -> None:
         raise AssertionError("nobody is there to be asked")
 
     assert client.ask(never) is None
+
+
+def test_a_bus_that_ends_in_the_middle_of_a_call_is_no_defect_of_ours() -> None:
+    async def ended(_: object) -> None:
+        raise EOFError
+
+    bus = SimpleNamespace(call=ended, add_message_handler=lambda _: None)
+    with pytest.raises(BusRefused, match="Claim: the system bus ended before it was answered"):
+        asyncio.run(client.Remote(bus).verify("ada", 15, lambda *_: None))

@@ -1,0 +1,62 @@
+"""A door and whom it asks to turn the head: who cannot do it any more is denied then, not when the next one comes."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.camera import Frame
+from edge.contract.chip import FaceBox
+from edge.contract.modelfile import ModelFile
+from edge.door import Door
+from edge.gallery import Gallery
+from edge.journal import Journal
+from edge.line import Judged
+from edge.liveness import Seen
+from edge.lockout import ANYONE, Lockout
+from edge.matcher import Match, Matcher
+from edge.policy import Policy
+from edge.settings import Settings
+from edge.station import Station
+
+
+@pytest.mark.parametrize("ends", ["the time of the call", "quiet hours"])
+def test_who_was_asked_is_denied_when_faces_are_judged_no_more(
+    tmp_path: Path, model: ModelFile, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
+    intent = {"kind": "call"} if ends == "the time of the call" else {}
+    settings = Settings.model_validate({"liveness": {"challenge": "head-turn"}, "intent": intent})
+    told, now = io.StringIO(), 100.0
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+
+    def judge(frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
+        ada = Match("ada", 0.9)
+        return Judged(ada, policy.observe(ada, frame.at, Seen(FaceBox(10, 10, 50, 50), 0.0)), None, 1.0, policy.asked)
+
+    monkeypatch.setattr(station.line, "judge", judge)
+    monkeypatch.setattr("edge.door.seconds_since_boot", lambda: now)
+    door = Door(station)
+    door.intent._clock = lambda: now
+    door.look()
+    door.intent.call()
+
+    def stand(seconds: int) -> None:
+        nonlocal now
+        for _ in range(10 * seconds):
+            now += 0.1
+            door.judge(Frame(np.zeros((2, 2, 3), np.uint8), now))
+
+    now += settings.intent.window_s - 2  # who comes late
+    stand(1)
+    assert door.asks
+    monkeypatch.setattr(door, "_quiet", ends == "quiet hours")
+    stand(30)
+    decided = [event for line in told.getvalue().splitlines() if (event := json.loads(line))["event"] == "deny"]
+    assert [(event["reason"], event["cost_ms"]) for event in decided] == [("challenge-failed", "1.0")]
+    assert (door.asks, door.failures) == (False, 1)
+    assert station.lockout.everyone() == {ANYONE: 1}
