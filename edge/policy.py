@@ -155,8 +155,9 @@ class Policy:
 
     def _deny(self, now: float) -> Denial:
         reasons = Counter(frame for _, frame in self._frames if isinstance(frame, Reason))
-        # Of frames that are owed it is not kept what they showed.
-        rest = Reason.AMBIGUOUS if self._frames else Reason.NO_MATCH
+        subjects = {frame.subject for _, frame in self._frames if isinstance(frame, Match)}
+        # Of frames that are owed it is not kept what they showed; of one subject alone there were not enough.
+        rest = {0: Reason.NO_MATCH, 1: Reason.TOO_FEW}.get(len(subjects), Reason.AMBIGUOUS)
         reason = reasons.most_common(1)[0][0] if reasons else rest
         if self._challenge is not None:
             reason = Reason.CHALLENGE_FAILED

@@ -28,6 +28,7 @@ class Reason(StrEnum):
     DISABLED = "disabled"
     NO_FRAMES = "no-frames"
     CHALLENGE_FAILED = "challenge-failed"
+    TOO_FEW = "too-few"
     GALLERY_CHANGED = "gallery-changed"
 
 
@@ -59,5 +60,6 @@ ADVICE = {
     Reason.DISABLED: "disabled after too many failures; `edge unlock-out` as administrator",
     Reason.NO_FRAMES: "the camera gave no frames that could be judged",
     Reason.GALLERY_CHANGED: "somebody was enrolled or removed meanwhile; try again",
+    Reason.TOO_FEW: "gone before it was decided; stay before the camera a moment longer",
     Reason.CHALLENGE_FAILED: "did not turn the head as asked, or went out of sight meanwhile; try again",
 }

@@ -221,7 +221,8 @@ class Seat:
         try:
             remove_subject(self._station.gallery, self._station.lockout, self._station.journal, subject)
         except FacelatchError as error:
-            raise CallRefused(Problem.NOT_DELETED, str(error)) from error
+            # The templates may be gone, and the count of failures not.
+            raise CallRefused(Problem.NOT_DELETED if self.is_enrolled(subject) else Problem.INTERNAL, str(error)) from error
 
     def _begin(self, work: Callable[[Frames, Told, LastStep], None], told: Told, *, verifying: bool) -> Callable[[], bool]:
         def goes_on() -> bool:

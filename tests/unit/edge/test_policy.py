@@ -168,7 +168,9 @@ def test_a_decision_knows_how_long_its_attempt_took() -> None:
     [
         ([Reason.NO_MATCH] * 3, Denial(Reason.NO_MATCH, 3)),
         ([Reason.NO_MATCH] * 3 + [Reason.NO_FACE] * 120, Denial(Reason.NO_MATCH, 3)),
-        ([ADA, BOB, Reason.WRONG_SUBJECT] + [Reason.NO_FACE] * 120 + [BOB], Denial(Reason.AMBIGUOUS, 4)),
+        ([ADA, BOB, Reason.WRONG_SUBJECT] + [Reason.NO_FACE] * 120 + [BOB], Denial(Reason.TOO_FEW, 4)),
+        ([ADA, BOB], Denial(Reason.AMBIGUOUS, 2)),
+        ([ADA], Denial(Reason.TOO_FEW, 1)),
         ([Reason.NO_MATCH] + [Reason.NO_FACE] * 120, None),  # too few to be granted by: whoever walks past
         ([Reason.NO_FACE] * 9, None),
     ],
