@@ -49,7 +49,8 @@ deb: $(READY) ## Debian packages for arm64 and amd64 in dist/; DISTRIBUTION=book
 	$(VENV)/bin/python -m deploy.package --distribution $(DISTRIBUTION)
 
 test-deb: $(READY) ## The package on a fresh Debian: build, install, use, upgrade, purge; minutes, as root
-	command -v mmdebstrap >/dev/null || apt-get -qq install --no-install-recommends mmdebstrap >/dev/null
+	for tool in mmdebstrap dpkg-dev:dpkg-buildpackage debhelper:dh lintian binutils:readelf; do \
+		command -v $${tool#*:} >/dev/null || apt-get -qq install --no-install-recommends $${tool%:*} >/dev/null; done
 	FACELATCH_DEB=$(DISTRIBUTION) $(VENV)/bin/pytest -q tests/system/test_debian.py
 
 test-arm64: $(READY) ## Installer and package on emulated arm64, Debian 12 and 13: half an hour, as root; DISTRIBUTION=trixie
