@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -27,12 +27,16 @@ def journal_sender() -> Any | None:
     return journal.send
 
 
-def journal_entries(since: datetime | None, *, follow: bool) -> Iterator[dict[str, Any]]:
+def journal_entries(
+    since: datetime | None, *, follow: bool, partly: Callable[[str], None] = lambda why: None
+) -> Iterator[dict[str, Any]]:
     """The journal's entries of facelatch from `since` on, oldest first; with `follow` those to come as well, for ever.
+
+    `partly` hears why those of a user are all there are who may read his or her own alone.
 
     Raises:
         PackageMissing: systemd-python is not installed.
-        StorageError: the journal cannot be read by this user.
+        StorageError: the journal cannot be read by this user, and holds nothing of his or her own.
     """
     try:
         from systemd import journal
@@ -40,19 +44,25 @@ def journal_entries(since: datetime | None, *, follow: bool) -> Iterator[dict[st
         raise PackageMissing(
             "reading the journal needs systemd-python: apt install python3-systemd, or pip install 'facelatch[journal]'"
         ) from error
-    if closed := _closed():
-        raise StorageError(
-            f"{closed}: the journal cannot be read by this user: with sudo, or add the user to the group systemd-journal"
-        )
+    closed, own = _closed(), False
+    why = f"{closed}: the journal cannot be read by this user: with sudo, or add the user to the group systemd-journal"
     try:
         with journal.Reader() as reader:
             reader.add_match(SYSLOG_IDENTIFIER="facelatch")
             if since is not None:
                 reader.seek_realtime(since)
-            yield from reader
+            for entry in reader:
+                if closed and not own:
+                    partly(why)
+                own = True
+                yield entry
+            if closed and not own:
+                raise StorageError(why)
             while follow:
                 if reader.wait(1.0) == journal.APPEND:
                     yield from reader
+    except StorageError:
+        raise
     except OSError as error:
         raise StorageError(
             f"the journal cannot be read: {error.strerror}; add the user to the group systemd-journal"

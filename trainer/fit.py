@@ -99,7 +99,7 @@ def fit(
         if teacher:
             check_teacher(teacher, finished)
             planned = with_learned(teacher, planned, data)
-        if recipe.loss.teacher:
+        if recipe.loss.teacher or recipe.loss.contrast:  # what the pictures' vectors begin as
             planned = with_taught(data, planned)
         if recipe.tower.spread:
             check_end(finished)

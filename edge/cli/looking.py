@@ -25,6 +25,7 @@ from edge.cli.shared import (
     console,
     frames_of,
     gallery_of,
+    hints,
     settings_of,
     verifier_of,
 )
@@ -123,7 +124,8 @@ def events(
     from edge.systemd import journal_entries
 
     begin = _begin(since)
-    found = rows(journal_entries(begin, follow=follow and not stats), _believed(), _Disbelieved())
+    entries = journal_entries(begin, follow=follow and not stats, partly=lambda why: hints.print(f"warning: {why}"))
+    found = rows(entries, _believed(), _Disbelieved())
     if stats:
         figures = statistics(found, by_hand=by_hand)
         print(json.dumps(figures)) if as_json else _tell_statistics(figures)

@@ -11,13 +11,16 @@ from pathlib import Path
 from edge.doctor.finding import Finding, failed, passed
 from edge.doctor.machine import UNIT, Machine
 from edge.doctor.state import SERVICE_USER
-from edge.models import model_path
+from edge.models import FOLDER, model_path
 from edge.settings import ActionKind, Encryption, Settings
 
 _READ, _SEARCH, _RUN = 0o4, 0o1, 0o1
 _KEY, _COMMAND = "gallery.key_file", "action.argv"
 # What the unit does not see, by the setting that hides it.
 _HIDDEN = {"ProtectHome": ("/home", "/root", "/run/user"), "PrivateTmp": ("/tmp", "/var/tmp")}  # noqa: S108 - no files of ours
+_SHOWN = (None, "no", "read-only")
+# Where the service's own program is. The models of a checkout, whose doctor this may be, are none of its files.
+_INSTALLED = ("/opt", "/usr")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ def files(settings: Settings, settings_file: Path | None, machine: Machine) -> F
         return passed("files", f"there is no user {SERVICE_USER} who would have to read them")
     unit = machine.unit(UNIT, "LoadState", "SupplementaryGroups", *_HIDDEN) or {}
     user = _User(number, frozenset(machine.groups_of(SERVICE_USER, ("video", *unit.get("SupplementaryGroups", "").split()))))
-    hidden = [folder for key, folders in _HIDDEN.items() if unit.get(key) not in (None, "no") for folder in folders]
+    hidden = [folder for key, folders in _HIDDEN.items() if unit.get(key) not in _SHOWN for folder in folders]
     root, looked_at = Path(os.path.realpath(machine.root)), 0
     for what, named in _named(settings, settings_file):
         private = {"file": str(named)}
@@ -74,6 +77,10 @@ def files(settings: Settings, settings_file: Path | None, machine: Machine) -> F
         if status.st_uid not in ours:
             told = f"{what}: {{file}} is user {status.st_uid}'s, who may write it, and so decides what the service does"
             return failed("files", told, "sudo chown root {file}", **private)
+        if status.st_mode & 0o022:
+            mode = f"its rights are {status.st_mode & 0o777:04o}"
+            told = f"{what}: {{file}}: {mode}: others may write it, and so decide what the service does"
+            return failed("files", told, "sudo chmod go-w {file}", **private)
         for place, entry in above.items():
             # In a folder with the sticky bit nobody takes another's file away.
             if entry.st_uid not in ours or entry.st_mode & (0o002 | stat.S_ISVTX) == 0o002:
@@ -86,7 +93,9 @@ def files(settings: Settings, settings_file: Path | None, machine: Machine) -> F
 def _named(settings: Settings, settings_file: Path | None) -> Iterator[tuple[str, Path]]:
     if settings_file:
         yield "the settings", settings_file
-    yield "model.path", model_path(settings.model.path)
+    model = model_path(settings.model.path)
+    if model.parent != FOLDER or any(FOLDER.is_relative_to(place) for place in _INSTALLED):
+        yield "model.path", model
     if settings.detection.detector_file:
         yield "detection.detector_file", Path(settings.detection.detector_file)
     if settings.enrolment.consent_text.startswith("/"):

@@ -173,9 +173,13 @@ def test_a_file_is_a_teacher(workshop: Path) -> None:
     vectors = faces.teaching.vectors[:8]
     cosine = (vectors * wanted).sum(1) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(wanted, axis=1)
     assert np.median(cosine) > 0.95
-    other_seed = typed_here(workshop, "trainer", *FIT[:-1], "77", "--run", "none", code=3)
-    assert "more/teacher.npz: the teacher that was asked was trained on" in other_seed.stderr
-    assert not (workshop / "none").exists()
+    # With `contrast` alone the pictures' vectors begin as what it said.
+    (workshop / "contrast.toml").write_text(RECIPE.replace("teacher = 20.0", "teacher = 0.0"))
+    for recipe in ("own.toml", "contrast.toml"):
+        words = [*FIT[:-1], "77", "--recipe", recipe, "--run", "none"]
+        other_seed = typed_here(workshop, "trainer", *words, code=3)
+        assert "more/teacher.npz: the teacher that was asked was trained on" in other_seed.stderr
+        assert not (workshop / "none").exists()
     (workshop / "more/teacher.npz").write_bytes(said)
     assert "neither 'dlib' nor" in typed_here(workshop, "trainer", "teach", "more", "--teacher", "none.tflite", code=3).stderr
 

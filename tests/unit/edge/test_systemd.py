@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,3 +27,31 @@ def test_whoever_may_not_read_the_journal_is_told_so(closed: str, tmp_path: Path
     monkeypatch.setattr(os, "access", lambda path, _: path != shut)
     with pytest.raises(StorageError, match="add the user to the group systemd-journal"):
         list(systemd.journal_entries(None, follow=False))
+
+
+def test_whoever_may_read_her_own_entries_alone_gets_them_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """journald gives each person a file of her own; what she ran by hand is in it."""
+    journal = pytest.importorskip("systemd.journal")
+
+    class Own:
+        """A reader that finds two entries."""
+
+        def __enter__(self) -> Own:
+            return self
+
+        def __exit__(self, *_: object) -> None:
+            pass
+
+        def __iter__(self) -> Iterator[dict[str, str]]:
+            return iter([{"MESSAGE": "one"}, {"MESSAGE": "two"}])
+
+        def add_match(self, **_: str) -> None:
+            pass
+
+    monkeypatch.setattr(journal, "Reader", Own)
+    monkeypatch.setattr(systemd, "_closed", lambda: Path("/var/log/journal/0123/system.journal"))
+    told: list[str] = []
+    entries = systemd.journal_entries(None, follow=False, partly=told.append)
+    assert [entry["MESSAGE"] for entry in entries] == ["one", "two"]
+    assert len(told) == 1
+    assert "add the user to the group systemd-journal" in told[0]

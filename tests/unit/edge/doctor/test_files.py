@@ -82,6 +82,22 @@ def test_what_the_sandbox_hides_fails(machine: Make) -> None:
     assert looked(machine(made), model={"path": "/home/pi/own.tflite"})[0] == "pass", "no unit hides it"
     verdict, told = looked(machine(made, SANDBOX), model={"path": "/home/pi/own.tflite"})
     assert (verdict, told) == ("fail", "model.path: /home/pi/own.tflite: the service does not see what is in /home")
+    shown = {words: answer.replace("Home=yes", "Home=read-only") for words, answer in SANDBOX.items()}
+    assert looked(machine(made, shown), model={"path": "/home/pi/own.tflite"})[0] == "pass"
+
+
+@ROOT
+@pytest.mark.parametrize(("place", "verdict"), [("opt/facelatch", "fail"), ("home/pi/facelatch", "pass")])
+def test_the_models_of_a_checkout_are_none_of_the_services(
+    machine: Make, monkeypatch: pytest.MonkeyPatch, place: str, verdict: str
+) -> None:
+    """`edge doctor` out of a checkout, beside a service that is installed: that reads the model of its own program."""
+    name = f"{place}/edge/models/accurate.tflite"
+    door = machine(USERS | {name: "", "run/systemd/system/x": ""}, SANDBOX)
+    rights(door, name, 0o600)
+    monkeypatch.setattr("edge.doctor.files.FOLDER", Path("/", name).parent)
+    monkeypatch.setattr("edge.doctor.files.model_path", lambda _: Path("/", name))
+    assert looked(door)[0] == verdict
 
 
 @ROOT
@@ -96,7 +112,13 @@ def test_what_others_may_put_in_its_place_fails(machine: Make) -> None:
         rights(door, "srv", mode, owner)
         assert looked(door, model=model)[0] == verdict, (oct(mode), owner)
     action = {"kind": "command", "argv": ["/usr/local/bin/open-door"]}
-    for mode, owner, verdict in ((0o755, 0, "pass"), (0o644, 0, "fail"), (0o755, 1000, "fail")):
+    for mode, owner, verdict in (
+        (0o755, 0, "pass"),
+        (0o644, 0, "fail"),
+        (0o755, 1000, "fail"),
+        (0o757, 0, "fail"),
+        (0o775, 0, "fail"),
+    ):
         rights(door, "usr/local/bin/open-door", mode, owner)
         assert looked(door, action=action)[0] == verdict, (oct(mode), owner)
 
