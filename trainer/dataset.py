@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
 from trainer.errata import rightly_labelled
-from trainer.layout import is_captured
+from trainer.layout import is_captured, photograph_of
 from trainer.pack import PACK, Pack, pack_chips
 from trainer.prepare import read_manifest
 
@@ -123,7 +123,7 @@ class Faces:
                 [
                     row
                     for row, (label, name) in enumerate(zip(self.labels, self.names, strict=True))
-                    if rightly_labelled(self.identities[label], Path(name).stem)
+                    if rightly_labelled(self.identities[label], photograph_of(name))
                 ],
                 np.int64,
             )
@@ -176,7 +176,7 @@ class Faces:
 
     def _photographs(self) -> list[tuple[str, str]]:
         """Of each chip whose it is and its picture's name: another set may have the same photograph cut otherwise."""
-        return [(self.identities[label], Path(name).stem) for label, name in zip(self.labels, self.names, strict=True)]
+        return [(self.identities[label], photograph_of(name)) for label, name in zip(self.labels, self.names, strict=True)]
 
 
 def joined(main: Faces, further: list[Faces]) -> Faces:

@@ -106,6 +106,8 @@ class _Steps:
 
 
 def _fresh(folder: Path) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder}: not a folder; choose another --folder")
     if folder.exists() and not (folder / MARK).exists() and any(folder.iterdir()):
         raise InputError(f"{folder}: holds something else than an earlier demo; choose another --folder")
     try:
@@ -141,7 +143,7 @@ def _check(shown: list[Shown]) -> None:
     if not accepts or wrong or unseen or any(d["subject"] != "ada" for d in accepts):
         raise InputError(
             f"demo: ada was accepted {len(accepts)} times and strangers {len(wrong)} times, no decision for {unseen or 'nobody'}: "
-            "a short training can fail so; give it more with --minutes 3"
+            "a short training can fail so; give it more with --epochs 30"
         )
 
 

@@ -31,7 +31,7 @@ from trainer.networks import SiameseHead, build_tower
 from trainer.pairs import PairSampler, batch_size
 from trainer.precision import computing_in
 from trainer.progress import doing, epoch_bar
-from trainer.quantise import copy_ranges, measure_ranges, quantised
+from trainer.quantise import check_rounding, copy_ranges, measure_ranges, quantised
 from trainer.run import (
     CHECKPOINTS,
     LAST,
@@ -96,6 +96,8 @@ def fit(
         planned = new_split(recipe, main, further, together, start.split(data) if start else None)
         check_cohort(recipe, planned, len(pool(together, planned, own).labels))
         check_start(start, recipe.tower, finished)
+        if start and recipe.tower.align and start.verifier.aligner:
+            start.check_chips(data[0], main.spec)
         if teacher:
             check_teacher(teacher, finished)
             planned = with_learned(teacher, planned, data)
@@ -103,6 +105,8 @@ def fit(
             planned = with_taught(data, planned)
         if recipe.tower.spread:
             check_end(finished)
+        if recipe.tower.quantised:
+            check_rounding(finished)
         team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
     record = open_run(run, recipe, main, together, data, command, planned)
     if record["state"] == "finished":
@@ -149,6 +153,8 @@ def fit(
                 # In float32, whatever it is trained in: what is fitted has more digits.
                 initialise(finished, recipe.tower, start, sample)
                 tower.set_weights(finished.get_weights())
+                if start and recipe.loss.pairs:
+                    head.start_as(start.verifier.head)
         if rounding:
             measure_ranges(rounding, tower, sample(side_px)[:RANGES])
     schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps

@@ -24,6 +24,7 @@ SEPARATOR = "__"
 ROLES = ("anchor", "positive", "negative")
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.'-]{0,99}")
 
+_GREYED = frozenset(f"{role}_grayed" for role in ROLES)
 _CAPTURED = re.compile(rf"(?:.*{SEPARATOR})?(?:{'|'.join(ROLES)})-[0-9]+")
 
 
@@ -59,6 +60,12 @@ def is_captured(stem: str) -> bool:
     return _CAPTURED.fullmatch(stem) is not None
 
 
+def photograph_of(chip: str) -> str:
+    """The name of the picture that a chip was cut from, without its suffix and without the person whom the six folders put before it."""
+    path = Path(chip)
+    return path.stem.partition(SEPARATOR)[2] if path.parts[0] in _GREYED else path.stem
+
+
 def pictures_of(folder: Path, layout: Layout) -> Iterator[Picture]:
     """The source pictures of a data set in a fixed order.
 
@@ -81,6 +88,13 @@ def pictures_of(folder: Path, layout: Layout) -> Iterator[Picture]:
     if not found:
         wanted = "pictures/<person>/" if layout is Layout.IDENTITIES else "anchor_real/, positive_real/ and negative_real/"
         raise InputError(f"{folder}: no pictures in {wanted}; fill it with `trainer capture` or `trainer import lfw`")
+
+
+def misplaced(folder: Path, layout: Layout) -> list[Path]:
+    """The picture files below `pictures/` that lie in no person's own folder, but above or below one; of the six folders none does."""
+    root = folder / "pictures"
+    found = pictures_below(root) if layout is Layout.IDENTITIES else []
+    return [path for path in found if len(path.relative_to(root).parts) != 2]
 
 
 def pictures_below(root: Path) -> list[Path]:
@@ -131,7 +145,7 @@ def chosen_layout(folder: Path, asked: Layout | None) -> Layout:
     Raises:
         InputError: the folder has another layout than the one asked for.
     """
-    if not folder.exists() or not any(folder.iterdir()):
+    if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return asked or Layout.IDENTITIES
     found = layout_of(folder)
     if asked not in (None, found):

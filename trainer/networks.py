@@ -184,6 +184,12 @@ class SiameseHead(layers.Layer):
         distance = keras.ops.square(apart) if self.squared else keras.ops.abs(apart)
         return self.scale * (self.bias - keras.ops.tensordot(distance, self.distance_weights, axes=1))
 
+    def start_as(self, head: Head) -> None:
+        """Takes over what a trained head weighs, where it compares embeddings as this one does."""
+        if (head.normalise, head.squared, head.weights.shape) == (self.normalise, self.squared, self.distance_weights.shape):
+            self.distance_weights.assign(head.weights / np.float32(self.scale))
+            self.bias.assign(head.bias / self.scale)
+
     def in_numpy(self) -> Head:
         """The same head as the device computes it."""
         weights = np.asarray(self.distance_weights, np.float32) * np.float32(self.scale)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 import cv2
@@ -115,6 +116,7 @@ def _drawings(source: Path) -> list[tuple[str, NDArray[np.uint8]]]:
                 if drawing is None or drawing.shape != (SIDE_PX, SIDE_PX):
                     raise InputError(f"{source}: {name} is no drawing of {SIDE_PX}x{SIDE_PX} pixels")
                 found.append((name, drawing))
-    except (OSError, zipfile.BadZipFile) as error:
+    # RuntimeError: it asks for a password, or is packed in a way that Python does not know.
+    except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{source}: not a readable zip ({error}); download it again") from error
     return found

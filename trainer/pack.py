@@ -30,7 +30,11 @@ class Pack:
     """A .npy file of uint8 [n, ...]; `pack[row]` and `pack[rows]` read. Threads may share it."""
 
     def __init__(self, path: Path) -> None:
-        mapped = np.load(path, mmap_mode="r")
+        try:
+            mapped = np.load(path, mmap_mode="r")
+        # EOFError: nothing in it. ValueError: less than its head says, or something else.
+        except (EOFError, OSError, ValueError) as error:
+            raise StorageError(f"{path}: unreadable or cut off ({error}); delete it, it is made anew") from error
         # Not kept mapped: pages that were looked at would count as this process's memory until the system wants them.
         self.shape, self._offset = mapped.shape, int(mapped.offset)
         self._size = int(np.prod(self.shape[1:]))

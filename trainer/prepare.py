@@ -23,7 +23,7 @@ from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.spec import ChipSpec
 from trainer.choices import Several
 from trainer.files import write_atomically
-from trainer.layout import Layout, Picture, pictures_of
+from trainer.layout import Layout, Picture, misplaced, pictures_of
 
 MANIFEST = "prepared.json"
 # Faces smaller than this give a chip of guessed pixels.
@@ -114,8 +114,10 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
         for outcome in pool.map(work, pictures):
             outcomes.append(outcome)
             progress.advance(task)
+    for path in misplaced(folder, layout):
+        outcomes.append(Outcome(Picture(path, "", Path()), None, "lies in no person's own folder, pictures/PERSON/FILE"))
     if not any(outcome.box for outcome in outcomes):
-        raise InputError(f"{folder}: not one of {len(pictures)} pictures gave a chip: {dict(reasons(outcomes))}")
+        raise InputError(f"{folder}: not one of {len(outcomes)} pictures gave a chip: {dict(reasons(outcomes))}")
     _write_manifest(folder, layout, spec, outcomes)
     return outcomes
 

@@ -12,6 +12,7 @@ from edge.contract.errors import InputError
 from edge.contract.score import Head, score
 from trainer.comparisons import fold_errors
 from trainer.dataset import Faces
+from trainer.layout import photograph_of
 
 FOLDS = 10
 
@@ -36,7 +37,7 @@ def on_protocol(
     Raises:
         InputError: the file is unreadable, or too few pairs of it can be used.
     """
-    row = {Path(name).stem: at for at, name in enumerate(faces.names)}
+    row = {photograph_of(name): at for at, name in enumerate(faces.names)}
     pairs, folds = read_pairs(path)
     usable = [pair for pair in pairs if pair.first in row and pair.second in row]
     rows = [(row[pair.first], row[pair.second]) for pair in usable]

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.contract.errors import InputError
 from trainer.backend import as_input, keras, tf
 
 layers = keras.layers
@@ -18,6 +19,8 @@ layers = keras.layers
 BATCH = 32
 # Layers whose outputs the converter stores with a range of their own. Pooling keeps its input's.
 _STORED = (layers.Conv2D, layers.Dense, layers.BatchNormalization, layers.ReLU, layers.Add, layers.GlobalAveragePooling2D)
+# Layers whose kernels are rounded.
+_WEIGHTED = (layers.Conv2D, layers.Dense)
 # What is folded into the layer before it: between the two nothing is rounded.
 _FOLDED = (layers.BatchNormalization, layers.ReLU)
 
@@ -35,11 +38,11 @@ class RoundedWeights(layers.Layer):
         reach = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=list(range(len(kernel.shape) - 1))), 1e-9)
         kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -reach, reach, narrow_range=True)
         kernel = tf.cast(kernel, x.dtype)
-        if isinstance(self.inner, layers.Dense):
-            y = tf.matmul(x, kernel)
-        else:
-            y = tf.nn.conv2d(x, kernel, self.inner.strides, self.inner.padding.upper())
-        return y if self.inner.bias is None else y + tf.cast(tf.convert_to_tensor(self.inner.bias), x.dtype)
+        # With the layer's own strides, padding, dilation and groups.
+        y = tf.matmul(x, kernel) if isinstance(self.inner, layers.Dense) else self.inner.convolution_op(x, kernel)
+        if self.inner.bias is not None:
+            y += tf.cast(tf.convert_to_tensor(self.inner.bias), x.dtype)
+        return self.inner.activation(y)
 
 
 class RoundedValues(layers.Layer):
@@ -54,6 +57,16 @@ class RoundedValues(layers.Layer):
         """Rounded, of the dtype given."""
         low, high = tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high)
         return tf.cast(tf.quantization.fake_quant_with_min_max_vars(tf.cast(x, tf.float32), low, high), x.dtype)
+
+
+def check_rounding(tower: keras.Model) -> None:
+    """Raises InputError where a tower has layers with weights of which is not known here how they round."""
+    for layer in tower.layers:
+        if layer.weights and not isinstance(layer, (*_WEIGHTED, layers.BatchNormalization)):
+            raise InputError(
+                f"tower.quantised: {layer.name} of the {tower.name} network is a {type(layer).__name__}; trained for int8 are Conv2D, "
+                "Dense and BatchNormalization alone: build the network of these, or leave --quantised out"
+            )
 
 
 def quantised(tower: keras.Model) -> keras.Model:
@@ -89,8 +102,7 @@ def ranges(rounding: keras.Model) -> list[Any]:
 
 
 def _rounding_values(layer: Any, *inputs: Any, **options: Any) -> Any:
-    weighted = isinstance(layer, (layers.Conv2D, layers.Dense)) and layer.activation is keras.activations.linear
-    outputs = RoundedWeights(layer)(*inputs) if weighted else layer(*inputs, **options)
+    outputs = RoundedWeights(layer)(*inputs) if isinstance(layer, _WEIGHTED) else layer(*inputs, **options)
     consumers = [node.operation for node in layer._outbound_nodes]
     folded = consumers and all(isinstance(consumer, _FOLDED) for consumer in consumers)
     if folded or not isinstance(layer, _STORED):

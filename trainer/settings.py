@@ -143,7 +143,7 @@ class ScheduleSettings(_Table):
     average: Annotated[
         float, Field(ge=0, lt=1, description="momentum of the average of the weights that is judged; 0: none")
     ] = 0.0
-    patience: Annotated[int, Field(ge=1, description="epochs without a lower EER on the validation people")] = 15
+    patience: Annotated[int, Field(ge=1, description="epochs that tell the validation people apart no better")] = 15
 
 
 class AugmentSettings(_Table):
@@ -192,10 +192,22 @@ class Recipe(_Table):
             raise ValueError(
                 f"tower.fixed = {self.tower.fixed} without tower.init: stages that nothing has trained would stay so"
             )
+        if self.tower.quantised and not self.tower.init:
+            raise ValueError(
+                "tower.quantised without tower.init: the ranges that are rounded in are those of the start, and an untrained tower's "
+                "cut off what it learns; train without, then go on from that run"
+            )
         if self.tower.fixed and self.tower.network != Network.RESNET:
             raise ValueError(
                 f"tower.fixed = {self.tower.fixed} with tower.network = {self.tower.network}: only 'resnet' has stages"
             )
+        if not self.loss.pairs and not self.tower.normalise:
+            raise ValueError(
+                "loss.pairs = 0 without tower.normalise: the head that is fitted to the finished tower compares directions"
+            )
+        for name, value in (("inner", self.tower.inner), ("narrow", self.tower.narrow)):
+            if value and self.tower.network != Network.RESNET:
+                raise ValueError(f"tower.{name} with tower.network = {self.tower.network}: only 'resnet' has blocks")
         if self.loss.asked and not self.loss.teacher:
             raise ValueError("loss.asked without loss.teacher: nothing weighs what it says")
         if self.augment.mixed_chance and (not self.loss.asked or self.loss.pairs or self.loss.contrast):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.contract.errors import InputError
 from edge.contract.modelfile import read_model
+from edge.contract.spec import ChipSpec
 from trainer.backend import keras
 from trainer.dataset import FURTHER_COHORT, Faces, load_faces
 from trainer.dlibfile import find_weights, read_dlib
@@ -55,6 +56,29 @@ class Start:
             return read_run(self.path).get("aligner", {})
         return {"spec": self.verifier.aligner.spec.to_json()} if self.verifier.aligner else {}
 
+    def chip(self) -> ChipSpec:
+        """How the chips that it was trained on were cut."""
+        return ChipSpec.from_json(read_run(self.path)["chip"]) if self.path.is_dir() else read_model(self.path).chip
+
+    def check_chips(self, folder: Path | str, spec: ChipSpec) -> None:
+        """Refuses chips that show another part of the box than those that its aligner, or its tower, knows. Their side may be another,
+        where an aligner shrinks it.
+
+        Raises:
+            InputError: they do, or their side is none that the aligner can shrink.
+        """
+        own, aligner = self.chip(), self.verifier.aligner
+        if replace(own, side_px=spec.side_px, channels=spec.channels) != spec:
+            raise InputError(
+                f"{folder}: chips of {spec.scale:g} boxes, {spec.shift_down:g} down, and those of {self.path} are of {own.scale:g}, "
+                f"{own.shift_down:g} down: it would see faces of another size or place; prepare with the recipe that it was trained with"
+            )
+        if aligner and spec.side_px % aligner.spec.input_px:
+            raise InputError(
+                f"{folder}: chips of {spec.side_px} px, and the aligner of {self.path} takes multiples of {aligner.spec.input_px}; prepare "
+                "with the recipe that it was trained with"
+            )
+
     def split(self, data: list[Path]) -> dict[str, list[str]]:
         """Whom it used for what; `data` are the prepared sets at hand. Raises InputError where that is not known."""
         return read_split(self.path) if self.path.is_dir() else split_of_file(read_model(self.path), data)
@@ -66,7 +90,7 @@ def load_sets(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
     Raises:
         InputError: a set is not prepared, not taught, or not as the recipe takes it.
     """
-    taught = bool(recipe.loss.teacher or recipe.loss.contrast or recipe.tower.align)
+    taught = bool(recipe.loss.teacher or recipe.loss.contrast or recipe.tower.align or recipe.batch.alike)
     main, *further = (load_taught(folder) if taught else load_faces(folder) for folder in data)
     wanted, seen = chip_of(recipe), recipe.tower.side
     for folder, faces in zip(data, (main, *further), strict=True):

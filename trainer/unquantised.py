@@ -4,6 +4,7 @@ filter, multiplied out. Nothing of what rounding took comes back, and none of th
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ layers = keras.layers
 
 # As the gate of an export has it, for the other way.
 MIN_MEDIAN_COSINE = 0.98
+_NUMBERED = re.compile(r"(.+?)(?:_([0-9]+))?")
 _WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
+_COMPUTED = ("convolution", "MatMul")
 
 
 def verifier_of(path: Path) -> Verifier:
@@ -68,13 +71,15 @@ def _check(verifier: Verifier, model: ModelFile) -> None:
 
 def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
     weights, rescaled = _weights(flatbuffer)
+    first = _as_first(network)
     for layer in network.layers:
         if not layer.weights:
             continue
         followed_by = [node.operation for node in layer._outbound_nodes]
         folded = followed_by[0] if len(followed_by) == 1 and isinstance(followed_by[0], layers.BatchNormalization) else None
         # A dense layer's kernel is named for what was folded into it.
-        name = folded.name if folded and layer.name not in weights else layer.name
+        named = [part.name for part in (layer, folded) if part]
+        name = next((name for name in (*named, *map(first.get, named)) if name in weights), layer.name)
         match layer:
             case layers.BatchNormalization():
                 continue  # with what it was folded into
@@ -88,7 +93,8 @@ def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
                 )
         before = [node.operation for node in layer._inbound_nodes[0].parent_nodes]
         if not rescaled and isinstance(before[0], layers.Rescaling):
-            kernel = kernel / before[0].scale  # the converter multiplied it in
+            kernel = kernel / before[0].scale  # the converter multiplied it in, and what it adds into the bias
+            bias = bias - before[0].offset * kernel.sum(tuple(range(kernel.ndim - 1)))
         if kernel.shape != layer.kernel.shape or (bias.any() and not (layer.use_bias or folded)):
             raise InputError(
                 f"{path}: {layer.name} is {kernel.shape} in it, and {tuple(layer.kernel.shape)} in its recipe's tower"
@@ -98,6 +104,17 @@ def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
             layer.bias.assign(bias)
         if folded:
             pass_through(folded, np.zeros_like(bias) if layer.use_bias else bias)
+
+
+def _as_first(network: keras.Model) -> dict[str, str]:
+    """What the layers of a network would be called had it been the first of its process, as that of a file was: layers that nobody named
+    are numbered on from tower to tower."""
+    parts = {layer.name: _NUMBERED.fullmatch(layer.name).groups(default="0") for layer in network.layers}  # type: ignore[union-attr]
+    least: dict[str, int] = {}
+    for kind, number in parts.values():
+        least[kind] = min(int(number), least.get(kind, int(number)))
+    numbers = {name: (kind, int(number) - least[kind]) for name, (kind, number) in parts.items()}
+    return {name: f"{kind}_{number}" if number else kind for name, (kind, number) in numbers.items()}
 
 
 def pass_through(norm: Any, shift: NDArray[np.float32]) -> None:
@@ -138,7 +155,10 @@ def _weights(flatbuffer: bytes) -> tuple[dict[str, tuple[NDArray[np.float32], ND
             continue
         _, kernel, *bias = (int(index) for index in op["inputs"] if index >= 0)
         weights = real(kernel)
-        # .../<tower>/<layer>_1/convolution, or .../<layer>_1/batchnorm/mul: the converter numbers what it was given.
-        parts = [part for part in details[kernel]["name"].split(";")[0].split("/") if part != "batchnorm"]
-        found[parts[-2].removesuffix("_1")] = weights, real(bias[0]) if bias else np.zeros(len(weights), np.float32)
+        # .../<tower>/<layer>_1/convolution, or .../<layer>_1/batchnorm/mul: the converter numbers what it was given, by 1 or what is free.
+        # A kernel into which the rescaling was multiplied is named for all that became one with it.
+        names = [name.split("/") for name in details[kernel]["name"].split(";")]
+        named = next((name for name in names if name[-1].rstrip("0123456789") in _COMPUTED), names[0])
+        parts = [part for part in named if part != "batchnorm"]
+        found[re.sub(r"_[0-9]+$", "", parts[-2])] = weights, real(bias[0]) if bias else np.zeros(len(weights), np.float32)
     return found, any(op["op_name"] == "MUL" for op in operators)

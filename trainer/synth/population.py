@@ -10,6 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from edge.contract.errors import InputError
 from trainer.files import write_atomically
 from trainer.synth.draw import draw_frame
 from trainer.synth.person import Person
@@ -20,8 +21,14 @@ def write_population(folder: Path, *, people: int, pictures: int, seed: int, siz
     """Writes <folder>/person-0000/00.png and so on, square BGR pictures. The same seed gives the same people.
 
     Raises:
+        InputError: the folder holds more pictures of an earlier drawing, which would be taken for those of the people drawn now.
         StorageError: the folder cannot be written.
     """
+    names = {f"person-{number:04d}/{picture:02d}.png" for number in range(people) for picture in range(pictures)}
+    if left := sorted({str(path.relative_to(folder)) for path in folder.glob("person-*/*.png")} - names):
+        raise InputError(
+            f"{folder}: holds {left[0]} of another drawing, which would stay; delete it, or draw into another folder"
+        )
 
     def draw(number: int) -> None:
         person = Person.from_seed(seed * 1_000_000 + number)

@@ -14,7 +14,7 @@ from trainer.backend import keras, tf
 from trainer.choices import Strategy
 from trainer.networks import SiameseHead
 from trainer.pairs import Batch
-from trainer.settings import LossSettings, Recipe
+from trainer.settings import LossSettings, Recipe, TowerSettings
 from trainer.step import Siamese
 from trainer.teacher import asked_teacher, check_same_teacher, check_teacher, with_learned, with_taught
 from trainer.team import assemble
@@ -75,7 +75,8 @@ def test_a_step_heeds_who_is_asked_and_not_what_was_said_before() -> None:
 
 
 def test_who_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
-    asks_its_start = Recipe(loss=LossSettings(pairs=0.0, teacher=1.0, asked="start"))
+    loss = LossSettings(pairs=0.0, teacher=1.0, asked="start")
+    asks_its_start = Recipe(tower=TowerSettings(normalise=True), loss=loss)
     start = SimpleNamespace(path=tmp_path, verifier=SimpleNamespace(tower=_tower(5, sees_sides=True)))
     assert asked_teacher(asks_its_start, start) is start
     assert asked_teacher(Recipe(), start) is None

@@ -22,6 +22,12 @@ def test_new_pictures_go_where_the_others_are(tmp_path: Path) -> None:
         chosen_layout(tmp_path, None)
 
 
+def test_a_file_is_no_data_set(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="file: not a folder"):
+        chosen_layout(tmp_path / "file", None)
+
+
 @pytest.mark.parametrize("name", ["../x", "a/b", "", ".", "..", "a__b", "-a", "a" * 101, "a\0b", "a b"])
 def test_names_that_could_leave_the_data_set_are_refused(name: str) -> None:
     with pytest.raises(NameRejected):

@@ -96,6 +96,16 @@ def test_the_head_in_keras_is_the_head_in_numpy() -> None:
     assert np.allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-6)
 
 
+def test_a_head_starts_as_a_trained_one_of_its_kind() -> None:
+    given = Head(np.array([1, 2, 3], np.float32), 5.0, True, True)
+    for squared, wanted in ((True, (given.weights, 5.0)), (False, ([4.0] * 3, 24.0))):
+        head = SiameseHead(normalise=True, squared=squared)
+        head.build((None, 3))
+        head.start_as(given)
+        assert head.in_numpy().weights == pytest.approx(wanted[0])
+        assert head.in_numpy().bias == pytest.approx(wanted[1])
+
+
 def test_embeddings_do_not_depend_on_the_batch() -> None:
     tower = build_tower(TowerSettings(network=Network.COMPACT), 64)
     chips = np.random.default_rng(0).integers(0, 256, (5, 64, 64), np.uint8)

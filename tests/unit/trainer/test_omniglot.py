@@ -75,6 +75,13 @@ def test_another_archive_is_named(tmp_path: Path) -> None:
     (tmp_path / "no.zip").write_bytes(b"no")
     with pytest.raises(InputError, match="not a readable zip"):
         import_omniglot([tmp_path / "no.zip"], tmp_path / "data")
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/b/c/1.png", drawing(1))
+    data = bytearray((tmp_path / "whole.zip").read_bytes())
+    data[41:81] = bytes(40)  # after the member's head, of 30 bytes and its name
+    (tmp_path / "damaged.zip").write_bytes(data)
+    with pytest.raises(InputError, match=r"damaged\.zip: not a readable zip"):
+        import_omniglot([tmp_path / "damaged.zip"], tmp_path / "data")
     with zipfile.ZipFile(tmp_path / "small.zip", "w") as archive:
         archive.writestr("a/b/c/1.png", cv2.imencode(".png", np.zeros((5, 5), np.uint8))[1].tobytes())
     with pytest.raises(InputError, match="no drawing of 105x105"):

@@ -114,6 +114,16 @@ def test_chips_of_another_contract_are_refused(data: Path) -> None:
             read_manifest(data)
 
 
+def test_a_picture_that_lies_in_no_persons_own_folder_is_told(data: Path) -> None:
+    for name in ("lone.png", "ada/2021/older.png"):
+        (data / "pictures" / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(data / "pictures" / name), face(1))
+    outcomes = {o.picture.path.name: o.reason for o in prepare(data, Layout.IDENTITIES, ChipSpec(), Several.SKIP)}
+    reason = "lies in no person's own folder, pictures/PERSON/FILE"
+    assert {name: why for name, why in outcomes.items() if why == reason} == {"lone.png": reason, "older.png": reason}
+    assert {"picture": "pictures/ada/2021/older.png", "reason": reason} in read_manifest(data)["skipped"]
+
+
 def test_two_pictures_of_one_name_are_one(tmp_path: Path) -> None:
     """As two they would share a chip, and be a genuine pair of one photograph."""
     (tmp_path / "pictures/ada").mkdir(parents=True)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from edge.contract.errors import InputError
 from trainer.backend import keras, tf
-from trainer.quantise import RoundedValues, RoundedWeights, copy_ranges, measure_ranges, quantised, ranges
+from trainer.quantise import RoundedValues, RoundedWeights, check_rounding, copy_ranges, measure_ranges, quantised, ranges
 
 layers = keras.layers
 SIDE = 16
@@ -32,6 +33,28 @@ def test_values_are_rounded_where_the_converter_stores_them(tower: keras.Model) 
     """Between a convolution, its normalisation and its ReLU nothing is: the three become one. An addition folds its ReLU."""
     names = {layer.name for layer in quantised(tower).layers if isinstance(layer, RoundedValues)}
     assert names == {"relu1_values", "conv2_values", "relu2_values", "pool_values", "embedding_values"}
+
+
+@pytest.mark.parametrize(
+    "how", [{"dilation_rate": 2}, {"activation": "relu"}, {"strides": 2, "padding": "same"}], ids=lambda how: next(iter(how))
+)
+def test_a_convolution_rounds_as_it_computes(how: dict[str, object], pixels: np.ndarray) -> None:
+    """With its dilation and its activation; what differs is the rounding, a percent of the whole."""
+    keras.utils.set_random_seed(1)
+    given = keras.Input((SIDE, SIDE, 1))
+    tower = keras.Model(given, layers.Dense(6)(layers.Flatten()(layers.Conv2D(8, 3, **how)(given))))
+    rounding = quantised(tower)
+    assert sum(isinstance(layer, RoundedWeights) for layer in rounding.layers) == 2
+    measure_ranges(rounding, tower, pixels)
+    plain, rounded = (np.asarray(model(pixels[..., None].astype(np.float32), training=False)) for model in (tower, rounding))
+    assert 0 < np.abs(plain - rounded).max() < 0.03 * np.abs(plain).max()
+
+
+def test_layers_of_which_it_is_not_known_how_they_round_are_told() -> None:
+    given = keras.Input((SIDE, SIDE, 1))
+    tower = keras.Model(given, layers.GlobalAveragePooling2D()(layers.DepthwiseConv2D(3, name="deep")(given)))
+    with pytest.raises(InputError, match=r"tower.quantised: deep of .* is a DepthwiseConv2D"):
+        check_rounding(tower)
 
 
 def test_a_kernel_is_rounded_to_127_steps_a_filter_by_hand() -> None:

@@ -106,6 +106,13 @@ def test_a_tower_sees_whole_chips_where_nothing_is_aligned(monkeypatch: pytest.M
         load_sets([Path("data")], recipe.changed(tower__side=48))
 
 
+def test_who_looks_alike_is_asked_of_a_teacher(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Without one, batches would be drawn as if the recipe did not ask for it."""
+    monkeypatch.setattr("trainer.teach.load_faces", lambda _: people())
+    with pytest.raises(InputError, match="needs a teacher's vectors; run `trainer teach"):
+        load_sets([tmp_path], Recipe().changed(batch__alike=0.5))
+
+
 def test_a_cohort_of_too_few_is_told_before_the_training() -> None:
     recipe = Recipe().changed(tower__cohort=2)
     check_cohort(recipe, {"cohort": ["a", "b"], "further_cohort": ["c"]}, 3)

@@ -21,7 +21,7 @@ from edge.contract.spec import ChipSpec
 from tests.conftest import MODEL
 from trainer.dataset import Teaching, kept_chips, load_faces
 from trainer.importer import import_people, read_renaming
-from trainer.layout import Layout
+from trainer.layout import Layout, photograph_of
 from trainer.pack import PACK, PACK_LOCK, Pack
 from trainer.split import as_bytes, further_cohort
 from trainer.teach import load_taught, write_teaching
@@ -80,6 +80,25 @@ def test_two_sets_are_one_and_a_photograph_of_both_is_taken_once(tmp_path: Path)
     assert [len(name) for name in both.of(["eve", "ada"]).names] == [len("chips/ada/1.png"), 16, 17, 15]
 
 
+def test_a_photograph_in_the_six_folders_is_the_one_of_its_own_name(tmp_path: Path) -> None:
+    """There its person stands before its name: it is told from no other set's, and what is wrong with its label is known."""
+    pictures = {"Michael_Schumacher": ["Michael_Schumacher_0007", "Michael_Schumacher_0008"], "ada": ["anchor-0001", "1"]}
+    plain = load_faces(prepared(tmp_path / "plain", pictures))
+    six = prepared(tmp_path / "six", pictures)
+    record = json.loads((six / "prepared.json").read_text())
+    for folder in ("anchor_grayed", "negative_grayed"):
+        (six / folder).mkdir()
+    for entry in record["chips"]:
+        role = "anchor" if "anchor" in entry["chip"] else "negative"
+        to = f"{role}_grayed/{entry['identity']}__{Path(entry['chip']).name}"
+        (six / entry["chip"]).rename(six / to)
+        entry["chip"] = to
+    (six / "prepared.json").write_text(json.dumps(record | {"layout": "six-folders"}))
+    faces = load_faces(six)
+    assert [len(plain.and_those(faces).labels), len(faces.and_those(plain).labels)] == [4, 4]
+    assert [photograph_of(name) for name in faces.measured().names] == ["Michael_Schumacher_0007", "anchor-0001", "1"]
+
+
 def test_figures_are_made_of_a_few_pictures_each_and_of_no_label_known_to_be_wrong(tmp_path: Path) -> None:
     pictures = {
         "Michael_Schumacher": [f"Michael_Schumacher_{number:04}" for number in range(1, 13)],
@@ -136,6 +155,15 @@ def test_a_pack_is_read_by_rows_and_a_cut_one_is_told(tmp_path: Path) -> None:
     os.truncate(tmp_path / "pack.npy", (tmp_path / "pack.npy").stat().st_size - 1)
     with pytest.raises(StorageError, match="cut off at picture 4 of 5"):
         pack[4]
+
+
+@pytest.mark.parametrize("left", [0, 100, 1000])
+def test_a_pack_of_which_a_part_is_there_is_told(tmp_path: Path, left: int) -> None:
+    folder = prepared(tmp_path, {"ada": ["1", "22"]})
+    load_faces(folder)
+    os.truncate(folder / PACK, left)
+    with pytest.raises(StorageError, match=r"chips.npy: unreadable or cut off .*; delete it, it is made anew"):
+        load_faces(folder)
 
 
 def test_a_person_with_many_pictures_counts_with_the_first(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from scipy.linalg import eigh
 
 from edge.contract.chip import cut_chip, to_grey
 from edge.contract.detector import load_detector
-from edge.contract.errors import StorageError
+from edge.contract.errors import InputError, StorageError
 from edge.contract.spec import ChipSpec
 from trainer.prepare import Several, find_face
 from trainer.synth.clip import draw_clip, write_clip
@@ -79,6 +79,13 @@ def test_a_population_is_a_folder_a_person(tmp_path: Path) -> None:
     write_population(tmp_path, people=3, pictures=2, seed=5)
     found = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*.png"))
     assert found == [f"person-{p:04d}/{k:02d}.png" for p in range(3) for k in range(2)]
+
+
+def test_no_picture_of_an_earlier_drawing_stays_with_somebody_drawn_now(tmp_path: Path) -> None:
+    write_population(tmp_path, people=1, pictures=2, seed=1)
+    write_population(tmp_path, people=1, pictures=2, seed=2)
+    with pytest.raises(InputError, match=r"person-0000/01.png of another drawing"):
+        write_population(tmp_path, people=1, pictures=1, seed=3)
 
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:

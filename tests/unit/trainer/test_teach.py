@@ -14,6 +14,7 @@ import pytest
 from edge.contract.align import crop
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
+from edge.models import model_path
 from trainer.aligner import fit_aligner
 from trainer.augment import augment
 from trainer.dataset import Chips, Faces, Teaching
@@ -160,6 +161,18 @@ def test_a_tower_of_smaller_squares_takes_after_the_trained_one() -> None:
     assert off(fitted) < 0.5 * off(as_they_are)
     with pytest.raises(InputError, match="not of this recipe's network and size"):
         check_start(start, settings.model_copy(update={"align": False}), fitted)
+
+
+def test_chips_of_another_part_of_the_box_are_not_what_a_start_knows() -> None:
+    """The side may be another, where its aligner shrinks it."""
+    start = start_at(str(model_path("accurate")))
+    own = start.chip()
+    start.check_chips("data", own)
+    start.check_chips("data", replace(own, side_px=own.side_px // 2))
+    with pytest.raises(InputError, match=r"data: chips of 2.2 boxes, 0.09 down, and those of .* are of 1.4"):
+        start.check_chips("data", replace(own, scale=2.2))
+    with pytest.raises(InputError, match=r"data: chips of 160 px, and the aligner of .* takes multiples of 52"):
+        start.check_chips("data", replace(own, side_px=160))
 
 
 def test_what_is_narrow_is_cut_back_to_no_more() -> None:

@@ -15,7 +15,10 @@ from edge.contract.runtime import Embedder
 from edge.models import model_names, model_path
 from tests.conftest import MODEL
 from trainer import unquantised
-from trainer.unquantised import verifier_of
+from trainer.backend import keras, tf
+from trainer.unquantised import _fill, verifier_of
+
+layers = keras.layers
 
 
 @pytest.mark.parametrize("path", [*map(model_path, model_names()), MODEL], ids=lambda path: path.stem)
@@ -37,6 +40,29 @@ def test_the_tower_in_float_answers_as_its_file(path: Path) -> None:
         assert np.abs(np.array(verifier.aligner.placements(chips)) - np.array(theirs)).max(0) == pytest.approx(
             np.zeros(4), abs=1.0
         )
+
+
+def test_layers_that_nobody_named_are_those_of_the_file() -> None:
+    """Numbered on from tower to tower of a process, and otherwise by the converter, which numbers what it was given once more."""
+
+    def build() -> keras.Model:
+        given = x = keras.Input((32, 32, 1))
+        x = layers.Rescaling(1 / 127.5, offset=-1)(x)
+        x = layers.ReLU()(layers.Conv2D(4, 3, 2)(x))
+        x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(6, 3, use_bias=False)(x)))
+        x = layers.ReLU()(layers.Conv2D(8, 3)(x))
+        return keras.Model(given, layers.BatchNormalization()(layers.Dense(5)(layers.GlobalAveragePooling2D()(x))))
+
+    keras.utils.set_random_seed(1)
+    keras.backend.clear_session()
+    first = build()
+    flatbuffer = tf.lite.TFLiteConverter.from_keras_model(first).convert()
+    second = build()
+    assert {layer.name for layer in first.layers}.isdisjoint(layer.name for layer in second.layers)
+    _fill(second, flatbuffer, Path("file"))
+    pixels = np.random.default_rng(0).uniform(0, 255, (8, 32, 32, 1)).astype(np.float32)
+    said, wanted = (np.asarray(tower(pixels, training=False)) for tower in (second, first))
+    assert said == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_tower_that_answers_otherwise_is_no_start(monkeypatch: pytest.MonkeyPatch) -> None:
