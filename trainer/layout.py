@@ -130,7 +130,8 @@ def layout_of(folder: Path) -> Layout:
         InputError: it is not a folder, or has neither or both.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
+        why = "not a folder" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {why}; make one with `trainer capture` or `trainer import lfw`")
     six = any((folder / f"{role}_real").is_dir() for role in ROLES)
     plain = (folder / "pictures").is_dir()
     if six == plain:

@@ -27,6 +27,7 @@ from trainer.verifier import Verifier
 
 SIDE_PX = 105
 LABELS = "class_labels.txt"
+HOME = "github.com/brendenlake/omniglot, in its folder python"
 
 
 def import_omniglot(sources: list[Path], folder: Path) -> tuple[int, int]:
@@ -116,6 +117,8 @@ def _drawings(source: Path) -> list[tuple[str, NDArray[np.uint8]]]:
                 if drawing is None or drawing.shape != (SIDE_PX, SIDE_PX):
                     raise InputError(f"{source}: {name} is no drawing of {SIDE_PX}x{SIDE_PX} pixels")
                 found.append((name, drawing))
+    except FileNotFoundError as error:
+        raise InputError(f"{source}: no such file; download it from {HOME}") from error
     # RuntimeError: it asks for a password, or is packed in a way that Python does not know.
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{source}: not a readable zip ({error}); download it again") from error

@@ -74,9 +74,11 @@ def _open(settings: CameraSettings) -> Camera:
     try:
         kind = path.stat().st_mode
     except OSError as error:
-        raise CameraError(
-            f"{source}: cannot open the camera: {error.strerror}; see /dev/v4l/by-id for those plugged in"
-        ) from error
+        if path.is_relative_to("/dev"):
+            told = f"cannot open the camera: {error.strerror}; `edge cameras` lists those plugged in"
+        else:
+            told = f"cannot open the file or folder: {error.strerror}; is its path right? `edge cameras` lists cameras"
+        raise CameraError(f"{source}: {told}") from error
     if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(kind) else 0)):
         remedy = "add the user to the group video" if stat.S_ISCHR(kind) else "give the user read access"
         raise CameraError(f"{source}: permission denied; {remedy}")

@@ -121,9 +121,13 @@ def events(
     What other users wrote under its name is not shown, and said to be there.
     """
     from edge.events import SERVICE, rows, statistics
-    from edge.systemd import journal_entries
+    from edge.systemd import JOURNAL_SOCKET, journal_entries
 
     begin = _begin(since)
+    if not JOURNAL_SOCKET.exists():
+        hints.print(
+            "warning: no journal on this machine: events go to stderr of the command that tells them, and are kept nowhere"
+        )
     entries = journal_entries(begin, follow=follow and not stats, partly=lambda why: hints.print(f"warning: {why}"))
     found = rows(entries, _believed(), _Disbelieved())
     if stats:

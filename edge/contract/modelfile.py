@@ -177,7 +177,8 @@ def read_model(path: Path) -> ModelFile:
         size = path.stat().st_size
         data = path.read_bytes() if size <= MAX_FILE_BYTES else b""
     except OSError as error:
-        raise ModelError(f"{path}: cannot read the model: {error.strerror}") from error
+        remedy = "; is its path right?" if isinstance(error, FileNotFoundError) else ""
+        raise ModelError(f"{path}: cannot read the model: {error.strerror}{remedy}") from error
     if size > MAX_FILE_BYTES:
         raise ModelError(f"{path}: {size} bytes; a model has at most {MAX_FILE_BYTES}")
     return parse_model(data, path)
