@@ -84,7 +84,18 @@ class UnlockSession:
         sessions = _run(asked, self._timeout_s, stopping, {}, heard=True).split()
         if not sessions:
             raise ActionFailed(f"unlock-session: {user} has no session")
-        _run(["loginctl", "unlock-session", "--", *sessions], self._timeout_s, stopping, {})
+        # One by one: loginctl ends at the first that it cannot unlock, and since systemd 256 a user's service manager has a session, too,
+        # which has no lock.
+        until, failed = time.monotonic() + self._timeout_s, list[ActionFailed]()
+        for session in sessions:
+            try:
+                _run(["loginctl", "unlock-session", "--", session], until - time.monotonic(), stopping, {})
+            except ActionFailed as error:
+                if stopping.is_set() or time.monotonic() > until:
+                    raise
+                failed.append(error)
+        if len(failed) == len(sessions):
+            raise failed[0]
 
 
 class Actor:

@@ -62,7 +62,7 @@ class Daemon:
         self._on_demand = self._settings.service.mode is Mode.ON_DEMAND
         self.beside: list[Beside] = []
         self.held: Callable[[], bool] = lambda: False
-        """Whether a caller on the bus has the device claimed: on demand it is not time to leave."""
+        """Whether a caller on the bus has the device claimed, or waits for polkit's word: on demand it is not time to leave."""
         self._asked_at = time.monotonic()
         self._doing: Job | None = None
         self._ran = self._stop = False

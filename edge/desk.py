@@ -25,6 +25,11 @@ class Job:
         self._cancelled, self._told = threading.Event(), False
         self._last = threading.Lock()
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody waits for it any more."""
+        return self._cancelled.is_set()
+
     def cancel(self) -> None:
         """Ends it with the next frame; what its last step keeps is kept by now, or never. From any thread, more than once."""
         with self._last:
@@ -83,13 +88,18 @@ class Desk:
             self._changed.notify_all()
 
     def take(self, wait_s: float = 0.0) -> Job | None:
-        """The next job; None where there is none for `wait_s` seconds."""
+        """The next job that somebody waits for; None where there is none for `wait_s` seconds. One that was cancelled before it began
+        costs no frame: who begins and ends in a loop would keep the camera from others long after.
+        """
         with self._changed:
-            if not self._changed.wait_for(lambda: bool(self._jobs), wait_s):
-                return None
-            return self._jobs.popleft()
+            return self._jobs.popleft() if self._changed.wait_for(self._waiting, wait_s) else None
 
     def fail(self, error: FacelatchError) -> None:
         """Ends all that wait."""
         while job := self.take():
             job.fail(error)
+
+    def _waiting(self) -> bool:
+        while self._jobs and self._jobs[0].cancelled:
+            self._jobs.popleft()
+        return bool(self._jobs)

@@ -39,6 +39,12 @@ class Authority:
 
     def __init__(self, bus: MessageBus, *, refuse_remote: bool) -> None:
         self._bus, self._refuse_remote = bus, refuse_remote
+        self._asking = 0
+
+    @property
+    def asks(self) -> bool:
+        """Whether somebody waits for polkit's word, who may be typing a password: on demand it is not time to leave."""
+        return self._asking > 0
 
     async def user(self, caller: str) -> str:
         """The caller's user name, empty where the uid has none."""
@@ -66,6 +72,13 @@ class Authority:
         Raises:
             CallRefused: polkit says no, or is not there to be asked.
         """
+        self._asking += 1
+        try:
+            await self._must(caller, *actions)
+        finally:
+            self._asking -= 1
+
+    async def _must(self, caller: str, *actions: Action) -> None:
         if await self._uid(caller) in (0, os.geteuid()):
             return
         subject = ["system-bus-name", {"name": Variant("s", caller)}]

@@ -44,6 +44,7 @@ class Remote:
 
     def __init__(self, bus: Any) -> None:
         self._bus = bus
+        self._owner = ""
         self._heard: asyncio.Queue[tuple[str, bool, dict[str, Any]] | None] = asyncio.Queue()
         bus.add_message_handler(self._listen)
 
@@ -108,13 +109,21 @@ class Remote:
                 return False
         rule = f"type='signal',sender='{_DAEMON_BUS[0]}',member='NameOwnerChanged',arg0='{NAME}'"
         await self._send(*_DAEMON_BUS, "AddMatch", "s", rule)
+        (self._owner,) = await self._send(*_DAEMON_BUS, "GetNameOwner", "s", NAME)
         return True
 
     def _listen(self, message: Any) -> None:
-        if message.member in ("VerifyStatus", "EnrollStatus") and message.destination == self._bus.unique_name:
+        # The bus carries a signal to whomever it is addressed to, whoever sends it: another's word on a face is none.
+        ours = message.sender == self._owner and message.destination == self._bus.unique_name
+        if ours and message.interface == DEVICE and message.member in ("VerifyStatus", "EnrollStatus"):
             result, done, details = message.body
             self._heard.put_nowait((result, done, {key: value.value for key, value in details.items()}))
-        elif message.member == "NameOwnerChanged" and message.body[0] == NAME and not message.body[2]:
+        elif (
+            message.sender == _DAEMON_BUS[0]
+            and message.member == "NameOwnerChanged"
+            and message.body[0] == NAME
+            and message.body[1] == self._owner != ""
+        ):
             self._heard.put_nowait(None)
 
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
-from dbus_fast import BusType, Message, MessageType, NameFlag, RequestNameReply, Variant
+from dbus_fast import BusType, DBusError, ErrorType, Message, MessageType, NameFlag, RequestNameReply, Variant
 from dbus_fast.aio import MessageBus
 
 import edge.bus.fprint as fprint
@@ -27,6 +27,8 @@ SETTLED_S = 2.0
 # Less than TimeoutStopSec= of the service, with what a camera takes to close.
 ANSWER_S = 3.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
+# Of a name that a caller says. An error has it in its sentence, longer than it came, and the bus cuts off who sends more than it carries.
+LONGEST_TEXT = 1024
 _BUS = "org.freedesktop.DBus"
 _GONE = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged'"
 
@@ -93,8 +95,9 @@ class BusServer:
             seat = Seat(self._station, self._daemon.desk, self._daemon.door, self._post)
             bus.add_message_handler(partial(self._before, seat))
             await _answered(bus.call(Message(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", signature="s", body=[_GONE])))
-            self._export(bus, seat)
-            self._daemon.held = lambda: seat.holder is not None
+            authority = Authority(bus, refuse_remote=self._settings.service.refuse_remote)
+            self._export(bus, seat, authority)
+            self._daemon.held = lambda: seat.holder is not None or authority.asks
             if await _answered(bus.request_name(NAME, NameFlag.DO_NOT_QUEUE)) not in _OURS:
                 raise NameTaken(f"{NAME} is taken by another program; is a second daemon running?")
             self._station.journal.tell(Event.BUS_JOINED, "answers on the system bus")
@@ -119,8 +122,7 @@ class BusServer:
     def _post(self, call: Callable[[], None]) -> None:
         self._loop.call_soon_threadsafe(call)
 
-    def _export(self, bus: MessageBus, seat: Seat) -> None:
-        authority = Authority(bus, refuse_remote=self._settings.service.refuse_remote)
+    def _export(self, bus: MessageBus, seat: Seat, authority: Authority) -> None:
         send = partial(_unicast, bus)
         bus.export(MANAGER_PATH, native.ManagerInterface())
         device = native.DeviceInterface(seat, authority, send, partial(self._state, seat), self._intend)
@@ -135,7 +137,13 @@ class BusServer:
 
     async def _stand_in(self, bus: MessageBus) -> None:
         """Takes fprintd's name, or queues for it: fprintd leaves when it is idle, and then the bus gives the name on."""
-        self._waits_for_name = await _answered(bus.request_name(fprint.NAME)) not in _OURS
+        try:
+            self._waits_for_name = await _answered(bus.request_name(fprint.NAME)) not in _OURS
+        except DBusError as error:
+            # That this bus lets us have one name only is no reason to answer under none.
+            text = f"{fprint.NAME}: {error}; its clients are not answered"
+            self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
+            return
         if self._waits_for_name:
             text = f"{fprint.NAME} is another program's; is fprintd running? Its clients are not answered until it is free"
             self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
@@ -155,6 +163,8 @@ class BusServer:
         if message.message_type is MessageType.METHOD_CALL and message.sender:
             CALLER.set(message.sender)
             self._daemon.asked()
+            if any(isinstance(value, str) and len(value) > LONGEST_TEXT for value in message.body):
+                raise DBusError(ErrorType.INVALID_ARGS, f"a text of more than {LONGEST_TEXT} characters")
         elif message.member == "NameOwnerChanged" and message.sender == _BUS and not message.body[2]:
             seat.vanished(message.body[0])
         elif (

@@ -47,9 +47,11 @@ def private_bus(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def stand_ins(address: str, *, allowed: str, remote: bool) -> Iterator[None]:
-    """polkit, which authorises the actions in `allowed` (split at commas) and no other; logind, whose sessions are remote or not."""
-    words = [sys.executable, __file__, allowed, "remote" if remote else "here"]
+def stand_ins(address: str, *, allowed: str, remote: bool, after_s: float = 0.0) -> Iterator[None]:
+    """polkit, which authorises the actions in `allowed` (split at commas) and no other, after so long; logind, whose sessions are
+    remote or not.
+    """
+    words = [sys.executable, __file__, allowed, "remote" if remote else "here", str(after_s)]
     process = subprocess.Popen(words, env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": address}, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -60,7 +62,7 @@ def stand_ins(address: str, *, allowed: str, remote: bool) -> Iterator[None]:
         process.wait(10)
 
 
-async def _serve(allowed: set[str], remote: bool) -> None:
+async def _serve(allowed: set[str], remote: bool, after_s: float) -> None:
     from dbus_fast import BusType, PropertyAccess
     from dbus_fast.aio import MessageBus
     from dbus_fast.service import ServiceInterface, dbus_method, dbus_property
@@ -70,7 +72,7 @@ async def _serve(allowed: set[str], remote: bool) -> None:
             super().__init__("org.freedesktop.PolicyKit1.Authority")
 
         @dbus_method()
-        def CheckAuthorization(  # noqa: N802
+        async def CheckAuthorization(  # noqa: N802
             self,
             subject: "(sa{sv})",
             action: s,
@@ -78,6 +80,7 @@ async def _serve(allowed: set[str], remote: bool) -> None:
             flags: u,
             cancellation: s,
         ) -> "(bba{ss})":
+            await asyncio.sleep(after_s)
             return [action in allowed, False, {}]
 
     class Logind(ServiceInterface):
@@ -107,4 +110,4 @@ async def _serve(allowed: set[str], remote: bool) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(set(sys.argv[1].split(",")), sys.argv[2] == "remote"))
+    asyncio.run(_serve(set(sys.argv[1].split(",")), sys.argv[2] == "remote", float(sys.argv[3])))

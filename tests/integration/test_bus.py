@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+import tests.integration.private_bus as bus_of_tests
 from tests.conftest import ADA, BOB, EVE, MODEL
 from tests.integration.private_bus import private_bus, stand_ins
 
@@ -239,6 +240,54 @@ def test_a_claim_keeps_the_daemon_from_leaving(tmp_path: Path, clip: Clip) -> No
         assert at.daemon.wait(20) == 0, "it leaves when nobody holds it any more"
 
 
+def test_who_is_asked_for_a_password_keeps_the_daemon_from_leaving() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to call as another user")
+    folder = Path(tempfile.mkdtemp(prefix="facelatch-"))  # one that another user may enter
+    with desk(folder, idle_exit_s=1.0) as at, stand_ins(at.address, allowed="io.facelatch.manage", remote=False, after_s=3.0):
+        told = at.run(sys.executable, "-c", AS_NOBODY_CALLS, "ListEnrolled", "")
+        assert told.stdout == "[[]]\n"
+        assert at.daemon.wait(20) == 0
+
+
+def test_a_bus_that_refuses_fprintds_name_leaves_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refusing = bus_of_tests._CONFIG.replace("</policy>", '<deny own="net.reactivated.Fprint"/></policy>')
+    monkeypatch.setattr(bus_of_tests, "_CONFIG", refusing)
+    with desk(tmp_path) as at:
+        until(lambda: "bus-name-taken" in [event["event"] for event in at.events()])
+        assert at.edge("status").returncode == 0, "io.facelatch answers all the same"
+        assert "bus-lost" not in [event["event"] for event in at.events()]
+
+
+def test_a_huge_name_does_not_cut_the_daemon_off(tmp_path: Path) -> None:
+    """In an error's sentence it would be four times as long, more than a bus carries, which ends a connection that sends more."""
+    with desk(tmp_path) as at:
+        told = at.run(sys.executable, "-c", HUGE)
+        assert told.returncode == 0, told.stderr
+        assert set(told.stdout.split()) == {"org.freedesktop.DBus.Error.InvalidArgs"}
+        assert "bus-lost" not in [event["event"] for event in at.events()]
+        assert at.edge("status").returncode == 0
+
+
+def test_another_programs_word_on_a_face_is_none(tmp_path: Path, clip: Clip) -> None:
+    """Everybody on the bus may send a signal to everybody."""
+    with desk(tmp_path) as at:
+        at.show(clip(ADA, 1))
+        assert at.edge("enroll", "ada").returncode == 0
+        at.show(clip(EVE, 1))
+        forger = subprocess.Popen(
+            [sys.executable, "-c", FORGE], env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": at.address}, stdout=subprocess.PIPE
+        )
+        try:
+            assert forger.stdout is not None
+            assert forger.stdout.readline() == b"ready\n"
+            told = at.edge("verify", "ada", "--json")
+        finally:
+            forger.kill()
+            forger.wait()
+        assert (told.returncode, json.loads(told.stdout)["reason"]) == (1, "no-match"), told.stderr
+
+
 def test_an_attempt_that_nothing_waits_for_is_refused(tmp_path: Path, clip: Clip) -> None:
     with desk(tmp_path) as at:
         refused = at.edge("attempt")
@@ -339,6 +388,44 @@ def test_a_vanished_caller_releases_its_claim(tmp_path: Path, clip: Clip) -> Non
         until(lambda: at.edge("verify", "ada").returncode == 3)
 
 
+HUGE = """
+import asyncio
+from dbus_fast import BusType, Message
+from dbus_fast.aio import MessageBus
+PATH, DEVICE = "/net/reactivated/Fprint/Device/0", "net.reactivated.Fprint.Device"
+async def main():
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    for interface, member, signature, body in (
+        (DEVICE, "VerifyStart", "s", [chr(1) * 9_000_000]),
+        ("org.freedesktop.DBus.Properties", "Get", "ss", [DEVICE, "a" * 9_000_000]),
+    ):
+        answer = await bus.call(Message("net.reactivated.Fprint", PATH, interface, member, signature=signature, body=body))
+        print(answer.error_name)
+asyncio.run(main())
+"""
+FORGE = """
+import asyncio
+from dbus_fast import BusType, Message, Variant
+from dbus_fast.aio import MessageBus
+BUS, DEVICE = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus"), "io.facelatch.Device"
+async def main():
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    async def names():
+        return set((await bus.call(Message(*BUS, "ListNames"))).body[0])
+    known = await names()
+    print("ready", flush=True)
+    while True:
+        for name in await names() - known:
+            details = {"subject": Variant("s", "ada"), "score": Variant("d", 0.99)}
+            path = "/io/facelatch/Device/0"
+            match = Message.new_signal(path, DEVICE, "VerifyStatus", "sba{sv}", ["match", True, details])
+            left = Message.new_signal(BUS[1], BUS[2], "NameOwnerChanged", "sss", ["io.facelatch", ":1.0", ""])
+            for told in (match, left):
+                told.destination = name
+                bus.send(told)
+        await asyncio.sleep(0.01)
+asyncio.run(main())
+"""
 WATCH = """
 import json
 from edge.bus.client import ask

@@ -109,8 +109,25 @@ def test_a_session_is_unlocked_for_the_subjects_user(tmp_path: Path, monkeypatch
     UnlockSession("bob", 5)(ADA, GOES_ON)
     asked = (tmp_path / "asked").read_text().splitlines()
     assert asked[0].endswith("-- ada")
-    assert asked[2].endswith("-- bob")
-    assert asked[1] == asked[3] == "unlock-session -- c1 4"
+    assert asked[3].endswith("-- bob")
+    assert asked[1:3] == asked[4:] == ["unlock-session -- c1", "unlock-session -- 4"]
+
+
+def test_a_session_without_a_lock_keeps_no_other_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """logind from 256 on lists that of the user's service manager first; loginctl ends at what it cannot unlock."""
+    tool = tmp_path / "loginctl"
+    words = (
+        '[ "$1" = show-user ] && echo "2 1" && exit\nshift 2\nfor s; do [ $s = 1 ] || exit 1; echo $s >> '
+        + f"{tmp_path}/unlocked; done\n"
+    )
+    tool.write_text("#!/bin/sh\n" + words)
+    tool.chmod(0o755)
+    monkeypatch.setattr("edge.action._PATH", f"{tmp_path}:/bin")
+    UnlockSession("ada", 5)(ADA, GOES_ON)
+    assert (tmp_path / "unlocked").read_text() == "1\n"
+    tool.write_text('#!/bin/sh\n[ "$1" = show-user ] && echo "2 1" && exit\nexit 1\n')
+    with pytest.raises(ActionFailed, match="exit code 1"):
+        UnlockSession("ada", 5)(ADA, GOES_ON)
 
 
 @pytest.fixture

@@ -82,3 +82,15 @@ def test_jobs_are_taken_in_their_order_and_waited_for() -> None:
     desk.fail(CameraError("gone"))
     assert [str(error) for error in order] == ["gone", "gone"]
     assert desk.take() is None
+
+
+def test_a_job_that_was_cancelled_before_it_began_is_nobodys() -> None:
+    desk, told = Desk(), list[FacelatchError]()
+    jobs = [Job(lambda frames: None, told.append) for _ in range(4)]
+    for job in jobs:
+        desk.submit(job)
+    for job in (jobs[0], jobs[1], jobs[3]):
+        job.cancel()
+    assert desk.take() is jobs[2]
+    assert desk.take(0.01) is None
+    assert told == []
