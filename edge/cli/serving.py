@@ -61,7 +61,9 @@ def attempt() -> None:
     """Lets the daemon judge whoever stands there now, where intent.kind = call wants that to be asked for."""
     if asked(lambda daemon: daemon.call("Attempt")) is None:
         raise BusRefused("no daemon answers on the system bus: systemctl start facelatch")
-    console.print("whoever stands before the camera is judged, unless locked out or in quiet hours; `edge events` tells what comes of it")
+    console.print(
+        "whoever stands before the camera is judged, unless locked out or in quiet hours; `edge events` tells what comes of it"
+    )
 
 
 @app.command(epilog="example: edge status --json")

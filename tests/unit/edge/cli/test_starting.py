@@ -36,7 +36,7 @@ DENIED = '{"accepted": false, "reason": "too-dark", "frames": 3, "operating_poin
         ('{"camera": "closed"}', ["status", "--json"], 0, "closed"),
         (ACCEPTED, ["verify", "ada"], 0, "accepted: ada"),
         (DENIED, ["verify"], 1, "turn a light on"),
-        ("[]", ["attempt"], 0, "judged now"),
+        ("[]", ["attempt"], 0, "is judged, unless locked out"),
         ("[]", ["remove", "ada"], 0, "removed ada"),
     ],
 )
