@@ -13,9 +13,10 @@ import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from edge.contract.errors import KeyMissing, KeyUnusable, KeyWrong, StorageError
+from edge.contract.errors import KeyMissing, KeyUnusable, KeyWrong
 from edge.seal import KEY_BYTES
 from edge.settings import Encryption, GallerySettings
+from edge.store import write_new
 
 DIGITS = 2 * KEY_BYTES
 _MOST_BYTES = 4096
@@ -103,23 +104,8 @@ def write_new_key(path: Path, state: Path) -> Key:
         StorageError: there is such a file already, which is never overwritten, or it cannot be written.
     """
     line = new_key()
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o400)
-    except OSError as error:
-        raise StorageError(f"{path}: cannot write: {error.strerror}; name a file that is not there yet") from error
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(line)
-            file.flush()
-            if os.geteuid() == 0 and state.exists():
-                # The user alone: a stick with FAT, mounted for the service's user, knows of no other group.
-                os.fchown(file.fileno(), state.stat().st_uid, -1)
-            os.fsync(file.fileno())
-    except OSError as error:
-        path.unlink()
-        raise StorageError(
-            f"{path}: cannot write: {error.strerror}; a stick with FAT is mounted with umask=0377,uid=USER"
-        ) from error
+    owner = state.stat().st_uid if os.geteuid() == 0 and state.exists() else None
+    write_new(path, line, mode=0o400, owner=owner, remedy="a stick with FAT is mounted with umask=0377,uid=USER")
     return _key(line.encode(), str(path))
 
 

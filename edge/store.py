@@ -133,26 +133,29 @@ class LockedFolder:
             os.unlink(name, dir_fd=self._handle)
 
 
-def write_new(path: Path, text: str) -> None:
-    """Writes a file for its owner alone to read, whole or not at all.
+def write_new(path: Path, text: str, *, mode: int = 0o600, owner: int | None = None, remedy: str = "nothing was kept") -> None:
+    """Writes a file for one user alone to read, whole or not at all; `owner` is that user's number where it is somebody else.
 
     Raises:
-        StorageError: there is one of that name, or the disk does not take it.
+        StorageError: there is one of that name, or the disk does not take it, which `remedy` says more of.
     """
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:
         raise StorageError(f"{path}: cannot write: {error.strerror}; name a file that is not there yet") from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode(errors="backslashreplace"))
             file.flush()
+            if owner is not None:
+                # The user alone: a stick with FAT, mounted for the service's user, knows of no other group.
+                os.fchown(file.fileno(), owner, -1)
             os.fsync(file.fileno())
     except BaseException as error:
         with suppress(OSError):
             path.unlink()
         if isinstance(error, OSError):
-            raise StorageError(f"{path}: cannot write: {error.strerror}; nothing was kept") from error
+            raise StorageError(f"{path}: cannot write: {error.strerror}; {remedy}") from error
         raise
 
 

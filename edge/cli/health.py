@@ -32,9 +32,10 @@ def doctor(
 ) -> None:
     """Looks at everything that a device needs, and says how to mend what is wrong. Changes nothing. Exit code 1: something fails."""
     from edge.doctor import Machine, Verdict, examine
-    from edge.doctor.report import about, as_report, write
+    from edge.doctor.report import about, as_report
     from edge.doctor.software import differences
     from edge.settings import load_settings, state_folder
+    from edge.store import write_new
 
     machine, findings = Machine(), []
     for finding in examine(config, state_folder(), machine):
@@ -45,7 +46,7 @@ def doctor(
         changed: dict[str, object] = {}
         with suppress(SettingsError):  # a finding of its own
             changed = differences(load_settings(config))
-        write(report, as_report(findings, about(machine), changed, as_json=report.suffix == ".json"))
+        write_new(report, as_report(findings, about(machine), changed, as_json=report.suffix == ".json"))
     counts = {verdict.value: sum(finding.verdict is verdict for finding in findings) for verdict in Verdict}
     if as_json:
         print(json.dumps({"counts": counts, "checks": [finding.shown() for finding in findings]}))

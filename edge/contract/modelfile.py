@@ -174,20 +174,22 @@ def read_model(path: Path) -> ModelFile:
         ModelUnsupported: schema, chip contract or this machine's chips are not those the model was made with.
     """
     try:
-        size = path.stat().st_size
-        data = path.read_bytes() if size <= MAX_FILE_BYTES else b""
+        _check_size(path.stat().st_size, path)
+        data = path.read_bytes()
     except OSError as error:
         remedy = "; is its path right?" if isinstance(error, FileNotFoundError) else ""
         raise ModelError(f"{path}: cannot read the model: {error.strerror}{remedy}") from error
+    return parse_model(data, path)
+
+
+def _check_size(size: int, path: Path) -> None:
     if size > MAX_FILE_BYTES:
         raise ModelError(f"{path}: {size} bytes; a model has at most {MAX_FILE_BYTES}")
-    return parse_model(data, path)
 
 
 def parse_model(data: bytes, path: Path) -> ModelFile:
     """`read_model` for bytes already read; `path` is for messages only."""
-    if len(data) > MAX_FILE_BYTES:
-        raise ModelError(f"{path}: {len(data)} bytes; a model has at most {MAX_FILE_BYTES}")
+    _check_size(len(data), path)
     members, start = _open_sealed(data, path)
     try:
         record = json.loads(members[METADATA_NAME])

@@ -7,11 +7,9 @@ import platform
 import re
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from edge.doctor.finding import Finding
 from edge.doctor.machine import Machine
-from edge.store import write_new
 
 
 def about(machine: Machine) -> dict[str, str]:
@@ -50,12 +48,3 @@ def as_report(findings: Sequence[Finding], facts: dict[str, str], changed: dict[
         if told["mend"]:
             lines.append(f"{'':<23}{told['mend']}")
     return "\n".join(lines) + "\n"
-
-
-def write(path: Path, text: str) -> None:
-    """Writes a report for its owner to read and to send on.
-
-    Raises:
-        StorageError: there is a file of that name, or the disk does not take it.
-    """
-    write_new(path, text)

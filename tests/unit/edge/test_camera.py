@@ -109,6 +109,12 @@ def device(
     return v4l2.open_device("/dev/video0", CameraSettings.model_validate({"stall_s": 1.0, **changes})), driver
 
 
+def ahead_since_boot(monkeypatch: pytest.MonkeyPatch, slept_s: Callable[[], float]) -> None:
+    """Sets the clock that goes on in sleep ahead by what the machine has slept, and no other."""
+    real = time.clock_gettime
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept_s() * (clock == time.CLOCK_BOOTTIME))
+
+
 GOOD = np.zeros((4, 6, 3), np.uint8)
 
 
@@ -199,16 +205,14 @@ def test_a_frame_from_before_a_sleep_is_stale(monkeypatch: pytest.MonkeyPatch) -
     camera._stop.set()
     camera._thread.join()
     camera._newest = Frame(GOOD, seconds_since_boot())
-    real = time.clock_gettime
-    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + 3600.0 * (clock == time.CLOCK_BOOTTIME))
+    ahead_since_boot(monkeypatch, lambda: 3600.0)
     assert next(frames) is None
 
 
 def test_what_lay_in_the_buffers_while_the_machine_slept_is_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
     """Twenty frames, an hour's sleep, four frames of before it that come at once, and frames of now."""
     slept, number = 0.0, 0
-    real = time.clock_gettime
-    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept * (clock == time.CLOCK_BOOTTIME))
+    ahead_since_boot(monkeypatch, lambda: slept)
 
     def script() -> tuple[bool, np.ndarray]:
         nonlocal slept, number
@@ -235,7 +239,7 @@ def stamped(monkeypatch: pytest.MonkeyPatch, ages_s: list[float], sleeps: dict[i
     """Of each frame that a V4L2 device gives: by how much its time is after its stamp. The driver stamps the n-th so long before its
     read comes back, on the clock that stands still in sleep, and the machine `sleeps` in the reads of some."""
     slept, number, real = 1000.0, 0, time.clock_gettime
-    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept * (clock == time.CLOCK_BOOTTIME))
+    ahead_since_boot(monkeypatch, lambda: slept)
     done, given, stamps_s = threading.Event(), dict[int, float](), dict[int, float]()
 
     def script() -> tuple[bool, np.ndarray | None]:
@@ -659,8 +663,7 @@ def test_a_picture_of_more_pixels_than_can_be_read_is_a_broken_one(tmp_path: Pat
 def test_what_queued_up_in_a_network_while_nobody_read_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A board that decodes as slowly as frames were taken would never come to those of now: the camera is opened again."""
     slept, number = 0.0, 0
-    real = time.clock_gettime
-    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept * (clock == time.CLOCK_BOOTTIME))
+    ahead_since_boot(monkeypatch, lambda: slept)
 
     def script() -> tuple[bool, np.ndarray]:
         nonlocal slept, number

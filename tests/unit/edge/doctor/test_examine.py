@@ -17,6 +17,7 @@ from edge.contract.errors import StorageError
 from edge.doctor import Machine, Verdict, examine, report, software
 from edge.lockout import Lockout
 from edge.settings import PolicySettings
+from edge.store import write_new
 from tests.conftest import MODEL
 
 Make = Callable[..., Machine]
@@ -130,7 +131,7 @@ def test_a_report_holds_nothing_of_a_person(
 
 
 def test_a_report_is_written_once_and_for_its_owner(tmp_path: Path) -> None:
-    report.write(tmp_path / "r.txt", "x")
+    write_new(tmp_path / "r.txt", "x")
     assert (tmp_path / "r.txt").stat().st_mode & 0o777 == 0o600
     with pytest.raises(StorageError, match="not there yet"):
-        report.write(tmp_path / "r.txt", "y")
+        write_new(tmp_path / "r.txt", "y")
