@@ -24,7 +24,7 @@ SEPARATOR = "__"
 ROLES = ("anchor", "positive", "negative")
 _IDENTITY = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.'-]{0,99}")
 
-_GREYED = frozenset(f"{role}_grayed" for role in ROLES)
+_GREYED = tuple(f"{role}_grayed" for role in ROLES)
 _CAPTURED = re.compile(rf"(?:.*{SEPARATOR})?(?:{'|'.join(ROLES)})-[0-9]+")
 
 
@@ -159,4 +159,4 @@ def chosen_layout(folder: Path, asked: Layout | None) -> Layout:
 def _source_folders(folder: Path, layout: Layout) -> list[tuple[Path, Path]]:
     if layout is Layout.IDENTITIES:
         return [(folder / "pictures", Path("chips"))]
-    return [(folder / f"{role}_real", Path(f"{role}_grayed")) for role in ROLES]
+    return [(folder / f"{role}_real", Path(greyed)) for role, greyed in zip(ROLES, _GREYED, strict=True)]

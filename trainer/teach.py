@@ -27,7 +27,7 @@ from trainer.augment import WHOLE
 from trainer.dataset import Faces, Teaching, load_faces
 from trainer.files import write_atomically
 from trainer.prepare import read_manifest
-from trainer.verifier import Verifier, embed
+from trainer.verifier import Verifier, embed, weights_digest
 
 TEACHER, UNFINISHED = "teacher.npz", "teacher.part.npz"
 _BATCH = 64
@@ -61,8 +61,7 @@ class VerifierTeacher:
             raise InputError(
                 f"{folder}: chips of {side} px with {has} channels are not what {name} takes; prepare with its recipe"
             )
-        digest = hashlib.sha256(b"".join(weights.tobytes() for weights in verifier.tower.get_weights())).hexdigest()
-        self.made_by = f"{name} (weights {digest[:12]}), mean over a face and its mirror image"
+        self.made_by = f"{name} (weights {weights_digest(verifier.tower)[:12]}), mean over a face and its mirror image"
 
     def ask(self, rows: range) -> Teaching:
         """What it says of these pictures of the set."""

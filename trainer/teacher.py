@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from trainer.split import FURTHER
 from trainer.split import START as BEFORE
 from trainer.start import Start, start_at
 from trainer.teach import TEACHER, teacher_learned
+from trainer.verifier import weights_digest
 
 STARTED_FROM = "start"
 
@@ -95,7 +95,7 @@ def check_same_teacher(teacher: Start, record: dict[str, Any], run: Path) -> Non
     Raises:
         InputError: it is another one now.
     """
-    weights = hashlib.sha256(b"".join(part.tobytes() for part in teacher.verifier.tower.get_weights())).hexdigest()
+    weights = weights_digest(teacher.verifier.tower)
     # Runs from before this was noted have none.
     if record["data"].setdefault("asked_sha256", weights) != weights:
         raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import zipfile
@@ -42,6 +43,11 @@ class Verifier:
         """Embeddings, float32 [n, D], of chips, uint8 [n, side, side]; of their mirror images with `mirrored`."""
         placements = self.aligner.placements(chips) if self.aligner else None
         return embed(self.tower, chips, placements, mirrored=mirrored)
+
+
+def weights_digest(network: keras.Model) -> str:
+    """The SHA-256 of a network's weights: by it a run or a file says whose word it has."""
+    return hashlib.sha256(b"".join(weights.tobytes() for weights in network.get_weights())).hexdigest()
 
 
 def embed(

@@ -26,8 +26,9 @@ def teach(
     as_json: AsJson = False,
 ) -> None:
     """Asks a teacher about every picture once, for recipes that learn from one."""
-    from trainer.dataset import load_faces
+    from edge.contract.spec import ChipSpec
     from trainer.dlibway import DlibTeacher
+    from trainer.prepare import read_manifest
     from trainer.start import start_at
     from trainer.teach import VerifierTeacher
     from trainer.teach import teach as ask
@@ -37,7 +38,7 @@ def teach(
         teaching = ask(folder, DlibTeacher(folder))
     else:
         other = start_at(teacher)
-        other.check_chips(folder, load_faces(folder).spec)
+        other.check_chips(folder, ChipSpec.from_json(read_manifest(folder)["chip"]))
         teaching = ask(folder, VerifierTeacher(folder, other.verifier, other.name, learned_by(other, data or [folder])))
     if as_json:
         print(json.dumps({"vectors": len(teaching.vectors), "file": str(folder / "teacher.npz")}))
