@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,13 @@ from export.quiet import quiet
 from export.variant import Variant
 
 with quiet():
+    import keras
     import tensorflow as tf
 
 # By itself: the package it came in has another name for each kind of machine.
 TENSORFLOW: str = tf.version.VERSION
+# Where the table of a subgraph has its outputs, in the schema of TFLite.
+_OUTPUTS = 8
 # Traces of an input shape left open; each cuts the graph into pieces, so that fewer layers are fused.
 _DYNAMIC_OPS = frozenset({"SHAPE", "STRIDED_SLICE", "PACK"})
 # What batch normalisation and activations leave where they were not folded into the layer before: a pass over memory each.
@@ -30,6 +34,8 @@ def to_tflite(network: Any, calibration: NDArray[np.uint8], variant: Variant) ->
     exactly pixel - 128. Chips all black and all white would do that too, and widen the range of every layer behind.
     """
     side_px, channels = calibration.shape[1], network.input_shape[-1]
+    if variant is Variant.INT8:
+        network = keras.Model(network.input, [*network.outputs, *_summed(network)], name=network.name)
     # A batch of one, fixed: an open batch leaves shape arithmetic in the graph, which the runtimes do not fuse.
     pixels = tf.TensorSpec((1, side_px, side_px, channels), tf.float32, name="pixels")
     graph = tf.function(lambda pixels: network(pixels, training=False), autograph=False).get_concrete_function(pixels)
@@ -51,7 +57,32 @@ def to_tflite(network: Any, calibration: NDArray[np.uint8], variant: Variant) ->
         wide = tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
         converter.target_spec.supported_ops = [wide]
     with quiet():
-        return bytes(converter.convert())
+        return _with_one_output(bytes(converter.convert()))
+
+
+def _summed(network: Any) -> list[Any]:
+    """What is read by an addition and by nothing else. The converter runs such an addition in the memory of what it reads, and then takes
+    the range of the sum for that of the summand, which gets up to four times the steps of its own; what the network gives as well keeps
+    its memory."""
+    tensors = [
+        tensor
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Add)
+        for tensor in layer._inbound_nodes[0].input_tensors
+    ]
+    return [tensor for tensor in tensors if len(tensor._keras_history.operation._outbound_nodes) == 1]
+
+
+def _with_one_output(flatbuffer: bytes) -> bytes:
+    """A network that gives the first of its outputs alone."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    changed = bytearray(flatbuffer)
+    table = schema.Model.GetRootAs(changed).Subgraphs(0)._tab
+    # In place, for the packer of the schema does not align weights as the converter does: a vector is its length and what it holds.
+    length_at = table.Vector(table.Offset(_OUTPUTS)) - 4
+    changed[length_at : length_at + 4] = struct.pack("<I", 1)
+    return bytes(changed)
 
 
 def check_graph(graph: Graph, variant: Variant) -> None:

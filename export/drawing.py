@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from edge.contract.errors import StorageError
 from export.graph import Graph
-from export.layers import LayerError, short_name
+from export.layers import LayerError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -76,7 +76,7 @@ def _box(axis: Any, graph: Graph, row: int, at: int) -> None:
     axis.barh(at, 4.9, height=0.72, color=_COLOURS.get(operator.name, _OTHER), alpha=0.85)
     ink = "white" if operator.name in _COLOURS else "black"
     shape = "x".join(map(str, output.shape[1:]))
-    told = f"{operator.name.lower()}  {short_name(output.name)}  {shape}"
+    told = f"{operator.name.lower()}  {graph.layer(operator)}  {shape}"
     axis.text(0.08, at, told, va="center", fontsize=6.5, color=ink)
     if weights >= 1024:
         axis.text(4.82, at, f"{weights / 1024:.0f} KiB", va="center", ha="right", fontsize=6.5, color=ink)

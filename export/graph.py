@@ -71,6 +71,13 @@ class Graph:
         """Multiply-adds of one run."""
         return sum(operator.macs for operator in self.operators)
 
+    def layer(self, operator: Operator) -> str:
+        """The layer that an operator was made from. What an operator gives is named for it, unless the network gave that as well when it
+        was calibrated; then its weights are, or what it reads."""
+        read = sorted(operator.inputs, key=lambda index: not self.tensors[index].constant_bytes)
+        named = (short_name(self.tensors[index].name) for index in (*operator.outputs, *read) if index >= 0)
+        return next((name for name in named if name), "output")
+
     def versions(self) -> dict[str, dict[str, int]]:
         """How often each operator stands in the graph, and the highest version of it: an old runtime may not know that one."""
         found: dict[str, dict[str, int]] = {}
@@ -83,6 +90,12 @@ class Graph:
     def floats(self) -> list[str]:
         """Names of the tensors that hold neither whole numbers nor truths."""
         return [tensor.name for tensor in self.tensors if tensor.dtype not in _FULLY_QUANTISED | {"BOOL"}]
+
+
+def short_name(tensor: str) -> str:
+    """The layer's name in a tensor's, which also tells the model, the operation and what was fused into it; empty where it names none."""
+    parts = tensor.split(";")[0].split("/")
+    return parts[-2].removesuffix("_1") if len(parts) > 1 else ""
 
 
 def read_graph(flatbuffer: bytes) -> Graph:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.errors import GateMissed
+from export.graph import short_name
 from export.quiet import quiet
 
 with quiet():
@@ -59,18 +60,14 @@ def layer_errors(in_float: bytes, quantised: bytes, pixels: NDArray[np.uint8]) -
             count[row] += want.size
             lowest[row], highest[row] = min(lowest[row], want.min()), max(highest[row], want.max())
     found = []
-    for row, (name, there) in enumerate(others):
+    names = {tensor["index"]: tensor["name"] for tensor in reference.get_tensor_details()}
+    for row, ((name, there), (_, at)) in enumerate(zip(others, layers, strict=True)):
         _, low, high = _real(np.zeros(1, details[there]["dtype"]), details[there]["quantization"])
         used = (min(high, highest[row]) - max(low, lowest[row])) / (high - low) if np.isfinite(high - low) else 1.0
         error = float(np.sqrt(apart[row] / max(power[row], 1e-30)))
-        found.append(LayerError(short_name(details[there]["name"]), name, error, float(clipped[row] / count[row]), float(used)))
+        layer = short_name(names[at]) or "output"
+        found.append(LayerError(layer, name, error, float(clipped[row] / count[row]), float(used)))
     return found
-
-
-def short_name(tensor: str) -> str:
-    """The layer's name in a tensor's, which also tells the model, the operation and what was fused into it."""
-    parts = tensor.split(";")[0].split("/")
-    return parts[-2].removesuffix("_1") if len(parts) > 1 else "output"
 
 
 def _load(flatbuffer: bytes) -> Any:

@@ -11,7 +11,6 @@ from edge.contract.fingerprint import golden_chips
 from edge.contract.modelfile import ModelFile
 from edge.contract.runtime import Embedder
 from export.graph import Graph, read_graph
-from export.layers import short_name
 from export.measure import cosines
 
 
@@ -48,7 +47,7 @@ def operator_table(name: str, graph: Graph) -> Table:
             str(number),
             operator.name,
             str(operator.version),
-            short_name(output.name),
+            graph.layer(operator),
             f"{output.dtype.lower()} {'x'.join(map(str, output.shape[1:]))}",
             f"{output.range[0]:.3g} to {output.range[1]:.3g}" if output.range else "",
             f"{weights / 1024:.1f} KiB" if weights else "",

@@ -23,6 +23,7 @@ from edge.contract.runtime import Embedder
 from edge.contract.score import Head
 from export.convert import TENSORFLOW, check_graph, to_tflite
 from export.elsewhere import Elsewhere, embed_elsewhere
+from export.equalise import equalise
 from export.graph import Graph, read_graph
 from export.measure import Side, agreement, agreement_gates, gates, operating_points, parity
 from export.package import array_entry, pack, write_file
@@ -76,7 +77,9 @@ def export_tflite(
         GateMissed: the result is not what was asked for; nothing is written, unless `force` and a figure alone was missed.
         StorageError: the file cannot be written.
     """
-    networks = {"tower": convert(run.tower, run.views(run.calibration), variant)}
+    views = run.views(run.calibration)
+    # A tower that was trained for the rounding of its maps as they are keeps them.
+    networks = {"tower": convert(run.tower, views, variant, equal=not run.record["settings"]["tower"].get("quantised", False))}
     if run.align:
         small = np.stack([shrink(chip, run.align.input_px) for chip in run.calibration])
         networks["aligner"] = convert(run.aligner, small, variant)
@@ -129,8 +132,11 @@ def export_tflite(
     return Exported(replace(model, path=out), networks)
 
 
-def convert(network: Any, seen: NDArray[np.uint8], variant: Variant) -> Converted:
-    """The network as TFLite has it, checked. Raises GateMissed as `check_graph` does."""
+def convert(network: Any, seen: NDArray[np.uint8], variant: Variant, *, equal: bool = True) -> Converted:
+    """The network as TFLite has it, checked. For int8 its maps are made `equal` in size, in place. Raises GateMissed as `check_graph`
+    does."""
+    if equal and variant is Variant.INT8:
+        equalise(network, seen)
     flatbuffer = to_tflite(network, seen, variant)
     graph = read_graph(flatbuffer)
     check_graph(graph, variant)

@@ -1,0 +1,132 @@
+"""Weights that quantise with less loss and compute the same: maps of about one size (after Nagel et al. 2019, "Data-free quantization
+through weight equalization and bias correction", with the trade of ranges of Xiao et al. 2023, "SmoothQuant").
+
+All maps of a tensor share one scale in int8, so that a map of small values is left a few of 256 steps. What does not care for size, such as
+ReLU, pooling and a sum, lets each map be divided by a factor where it is made and multiplied by it where it is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from export.quiet import quiet
+
+with quiet():
+    import keras
+
+layers = keras.layers
+
+# How far maps become of one size, 0 to 1; what is left is done to the filters that read them, whose maps share a scale as well.
+SHARE = 0.75
+# Maps and filters below this share of the largest count as this large: what hardly is there would be blown up without end.
+LEAST = 1e-3
+BATCH = 32
+_PASS_THROUGH = (
+    layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.ZeroPadding2D, layers.Dropout, layers.Add,
+)  # fmt: skip
+# Activations under which a map of twice the size stays one.
+_KEEP_SHARES = (keras.activations.linear, keras.activations.relu)
+_FOLDED = (layers.ReLU, layers.BatchNormalization)
+
+
+@dataclass(slots=True)
+class _Maps:
+    """Maps that must keep one size among them, since they are added or passed through: who makes and who reads them, and the tensors that
+    hold them. `fixed` where something else than a multiplication by weights does either."""
+
+    made_by: list[Any] = field(default_factory=list)
+    read_by: list[Any] = field(default_factory=list)
+    tensors: list[Any] = field(default_factory=list)
+    fixed: bool = False
+
+
+def equalise(network: Any, pixels: NDArray[np.uint8]) -> None:
+    """Changes the weights of a functional Keras network in place; it computes what it did, to the rounding of float32. The sizes of its
+    maps are those that `pixels`, uint8 [n, side, side] or [n, side, side, 3], give. Layers that are not trained stay as they are."""
+    found = [maps for maps in _maps_of(network) if maps.made_by and maps.read_by and not maps.fixed]
+    if not found:
+        return
+    stored = [[tensor for tensor in maps.tensors if _is_stored(tensor)] for maps in found]
+    largest = iter(_largest(keras.Model(network.input, [*chain.from_iterable(stored)]), pixels))
+    for maps, tensors in zip(found, stored, strict=True):
+        size = _relative(np.max([next(largest) for _ in tensors], axis=0))
+        weight = _relative(np.max([_reading(layer) for layer in maps.read_by], axis=0))
+        factors = size**SHARE / weight ** (1 - SHARE)
+        factors /= np.exp(np.log(factors).mean())
+        for layer in maps.made_by:
+            last = [layer.gamma, layer.beta] if isinstance(layer, layers.BatchNormalization) else [layer.kernel, layer.bias]
+            for weights in last:
+                if weights is not None:
+                    weights.assign(weights.numpy() / factors)
+        for layer in maps.read_by:
+            layer.kernel.assign(layer.kernel.numpy() * factors[:, None])
+
+
+def _maps_of(network: Any) -> list[_Maps]:
+    """Every tensor of the network belongs to one of them."""
+    of: dict[int, _Maps] = {}
+
+    def join(tensors: Iterable[Any]) -> _Maps:
+        parts = {id(maps): maps for maps in (of.setdefault(id(tensor), _Maps(tensors=[tensor])) for tensor in tensors)}
+        joined = _Maps(
+            [layer for maps in parts.values() for layer in maps.made_by],
+            [layer for maps in parts.values() for layer in maps.read_by],
+            [tensor for maps in parts.values() for tensor in maps.tensors],
+            any(maps.fixed for maps in parts.values()),
+        )
+        of.update(dict.fromkeys(map(id, joined.tensors), joined))
+        return joined
+
+    for layer in network.layers:
+        once = len(layer._inbound_nodes) == 1 and layer.trainable
+        for node in layer._inbound_nodes:
+            match layer:
+                case layers.Conv2D(groups=1) | layers.Dense() if once and layer.activation in _KEEP_SHARES:
+                    join(node.input_tensors).read_by.append(layer)
+                    join(node.outputs).made_by.append(layer)
+                case layers.BatchNormalization(scale=True, center=True) if once:
+                    join(node.input_tensors).fixed = True
+                    join(node.outputs).made_by.append(layer)
+                case layers.ReLU(max_value=None, threshold=0):
+                    join([*node.input_tensors, *node.outputs])
+                case _ if isinstance(layer, _PASS_THROUGH) or getattr(layer, "activation", None) in _KEEP_SHARES:
+                    join([*node.input_tensors, *node.outputs])
+                case _:
+                    join([*node.input_tensors, *node.outputs]).fixed = True
+    join(network.outputs).fixed = True
+    return list({id(maps): maps for maps in of.values()}.values())
+
+
+def _largest(watching: Any, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+    """The largest size of each map of each watched tensor, float32 [maps]."""
+    largest: list[NDArray[np.float32]] = []
+    for at in range(0, len(pixels), BATCH):
+        seen = pixels[at : at + BATCH].astype(np.float32)
+        found = watching(seen.reshape(*seen.shape[:3], -1), training=False)
+        sizes = [np.abs(np.asarray(maps)).reshape(-1, maps.shape[-1]).max(0) for maps in found]
+        largest = [np.maximum(*pair) for pair in zip(largest, sizes, strict=True)] if largest else sizes
+    return largest
+
+
+def _is_stored(tensor: Any) -> bool:
+    """Whether int8 keeps it: not what becomes one with the layer after it."""
+    readers = [node.operation for node in tensor._keras_history.operation._outbound_nodes]
+    return not readers or not all(isinstance(reader, _FOLDED) for reader in readers)
+
+
+def _reading(layer: Any) -> NDArray[np.float32]:
+    """The largest weight by which a layer reads each map, float32 [maps]."""
+    kernel = np.abs(layer.kernel.numpy())
+    largest: NDArray[np.float32] = kernel.max(axis=(*range(kernel.ndim - 2), kernel.ndim - 1))
+    return largest
+
+
+def _relative(sizes: NDArray[np.float32]) -> NDArray[np.float64]:
+    largest = sizes.max().astype(np.float64)
+    return np.maximum(sizes, LEAST * largest) / largest if largest else np.ones(len(sizes))

@@ -1,0 +1,108 @@
+"""Weights that compute the same and quantise with less loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from export.convert import to_tflite
+from export.equalise import equalise
+from export.layers import layer_errors
+from export.quiet import quiet
+from export.variant import Variant
+
+with quiet():
+    import keras
+
+layers = keras.layers
+SIDE = 16
+
+
+def _chips() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (16, SIDE, SIDE), np.uint8)
+
+
+def _tower(*, trainable: bool = True, limit: float | None = None) -> Any:
+    """Convolutions with and without a normalisation, a skip, both ways to pool and a matrix. Maps are up to a thousandfold apart in
+    size, and what reads them makes up for it, so that the small ones matter as much."""
+    keras.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    pixels = keras.Input((SIDE, SIDE, 1))
+    x = layers.Rescaling(1 / 255)(pixels)
+    x = layers.ReLU(name="relu1")(layers.Conv2D(8, 3, name="conv1")(x))
+    y = layers.Conv2D(8, 3, padding="same", use_bias=False, activation="relu", name="conv2")(x)
+    y = layers.Conv2D(8, 3, padding="same", use_bias=False, name="conv3")(y)
+    x = layers.ReLU(limit, name="relu2")(layers.Add(name="add")([x, layers.BatchNormalization(name="norm")(y)]))
+    x = layers.AveragePooling2D(2, name="halve")(layers.MaxPooling2D(2, name="most")(x))
+    x = layers.GlobalAveragePooling2D(name="pool")(x)
+    tower = keras.Model(pixels, layers.Dense(4, name="embedding")(x), name="drawn")
+    for made_by, read_by in ((("conv1", "norm"), ("conv2", "embedding")), (("conv2",), ("conv3",))):
+        sizes = 10.0 ** rng.uniform(-1.5, 1.5, 8)
+        for layer in map(tower.get_layer, made_by):
+            layer.trainable = trainable
+            layer.set_weights([weights * sizes for weights in layer.get_weights()[:2]] + layer.get_weights()[2:])
+        for layer in map(tower.get_layer, read_by):
+            kernel, *rest = layer.get_weights()
+            layer.set_weights([kernel / sizes[:, None], *rest])
+    return tower
+
+
+def _said(tower: Any) -> np.ndarray:
+    return np.asarray(tower(_chips()[..., None].astype(np.float32), training=False))
+
+
+def _error(tower: Any) -> float:
+    in_float, quantised = (to_tflite(tower, _chips(), variant) for variant in (Variant.NONE, Variant.INT8))
+    return layer_errors(in_float, quantised, _chips())[-1].error
+
+
+def test_it_computes_the_same_with_less_loss() -> None:
+    tower = _tower()
+    said, error = _said(tower), _error(tower)
+    equalise(tower, _chips())
+    np.testing.assert_allclose(_said(tower), said, rtol=1e-4, atol=1e-5 * np.abs(said).max())
+    assert _error(tower) < 0.5 * error
+
+
+def test_maps_come_nearer_to_one_size() -> None:
+    """What is left of a ratio of sizes r is r to the quarter, times what the filters that read the maps have a part in."""
+    tower = _tower()
+    watching = keras.Model(tower.input, tower.get_layer("conv2").output)
+
+    def apart() -> float:
+        sizes = np.asarray(watching(_chips()[..., None].astype(np.float32))).max((0, 1, 2))
+        return float(sizes.max() / sizes.min())
+
+    before = apart()
+    equalise(tower, _chips())
+    assert before > 50
+    assert apart() < before**0.5
+
+
+@pytest.mark.parametrize("given", [{"trainable": False}, {"limit": 6.0}])
+def test_what_is_fixed_or_cares_for_size_stays(given: dict[str, Any]) -> None:
+    """Maps of the skip end in a ReLU with a limit, or begin in layers that are not trained; those between conv2 and conv3 are free,
+    unless conv2 is fixed itself."""
+    tower = _tower(**given)
+    said, held = _said(tower), {layer.name: layer.get_weights() for layer in tower.layers}
+    equalise(tower, _chips())
+    np.testing.assert_allclose(_said(tower), said, rtol=1e-4, atol=1e-5 * np.abs(said).max())
+    kept = {"conv1", "norm", "embedding"} | ({"conv2", "conv3"} if "trainable" in given else set())
+    for name in kept:
+        for now, then in zip(tower.get_layer(name).get_weights(), held[name], strict=True):
+            np.testing.assert_array_equal(now, then)
+    if "limit" in given:
+        assert np.abs(tower.get_layer("conv2").get_weights()[0] - held["conv2"][0]).max() > 0
+
+
+def test_maps_that_never_are_anything_are_survived() -> None:
+    tower = _tower()
+    kernel, bias = tower.get_layer("conv1").get_weights()
+    kernel[..., 0], bias[0] = 0, -1
+    tower.get_layer("conv1").set_weights([kernel, bias])
+    said = _said(tower)
+    equalise(tower, _chips())
+    assert all(np.isfinite(weights).all() for layer in tower.layers for weights in layer.get_weights())
+    np.testing.assert_allclose(_said(tower), said, rtol=1e-4, atol=1e-5 * np.abs(said).max())
