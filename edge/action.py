@@ -80,6 +80,11 @@ class UnlockSession:
     def __call__(self, grant: Grant, stopping: threading.Event) -> None:
         """See `Action`."""
         user = self._user or grant.subject
+        if user.isdecimal():
+            # loginctl takes it for a user id: for a user of another name.
+            raise ActionFailed(
+                f"unlock-session: {user} is a number and no user's name; name subjects as users are, or set action.user"
+            )
         asked = ["loginctl", "show-user", "--property=Sessions", "--value", "--", user]
         sessions = _run(asked, self._timeout_s, stopping, {}, heard=True).split()
         if not sessions:

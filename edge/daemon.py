@@ -141,14 +141,14 @@ class Daemon:
             # From the last work on, not the last question: whoever asks how things are must not keep the camera open.
             worked_at = time.monotonic()
             for frame in frames:
+                if not self._on_demand:
+                    # Before any job: who is locked out takes no frame, and may ask again before each.
+                    self._judge(frame)
                 if job := self.desk.take():
                     self._do(job, frames)
                     worked_at = time.monotonic()
-                elif self._on_demand:
-                    if time.monotonic() - worked_at > self._settings.service.linger_s:
-                        break
-                else:
-                    self._judge(frame)
+                elif self._on_demand and time.monotonic() - worked_at > self._settings.service.linger_s:
+                    break
             self.asked()
             return not camera.live
 

@@ -4,7 +4,6 @@ sets the action off on a grant. A caller may be verified beside it, out of the s
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 
 from edge.action import Actor, load_action
@@ -122,7 +121,7 @@ class Door:
 
     def _look_at_failures(self) -> None:
         """Takes over what `edge unlock-out` or a verification changed. While the counts cannot be read nobody is judged."""
-        now = time.monotonic()
+        now = seconds_since_boot()
         if self._lockout_broken and now - self._tried_lockout < LOOK_EVERY_S:
             return
         self._tried_lockout = now
@@ -146,7 +145,7 @@ class Door:
         self._lockout_broken, self._lockout_stamp = True, ()
 
     def _look_at_gallery(self, *, at_once: bool) -> None:
-        now = time.monotonic()
+        now = seconds_since_boot()
         if not at_once and now - self._looked < LOOK_EVERY_S:
             return
         self._looked = now
@@ -168,7 +167,7 @@ class Door:
         self._journal.tell(Event.GALLERY_LOADED, f"{len(names)} subjects enrolled", SUBJECTS=len(names))
 
     def _look_at_hours(self) -> None:
-        spans, now = self._station.settings.policy.quiet_hours, time.monotonic()
+        spans, now = self._station.settings.policy.quiet_hours, seconds_since_boot()
         if not spans or now - self._looked_at_hours < LOOK_EVERY_S:
             return
         self._looked_at_hours = now

@@ -67,10 +67,11 @@ class Gallery:
         return sorted(stem for stem in (name.removesuffix(SUFFIX) for name in self._files()) if NAME_PATTERN.fullmatch(stem))
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Changes whenever a subject is added, replaced or removed, by whatever process. Raises StorageError as `names` does."""
+        """Changes whenever a subject is added, replaced or removed, or a file's owner and rights are, by whatever process. Raises
+        StorageError as `names` does."""
         names = sorted(self._files())
         try:
-            return tuple((name, (status := (self.folder / name).stat()).st_mtime_ns, status.st_size) for name in names)
+            return tuple((name, (status := (self.folder / name).stat()).st_ctime_ns, status.st_size) for name in names)
         except FileNotFoundError:
             return ()  # removed between the two calls: the next stamp differs again
         except OSError as error:

@@ -80,7 +80,8 @@ class Lockout:
         """
         self._owed[key] += 1
         with self._changed(how) as entries:
-            return _failures(entries[key], how.lockout_s)
+            # None where another thread has forgiven them since.
+            return _failures(entries.get(key), how.lockout_s)
 
     def succeed(self, key: str, how: PolicySettings) -> Failures:
         """Forgives the failures under a key after an accept.

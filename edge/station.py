@@ -144,6 +144,9 @@ class Station:
         how = self.settings.policy
         if isinstance(decision, Denial):
             failures = self.lockout.fail(key, how)
+            if key != ANYONE and key not in self.gallery.names():
+                # Taken out while the attempt went on, and her or his count before it ended.
+                self.lockout.clear(key)
             return replace(decision, locked_s=failures.locked_s(how)), failures
         failures = self.lockout.succeed(key, how)
         return (Denial(Reason.LOCKED_OUT, decision.frames) if failures.count else decision), failures

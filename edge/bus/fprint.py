@@ -135,7 +135,7 @@ class DeviceInterface(ServiceInterface):
         caller = CALLER.get()
         subject = await self._subject(caller, username)
         await self._authority.must(caller, Action.ENROLL)
-        self._seat.remove(caller, subject)
+        self._seat.remove(subject)
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)
@@ -225,7 +225,7 @@ class DeviceInterface(ServiceInterface):
     async def _delete(self, caller: str) -> None:
         subject = self._seat.must_hold(caller)
         await self._authority.must(caller, Action.ENROLL)
-        self._seat.remove(caller, subject)
+        self._seat.remove(subject)
 
     def _must_be_enrolled(self, subject: str) -> None:
         if not self._seat.is_enrolled(subject):

@@ -100,7 +100,8 @@ class DeviceInterface(ServiceInterface):
         if manner not in _MANNERS:
             raise CallRefused(Problem.INVALID, f"{manner!r}: new, add or replace")
         await self._authority.must(caller, Action.ENROLL)
-        self._seat.enrol(caller, self._telling(caller, "EnrollStatus"), _MANNERS[manner])
+        own = await self._authority.is_own(caller, self._seat.must_hold(caller))
+        self._seat.enrol(caller, self._telling(caller, "EnrollStatus"), _MANNERS[manner], own=own)
 
     @dbus_method()
     @refusing(ERRORS)
@@ -125,7 +126,7 @@ class DeviceInterface(ServiceInterface):
         caller = CALLER.get()
         own = await self._authority.is_own(caller, subject)
         await self._authority.must(caller, Action.ENROLL if own else Action.OTHERS)
-        self._seat.remove(caller, check_name(subject))
+        self._seat.remove(check_name(subject))
 
     @dbus_method()
     @refusing(ERRORS)

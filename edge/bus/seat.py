@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from edge.clock import seconds_since_boot
-from edge.contract.errors import CameraError, EnrolmentFailed, FacelatchError
+from edge.contract.errors import CameraError, EnrolmentFailed, FaceKnown, FacelatchError
 from edge.desk import Desk, Frames, Job
 from edge.door import Door
 from edge.intent import WayIn
@@ -172,8 +172,10 @@ class Seat:
 
         return self._begin(work, told, verifying=True)
 
-    def enrol(self, caller: str, told: Told, manner: Manner, *, asks: bool = True) -> None:
-        """Begins to enrol the claimed subject. `asks` is whether the caller can tell the person which pose to take."""
+    def enrol(self, caller: str, told: Told, manner: Manner, *, asks: bool = True, own: bool = False) -> None:
+        """Begins to enrol the claimed subject. `asks` is whether the caller can tell the person which pose to take; who enrols his or
+        her `own` face, or a picture, hears nobody else's name.
+        """
         self._must_be_free(caller)
         name = self.subject
         if not name:
@@ -188,7 +190,14 @@ class Seat:
                 result = Result.RETRY if shown.reason else Result.PROGRESS
                 tell(Status(result, False, shown.advice, shown.reason, name, have=shown.have, want=shown.want, shown=shown))
 
-            done = self._station.enrol(name, frames, progressed, manner, asks=asks, last_step=last_step)
+            try:
+                done = self._station.enrol(name, frames, progressed, manner, asks=asks, last_step=last_step)
+            except FaceKnown as error:
+                if own:
+                    raise FaceKnown(
+                        "this face is enrolled already, under another name; `sudo edge enroll` says which"
+                    ) from error
+                raise
             made = done.enrolment
             tell(
                 Status(
@@ -212,10 +221,10 @@ class Seat:
             raise CallRefused(Problem.NO_ACTION, f"no {'verification' if verifying else 'enrolment'} is going on")
         self._abandon()
 
-    def remove(self, caller: str, subject: str) -> None:
-        """Takes a subject out of the gallery, unless somebody else is at work with it."""
-        if self.holder not in (None, caller):
-            raise CallRefused(Problem.ALREADY_IN_USE, "the device is claimed by another program; try again when it is done")
+    def remove(self, subject: str) -> None:
+        """Takes a subject out of the gallery, whoever has the device: who is to be removed could hold it for ever, and what goes on
+        meanwhile grants and keeps nothing of her or him.
+        """
         if not self.is_enrolled(subject):
             raise CallRefused(Problem.NOT_ENROLLED, f"{subject}: not enrolled")
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -17,6 +18,7 @@ import edge.bus.native as native
 from edge.bus.authority import CALLER, Authority
 from edge.bus.names import DEVICE_PATH, MANAGER_PATH, NAME
 from edge.bus.seat import CallRefused, Problem, Seat
+from edge.bus.sieve import Sieve
 from edge.camera.stream import without_password
 from edge.daemon import Daemon
 from edge.journal import Event
@@ -37,6 +39,14 @@ _OURS = (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER)
 Answer = TypeVar("Answer")
 
 
+class _SiftedBus(MessageBus):
+    """A connection of which `Sieve` keeps what is too long."""
+
+    async def _authenticate(self) -> None:
+        await super()._authenticate()  # type: ignore[no-untyped-call]
+        self._sock = Sieve(self._sock)  # type: ignore[assignment, arg-type] # connected, and read as one
+
+
 class NameTaken(OSError):
     """Another program answers under our name, or the bus does not let us have it."""
 
@@ -46,6 +56,7 @@ class BusServer:
 
     def __init__(self, daemon: Daemon, station: Station) -> None:
         self._daemon, self._station, self._settings = daemon, station, station.settings
+        _hush_refusals()
         self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
@@ -89,7 +100,7 @@ class BusServer:
 
     async def _serve(self) -> None:
         """Answers until the bus or the daemon ends."""
-        bus = MessageBus(bus_type=BusType.SYSTEM)
+        bus = _SiftedBus(bus_type=BusType.SYSTEM)
         try:
             await _answered(bus.connect())
             seat = Seat(self._station, self._daemon.desk, self._daemon.door, self._post)
@@ -194,6 +205,18 @@ class BusServer:
             "claimed": int(seat.holder is not None),
             "doing": "something" if seat.busy else "nothing",
         }
+
+
+def _hush_refusals() -> None:
+    """Keeps off stderr what dbus-fast tells of whoever is refused and wants no answer: nine lines a call, and after ten thousand of them
+    in half a minute journald takes nothing more of this service, events neither.
+    """
+    log = logging.getLogger("dbus_fast")
+    if not log.handlers:
+        shown = logging.StreamHandler()
+        shown.setLevel(logging.WARNING)
+        shown.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], DBusError)))
+        log.addHandler(shown)
 
 
 async def _answered(asked: Awaitable[Answer]) -> Answer:

@@ -264,9 +264,31 @@ def test_a_huge_name_does_not_cut_the_daemon_off(tmp_path: Path) -> None:
     with desk(tmp_path) as at:
         told = at.run(sys.executable, "-c", HUGE)
         assert told.returncode == 0, told.stderr
-        assert set(told.stdout.split()) == {"org.freedesktop.DBus.Error.InvalidArgs"}
+        assert [name.rpartition(".")[2] for name in told.stdout.split()] == ["InvalidArgs"] * 2 + ["UnknownMethod"] * 2
         assert "bus-lost" not in [event["event"] for event in at.events()]
         assert at.edge("status").returncode == 0
+
+
+def test_a_huge_message_takes_no_more_memory_than_it_is_long(tmp_path: Path) -> None:
+    """Eight million numbers of four bytes each: as objects they were 570 MB, and the service has 512."""
+
+    def most_kb() -> int:
+        lines = Path(f"/proc/{at.daemon.pid}/status").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+
+    with desk(tmp_path) as at:
+        before = most_kb()
+        told = at.run(sys.executable, "-c", MANY)
+        assert told.stdout == "answered\n", told.stderr
+        assert most_kb() - before < 32_000
+        assert at.edge("status").returncode == 0
+
+
+def test_who_is_refused_and_wants_no_answer_fills_no_journal(tmp_path: Path) -> None:
+    with desk(tmp_path) as at:
+        told = at.run(sys.executable, "-c", UNANSWERED)
+        assert told.stdout == "ada is nobody\n", told.stderr
+        assert "Traceback" not in (tmp_path / "daemon.log").read_text()
 
 
 def test_another_programs_word_on_a_face_is_none(tmp_path: Path, clip: Clip) -> None:
@@ -343,6 +365,10 @@ def test_a_caller_without_authorisation_is_refused_by_name(tmp_path: Path, clip:
             assert remote.returncode == 11
             assert "over the network" in remote.stderr
             assert at.edge_as_nobody("list", "--json").stdout == '{"subjects": [{"subject": "ada"}]}\n'
+        with stand_ins(at.address, allowed="io.facelatch.verify,io.facelatch.enroll", remote=False):
+            known = at.edge_as_nobody("enroll", "nobody", "--consent")
+            assert (known.returncode, "ada" in known.stderr) == (8, False), known.stderr
+            assert "enrolled already" in known.stderr
         with stand_ins(at.address, allowed="io.facelatch.verify,io.facelatch.manage", remote=False):
             at.show(clip(ADA, 2))
             assert at.edge_as_nobody("verify", "ada").returncode == 0
@@ -396,11 +422,41 @@ PATH, DEVICE = "/net/reactivated/Fprint/Device/0", "net.reactivated.Fprint.Devic
 async def main():
     bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
     for interface, member, signature, body in (
+        (DEVICE, "VerifyStart", "s", [chr(1) * 9_000]),
+        ("org.freedesktop.DBus.Properties", "Get", "ss", [DEVICE, "a" * 9_000]),
         (DEVICE, "VerifyStart", "s", [chr(1) * 9_000_000]),
         ("org.freedesktop.DBus.Properties", "Get", "ss", [DEVICE, "a" * 9_000_000]),
     ):
         answer = await bus.call(Message("net.reactivated.Fprint", PATH, interface, member, signature=signature, body=body))
         print(answer.error_name)
+asyncio.run(main())
+"""
+MANY = """
+import asyncio, struct
+from dbus_fast import BusType, Message
+from dbus_fast.aio import MessageBus
+async def main():
+    bus, answered = await MessageBus(bus_type=BusType.SYSTEM).connect(), asyncio.Event()
+    bus.add_message_handler(lambda message: answered.set() if message.reply_serial == 77 else None)
+    where = ("io.facelatch", "/io/facelatch/Device/0", "io.facelatch.Device")
+    empty = bytes(Message(*where, "Claim", signature="av", body=[[]], serial=77)._marshall(False))
+    head = empty[:4] + struct.pack("<I", 4 + 32_000_000) + empty[8:-4]
+    await asyncio.get_running_loop().sock_sendall(bus._sock, head + struct.pack("<I", 32_000_000) + b"\\1y\\0\\7" * 8_000_000)
+    await asyncio.wait_for(answered.wait(), 40)
+    print("answered")
+asyncio.run(main())
+"""
+UNANSWERED = """
+import asyncio
+from dbus_fast import BusType, Message, MessageFlag
+from dbus_fast.aio import MessageBus
+where, device = ("io.facelatch", "/io/facelatch/Device/0"), "io.facelatch.Device"
+async def main():
+    bus = await MessageBus(bus_type=BusType.SYSTEM).connect()
+    for interface, member in ((device, "VerifyStop"), (device, "Attempt"), ("org.freedesktop.DBus.Properties", "Nothing")):
+        await bus.send(Message(*where, interface, member, flags=MessageFlag.NO_REPLY_EXPECTED))
+    known = await bus.call(Message(*where, device, "IsEnrolled", signature="s", body=["ada"]))
+    print("ada is nobody" if known.body == [False] else known.body)
 asyncio.run(main())
 """
 FORGE = """

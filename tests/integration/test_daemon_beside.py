@@ -246,6 +246,22 @@ def test_one_press_serves_who_asked_and_not_the_door_as_well(scene: Scene, monke
     assert (scene.ended(), scene.events("accept")) == ([(Result.MATCH, "")], ["accept"])
 
 
+def test_who_holds_the_device_cannot_keep_anybody_from_being_removed(scene: Scene) -> None:
+    def script(scene: Scene) -> Iterator[Frame | None]:
+        yield None
+        scene.ask("ada")
+        yield None
+        frames = scene.person(ADA)
+        yield from frames[:2]
+        scene.seat.remove("ada")
+        yield from frames[2:6]
+        yield None
+
+    scene.play(script)
+    assert scene.ended() == [(Result.NO_MATCH, Reason.GALLERY_CHANGED.value)]
+    assert (scene.events("removed"), scene.station.gallery.names()) == (["removed"], ["bob"])
+
+
 def test_an_enrolment_has_the_camera_alone(scene: Scene) -> None:
     """Who is enrolled is a stranger to the door, and must not be counted as one."""
 
@@ -260,6 +276,24 @@ def test_an_enrolment_has_the_camera_alone(scene: Scene) -> None:
     assert scene.heard, "it saw them"
     assert list(scene.seen_by.values()) == []
     assert scene.station.lockout.everyone() == {}
+
+
+def test_who_is_locked_out_and_asks_before_each_frame_takes_none_from_the_door(scene: Scene) -> None:
+    """Such a verification ends without a look."""
+
+    def script(scene: Scene) -> Iterator[Frame | None]:
+        yield None
+        for _ in range(5):
+            scene.station.lockout.fail("bob", scene.station.settings.policy)
+        scene.seat.claim(CALLER, "bob")
+        for frame in scene.person(ADA)[:3]:
+            scene.seat.verify(CALLER, scene.heard.append, 600.0, WayIn.BUS, anyone=False)
+            yield frame
+            scene.seat.stop(CALLER, verifying=True)
+
+    scene.play(script)
+    assert scene.ended() == [(Result.NO_MATCH, Reason.LOCKED_OUT.value)] * 3
+    assert scene.events("accept") == ["accept"]
 
 
 @pytest.mark.parametrize("doors", [True, False])

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +15,7 @@ import pytest
 
 from edge.camera import Frame
 from edge.camera.replay import Video
+from edge.clock import seconds_since_boot
 from edge.contract.modelfile import ModelFile
 from edge.daemon import Daemon
 from edge.gallery import Gallery, new_subject
@@ -51,8 +51,7 @@ def test_a_denial_on_a_full_disk_is_counted_when_the_disk_comes_back(
         lockout.fail(ANYONE, settings.policy)
     blocker = tmp_path / ".lockout.json.new"
     later = 0.0
-    real = time.monotonic
-    monkeypatch.setattr("time.monotonic", lambda: real() + later)
+    monkeypatch.setattr("edge.door.seconds_since_boot", lambda: seconds_since_boot() + later)
 
     def events() -> list[str]:
         return [json.loads(line)["event"] for line in told.getvalue().splitlines()]

@@ -113,6 +113,17 @@ def test_a_session_is_unlocked_for_the_subjects_user(tmp_path: Path, monkeypatch
     assert asked[1:3] == asked[4:] == ["unlock-session -- c1", "unlock-session -- 4"]
 
 
+def test_a_subjects_number_is_no_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """loginctl would take a number of the staff's, such as 1000, for the id of the first user of the machine."""
+    tool = tmp_path / "loginctl"
+    tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\necho 1\n')
+    tool.chmod(0o755)
+    monkeypatch.setattr("edge.action._PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(ActionFailed, match="1000 is a number and no user's name"):
+        UnlockSession("", 5)(Grant("1000", 0.99, 3), GOES_ON)
+    assert not (tmp_path / "asked").exists()
+
+
 def test_a_session_without_a_lock_keeps_no_other_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """logind from 256 on lists that of the user's service manager first; loginctl ends at what it cannot unlock."""
     tool = tmp_path / "loginctl"

@@ -60,3 +60,23 @@ def test_who_was_asked_is_denied_when_faces_are_judged_no_more(
     assert [(event["reason"], event["cost_ms"]) for event in decided] == [("challenge-failed", "1.0")]
     assert (door.asks, door.failures) == (False, 1)
     assert station.lockout.everyone() == {ANYONE: 1}
+
+
+def test_hours_that_began_while_the_machine_slept_are_quiet_from_the_first_frame(
+    tmp_path: Path, model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three frames take a tenth of a second, and of the time asleep CLOCK_MONOTONIC knows nothing."""
+    settings = Settings.model_validate({"policy": {"quiet_hours": ["22:00-06:00"]}})
+    told, now, quiet = io.StringIO(), 100.0, False
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    monkeypatch.setattr("time.monotonic", lambda: 100.0)
+    monkeypatch.setattr("edge.door.seconds_since_boot", lambda: now)
+    monkeypatch.setattr(station, "is_quiet", lambda: quiet)
+    monkeypatch.setattr(station.line, "judge", lambda *_: pytest.fail("a frame was judged"))
+    door = Door(station)
+    door.look()
+    now, quiet = now + 8 * 3600, True
+    door.look()
+    door.judge(Frame(np.zeros((2, 2, 3), np.uint8), now))
+    assert "quiet-began" in told.getvalue()

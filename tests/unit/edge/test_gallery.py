@@ -146,6 +146,19 @@ def test_templates_that_cannot_be_matched_are_refused(tmp_path: Path, templates:
         gallery.read("ada")
 
 
+def test_the_stamp_changes_when_a_file_is_given_back_to_the_service(tmp_path: Path) -> None:
+    """As `chown` after a backup was restored, which changes no date that the backup could not have as well."""
+    gallery = Gallery(tmp_path)
+    gallery.write(subject(), replace=False)
+    before, path = gallery.stamp(), gallery.folder / "ada.faces"
+
+    def changed() -> bool:
+        path.chmod(0o600)
+        return gallery.stamp() != before
+
+    assert any(changed() for _ in range(100_000))  # the file system's clock has ticks of some milliseconds
+
+
 def test_the_stamp_changes_with_every_change(tmp_path: Path) -> None:
     gallery = Gallery(tmp_path)
     stamps = [gallery.stamp()]

@@ -188,3 +188,19 @@ def test_a_disk_that_is_full_fails_nobody_against_whom_nothing_is_counted(
     assert lockout.clear("bob") == []
     with pytest.raises(StorageError, match="No space left"):
         lockout.clear("ada")
+
+
+def test_who_is_forgiven_in_the_moment_of_a_failure_is_forgiven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the thread that answers on the bus, which has the lock first: somebody was removed while a verification ended."""
+    lockout = Lockout(tmp_path)
+    failed(lockout, "ada", LOCKED)
+    real = lockout._store.locked
+
+    def taken() -> object:
+        monkeypatch.undo()
+        lockout.clear("ada")
+        return real()
+
+    monkeypatch.setattr(lockout._store, "locked", taken)
+    assert lockout.fail("ada", HOW) == Failures()
+    assert lockout.everyone() == {}

@@ -6,6 +6,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -126,6 +127,25 @@ def test_who_was_removed_meanwhile_is_not_let_in(station: Station, told: io.Stri
     decision = station.verify(None, frames(), 15.0)
     assert (decision.__class__, decision.reason) == (Denial, Reason.GALLERY_CHANGED)  # type: ignore[union-attr]
     assert station.lockout.read(ANYONE, 30.0).count == 0, "nobody failed"
+
+
+@pytest.mark.parametrize("ends", ["with a denial", "by a broken camera"])
+def test_of_who_was_removed_meanwhile_no_count_is_kept(station: Station, monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
+    def judge(frame: Frame, matcher: object, threshold: float, policy: Policy) -> Judged:
+        return Judged(Reason.NO_MATCH, policy.observe(Reason.NO_MATCH, frame.at), None, 1.0)
+
+    def frames() -> Iterator[Frame | None]:
+        yield from (Frame(np.zeros((2, 2, 3), np.uint8), 0.1 * number) for number in range(9))
+        remove_subject(station.gallery, station.lockout, station.journal, "ada")
+        if ends == "by a broken camera":
+            raise CameraError("the cable was pulled")
+        yield Frame(np.zeros((2, 2, 3), np.uint8), 0.9)
+
+    monkeypatch.setattr(station.line, "judge", judge)
+    station.lockout.fail(ANYONE, station.settings.policy)
+    with suppress(CameraError):
+        assert station.verify("ada", frames(), 15.0) == Denial(Reason.NO_MATCH, 10)
+    assert station.lockout.everyone() == {ANYONE: 1}
 
 
 def test_hours_that_begin_meanwhile_let_nobody_in(station: Station, clip: Clip, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,69 @@
+"""What the bus sends, before it is read: a message beyond what anybody has to say loses its body. Knows the frame of a message alone.
+
+The bus carries 32 MB from anybody to anybody, and of four bytes a message's reader can make a hundred: one message would take more
+memory than the service has, and hold up the camera while it is taken apart. Without its body it is a call that no method answers.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+from typing import Any
+
+# A thousand sessions of one user, as logind tells them, are fewer; what callers say is a name or a number.
+MOST_BYTES = 65536
+# Endianness, type, flags, version; bytes of the body, serial, bytes of the header's fields, which end at a multiple of eight.
+_FRAME_BYTES = 16
+
+
+class Sieve:
+    """A connected socket whose `recv` gives no message that is too long as it came. All else is the socket's own."""
+
+    def __init__(self, connected: socket.socket) -> None:
+        self._socket = connected
+        self._frame = bytearray()
+        self._passes = self._drops = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+    def recv(self, size: int) -> bytes:
+        """As `socket.recv`; it never gives nothing but at the end."""
+        while data := self._socket.recv(size):
+            if sifted := self._sift(data):
+                return sifted
+        return b""
+
+    def _sift(self, data: bytes) -> bytes:
+        sifted = bytearray()
+        while data:
+            if self._passes:
+                part, data = data[: self._passes], data[self._passes :]
+                self._passes -= len(part)
+                sifted += part
+            elif self._drops:
+                part, data = data[: self._drops], data[self._drops :]
+                self._drops -= len(part)
+            else:
+                missing = _FRAME_BYTES - len(self._frame)
+                self._frame += data[:missing]
+                data = data[missing:]
+                if len(self._frame) == _FRAME_BYTES:
+                    sifted += self._begun()
+        return bytes(sifted)
+
+    def _begun(self) -> bytes:
+        """The frame of a message as it is to be read."""
+        frame, self._frame = self._frame, bytearray()
+        order = "<" if frame[0] == ord("l") else ">"
+        body, _, fields = struct.unpack_from(f"{order}III", frame, 4)
+        fields += -fields % 8
+        if fields > MOST_BYTES:
+            self._drops = fields + body
+            return b""
+        if body > MOST_BYTES:
+            frame[4:8] = bytes(4)
+            self._passes, self._drops = fields, body
+        else:
+            self._passes = fields + body
+        return bytes(frame)
