@@ -167,6 +167,7 @@ class Door:
         self._journal.tell(Event.GALLERY_LOADED, f"{len(names)} subjects enrolled", SUBJECTS=len(names))
 
     def _look_at_hours(self) -> None:
+        # Of the clock that goes on in sleep: who wakes the machine in quiet hours must not have the rest of a second.
         spans, now = self._station.settings.policy.quiet_hours, seconds_since_boot()
         if not spans or now - self._looked_at_hours < LOOK_EVERY_S:
             return

@@ -106,7 +106,11 @@ class Line:
         else:
             outcome = matcher.match(looked.face.embedding, threshold, looked.face.twice)
             self._lap("match")
-        decision = policy.observe(outcome, frame.at, looked.seen)
+        seen = looked.seen
+        if frame.is_of_before_a_sleep:
+            # Its person was there then. A machine that went to sleep in the middle of it wakes up before somebody else.
+            outcome, seen = Reason.NO_FRAMES, None
+        decision = policy.observe(outcome, frame.at, seen)
         cost_ms = looked.cost_ms + (time.perf_counter() - began) * 1000
         refusal = looked.face if isinstance(looked.face, Refusal) else None
         return Judged(outcome, decision, refusal, cost_ms, policy.asked, again)

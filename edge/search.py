@@ -58,6 +58,7 @@ class Search:
         self._whole = _Height(highest, lowest, settings.budget_ms)
         self._alone = _Height(highest, lowest, settings.budget_ms) if finder else self._whole
         self._far = _Height(_FINER * highest, highest * WINDOW_PX / max(WINDOW_PX, smallest / 2), settings.budget_ms)
+        self._shape: tuple[int, ...] = ()
         self._held: FaceBox | None = None
         self._last_at = self._whole_at = self._alone_at = self._far_at = float("-inf")
         self._far_waits = False
@@ -73,6 +74,9 @@ class Search:
 
     def find(self, grey: NDArray[np.uint8], at: float) -> list[FaceBox]:
         """The faces of a grey frame, uint8 [h, w], taken at `at` monotonic seconds, in pixels of the frame, largest first."""
+        if grey.shape != self._shape:
+            # What is known of the last frame is in its pixels: of one of another size nothing is known.
+            self._shape, self._held, self._boxes, self._thumbnail = grey.shape, None, [], None
         follows = 0 < at - self._last_at <= WHOLE_EVERY_S
         recent = 0 <= at - self._whole_at < WHOLE_EVERY_S
         far_waits, self._far_waits = self._far_waits, False

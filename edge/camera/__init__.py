@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -54,7 +55,7 @@ class Turned:
                 pixels = cv2.rotate(pixels, _TURNS[self._settings.rotate]).astype(np.uint8, copy=False)
             if self._settings.mirror:
                 pixels = cv2.flip(pixels, 1).astype(np.uint8, copy=False)
-            yield Frame(pixels, frame.at)
+            yield replace(frame, pixels=pixels)
 
     def close(self) -> None:
         """See `Camera.close`."""

@@ -42,12 +42,13 @@ class Driver(Protocol):
 
 
 class Live:
-    """See `Camera`. `queues`: between the camera and us lie more frames than a driver keeps, and after a pause it must be opened again."""
+    """See `Camera`. `period_s` is of a camera in the network, as `Freshness` has it, 0 of others: between it and us lie more frames than a
+    driver keeps, and after a pause it must be opened again."""
 
     live = True
 
-    def __init__(self, name: str, driver: Driver, settings: CameraSettings, *, queues: bool = False) -> None:
-        self.name, self._queues = name, queues
+    def __init__(self, name: str, driver: Driver, settings: CameraSettings, *, period_s: float = 0.0) -> None:
+        self.name, self._period_s = name, period_s
         self._driver, self._settings = driver, settings
         self._fresh = threading.Condition()
         self._newest: Frame | None = None
@@ -100,7 +101,8 @@ class Live:
 
     def _read_on(self) -> str | None:
         """Until it is to stop, or cannot go on: why."""
-        missed, freshness, stamps = 0, Freshness(self._settings.max_age_s), Stamps(self._settings.max_age_s)
+        missed, max_age_s = 0, self._settings.max_age_s
+        freshness, stamps = Freshness(max_age_s, self._period_s), Stamps(max_age_s)
         while not self._stop.is_set():
             pixels = self._driver.grab()
             if pixels is None:
@@ -113,7 +115,7 @@ class Live:
             if pixels.dtype != np.uint8 or pixels.ndim not in (2, 3) or min(pixels.shape[:2]) < 2:
                 return f"{self.name}: gives {pixels.dtype} {pixels.shape}, no picture; choose another video node"
             of_now, another = freshness.is_of_now(read_at), freshness.is_another(pixels)
-            if self._queues and freshness.behind_s:
+            if self._period_s and freshness.behind_s:
                 # What lies in a connection is no four frames: a board that decodes slowly would take them for frames of now.
                 return f"{self.name}: nothing was read for {freshness.behind_s:.1f} s; what has queued up meanwhile is old"
             exposed_at = stamps.exposed_at(self._driver.stamp(), read_at)

@@ -101,20 +101,26 @@ class Paced:
                 if frame is None:
                     yield None
                     continue
-                due = began + frame.at
-                while (wait := due - time.monotonic()) > 0:
-                    time.sleep(min(wait, LONGEST_NAP_S))
-                    if wait > LONGEST_NAP_S:
-                        yield None
+                yield from _until(began + frame.at)
                 yield Frame(frame.pixels, seconds_since_boot())
             if not self._loop:
                 return
+            # The last picture stays for a while, too: one that is alone would be shown as fast as it can be read.
+            yield from _until(time.monotonic() + 1 / FOLDER_FPS)
             self._replay.close()
             self._replay = open_replay(self._path)
 
     def close(self) -> None:
         """See `Camera.close`."""
         self._replay.close()
+
+
+def _until(due: float) -> Iterator[None]:
+    """Waits, with None now and then for what else must be done."""
+    while (wait := due - time.monotonic()) > 0:
+        time.sleep(min(wait, LONGEST_NAP_S))
+        if wait > LONGEST_NAP_S:
+            yield None
 
 
 def open_replay(path: Path) -> Video | Folder:

@@ -60,7 +60,8 @@ class CameraWatch:
 
     def failed(self, error: CameraError) -> CameraState | None:
         """It cannot be opened, or broke."""
-        self._froze = isinstance(error, CameraFrozen)
+        # Until a frame comes: where the next opening fails, the one after it may give that picture yet.
+        self._froze |= isinstance(error, CameraFrozen)
         return self._enter(CameraState.BUSY if isinstance(error, CameraBusy) else CameraState.LOST)
 
     def closed(self) -> CameraState | None:

@@ -13,6 +13,8 @@ from edge.camera.live import Live
 from edge.contract.errors import CameraError
 from edge.settings import CameraSettings
 
+_FPS = 25.0
+
 
 class Capture:
     """An OpenCV capture of an address, as `live.Driver`."""
@@ -25,6 +27,9 @@ class Capture:
         self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
         if not self._capture.isOpened():
             raise CameraError(f"{without_password(address)}: no stream; is the camera on, and the address right?")
+        # What the stream says of itself; of MJPEG over HTTP, which says nothing, FFmpeg says 25.
+        fps = self._capture.get(cv2.CAP_PROP_FPS)
+        self.period_s = 1 / (fps if 1 <= fps <= 60 else _FPS)
 
     def grab(self) -> NDArray[np.uint8] | None:
         """See `live.Driver`."""
@@ -42,7 +47,8 @@ class Capture:
 
 def open_stream(address: str, settings: CameraSettings) -> Live:
     """An address as a camera. Raises CameraError where nothing answers."""
-    return Live(without_password(address), Capture(address, settings), settings, queues=True)
+    capture = Capture(address, settings)
+    return Live(without_password(address), capture, settings, period_s=capture.period_s)
 
 
 def without_password(address: str) -> str:

@@ -174,7 +174,11 @@ def _problem(capabilities: int, driver: str) -> str:
 
 
 def _usb_id(sysfs: Path) -> str:
-    for folder in ((sysfs / "device").resolve(), *(sysfs / "device").resolve().parents):
-        if (folder / "idVendor").is_file():
-            return f"{(folder / 'idVendor').read_text().strip()}:{(folder / 'idProduct').read_text().strip()}"
+    device = (sysfs / "device").resolve()
+    for folder in (device, *device.parents):
+        try:
+            if (folder / "idVendor").is_file():
+                return f"{(folder / 'idVendor').read_text().strip()}:{(folder / 'idProduct').read_text().strip()}"
+        except OSError:
+            break  # it is being pulled out
     return ""

@@ -76,8 +76,8 @@ def _broken(name: str, error: Exception) -> Finding:
     return failed(name, told, "a defect of facelatch, or a machine that it does not know: please report it", error=str(error))
 
 
-def _ribbon() -> list[str] | None:
+def _ribbon() -> list[str] | PackageMissing:
     try:
         return csi.cameras()
-    except PackageMissing:
-        return None
+    except PackageMissing as error:
+        return error

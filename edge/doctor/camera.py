@@ -10,15 +10,15 @@ from pathlib import Path
 from edge.camera.source import Kind, source_of
 from edge.camera.stream import without_password
 from edge.camera.v4l2 import Node
-from edge.contract.errors import SettingsError
+from edge.contract.errors import PackageMissing, SettingsError
 from edge.doctor.finding import Finding, failed, passed, warned
 from edge.doctor.machine import UNIT, Machine
 
 _SEE = "`edge cameras` lists what there is"
 
 
-def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | None, machine: Machine) -> Finding:
-    """The camera that the settings name. `ribbon` are the cameras of libcamera, None where picamera2 is not installed."""
+def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | PackageMissing, machine: Machine) -> Finding:
+    """The camera that the settings name. `ribbon` are the cameras of libcamera, or why picamera2 is not to be had."""
     private = {"source": without_password(camera_source)}
     try:
         meant = source_of(camera_source)
@@ -122,10 +122,10 @@ def _network(machine: Machine) -> Finding:
     return passed("camera", f"{told}, and the service has one: {{addresses}}", addresses=allowed)
 
 
-def _ribbon(number: int, ribbon: Sequence[str] | None) -> Finding:
-    if ribbon is None:
-        mend = "sudo apt install python3-picamera2, then sudo deploy/install.sh: the environment takes Debian's packages"
-        return failed("camera", f"csi:{number} needs picamera2, which is not installed", mend)
+def _ribbon(number: int, ribbon: Sequence[str] | PackageMissing) -> Finding:
+    if isinstance(ribbon, PackageMissing):
+        problem, _, mend = str(ribbon).partition(": ")
+        return failed("camera", f"csi:{number}: {problem}", mend)
     if number >= len(ribbon):
         mend = "is the cable in at both ends, the contacts the right way round? `rpicam-hello --list-cameras` asks libcamera itself"
         return failed("camera", f"csi:{number}: libcamera knows of {len(ribbon)} cameras", mend)

@@ -67,6 +67,8 @@ def test_after_a_picture_that_stood_still_one_frame_is_no_sign_of_life() -> None
     for _ in range(3):
         assert run([(0.1, 90), (1.0, None), (9.0, None)], watch) == []
         assert watch.failed(CameraFrozen("stands still")) is None
-    assert run([(0.1, 90), (0.2, 90)], watch) == [(0.2, CameraState.RUNNING)]
+    assert watch.failed(CameraBusy("held")) is CameraState.BUSY
+    assert run([(0.1, 90)], watch) == [], "nor after an opening that failed"
+    assert run([(0.2, 90)], watch) == [(0.2, CameraState.RUNNING)]
     assert watch.failed(CameraError("unplugged")) is CameraState.LOST
     assert run([(0.1, 90)], watch) == [(0.1, CameraState.RUNNING)], "of others the first frame is"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -42,6 +43,39 @@ def test_the_same_frame_matches_and_grants(line: Line, model: ModelFile, setting
     judged = [line.judge(frame(1, at=n / 10), matcher, model.operating_point(1e-3).threshold, policy) for n in range(3)]
     assert all(isinstance(j.outcome, Match) for j in judged)
     assert [type(j.decision) for j in judged] == [type(None), type(None), Grant]
+
+
+def test_a_frame_in_the_middle_of_which_the_machine_slept_grants_nothing(
+    line: Line, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last of three: its person was there an hour ago. Also where another, a verification, had it looked at before the sleep."""
+    face, slept, real, look = line.look(frame(1)), 0.0, time.clock_gettime, line.look
+    assert isinstance(face, Face)
+    matcher, threshold = (
+        Matcher(model.head, [new_subject("ada", model.model_id, face.embedding[None])]),
+        model.operating_point(1e-3).threshold,
+    )
+    monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept * (clock == time.CLOCK_BOOTTIME))
+
+    def falls_asleep(seen: Frame) -> Face | Refusal:
+        nonlocal slept
+        slept = 3600.0
+        return look(seen)
+
+    door, asked = Policy(settings.policy), Policy(settings.policy)
+    for number in range(2):
+        shown = frame(1, at=number / 10)
+        assert not {line.judge(shown, matcher, threshold, policy).decision for policy in (asked, door)} - {None}
+    shown = frame(1, at=0.2)
+    monkeypatch.setattr(line, "look", falls_asleep)
+    judged = [line.judge(shown, matcher, threshold, policy) for policy in (asked, door)]
+    assert [(one.outcome, one.decision, one.again) for one in judged] == [
+        (Reason.NO_FRAMES, None, False), (Reason.NO_FRAMES, None, True),
+    ]  # fmt: skip
+    monkeypatch.setattr(line, "look", look)
+    assert isinstance(line.judge(frame(1, at=0.3), matcher, threshold, door).decision, Grant), (
+        "a frame of after it is one of now"
+    )
 
 
 def test_another_person_does_not(line: Line, model: ModelFile, settings: Settings) -> None:

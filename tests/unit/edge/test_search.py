@@ -84,6 +84,26 @@ def test_an_empty_frame_that_stays_is_not_searched_again() -> None:
     assert search.how is How.WHOLE
 
 
+@pytest.mark.parametrize("width", [69, 160])
+def test_a_frame_of_another_size_is_searched_whole(width: int) -> None:
+    """A camera in the network may go to another stream. Where a face was held, or several were, are pixels of another picture; at 69
+    two columns were left to look in, which OpenCV refused to shrink."""
+    search, seen, narrower = (
+        Search(load_detector("haar-alt2"), SETTINGS),
+        drawn(size=0.3, x=0.02),
+        drawn(size=0.3, x=0.02)[:, :width],
+    )
+    assert search.find(seen, 0.0) == [FaceBox(95, 60, 138, 138)]
+    search.find(narrower, 0.1)
+    assert search.how is How.WHOLE
+    several = Search(Counting([FaceBox(10, 10, 80, 80), FaceBox(200, 10, 80, 80)]), SETTINGS)
+    ways = []
+    for at, size in ((0.0, (240, 320)), (0.1, (240, 320)), (0.2, (240, width))):
+        assert len(several.find(np.full(size, 90, np.uint8), at)) == 2
+        ways.append(several.how)
+    assert ways == [How.WHOLE, How.NOTHING, How.WHOLE]
+
+
 def test_frames_out_of_time_are_searched_whole() -> None:
     """A gap, a clock that goes back, the same time twice: nothing is followed over any of them."""
     search = Search(load_detector("haar-alt2"), SETTINGS)

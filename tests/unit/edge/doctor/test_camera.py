@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from edge.camera import csi
 from edge.camera.v4l2 import Node
+from edge.contract.errors import PackageMissing
 from edge.doctor import Machine, camera
 
 Make = Callable[..., Machine]
@@ -70,26 +72,44 @@ def test_a_camera_in_the_network_needs_a_service_that_has_one(
 ) -> None:
     unit = "".join(f"{key}={value}\n" for key, value in ({"LoadState": "loaded"} | changes).items())
     pi = machine({"run/systemd/system/x": ""}, {"systemctl show facelatch.service": unit})
-    found = camera.source("rtsp://door:secret@10.0.0.7/live", [], None, pi)
+    found = camera.source("rtsp://door:secret@10.0.0.7/live", [], [], pi)
     assert (found.verdict, told in found.shown()["found"]) == (verdict, True), found.said
     assert "10.0" not in str(found.shared())
 
 
-def test_a_ribbon_camera_needs_its_library(machine: Make) -> None:
-    found = camera.source("csi:0", [], None, machine())
-    assert (found.verdict, "python3-picamera2" in found.mend) == ("fail", True)
+@pytest.mark.parametrize(
+    ("why", "told", "mend"),
+    [
+        (
+            ModuleNotFoundError("No module named 'picamera2'"),
+            "csi:0: csi cameras need picamera2",
+            "sudo apt install python3-picamera2",
+        ),
+        (ValueError("numpy.dtype size changed"), "csi:0: picamera2 cannot be loaded beside numpy", "pip install 'simplejpeg"),
+    ],
+)
+def test_a_ribbon_camera_needs_its_library(
+    machine: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: Exception, told: str, mend: str
+) -> None:
+    """Which may be there and not fit: Debian 12's brings a module that was built for numpy 1."""
+    (tmp_path / "picamera2.py").write_text(f"raise {why!r}")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(PackageMissing) as missing:
+        csi.cameras()
+    found = camera.source("csi:0", [], missing.value, machine())
+    assert (found.verdict, told in found.said, found.mend.startswith(mend)) == ("fail", True, True), found
 
 
 def test_a_number_gives_way_to_the_name_that_udev_gave(machine: Make) -> None:
     nameless = Node(
         "/dev/video0", "C270", "uvcvideo", "", "046d:0825", "", ("/dev/facelatch/camera", "/dev/facelatch/port-1.3")
     )
-    found = camera.source("/dev/video0", [nameless], None, machine())
+    found = camera.source("/dev/video0", [nameless], [], machine())
     assert (found.verdict, 'camera.source = "/dev/facelatch/camera"' in found.shown()["mend"]) == ("warn", True)
 
 
 def test_a_recording_is_told_as_one(tmp_path: Path, machine: Make) -> None:
-    found = camera.source(str(tmp_path), [], None, machine())
+    found = camera.source(str(tmp_path), [], [], machine())
     assert (found.verdict, str(tmp_path) in str(found.shared())) == ("warn", False)
 
 
