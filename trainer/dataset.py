@@ -174,6 +174,18 @@ class Faces:
             teaching,
         )
 
+    def hidden(self, others: Faces) -> list[str]:
+        """The names of the others' chips that `and_those` takes for photographs which are here already, and that show something else: cut
+        otherwise, or another photograph of the same name."""
+        seen = {key: row for row, key in enumerate(self._photographs())}
+        return [
+            others.names[row]
+            for row, key in enumerate(others._photographs())
+            if (same := seen.get(key)) is not None
+            and not is_captured(key[1])
+            and not np.array_equal(self.chips.one(same), others.chips.one(row))
+        ]
+
     def _photographs(self) -> list[tuple[str, str]]:
         """Of each chip whose it is and its picture's name: another set may have the same photograph cut otherwise."""
         return [(self.identities[label], photograph_of(name)) for label, name in zip(self.labels, self.names, strict=True)]

@@ -104,17 +104,22 @@ def load_subject(path: Path) -> Subject:
 
 
 def evaluate(
-    subject: Subject, folder: Path, faces: Faces, further: list[Faces], protocol: Path | None = None, groups: Path | None = None
+    subject: Subject,
+    folder: Path,
+    faces: Faces,
+    further: dict[Path, Faces],
+    protocol: Path | None = None,
+    groups: Path | None = None,
 ) -> Evaluation:
     """Compares all of `faces`, of the prepared set `folder`, with each other, of each person the first ten; further ones only count
-    where many anchors are enrolled. `further` are sets of other cameras, for the same-camera check alone; `protocol` names pairs in
-    LFW's format, `groups` the group of each person (see trainer/slices.py).
+    where many anchors are enrolled. `further` are sets of other cameras by their folders, for the same-camera check alone; `protocol`
+    names pairs in LFW's format, `groups` the group of each person (see trainer/slices.py).
 
     Raises:
         InputError: the chips are not the subject's, the protocol names too few pictures that are there, or the groups are unreadable.
     """
-    for number, one in enumerate((faces, *further), start=1):
-        subject.check(one, str(folder) if number == 1 else f"data set {number}")
+    for name, one in ((folder, faces), *further.items()):
+        subject.check(one, str(name))
     group_of = read_groups(groups, faces) if groups else {}
     everything, few = faces, faces.rows_few_each(PICTURES_EACH)
     all_embeddings = subject.embed(everything.chips)
@@ -167,7 +172,8 @@ def evaluate(
     figures["groups"] = by_group(found, faces, group_of) if groups else []
     figures["enrolled"] = evaluate_enrolled(subject.head, all_embeddings, everything.labels, all_templates)
     figures["quantisation"] = subject.parity
-    figures["cameras"] = _cameras(subject, templates, embeddings, faces, further)
+    first = Taken(str(folder), templates, embeddings, np.array(faces.identities)[faces.labels])
+    figures["cameras"] = _cameras(subject, first, further)
     if further and not figures["cameras"]:
         lines.append(f"same-camera check: too few comparisons across the sets to show FMR {TARGET_FMR:g}; nothing is told")
     figures["warnings"] = [
@@ -210,14 +216,12 @@ def _failures(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cameras(
-    subject: Subject, templates: NDArray[np.float32], embeddings: NDArray[np.float32], faces: Faces, further: list[Faces]
-) -> list[dict[str, Any]]:
+def _cameras(subject: Subject, first: Taken, further: dict[Path, Faces]) -> list[dict[str, Any]]:
     if not further:
         return []
-    sets = [Taken("first set", templates, embeddings, np.array(faces.identities)[faces.labels])]
-    for number, more in enumerate(further, start=2):
+    sets = [first]
+    for name, more in further.items():
         theirs = subject.embed(more.chips)
         enrolled = subject.enrol(more.chips, theirs)
-        sets.append(Taken(f"set {number}", enrolled, theirs, np.array(more.identities)[more.labels]))
+        sets.append(Taken(str(name), enrolled, theirs, np.array(more.identities)[more.labels]))
     return compare_cameras(subject.head, sets)

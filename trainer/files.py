@@ -31,7 +31,10 @@ def write_atomically(path: Path, data: bytes, *, lasting: bool = True) -> None:
                 file.flush()
                 os.fsync(file.fileno())
         temporary.replace(path)
-    except OSError as error:
+    except BaseException as error:
+        # After Ctrl-C nothing would ever write over it: no later write has this name.
         with suppress(OSError):
             temporary.unlink()
+        if not isinstance(error, OSError):
+            raise
         raise StorageError(f"{path}: cannot write: {error.strerror or error}") from error

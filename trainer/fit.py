@@ -45,7 +45,7 @@ from trainer.run import (
     write_record,
 )
 from trainer.settings import Recipe
-from trainer.split import FURTHER, new_split, read_split
+from trainer.split import FURTHER, check_two_names, new_split, read_split
 from trainer.spread import check_end, damp
 from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
 from trainer.step import Siamese
@@ -94,6 +94,8 @@ def fit(
     planned = None
     if not (run / RECORD).exists():
         planned = new_split(recipe, main, further, together, start.split(data) if start else None)
+        with doing("looking for pictures that stand under two names"):
+            check_two_names(together, planned)
         check_cohort(recipe, planned, len(pool(together, planned, own).labels))
         check_start(start, recipe.tower, finished)
         if start and recipe.tower.align and start.verifier.aligner:
@@ -140,7 +142,7 @@ def fit(
 
     # bfloat16 rounds as coarsely as int8 does, elsewhere: with both, what is trained for is neither.
     wanted = Precision.FLOAT32 if recipe.tower.quantised else precision
-    with telling_who_is_lost(run), computing_in(wanted) as record["precision"], team.scope():
+    with telling_who_is_lost(run, team), computing_in(wanted) as record["precision"], team.scope():
         tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe), main.spec.channels)
         head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, dtype="float32", name="head")
         head.build((None, tower.output_shape[-1]))
@@ -163,7 +165,7 @@ def fit(
     )
     targets = train.teaching.vectors if train.teaching else None
     average = {"use_ema": True, "ema_momentum": schedule.average} if schedule.average else {}
-    with telling_who_is_lost(run), team.scope():
+    with telling_who_is_lost(run, team), team.scope():
         model = Siamese(
             tower, head, keras.optimizers.Adam(rate, **average), recipe.loss, train.labels, targets, team, rounding, asked,
             recipe.augment.mixed_chance,
@@ -194,7 +196,7 @@ def fit(
         over = minutes is not None and time.monotonic() - started > minutes * 60
         return over or progressed.epoch >= schedule.epochs or progressed.epoch - progressed.best_epoch >= schedule.patience
 
-    with telling_who_is_lost(run), epoch_bar() as bar:
+    with telling_who_is_lost(run, team), epoch_bar() as bar:
         while not team.agree(enough()):
             task = bar.add_task(f"epoch {progressed.epoch + 1}", total=schedule.steps, note="")
             losses, waited, pictures, began = [], 0.0, 0, time.monotonic()

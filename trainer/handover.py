@@ -27,19 +27,18 @@ HANDOVER = "chips.npz"
 CALIBRATION_CHIPS = 300
 
 
-def write_handover(run: Path) -> None:
+def write_handover(run: Path, folders: list[Path]) -> None:
     """Writes chips.npz into the run folder: uint8 [n, side, side] `calibration` (of the training people), `test` with int
-    `test_labels`, at most ten a person, and `cohort`, one chip a person.
+    `test_labels`, at most ten a person, and `cohort`, one chip a person. `folders` are the sets that the run was trained on, wherever they
+    are by now.
 
     Raises:
         InputError: the data sets are not those the run was trained on.
     """
-    record = read_run(run)
-    folders = [Path(folder) for folder in record["data"]["folders"]]
     main, *further = map(load_faces, folders)
     together = joined(main, further)
-    if together.digest != record["data"]["sha256"]:
-        raise InputError(f"{', '.join(record['data']['folders'])}: changed since {run} was trained on them")
+    if together.digest != read_run(run)["data"]["sha256"]:
+        raise InputError(f"{', '.join(map(str, folders))}: changed since {run} was trained on them")
     split = read_split(run)
     train, test = (main.of(split[part]).measured() for part in ("train", "test"))
     rows = np.random.default_rng(0).permutation(len(train.chips))[:CALIBRATION_CHIPS]
@@ -81,7 +80,8 @@ def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, Rate
     and after.
 
     Raises:
-        InputError: a set is not prepared, whom the file was trained on is not known, or it holds faces against no cohort.
+        InputError: a set is not prepared, whom the file was trained on is not known, too few of them are here, or it holds faces against
+            no cohort.
         StorageError: the head cannot be written.
     """
     file = read_model(model)
@@ -100,11 +100,11 @@ def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, Rate
             f"than {nearest} and two are needed"
         )
     seen, held = subject.embed(people.chips), subject.embed(validation.chips)
+    target, before = missed(file.head, held, validation.labels)
     with doing(f"choosing the cohort among {len(seen)} people"):
         strangers = choose_strangers(file.head, seen, nearest)
         head = calibrated(strangers.beside(file.head), held, validation.labels)
         if file.template is TemplateKind.MIRRORED:
             head = with_doubt(head, held, subject.enrol(validation.chips, held), validation.labels)
     save_head(out, head)
-    target, before = missed(file.head, held, validation.labels)
     return target, before, missed(head, held, validation.labels)[1]

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit
 
+from edge.contract.errors import InputError
 from edge.contract.metrics import Rate, fnmr, supports_fmr, threshold_at_fmr
 from edge.contract.score import Head, score_all_pairs
 from trainer.cohort import Strangers
@@ -61,14 +62,21 @@ def _rates(
 
 def calibrated(shape: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:
     """The head with a scale and a bias that make its score a probability for as many genuine as impostor comparisons of `held`, float32
-    [n, D]. Which comparison scores higher than which stays as it is."""
+    [n, D]. Which comparison scores higher than which stays as it is.
+
+    What is wanted of n comparisons is not quite 1 and 0 but (n + 1) / (n + 2) and 1 / (n + 2) (Platt 1999, "Probabilistic outputs for
+    support vector machines"): a few people who are told apart without a mistake would ask for a scale without end, and strangers
+    among others for a score of exactly 1, above which no threshold lies.
+    """
     shape = replace(shape, bias=0.0)
     # With a bias of 0 the logit of a score is minus the weighted distance and the penalties.
     genuine, impostor = (-np.log(scores / (1 - scores)) for scores in score_all_pairs(shape, held, labels))
 
     def loss(parameters: NDArray[np.float64]) -> float:
         bias, scale = parameters[0], np.exp(parameters[1])
-        return float(np.logaddexp(0, scale * genuine - bias).mean() + np.logaddexp(0, bias - scale * impostor).mean())
+        # How far each comparison is on the wrong side.
+        wrong = scale * genuine - bias, bias - scale * impostor
+        return float(sum((np.logaddexp(0, off) - off / (off.size + 2)).mean() for off in wrong))
 
     middle = (genuine.mean() + impostor.mean()) / 2
     start = np.log(8 / max(impostor.mean() - genuine.mean(), 1e-6))
@@ -120,7 +128,16 @@ def _mined(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[
 
 
 def missed(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, Rate]:
-    """TARGET_FMR, or the lowest that so many support, and there the FNMR of all pairs of embeddings, float32 [n, D]."""
+    """TARGET_FMR, or the lowest that so many support, and there the FNMR of all pairs of embeddings, float32 [n, D].
+
+    Raises:
+        InputError: they are too few for any.
+    """
     genuine, impostor = score_all_pairs(head, held, labels)
-    target = next(target for target in (TARGET_FMR, 1e-2, 1e-1, 0.5) if supports_fmr(impostor.size, target))
+    target = next((target for target in (TARGET_FMR, 1e-2, 1e-1, 0.5) if supports_fmr(impostor.size, target)), None)
+    if target is None or not genuine.size:
+        raise InputError(
+            f"those whom the model was judged by give {genuine.size} genuine and {impostor.size} impostor comparisons here, too few for a "
+            "rate; name first the set that they are all in"
+        )
     return target, fnmr(genuine, threshold_at_fmr(impostor, target))

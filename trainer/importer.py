@@ -112,11 +112,16 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
                 left_out.append((f"{where}/{name}", "another folder of this name has a picture of this name"))
                 continue
             alike.setdefault(str(where), set()).add(name)
-            if target.exists():
+            picture = _read(reader, f"{source}: {person}/{name}")
+            if not target.exists():
+                write_atomically(target, picture, lasting=False)
+                pictures += 1
+            elif _is(target, picture):
                 present += 1
-                continue
-            write_atomically(target, _read(reader, f"{source}: {person}/{name}"), lasting=False)
-            pictures += 1
+            else:
+                left_out.append(
+                    (f"{where}/{name}", "the data set has another picture of that person and name; give it another name")
+                )
     if not people and not left_out:
         raise InputError(f"{source}: no folders of pictures, one folder a person; point at the folder or .tgz as downloaded")
     several = {name: sorted(alike) for name, alike in folders.items() if len(alike) > 1}
@@ -180,6 +185,14 @@ def _from_archive(
             raise InputError(f"{source}: {member.name} cannot be read")
         yield path.parent, path.name, reader  # type: ignore[misc]
     bar.update(task, completed=size)
+
+
+def _is(path: Path, data: bytes) -> bool:
+    """Whether a file holds `data`."""
+    try:
+        return path.stat().st_size == len(data) and path.read_bytes() == data
+    except OSError as error:
+        raise StorageError(f"{path}: cannot read: {error.strerror or error}") from error
 
 
 def _read(reader: BinaryIO, name: str) -> bytes:

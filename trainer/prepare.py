@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from threading import local
@@ -24,6 +23,7 @@ from edge.contract.spec import ChipSpec
 from trainer.choices import Several
 from trainer.files import write_atomically
 from trainer.layout import Layout, Picture, misplaced, pictures_of
+from trainer.threads import threads
 
 MANIFEST = "prepared.json"
 # Faces smaller than this give a chip of guessed pixels.
@@ -109,7 +109,7 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
     # One thread a picture: OpenCV releases the lock, and its own threads do nothing for pictures this small.
     cv2.setNumThreads(1)
     outcomes = []
-    with Progress(console=Console(stderr=True)) as progress, ThreadPoolExecutor(workers) as pool:
+    with Progress(console=Console(stderr=True)) as progress, threads(workers) as pool:
         task = progress.add_task("preparing", total=len(pictures))
         for outcome in pool.map(work, pictures):
             outcomes.append(outcome)

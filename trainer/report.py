@@ -28,11 +28,13 @@ mpl.use("Agg")
 EACH = 8
 
 
-def write_run_report(run: Path, data: Path) -> dict[str, Any]:
-    """Hands a finished run over to the exporter and evaluates it on its test people; returns the figures."""
-    write_handover(run)
+def write_run_report(run: Path, folders: list[Path]) -> dict[str, Any]:
+    """Hands a finished run over to the exporter and evaluates it on its test people, who are in the first of the sets that it was trained
+    on; returns the figures."""
+    write_handover(run, folders)
+    data = folders[0]
     seen = seen_people(run) | ({*load_faces(data).identities} - {*read_split(run)["test"]})
-    evaluation = evaluate(load_subject(run), data, unseen_faces(data, seen, each=MOST_PICTURES), [])
+    evaluation = evaluate(load_subject(run), data, unseen_faces(data, seen, each=MOST_PICTURES), {})
     return write_report(evaluation, run, run)
 
 
@@ -84,7 +86,7 @@ def _draw_scores(found: Comparisons) -> bytes:
         found.histogram, (f"genuine ({len(found.genuine)})", f"impostor ({found.impostors})"), strict=True
     ):
         left.stairs(counts / counts.sum() * len(counts), edges, fill=True, alpha=0.6, label=label)
-    left.set(title="scores of unseen people", xlabel="score", yscale="log")
+    left.set(title="scores of unseen people", xlabel="score", ylabel="density", yscale="log")
     left.legend()
     fmr, fnmr = found.curve()
     middle.plot(fmr, np.maximum(fnmr, 0.1 / len(found.genuine)))

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from edge.contract.errors import InputError
 from edge.contract.modelfile import ModelFile
 from trainer.dataset import FURTHER_COHORT, Faces, joined, load_faces
+from trainer.errata import rightly_labelled
+from trainer.layout import photograph_of
 from trainer.settings import Recipe
 
 SPLIT = "split.json"
@@ -45,6 +47,32 @@ def new_split(
     kept_out = {name for part, names in split.items() if part != "train" for name in names}
     split[FURTHER] = [name for name in together.identities if name not in {*kept_out, *split["train"]}]
     return split
+
+
+def check_two_names(together: Faces, split: dict[str, list[str]]) -> None:
+    """Refuses a training that has somebody whom it keeps out for the figures, or is judged by, under another name as well: a set that was
+    imported twice, once with a prefix, or folders that were renamed.
+
+    Raises:
+        InputError: a chip of such a person is byte for byte that of somebody who has another part.
+    """
+    part = {name: part for part, names in split.items() for name in names}
+    owners: dict[bytes, int] = {}
+    twice = []
+    for row, (label, name) in enumerate(zip(together.labels, together.names, strict=True)):
+        person = together.identities[label]
+        # What is known to stand under two names is in no figure.
+        if person not in part or not rightly_labelled(person, photograph_of(name)):
+            continue
+        first = owners.setdefault(hashlib.blake2b(together.chips.one(row).tobytes(), digest_size=16).digest(), row)
+        parts = {part[person], part[together.identities[together.labels[first]]]}
+        if len(parts) > 1 and parts & {"test", "validation"}:
+            twice.append((together.names[first], name))
+    if twice:
+        raise InputError(
+            f"{len(twice)} pictures stand under two names, one of which is kept out or judged by, such as {' and '.join(twice[0])}: its "
+            "rates would be of people who were trained on. Give them one name (`trainer import --same-as`), or take one of the two away"
+        )
 
 
 def _continued(recipe: Recipe, main: Faces, together: Faces, before: dict[str, list[str]]) -> dict[str, list[str]]:

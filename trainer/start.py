@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -85,7 +86,8 @@ class Start:
 
 
 def load_sets(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
-    """The first set, whose people are split, and the further ones, with what a teacher said where the recipe needs it.
+    """The first set, whose people are split, and the further ones, with what a teacher said where the recipe needs it. Pictures that one
+    set hides of another are told on standard error.
 
     Raises:
         InputError: a set is not prepared, not taught, or not as the recipe takes it.
@@ -104,6 +106,16 @@ def load_sets(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
                 f"{folder}: chips of {faces.spec.side_px} px, and a tower that sees {seen} px (tower.side) without tower.align sees whole "
                 f"chips; run `trainer prepare {folder} --side {seen}`, or leave tower.side out"
             )
+    before = main
+    for folder, faces in zip(data[1:], further, strict=True):
+        if hidden := before.hidden(faces):
+            print(
+                f"warning: {folder}: {len(hidden)} pictures, such as {hidden[0]}, are left out: a set before has another chip of the same "
+                "person and picture's name. If they are other photographs, give their files other names and prepare the set again",
+                file=sys.stderr,
+                flush=True,
+            )
+        before = before.and_those(faces)
     return main, further
 
 

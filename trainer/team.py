@@ -32,6 +32,7 @@ class Team:
         self._strategy, self._first, self._here = strategy, first, here
         self.replicas: int = strategy.num_replicas_in_sync if strategy else 1
         self.chief = first == 0
+        self.alone = here == self.replicas
         self._vote = tf.function(lambda flag: self._run(_sum, flag)) if strategy else None
 
     def scope(self) -> Any:
@@ -132,11 +133,13 @@ def wait_for_chief(files: list[Path]) -> None:
 
 
 @contextmanager
-def telling_who_is_lost(run: Path) -> Iterator[None]:
+def telling_who_is_lost(run: Path, team: Team) -> Iterator[None]:
     """Within, the loss of another worker is an error that says how to go on."""
     try:
         yield
     except _LOST as error:
+        if team.alone:
+            raise  # a driver's, of this machine
         raise WorkerLost(
             f"{run}: another worker is gone ({type(error).__name__}); start all of them again with their commands: "
             "they go on after the last whole epoch"

@@ -74,17 +74,18 @@ def unseen_faces(folder: Path, seen: set[str], *, each: int = PICTURES_EACH) -> 
     return faces
 
 
-def other_cameras(folders: list[Path], seen: set[str], *, may_be_trained_on: bool) -> list[Faces]:
-    """`unseen_strangers` of each set; of those that `may_be_trained_on`, named to tell whom a file saw, only where anybody is unseen.
+def other_cameras(folders: list[Path], seen: set[str], *, may_be_trained_on: bool) -> dict[Path, Faces]:
+    """`unseen_strangers` of each set, by its folder; of those that `may_be_trained_on`, named to tell whom a file saw, only where anybody
+    is unseen.
 
     Raises:
         InputError: of one fewer than two people remain.
     """
-    return [
-        unseen_strangers(folder, seen)
+    return {
+        folder: unseen_strangers(folder, seen)
         for folder in folders
         if not may_be_trained_on or not seen.issuperset(load_faces(folder).identities)
-    ]
+    }
 
 
 def unseen_strangers(folder: Path, seen: set[str]) -> Faces:

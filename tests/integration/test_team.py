@@ -12,11 +12,15 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from edge.contract.errors import WorkerLost
 from tests.commands import typed_here
+from trainer.backend import tf
+from trainer.team import Team, telling_who_is_lost
 
 # Without dropout, whose masks are each worker's own, and small: what is tested is what passes between the workers.
 NETWORK = """
@@ -97,6 +101,14 @@ def test_two_devices_train_as_one() -> None:
     for alone, together in zip(weights, shared[1], strict=True):
         assert np.allclose(alone, together, atol=1e-4)
     assert votes == shared[2:] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("team", "told"), [(Team(), tf.errors.InternalError), (Team(SimpleNamespace(num_replicas_in_sync=2)), WorkerLost)]
+)
+def test_a_driver_that_fails_is_no_lost_worker(team: Team, told: type[Exception]) -> None:
+    with pytest.raises(told), telling_who_is_lost(Path("run"), team):
+        raise tf.errors.InternalError(None, None, "CUDA error")
 
 
 @pytest.fixture(scope="module")

@@ -46,7 +46,7 @@ FIT = (
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory, drawn: Callable[[Path, int], None]) -> Path:
-    """A folder with a prepared data set, and a run that was killed once after its first epoch and then finished."""
+    """A folder with a prepared data set, and a run that was killed once after its first epoch and then finished, the set having moved."""
     folder = tmp_path_factory.mktemp("workshop")
     drawn(folder / "people", 60)
     typed_here(folder, "trainer", "import", "lfw", "people", "--data", "data")
@@ -59,7 +59,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, drawn: Callable[[Path, in
     fit.send_signal(signal.SIGKILL)
     assert fit.wait() == -signal.SIGKILL
     typed(folder, "export", "tflite", "run", code=3)  # a run that is not finished is no run
-    typed_here(folder, "trainer", *FIT)
+    (folder / "data").rename(folder / "moved")
+    typed_here(folder, "trainer", *FIT[:2], "moved", *FIT[3:])
+    (folder / "moved").rename(folder / "data")
     typed(folder, "export", "tflite", "--quantize", "run", "-o", "int8.tflite")
     return folder
 

@@ -103,7 +103,7 @@ def fit(
         return
     from trainer.report import write_run_report
 
-    report = write_run_report(run, folders[0])
+    report = write_run_report(run, folders)
     if as_json:
         print(json.dumps(record | {"evaluation": report}))
         return

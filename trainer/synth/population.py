@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
@@ -15,6 +14,7 @@ from trainer.files import write_atomically
 from trainer.synth.draw import draw_frame
 from trainer.synth.person import Person
 from trainer.synth.view import View
+from trainer.threads import threads
 
 
 def write_population(folder: Path, *, people: int, pictures: int, seed: int, size_px: int = 160) -> None:
@@ -38,7 +38,7 @@ def write_population(folder: Path, *, people: int, pictures: int, seed: int, siz
             data = cv2.imencode(".png", frame, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1].tobytes()
             write_atomically(folder / f"person-{number:04d}" / f"{picture:02d}.png", data)
 
-    with ThreadPoolExecutor(2) as pool:
+    with threads(2) as pool:
         done = pool.map(draw, range(people))
         for _ in track(done, "drawing people", total=people, console=Console(stderr=True)):
             pass

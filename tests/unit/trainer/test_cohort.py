@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 
 from edge.contract.errors import InputError
+from edge.contract.metrics import fnmr, threshold_at_fmr
 from edge.contract.score import Head, compare, place, score_all_pairs
 from edge.contract.spec import ChipSpec
 from trainer import cohort
 from trainer.cohort import Strangers, choose_strangers, cohort_chips, own_people, pool, write_cohort
 from trainer.dataset import Chips, Faces
-from trainer.head import calibrated
+from trainer.head import calibrated, missed
 
 RNG = np.random.default_rng(0)
 PEOPLE = RNG.normal(size=(60, 8)).astype(np.float32)
@@ -98,6 +99,31 @@ def test_calibration_moves_no_comparison_past_another() -> None:
     assert np.array_equal(np.argsort(before, kind="stable"), np.argsort(after, kind="stable"))
     genuine, impostor = score_all_pairs(scaled, held, labels)
     assert genuine.mean() > 0.5 > impostor.mean()
+
+
+def test_a_few_people_who_are_told_apart_leave_room_above_every_stranger() -> None:
+    """Two people of 40 pictures together, no stranger of whom is as near as any of their own: a scale without end would give a score of
+    exactly 1 to many strangers of others, and no threshold would tell them from anybody."""
+    rng = np.random.default_rng(1)
+
+    def drawn(count: int, each: int) -> tuple[np.ndarray, np.ndarray]:
+        labels = np.arange(count).repeat(each)
+        middles = rng.normal(size=(count, 32))
+        return (middles[labels] + 0.5 * rng.normal(size=(len(labels), 32))).astype(np.float32), labels
+
+    head = calibrated(Head(np.ones(32, np.float32), 0.0, True, True), *drawn(2, 20))
+    genuine, impostor = score_all_pairs(head, *drawn(60, 4))
+    assert max(genuine.max(), impostor.max()) < 1
+    assert fnmr(genuine, threshold_at_fmr(impostor, 1e-3)).value < 0.02
+    assert genuine.mean() > 0.9 > 0.1 > impostor.mean()
+
+
+def test_too_few_to_judge_by_are_told() -> None:
+    head = head_of(squared=True)
+    for labels in ([0, 0, 1], [0, 1, 2, 3, 4, 5]):
+        with pytest.raises(InputError, match=r"[01] genuine and \d+ impostor comparisons here, too few"):
+            missed(head, PEOPLE[: len(labels)], np.array(labels))
+    assert missed(head, PEOPLE[:6], np.array([0, 0, 0, 1, 1, 1]))[0] == 0.5
 
 
 def people(names: list[str]) -> Faces:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from edge.contract.spec import ChipSpec
 from tests.conftest import MODEL
 from trainer.evaluate import evaluate, load_subject
 from trainer.report import write_report
-from trainer.unseen import unseen_faces
+from trainer.unseen import other_cameras, unseen_faces
 
 
 def noise(folder: Path, spec: ChipSpec) -> Path:
@@ -50,7 +51,7 @@ class Read(HTMLParser):
 
 def test_a_report_is_one_page_with_all_that_was_measured(tmp_path: Path) -> None:
     folder = noise(tmp_path / "data", load_subject(MODEL).chip or ChipSpec())
-    found = evaluate(load_subject(MODEL), folder, unseen_faces(folder, set()), [])
+    found = evaluate(load_subject(MODEL), folder, unseen_faces(folder, set()), {})
     figures = write_report(found, tmp_path / "out", None)
     assert json.loads((tmp_path / "out/evaluation.json").read_text()) == figures
     page = Read()
@@ -65,13 +66,30 @@ def test_a_report_is_one_page_with_all_that_was_measured(tmp_path: Path) -> None
     assert figures["impostor"] == 40 * 39 // 2 * 4
 
 
+def test_a_camera_is_told_by_its_folder(tmp_path: Path) -> None:
+    """The second set named lends nobody whom the training did not know: the third one is not called the second for it."""
+    subject = load_subject(MODEL)
+    folders = [noise(tmp_path / name, subject.chip or ChipSpec()) for name in ("hall", "yard")]
+    seen = {"p0", "p1"}
+    old = noise(tmp_path / "old", subject.chip or ChipSpec())
+    manifest = json.loads((old / "prepared.json").read_text())
+    manifest["chips"] = manifest["chips"][:4]
+    (old / "prepared.json").write_text(json.dumps(manifest))
+    cameras = other_cameras([old, folders[1]], seen, may_be_trained_on=True)
+    found = evaluate(subject, folders[0], unseen_faces(folders[0], seen), cameras)
+    assert [row["set"] for row in found.figures["cameras"]] == [str(folder) for folder in folders]
+    spec = replace(subject.chip or ChipSpec(), scale=1.25)
+    with pytest.raises(InputError, match="other: its chips are not cut"):
+        evaluate(subject, folders[0], unseen_faces(folders[0], seen), {Path("other"): replace(cameras[folders[1]], spec=spec)})
+
+
 def test_chips_that_were_cut_otherwise_are_refused(tmp_path: Path) -> None:
     """Of the same size, and so without an error of their own: the figures would be of another square of the picture."""
     taken = load_subject(MODEL).chip
     assert taken is not None
     folder = noise(tmp_path, ChipSpec(side_px=taken.side_px, scale=taken.scale + 1))
     with pytest.raises(InputError, match=r"scale 2\.\d \(1\.\d wanted\)"):
-        evaluate(load_subject(MODEL), folder, unseen_faces(folder, set()), [])
+        evaluate(load_subject(MODEL), folder, unseen_faces(folder, set()), {})
 
 
 @pytest.mark.parametrize("content", [None, b"", b"cut", b"PK\x03\x04cut"])

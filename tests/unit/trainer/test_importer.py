@@ -39,6 +39,19 @@ def test_folders_and_archives_give_the_same(tmp_path: Path, suffix: str) -> None
     assert (again.pictures, again.present) == (0, 3)
 
 
+def test_another_picture_of_the_same_person_and_name_is_told(tmp_path: Path) -> None:
+    """From another set: what is there stays, and it is not taken for what is there."""
+    import_people(person_folders(tmp_path), tmp_path / "data", Layout.IDENTITIES)
+    other = person_folders(tmp_path / "elsewhere")
+    (other / "Ada_L/Ada_L_0002.jpg").write_bytes(PICTURE[:-1] + b"x")
+    done = import_people(other, tmp_path / "data", Layout.IDENTITIES)
+    assert (done.pictures, done.present) == (0, 2)
+    ((name, why),) = done.left_out
+    assert name.endswith("lfw/Ada_L/Ada_L_0002.jpg")
+    assert "has another picture of that person and name" in why
+    assert (tmp_path / "data/pictures/Ada_L/Ada_L_0002.jpg").read_bytes() == PICTURE
+
+
 def test_six_folders_carry_the_person_in_the_name(tmp_path: Path) -> None:
     import_people(person_folders(tmp_path), tmp_path / "data", Layout.SIX_FOLDERS)
     found = sorted(path.name for path in (tmp_path / "data/negative_real").iterdir())

@@ -23,7 +23,9 @@ from trainer.dataset import Teaching, kept_chips, load_faces
 from trainer.importer import import_people, read_renaming
 from trainer.layout import Layout, photograph_of
 from trainer.pack import PACK, PACK_LOCK, Pack
+from trainer.settings import Recipe
 from trainer.split import as_bytes, further_cohort
+from trainer.start import load_sets
 from trainer.teach import load_taught, write_teaching
 from trainer.unseen import left_out, other_cameras, seen_people, unseen_faces, unseen_strangers
 
@@ -78,6 +80,19 @@ def test_two_sets_are_one_and_a_photograph_of_both_is_taken_once(tmp_path: Path)
         cv2.imwrite(str(again / f"chips/ada/{name}.png"), np.full((32, 32), 99, np.uint8))
     assert first.and_those(load_faces(again)).names == [f"chips/ada/{name}.png" for name in (*names, names[0])]
     assert [len(name) for name in both.of(["eve", "ada"]).names] == [len("chips/ada/1.png"), 16, 17, 15]
+
+
+def test_another_photograph_of_the_same_person_and_name_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is left out, for it may be the same one cut otherwise; the same chip is, and nobody need hear of it."""
+    folders = [prepared(tmp_path / name, {"ada": ["1", "22", "anchor-0001"]}) for name in ("a", "b", "c")]
+    cv2.imwrite(str(folders[2] / "chips/ada/22.png"), np.full((32, 32), 99, np.uint8))
+    cv2.imwrite(str(folders[2] / "chips/ada/anchor-0001.png"), np.full((32, 32), 98, np.uint8))
+    load_sets(folders[:2], Recipe())
+    assert capsys.readouterr().err == ""
+    load_sets(folders, Recipe())
+    told = capsys.readouterr().err
+    assert f"warning: {folders[2]}: 1 pictures, such as chips/ada/22.png, are left out" in told
+    assert "give their files other names" in told
 
 
 def test_a_photograph_in_the_six_folders_is_the_one_of_its_own_name(tmp_path: Path) -> None:
@@ -196,8 +211,8 @@ def test_evaluation_leaves_out_whom_the_run_used(tmp_path: Path) -> None:
         unseen_strangers(folder, seen)
     assert unseen_strangers(folder, {"ada", "bob"}).identities == ["dan", "eve"]
     everybody = {"ada", "bob", "dan", "eve"}
-    assert other_cameras([folder], everybody, may_be_trained_on=True) == []
-    (found,) = other_cameras([folder], {"ada", "bob"}, may_be_trained_on=True)
+    assert other_cameras([folder], everybody, may_be_trained_on=True) == {}
+    (found,) = other_cameras([folder], {"ada", "bob"}, may_be_trained_on=True).values()
     assert found.identities == ["dan", "eve"]
     with pytest.raises(InputError, match="1 of its people are unseen"):
         other_cameras([folder], everybody - {"eve"}, may_be_trained_on=True)
