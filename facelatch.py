@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import shlex
 import sys
@@ -50,8 +52,14 @@ def main() -> NoReturn:
 
 
 def _run(name: str, arguments: list[str]) -> NoReturn:
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A character that the locale lacks, or a name that is no UTF-8, must not end a command that did its work.
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        _load(name).app(args=arguments, prog_name=name)
+        try:
+            _load(name).app(args=arguments, prog_name=name)
+        finally:
+            _flush_output()
     except FacelatchError as error:
         print(f"error[{error.code}]: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
@@ -59,7 +67,7 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
         _lacks(name, error)
     except BrokenPipeError:
         # The reader, such as `head`, has gone: nothing is left to tell anyone.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         sys.exit(ExitCode.OK)
     except SystemExit as ended:
         # Typer makes this status of Ctrl-C, and says nothing.
@@ -70,11 +78,37 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
     except KeyboardInterrupt:  # before Typer was there
         print("interrupted", file=sys.stderr)
         sys.exit(ExitCode.INTERRUPTED)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            _defect()
+        print(
+            f"error[storage]: the output cannot be written: {error.strerror}; what is there of it is not whole", file=sys.stderr
+        )
+        _drop_output()
+        sys.exit(ExitCode.STORAGE)
     except Exception:  # noqa: BLE001 - the last resort: a crash must not look like a denial, whose exit code is Python's own
-        traceback.print_exc()
-        print("error[internal]: a defect of facelatch; please report the lines above", file=sys.stderr)
-        sys.exit(ExitCode.INTERNAL)
+        _defect()
     sys.exit(ExitCode.OK)
+
+
+def _defect() -> NoReturn:
+    traceback.print_exc()
+    print("error[internal]: a defect of facelatch; please report the lines above", file=sys.stderr)
+    sys.exit(ExitCode.INTERNAL)
+
+
+def _flush_output() -> None:
+    """What a full disk does not take is told, and not left to Python's end; a reader that has gone changes no exit code."""
+    try:
+        if sys.stdout is not None:  # as Python has it where it was closed before the start
+            sys.stdout.flush()
+    except BrokenPipeError:
+        _drop_output()
+
+
+def _drop_output() -> None:
+    """What Python still has of it would fail again at its end, and change the exit code."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _load(name: str) -> ModuleType:

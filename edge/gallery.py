@@ -13,7 +13,6 @@ import json
 import os
 import re
 import time
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +24,15 @@ from edge.keys import Key, Keys
 from edge.seal import MAGIC, Sealed, seal, take_apart, unseal
 from edge.settings import GallerySettings
 from edge.settings.deciding import SUBJECT
-from edge.store import Store
+from edge.store import Store, read_file
 
 NAME_PATTERN = re.compile(SUBJECT)
 SUFFIX = ".faces"
 _DIGEST_BYTES = 32
 _VERSION = 1
+# Far more than templates of one subject have, and than there will be seconds since 1970.
+_MOST_BYTES = 16 << 20
+_MOST_SECONDS = 1 << 36
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Gallery:
         StorageError as `names` does."""
         names = sorted(self._files())
         try:
-            return tuple((name, (status := (self.folder / name).stat()).st_ctime_ns, status.st_size) for name in names)
+            return tuple((name, (status := (self.folder / name).lstat()).st_ctime_ns, status.st_size) for name in names)
         except FileNotFoundError:
             return ()  # removed between the two calls: the next stamp differs again
         except OSError as error:
@@ -94,10 +96,11 @@ class Gallery:
             with np.load(io.BytesIO(body), allow_pickle=False) as saved:
                 record, templates = json.loads(str(saved["record"])), saved["templates"]
             subject = Subject(record["name"], record["model_id"], templates, int(record["created"]))
-        except (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+        except Exception as error:
             raise GalleryError(f"{path}: unreadable ({error}); remove {name} and enrol again") from error
         good = templates.dtype == np.float32 and templates.ndim == 2 and len(templates) > 0 and np.isfinite(templates).all()
-        if record.get("version") != _VERSION or subject.name != name or not good:
+        told = isinstance(subject.model_id, str) and 0 <= subject.created < _MOST_SECONDS
+        if record.get("version") != _VERSION or subject.name != name or not good or not told:
             raise GalleryError(f"{path}: holds something else than templates of {name}; remove {name} and enrol again")
         return subject
 
@@ -145,9 +148,10 @@ class Gallery:
         path = self._path(subject.name)
         data = _packed(subject, self._keys.current())
         with self._store.locked() as folder:
-            if path.exists() and not replace:
+            is_there = os.path.lexists(path)
+            if is_there and not replace:
                 raise InputError(f"{subject.name}: already enrolled; --replace enrols again, `edge remove` takes out")
-            if replace and not path.exists():
+            if replace and not is_there:
                 raise InputError(f"{subject.name}: removed meanwhile; nothing was kept")
             if after is not None and not np.array_equal(self.read(after.name).templates, after.templates):
                 raise InputError(f"{subject.name}: enrolled anew meanwhile; nothing was added, begin again")
@@ -190,16 +194,18 @@ class Gallery:
     def _path(self, name: str) -> Path:
         return self.folder / f"{check_name(name)}{SUFFIX}"
 
-    def _body(self, name: str) -> bytes:
+    def _body(self, name: str, *, again: bool = True) -> bytes:
         path = self._path(name)
         try:
-            data = path.read_bytes()
+            data = read_file(path, _MOST_BYTES)
         except FileNotFoundError:
             raise InputError(f"{name}: not enrolled; `edge list` shows who is") from None
         except OSError as error:
             raise StorageError(f"{path}: cannot read: {error.strerror}") from error
         body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
+            if again:  # what was opened may be written over since: then another is in its place, or none
+                return self._body(name, again=False)
             raise GalleryError(f"{path}: damaged (its digest does not fit); remove {name} and enrol again")
         return body
 
@@ -208,7 +214,7 @@ class Gallery:
             sealed = take_apart(body)
             if not isinstance(sealed.head["key"], str) or sealed.head["name"] != name:
                 raise ValueError(f"its head is not of {name}")
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, RecursionError) as error:
             raise GalleryError(f"{self._path(name)}: encrypted, unreadable ({error}); remove {name} and enrol again") from error
         return sealed
 

@@ -18,11 +18,13 @@ from typing import Any
 from edge.clock import seconds_since_boot
 from edge.contract.errors import StorageError
 from edge.settings import PolicySettings
-from edge.store import LockedFolder, Store
+from edge.store import LockedFolder, Store, read_file
 
 ANYONE = ""
 """The key of attempts in which nobody was asked for by name. No subject has this name."""
 
+# A hundred thousand subjects'.
+_MOST_BYTES = 16 << 20
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -143,7 +145,7 @@ class Lockout:
 
     def _entries(self) -> dict[str, Any]:
         try:
-            text = self._path.read_text()
+            text = read_file(self._path, _MOST_BYTES).decode()
         except FileNotFoundError:
             return {}
         except (OSError, UnicodeDecodeError) as error:
@@ -153,7 +155,7 @@ class Lockout:
             for entry in entries.values():
                 if not (isinstance(entry["count"], int) and entry["count"] > 0 and entry["until"] >= 0 and entry["boot"]):
                     raise ValueError(f"{entry}: no count of failures")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise StorageError(
                 f"{self._path}: damaged ({error}): nothing is judged until `edge unlock-out --all` begins anew"
             ) from error

@@ -255,4 +255,7 @@ def remove_subject(gallery: Gallery, lockout: Lockout, journal: Journal, name: s
     gallery.remove(check_name(name), overwrite=overwrite)
     # Told before anything else can fail: the templates are gone.
     journal.tell(Event.REMOVED, f"removed {name}", SUBJECT=name)
-    lockout.clear(name)
+    try:
+        lockout.clear(name)
+    except StorageError as error:
+        raise StorageError(f"{error}; {name} is removed, the failures counted are not: `edge unlock-out {name}`") from error

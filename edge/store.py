@@ -5,13 +5,17 @@ Everything is done relative to the open folder and follows no link: root writes 
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from edge.contract.errors import StorageError
+
+_NEW = ".new"
 
 
 class Store:
@@ -43,6 +47,8 @@ class Store:
             if below:
                 locked.hand_over(handle)
             fcntl.flock(handle, fcntl.LOCK_EX)
+            if below:
+                locked.clear_left_overs()
         except OSError as error:
             if handle is not None:
                 os.close(handle)
@@ -68,8 +74,7 @@ class LockedFolder:
         old = self._open_to_wipe(name) if wipe else None
         temporary, state = _temporary(name), "nothing was changed"
         try:
-            # One that a killed process left behind may be another user's, or a link to somewhere else.
-            self._unlink_if_there(temporary)
+            self._clear(temporary)
             handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600, dir_fd=self._handle)
             with os.fdopen(handle, "wb") as file:
                 file.write(data)
@@ -79,13 +84,12 @@ class LockedFolder:
             os.replace(temporary, name, src_dir_fd=self._handle, dst_dir_fd=self._handle)
             state = "it is new, unless the power fails"
             # The rename itself must reach the disk, or a power cut brings the old file back.
-            os.fsync(self._handle)
+            _sync_folder(self._handle)
             state = "it is new, but what was there is not written over"
             if old is not None:
                 _wipe(old)
         except OSError as error:
-            with suppress(OSError):
-                self._unlink_if_there(temporary)
+            self._clear(temporary)
             raise StorageError(f"{self._folder / name}: cannot write: {error.strerror or error}; {state}") from error
         finally:
             if old is not None:
@@ -98,22 +102,32 @@ class LockedFolder:
             FileNotFoundError: there is no such file.
             StorageError: it cannot be removed.
         """
-        old = None
+        old, last, state = None, name, "it is there still"
         try:
             # What a killed process left behind holds as much as the file.
-            self._unlink_if_there(_temporary(name))
+            self._clear(_temporary(name))
             if wipe:
-                old = os.open(name, os.O_WRONLY | os.O_NOFOLLOW, dir_fd=self._handle)
+                old, last = _open_file(name, os.O_WRONLY, self._handle), _temporary(name)
+                # No reader sees it half written over, and where this process is killed the next one goes on.
+                os.rename(name, last, src_dir_fd=self._handle, dst_dir_fd=self._handle)
+                state = "it is taken out, but not written over"
                 _wipe(old)
-            os.unlink(name, dir_fd=self._handle)
-            os.fsync(self._handle)
+            os.unlink(last, dir_fd=self._handle)
+            state = "it is gone, unless the power fails"
+            _sync_folder(self._handle)
         except FileNotFoundError:
             raise
         except OSError as error:
-            raise StorageError(f"{self._folder / name}: cannot remove: {error.strerror or error}") from error
+            raise StorageError(f"{self._folder / name}: cannot remove: {error.strerror or error}; {state}") from error
         finally:
             if old is not None:
                 os.close(old)
+
+    def clear_left_overs(self) -> None:
+        """Takes out what killed processes began to write, under whatever names: it holds as much as a file, and no reader tells of it."""
+        for name in os.listdir(self._handle):
+            if name.startswith(".") and name == _temporary(name[1 : -len(_NEW)]):
+                self._clear(name)
 
     def hand_over(self, handle: int) -> None:
         """Gives an open file or folder to the owner of the state folder, where this is root."""
@@ -122,15 +136,37 @@ class LockedFolder:
 
     def _open_to_wipe(self, name: str) -> int | None:
         try:
-            return os.open(name, os.O_WRONLY | os.O_NOFOLLOW, dir_fd=self._handle)
+            return _open_file(name, os.O_WRONLY, self._handle)
         except FileNotFoundError:
             return None
         except OSError as error:
             raise StorageError(f"{self._folder / name}: cannot write over: {error.strerror}; nothing was changed") from error
 
-    def _unlink_if_there(self, name: str) -> None:
-        with suppress(FileNotFoundError):
+    def _clear(self, name: str) -> None:
+        # It may be another user's, or a link to somewhere else: then it is not written over.
+        with suppress(OSError):
+            handle = _open_file(name, os.O_WRONLY, self._handle)
+            try:
+                _wipe(handle)
+            finally:
+                os.close(handle)
+        with suppress(OSError):
             os.unlink(name, dir_fd=self._handle)
+
+
+def read_file(path: Path, most: int) -> bytes:
+    """The content of a file. Follows no link, and is held up by no pipe and no device in its place.
+
+    Raises:
+        FileNotFoundError: there is none.
+        OSError: it is none, is longer than `most` bytes, or cannot be read.
+    """
+    handle = _open_file(path, os.O_RDONLY)
+    with os.fdopen(handle, "rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"longer than {most} bytes")
+    return data
 
 
 def write_new(path: Path, text: str, *, mode: int = 0o600, owner: int | None = None, remedy: str = "nothing was kept") -> None:
@@ -142,7 +178,9 @@ def write_new(path: Path, text: str, *, mode: int = 0o600, owner: int | None = N
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     except OSError as error:
-        raise StorageError(f"{path}: cannot write: {error.strerror}; name a file that is not there yet") from error
+        raise StorageError(
+            f"{path}: cannot write: {error.strerror}; name a file that is not there yet, in a folder that you may write to"
+        ) from error
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(text.encode(errors="backslashreplace"))
@@ -151,6 +189,8 @@ def write_new(path: Path, text: str, *, mode: int = 0o600, owner: int | None = N
                 # The user alone: a stick with FAT, mounted for the service's user, knows of no other group.
                 os.fchown(file.fileno(), owner, -1)
             os.fsync(file.fileno())
+        # Its name as well: of a stick that is pulled out a key must not be gone that templates are encrypted with already.
+        _sync_folder_of(path)
     except BaseException as error:
         with suppress(OSError):
             path.unlink()
@@ -160,7 +200,35 @@ def write_new(path: Path, text: str, *, mode: int = 0o600, owner: int | None = N
 
 
 def _temporary(name: str) -> str:
-    return f".{name}.new"
+    return f".{name}{_NEW}"
+
+
+def _open_file(path: str | Path, flags: int, folder: int | None = None) -> int:
+    handle = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "not a file")
+    return handle
+
+
+def _sync_folder(handle: int) -> None:
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        # So say file systems that know of no such thing for folders, as a shared folder of VirtualBox: nothing more can be done there.
+        if error.errno != errno.EINVAL:
+            raise
+
+
+def _sync_folder_of(path: Path) -> None:
+    try:
+        handle = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        return  # one may write to a folder that one may not list
+    try:
+        _sync_folder(handle)
+    finally:
+        os.close(handle)
 
 
 def _wipe(handle: int) -> None:

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from typer.core import TyperCommand
 
-from edge.contract.errors import ExitCode
+from edge.contract.errors import ExitCode, ModelDamaged
 from edge.contract.modelfile import ModelFile, TemplateKind, read_model
 from export.variant import Variant
 
@@ -110,7 +110,7 @@ def inspect(
     """Shows what a model file holds: networks, gates, operating points, runtimes, origin."""
     from export.show import gate_table, graphs_of, operator_table, summary
 
-    model = read_model(file)
+    model = _read(file)
     graphs = graphs_of(model)
     if draw:
         from export.drawing import draw_graph
@@ -148,7 +148,7 @@ def verify(
     """Holds a file against its gates again. Exit code 0: all hold; 5: one does not."""
     from export.verify import verify_file, verify_on
 
-    model = read_model(file)
+    model = _read(file)
     checks = verify_file(model)
     if data:
         from export.run import read_run
@@ -180,7 +180,7 @@ def measure(
     from export.again import measure_again, read_held_out
 
     command = shlex.join(["python", "-m", "export", *sys.argv[1:]])
-    model = read_model(file)
+    model = _read(file)
     kind = template or model.template
     model = measure_again(model, read_held_out(held_out), out, template=kind, command=command, head=head, also_in=also_in or ())
     if as_json:
@@ -214,6 +214,27 @@ def diff(first: ModelFileArgument, second: Annotated[Path, typer.Argument(help="
         else:
             console.print("their answers cannot be compared: other chips or another size of embedding")
     raise typer.Exit(1 if differ else ExitCode.OK)
+
+
+def _read(file: Path) -> ModelFile:
+    """A model file with what it must say of its origin, too, which no device looks at.
+
+    Raises:
+        ModelError: as `read_model`; ModelDamaged also where the file, made by hand, does not say it.
+    """
+    model = read_model(file)
+    try:
+        Variant(model.record["quantisation"])
+        origin = model.record["provenance"]
+        told = [origin["export"]["command"], origin["files"]["split.json"]]
+        told += [entry[key] for entry in model.record["runtimes"] for key in ("runtime", "machine", "chips")]
+        if not all(told):
+            raise ValueError("an entry is empty")
+    except (LookupError, TypeError, ValueError) as error:
+        raise ModelDamaged(
+            f"{file}: what it says of its origin is not whole ({type(error).__name__}: {error}); export the model again"
+        ) from error
+    return model
 
 
 def _short(value: Any) -> str:

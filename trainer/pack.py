@@ -120,11 +120,13 @@ def _written(folder: Path, entries: list[dict[str, str]], spec: ChipSpec, stamp:
         with unfinished.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             for entry in shown:
-                chip = cv2.imread(str(folder / entry["chip"]), flags)
+                # Not cv2.imread: a name that is no UTF-8 ends the process there.
+                data = np.frombuffer((folder / entry["chip"]).read_bytes(), np.uint8)
+                chip = cv2.imdecode(data, flags) if data.size else None
                 if chip is None or chip.shape != shape[1:]:
                     raise _bad_chip(folder, entry, spec)
                 file.write(chip.data)
-                digest.update(entry["identity"].encode() + b"\0" + chip.tobytes())
+                digest.update(os.fsencode(entry["identity"]) + b"\0" + chip.tobytes())
         (folder / PACK_RECORD).unlink(missing_ok=True)
         unfinished.replace(folder / PACK)
     finally:

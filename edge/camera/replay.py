@@ -76,9 +76,11 @@ class Folder:
 
 
 def _read(path: Path) -> NDArray[np.uint8] | None:
+    # Not cv2.imread: a name that is no UTF-8, as old archives and sticks have them, ends the process, and a pipe holds it up.
     try:
-        pixels = cv2.imread(str(path), cv2.IMREAD_COLOR)
-    except cv2.error:  # a header that tells of more pixels than OpenCV reads
+        data = np.frombuffer(path.read_bytes() if path.is_file() else b"", np.uint8)
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except (OSError, cv2.error):  # cv2.error: a header that tells of more pixels than OpenCV reads
         return None
     return None if pixels is None else pixels.astype(np.uint8, copy=False)
 

@@ -24,7 +24,7 @@ from edge.cli.shared import (
     settings_of,
     station_of,
 )
-from edge.contract.errors import BusRefused, CameraError, ExitCode
+from edge.contract.errors import BusRefused, CameraError, ExitCode, InputError
 from edge.reasons import ADVICE, Reason
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Verifies the person in front of the camera once. Exit code 0 is an accept, 1 a denial."""
+    if name == "":  # as a script's unset variable gives it: on the bus it would mean anyone who is enrolled
+        raise InputError("name '': a subject's name; leave it out to ask whether it is anyone enrolled")
     if not (config or camera or model) and (answer := asked(lambda daemon: _verified(daemon, name, timeout))):
         told, granted = answer, answer["accepted"]
     else:
@@ -73,7 +75,7 @@ def unlock_out(
 
     state = service_folder()
     lockout = Lockout(state)
-    cleared = lockout.clear(None if everyone else check_name(name) if name else ANYONE)
+    cleared = lockout.clear(None if everyone else ANYONE if name is None else check_name(name))
     for key in cleared:
         told = {"SUBJECT": key} if key else {}
         Journal().tell(Event.LOCKOUT_CLEARED, f"failures of {key or 'anyone'} forgiven", **told)

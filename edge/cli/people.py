@@ -63,7 +63,8 @@ def enroll(
         raise InputError("--replace and --add: one of them")
     manner = Manner.ADD if add else Manner.REPLACE if replace else Manner.NEW
     here = bool(config or camera or pictures or model) or asked(lambda daemon: daemon.state()) is None
-    settings = settings_of(config, str(pictures) if pictures else camera, model)
+    # Whole, for a path drops "./", and without that a folder may have the name of a camera: video0.
+    settings = settings_of(config, str(pictures.absolute()) if pictures else camera, model)
 
     def agree(state: Path) -> None:
         ask_consent(consent_words(settings, check_name(name), Gallery(state).folder), name, given=consent)

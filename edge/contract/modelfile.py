@@ -175,7 +175,8 @@ def read_model(path: Path) -> ModelFile:
     """
     try:
         _check_size(path.stat().st_size, path)
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)  # a device has no size, and no end
     except OSError as error:
         remedy = "; is its path right?" if isinstance(error, FileNotFoundError) else ""
         raise ModelError(f"{path}: cannot read the model: {error.strerror}{remedy}") from error

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from edge.contract.errors import GalleryError, KeyMissing, StorageError, TemplateMismatch
+from edge.contract.errors import GalleryError, KeyMissing, PackageMissing, StorageError, TemplateMismatch
 from edge.contract.modelfile import ModelFile
 from edge.doctor.finding import Finding, failed, passed, warned
 from edge.doctor.machine import Machine
@@ -18,6 +18,7 @@ from edge.settings import SERVICE_STATE, Encryption, GallerySettings
 SERVICE_USER = "facelatch"
 # Below the first a failure can soon not be counted, and then nobody is judged; below the second a journal or an upgrade fills it.
 LEAST_FREE, LOW_FREE = 16 << 20, 256 << 20
+_IN_ITS_PLACE = "move away what is in its place, or check the card (dmesg)"
 
 
 def rights(state: Path, machine: Machine) -> Finding:
@@ -36,6 +37,8 @@ def rights(state: Path, machine: Machine) -> Finding:
         return passed("rights", "no state folder yet")
     except PermissionError:
         return warned("rights", "{folder}: not this user's to read", "sudo edge doctor", **private)
+    except OSError as error:
+        return failed("rights", "{folder} cannot be read: {error}", _IN_ITS_PLACE, error=str(error.strerror), **private)
     open_to_others = [path for path, entry in found.items() if entry.st_mode & wanted[path]]
     mend = "sudo chmod -R go= {folder}"
     if open_to_others:
@@ -69,13 +72,23 @@ def gallery(
         names = kept.names()
     except FileNotFoundError:
         names = []
-    except (PermissionError, StorageError):
+    except PermissionError:
         return warned("gallery", "{folder}: not this user's to read", "sudo edge doctor", folder=str(kept.folder))
+    except OSError as error:
+        told = "{folder} cannot be read, so nobody is recognised: {error}"
+        return failed("gallery", told, _IN_ITS_PLACE, folder=str(kept.folder), error=str(error.strerror or error))
     if not names:
         return warned("gallery", "nobody is enrolled", "edge enroll NAME")
     if verifier is None:
         return warned("gallery", f"{len(names)} subjects; without a model nobody can be matched", "mend the model first")
-    subjects, refused = kept.read_for(verifier.model_id, verifier.head.size)
+    try:
+        subjects, refused = kept.read_for(verifier.model_id, verifier.head.size)
+    except PackageMissing as error:
+        return failed(
+            "gallery",
+            f"{len(names)} subjects, of whom nobody is recognised: {error}",
+            "install it, then start the service again",
+        )
     foreign = [error for error in refused if isinstance(error, TemplateMismatch)]
     broken = [error for error in refused if not isinstance(error, TemplateMismatch)]
     counts = f"{len(subjects)} of {len(names)} subjects can be recognised"

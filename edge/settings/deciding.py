@@ -8,7 +8,7 @@ from typing import Annotated
 from pydantic import Field, field_validator, model_validator
 
 from edge.quiet import Span
-from edge.settings.table import Table
+from edge.settings.table import NO_NUL, Table
 
 FASTEST_FPS = 30
 SUBJECT = "[a-z0-9][a-z0-9_.-]{0,31}"
@@ -152,7 +152,8 @@ class ActionSettings(Table):
 
     kind: Annotated[ActionKind, Field(strict=False, description="log, command, gpio or unlock-session")] = ActionKind.LOG
     argv: Annotated[
-        tuple[str, ...], Field(strict=False, description="the command, word by word; no shell; FACELATCH_SUBJECT says who")
+        tuple[Annotated[str, NO_NUL], ...],
+        Field(strict=False, description="the command, word by word; no shell; FACELATCH_SUBJECT says who"),
     ] = ()
     timeout_s: Annotated[float, Field(gt=0, le=60, description="a command that takes longer is ended, with all it started")] = (
         10.0

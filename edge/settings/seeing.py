@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from edge.models import DEFAULT
-from edge.settings.table import Table
+from edge.settings.table import NO_NUL, Table
 
 
 class Replay(StrEnum):
@@ -56,7 +56,7 @@ class ModelSettings(Table):
     """The verifier."""
 
     path: Annotated[
-        str, Field(description="accurate or compact, which come along, or a file made by `python -m export tflite`")
+        str, Field(description="accurate or compact, which come along, or a file made by `python -m export tflite`"), NO_NUL
     ] = DEFAULT
     threads: Annotated[int, Field(ge=1, le=16, description="threads of the interpreter")] = 1
 
@@ -75,7 +75,9 @@ class DetectionSettings(Table):
     detector: Annotated[
         DetectorKind, Field(strict=False, description="what searches a whole frame: haar, or lbp or yunet with detector_file")
     ] = DetectorKind.HAAR
-    detector_file: Annotated[str, Field(description="the file of lbp (a cascade, XML) or yunet (ONNX); none comes along")] = ""
+    detector_file: Annotated[
+        str, Field(description="the file of lbp (a cascade, XML) or yunet (ONNX); none comes along"), NO_NUL
+    ] = ""
     search_height_px: Annotated[int, Field(ge=120, le=2160, description="frames are shrunk to this height for the search")] = (
         240
     )

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from edge.settings.table import Table
+from edge.settings.table import NO_NUL, Table
 
 
 class Mode(StrEnum):
@@ -51,7 +51,7 @@ class MetricsSettings(Table):
     """Figures for Prometheus."""
 
     file: Annotated[
-        str, Field(pattern=r"^(/.*\.prom)?$", description="a file for node_exporter's textfile collector; empty: none")
+        str, Field(pattern=r"^(/.*\.prom)?$", description="a file for node_exporter's textfile collector; empty: none"), NO_NUL
     ] = ""
     every_s: Annotated[float, Field(ge=1, le=3600, description="seconds between two writings of it")] = 15.0
 
@@ -67,6 +67,7 @@ class EnrolmentSettings(Table):
             description="what a person is told before the first frame, or the absolute path of a file with it; {name}, {folder} and "
             "{encrypted} are filled in; empty: the program's own words"
         ),
+        NO_NUL,
     ] = ""
 
 
@@ -94,6 +95,7 @@ class GallerySettings(Table):
         Field(
             pattern=r"^(/.*)?$", description="encrypt = file: the key, mode 0400, best not on this card; `edge gallery-key new`"
         ),
+        NO_NUL,
     ] = ""
     credential: Annotated[
         str,

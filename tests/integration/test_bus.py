@@ -149,6 +149,7 @@ def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
         assert json.loads(told.stdout)["operating_point"] == "fmr-0.001"
         anyone = at.edge("verify", "--json")
         assert (anyone.returncode, json.loads(anyone.stdout)["accepted"]) == (0, True)
+        assert at.edge("verify", "").returncode == 3  # a script's unset variable is not anyone
         at.show(clip(EVE, 1))
         stranger = at.edge("verify", "ada", "--json")
         assert (stranger.returncode, json.loads(stranger.stdout)["reason"]) == (1, "no-match")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -77,3 +80,35 @@ def test_what_is_printed_is_no_markup(capsys: pytest.CaptureFixture[str]) -> Non
     for module in (edge.cli.shared, trainer.cli.shared, export.cli):
         module.console.print("name the key in [gallery], or in a[0]:key:")
         assert capsys.readouterr().out == "name the key in [gallery], or in a[0]:key:\n"
+
+
+def printed_to(out: int) -> subprocess.CompletedProcess[str]:
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
+    command = [sys.executable, "-m", "edge", "gallery-key", "new", "-"]
+    return subprocess.run(command, stdout=out, stderr=subprocess.PIPE, text=True, env=environment, check=False)
+
+
+def test_an_output_that_a_full_disk_does_not_take_is_told_and_a_reader_that_left_is_not() -> None:
+    """Once the command is over, as Python writes what is short; it was `Exception ignored` and a code of Python's own."""
+    with open("/dev/full", "wb", 0) as full:
+        done = printed_to(full.fileno())
+    assert (done.returncode, done.stderr) == (
+        9,
+        "error[storage]: the output cannot be written: No space left on device; what is there of it is not whole\n",
+    )
+    ours, theirs = os.pipe()
+    os.close(ours)
+    done = printed_to(theirs)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+def test_what_the_locale_cannot_write_is_written_otherwise(tmp_path: Path, encoding: str) -> None:
+    """The key was made, and then told as a defect; `edge doctor`, which has arrows, never ended well in another locale."""
+    key = os.fsencode(tmp_path) + b"/J\xfcrgen.key"
+    environment = os.environ | {"PYTHONIOENCODING": encoding, "STATE_DIRECTORY": str(tmp_path)}
+    command = [sys.executable, "-m", "edge", "gallery-key", "new", key]
+    done = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"J\\udcfcrgen.key: key " in done.stdout

@@ -789,3 +789,17 @@ def test_a_network_that_is_silent_for_a_moment_ends_nothing_where_the_board_catc
     camera.close()
     assert all(frame.at - 0.03 * frame.pixels[0, 0, 0] < 0.1 for frame in given), "none is of before"
     assert any(frame.at > 2.0 for frame in given) is goes_on
+
+
+def test_a_picture_of_any_name_is_read_and_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
+    """A name in Latin-1, as old archives have it, ended the process in OpenCV; a pipe held it up."""
+    picture = tmp_path / "a.png"
+    cv2.imwrite(str(picture), np.full((4, 6, 3), 9, np.uint8))
+    picture.rename(os.fsdecode(os.fsencode(tmp_path) + b"/J\xfcrgen.png"))
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").mkdir()
+    (tmp_path / "d.png").write_bytes(b"")
+    pipe, folder, empty, found = sorted(opened(tmp_path).frames(), key=lambda frame: frame is not None)
+    assert (pipe, folder, empty) == (None, None, None)
+    assert found is not None
+    assert found.pixels.shape == (4, 6, 3)

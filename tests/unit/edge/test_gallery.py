@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 import os
 import stat
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -175,3 +179,74 @@ def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "gallery").write_text("")
     with pytest.raises(StorageError, match="gallery"):
         Gallery(tmp_path).write(subject(), replace=False)
+
+
+def test_what_is_no_file_is_refused_and_the_others_are_read(tmp_path: Path) -> None:
+    """A pipe held up everyone who looked at the gallery, the daemon as well; a link that leads nowhere hid every change of it."""
+    gallery = Gallery(tmp_path)
+    gallery.write(subject("bob"), replace=False)
+    os.mkfifo(gallery.folder / "ada.faces", 0o600)
+    (gallery.folder / "eve.faces").symlink_to(tmp_path / "none")
+    subjects, refused = gallery.read_for("m1", 4)
+    assert ([s.name for s in subjects], [type(error) for error in refused]) == (["bob"], [StorageError, StorageError])
+    before = gallery.stamp()
+    assert len(before) == 3
+    gallery.write(subject("cy"), replace=False)
+    assert gallery.stamp() != before
+    with pytest.raises(StorageError, match="cannot remove"):
+        gallery.remove("ada", overwrite=True)
+    for name in ("ada", "eve"):
+        with pytest.raises(InputError, match="--replace"):
+            gallery.write(subject(name), replace=False)
+        gallery.write(subject(name), replace=True)
+    assert len(gallery.read_for("m1", 4)[0]) == 4
+
+
+RECORD = {"version": 1, "name": "ada", "model_id": "m1", "created": 1}
+
+
+def packed(record: object, templates: bytes | None = None) -> bytes:
+    out = io.BytesIO()
+    np.savez(out, record=np.array(record if isinstance(record, str) else json.dumps(record)))
+    with zipfile.ZipFile(out, "a") as archive, archive.open("templates.npy", "w") as member:
+        np.save(member, TEMPLATES) if templates is None else member.write(templates)
+    return out.getvalue()
+
+
+def of_another_method(data: bytes) -> bytes:
+    at = data.index(b"PK\x01\x02") + 10
+    return data[:at] + b"\x63" + data[at + 1 :]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        packed('{"version": 1, "name": "ada", "model_id": "m1", "created": Infinity}'),
+        packed(RECORD | {"created": 10**30}),
+        packed(RECORD | {"created": -(10**18)}),
+        packed(RECORD | {"model_id": 7}),
+        packed("[" * 100_000),
+        of_another_method(packed(RECORD)),
+        packed(RECORD, templates=b"\x93NUMPY\1\0\x04\0'''\n"),
+        b"FLSEALED" + (60_000).to_bytes(2, "little") + b"[" * 60_000 + bytes(64),
+    ],
+    ids=["endless", "late", "early", "number", "deep", "method", "header", "deep head"],
+)
+def test_a_file_made_by_hand_is_refused_and_the_others_are_read(tmp_path: Path, body: bytes) -> None:
+    """Under a digest that fits: one of them ended every command and the daemon."""
+    gallery = Gallery(tmp_path)
+    gallery.write(subject("bob"), replace=False)
+    (gallery.folder / "ada.faces").write_bytes(body + hashlib.sha256(body).digest())
+    subjects, (problem,) = gallery.read_for("m1", 4)
+    assert ([s.name for s in subjects], type(problem)) == (["bob"], GalleryError)
+    assert "remove ada and enrol again" in str(problem)
+
+
+def test_what_was_written_over_while_it_was_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `edge migrate --rewrite` does it to the old file, which a reader may have opened before."""
+    gallery = Gallery(tmp_path)
+    gallery.write(subject(), replace=False)
+    whole = (gallery.folder / "ada.faces").read_bytes()
+    read = iter([bytes(len(whole)), whole])
+    monkeypatch.setattr("edge.gallery.read_file", lambda path, most: next(read))
+    assert gallery.read("ada").name == "ada"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -204,3 +205,16 @@ def test_who_is_forgiven_in_the_moment_of_a_failure_is_forgiven(tmp_path: Path, 
     monkeypatch.setattr(lockout._store, "locked", taken)
     assert lockout.fail("ada", HOW) == Failures()
     assert lockout.everyone() == {}
+
+
+def test_what_is_no_file_of_counts_is_an_error_that_begins_anew(tmp_path: Path) -> None:
+    path = tmp_path / "lockout.json"
+    path.write_text("[" * 100_000)
+    with pytest.raises(StorageError, match=r"damaged .*unlock-out --all"):
+        Lockout(tmp_path).everyone()
+    path.unlink()
+    os.mkfifo(path)  # would hold up whoever counts
+    with pytest.raises(StorageError, match=r"cannot read: .*not a file"):
+        Lockout(tmp_path).everyone()
+    Lockout(tmp_path).clear()
+    assert Lockout(tmp_path).everyone() == {}

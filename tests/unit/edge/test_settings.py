@@ -26,6 +26,10 @@ from edge.settings import Settings, as_toml, load_settings, state_folder
         ("[policy]\nsubject_fmr = { Ada = 1e-4 }", "subject_fmr"),  # nobody can have this name: hers would not hold
         ("[policy", "not valid TOML"),
         ("\xff", "not valid TOML|unknown"),
+        ("a = " + "[" * 100_000, "not valid TOML"),
+        ('[model]\npath = "a\\u0000b"', "model.path = .*NUL"),
+        ('[gallery]\nencrypt = "file"\nkey_file = "/a\\u0000b"', "gallery.key_file = .*NUL"),
+        ('[action]\nargv = ["/bin/true", "\\u0000"]', "action.argv.1 = .*NUL"),
     ],
 )
 def test_what_is_wrong_is_named(tmp_path: Path, text: str, told: str) -> None:

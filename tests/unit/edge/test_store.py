@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge.contract.errors import StorageError
-from edge.store import Store, write_new
+from edge.store import Store, read_file, write_new
 
 ONLY_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 
@@ -221,3 +221,89 @@ def test_a_new_file_is_not_left_behind_by_ctrl_c_and_holds_every_text(tmp_path: 
     assert not path.exists()
     write_new(path, "→ \udcff")  # a name that is no UTF-8; and a locale that is none writes the same
     assert path.read_bytes() == "→ \\udcff".encode()
+
+
+def test_what_a_killed_process_began_is_written_over_whatever_its_name(tmp_path: Path) -> None:
+    """Of somebody who was never enrolled nobody would write or remove a file of that name again."""
+    left = written(tmp_path).parent / ".eve.new"
+    left.write_bytes(b"eve's templates")
+    with left.open("rb") as holder:
+        written(tmp_path)
+        assert holder.read() == bytes(15)
+    assert [entry.name for entry in left.parent.iterdir()] == ["a"]
+    ours = tmp_path / ".bashrc.new"  # the state folder itself may be one that holds other files
+    ours.write_text("precious")
+    with Store(tmp_path, tmp_path).locked() as folder:
+        folder.replace("b", b"")
+    assert ours.read_text() == "precious"
+
+
+def test_nobody_reads_a_file_that_is_being_written_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path, real = written(tmp_path), os.write
+
+    def looked_at(handle: int, data: bytes) -> int:
+        assert not path.exists()
+        return real(handle, data)
+
+    monkeypatch.setattr("edge.store.os.write", looked_at)
+    with Store(tmp_path / "box", tmp_path).locked() as folder:
+        folder.remove("a", wipe=True)
+    assert list(path.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("call", "wipe", "told", "there"),
+    [
+        ("unlink", False, "it is there still", ["a"]),
+        ("write", True, "it is taken out, but not written over", [".a.new"]),
+        ("fsync", False, "it is gone, unless the power fails", []),
+    ],
+)
+def test_what_could_not_be_removed_is_told_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: str, wipe: bool, told: str, there: list[str]
+) -> None:
+    path = written(tmp_path)
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    with monkeypatch.context() as patched, Store(tmp_path / "box", tmp_path).locked() as folder:
+        patched.setattr(f"edge.store.os.{call}", broken)
+        with pytest.raises(StorageError, match=f"cannot remove: Input/output error; {told}"):
+            folder.remove("a", wipe=wipe)
+    assert [entry.name for entry in path.parent.iterdir()] == there
+
+
+def test_a_file_system_that_syncs_no_folders_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a shared folder of VirtualBox: nobody could be enrolled, removed or counted there. Other errors are errors."""
+    real, folders = os.fsync, []
+
+    def of_files_alone(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            folders.append(handle)
+            raise OSError(22, "Invalid argument")
+        real(handle)
+
+    monkeypatch.setattr("edge.store.os.fsync", of_files_alone)
+    path = written(tmp_path)
+    with Store(tmp_path / "box", tmp_path).locked() as folder:
+        folder.remove("a")
+    write_new(tmp_path / "key", "digits")
+    assert (path.exists(), (tmp_path / "key").read_text()) == (False, "digits")
+    assert len(folders) == 3  # of the new file, too: a key must not be gone that templates are encrypted with
+
+
+def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
+    """A pipe would hold a reader up for ever, a device fill its memory, a link lead elsewhere."""
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "zero").symlink_to("/dev/zero")
+    for name, told in (("pipe", "not a file"), ("", "not a file"), ("link", "symbolic links"), ("zero", "symbolic links")):
+        with pytest.raises(OSError, match=told):
+            read_file(tmp_path / name, 5)
+    with pytest.raises(OSError, match="not a file"):
+        read_file(Path("/dev/zero"), 5)
+    assert read_file(tmp_path / "file", 5) == b"12345"
+    with pytest.raises(OSError, match="longer than 4 bytes"):
+        read_file(tmp_path / "file", 4)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import zipfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +12,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from edge.contract.errors import StorageError
-from edge.contract.modelfile import TemplateKind, model_id_of, read_model
+from edge.contract.errors import ModelDamaged, StorageError
+from edge.contract.modelfile import METADATA_NAME, TemplateKind, model_id_of, read_model
 from export.cli import app
-from export.package import write_file
+from export.package import pack, write_file
 from export.show import differences, summary
 from export.verify import verify_file
 from tests.conftest import MODEL
@@ -58,6 +60,24 @@ def test_inspect_tells_what_is_in_the_file(tmp_path: Path) -> None:
         failed = runner.invoke(app, ["inspect", str(MODEL), "--draw", str(tmp_path / name)])
         assert isinstance(failed.exception, StorageError)
         assert f"{name}: cannot write the picture" in str(failed.exception)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("quantisation", "int3"), ("runtimes", [{"runtime": "x"}]), ("provenance", {"export": {}}), ("provenance", [])],
+)
+def test_a_file_made_by_hand_that_does_not_say_where_it_is_from_is_refused(tmp_path: Path, key: str, value: object) -> None:
+    """The device takes it, to which it is nothing; here it was told as a defect."""
+    with zipfile.ZipFile(io.BytesIO(MODEL.read_bytes())) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    record = json.loads(members.pop(METADATA_NAME)) | {key: value}
+    file = tmp_path / "hand.tflite"
+    file.write_bytes(pack(read_model(MODEL).tower.flatbuffer, record, {}, members))
+    assert read_model(file).model_id == read_model(MODEL).model_id
+    for command in ("inspect", "verify"):
+        failed = runner.invoke(app, [command, str(file)])
+        assert isinstance(failed.exception, ModelDamaged)
+        assert "hand.tflite: what it says of its origin is not whole" in str(failed.exception)
 
 
 def test_verify_holds_the_committed_file_against_its_gates() -> None:

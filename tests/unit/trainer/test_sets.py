@@ -146,6 +146,18 @@ def test_the_pack_is_made_anew_when_a_chip_changes(tmp_path: Path) -> None:
         load_faces(folder)
 
 
+def test_names_that_are_no_utf8_are_packed(tmp_path: Path) -> None:
+    """As old archives have them: OpenCV ended the process over one."""
+    folder = prepared(tmp_path, {"J.rgen": ["22"], "bob": ["1"]})
+    latin = os.fsdecode(b"J\xfcrgen")
+    (folder / "chips/J.rgen/22.png").rename(folder / f"chips/J.rgen/{latin}.png")
+    (folder / "chips/J.rgen").rename(folder / f"chips/{latin}")
+    record = json.loads((folder / "prepared.json").read_text())
+    record["chips"][0] |= {"chip": f"chips/{latin}/{latin}.png", "identity": latin}
+    (folder / "prepared.json").write_text(json.dumps(record))
+    assert load_faces(folder).chips[:][:, 0, 0].tolist() == [20, 10]
+
+
 def test_two_processes_do_not_pack_one_set_at_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """The second one waits for the first, and then finds its pack."""
     folder = prepared(tmp_path, {"ada": ["1", "22"]})

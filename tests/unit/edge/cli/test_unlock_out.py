@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from edge import settings
 from edge.cli import app
-from edge.contract.errors import StorageError
-from edge.lockout import Lockout
+from edge.contract.errors import NameRejected, StorageError
+from edge.lockout import ANYONE, Lockout
 from edge.settings import PolicySettings
 
 
@@ -47,4 +47,13 @@ def test_a_folder_that_is_named_is_taken(ordinary: Path, tmp_path: Path, monkeyp
     Lockout(ordinary).fail("ada", PolicySettings())
     done = CliRunner().invoke(app, ["unlock-out", "ada", "--json"])
     assert json.loads(done.stdout) == {"cleared": ["ada"], "state": str(ordinary)}
+    assert Lockout(ordinary).everyone() == {}
+
+
+def test_an_empty_name_is_not_whoever_stands_there(ordinary: Path) -> None:
+    """As a script's unset variable gives it."""
+    Lockout(ordinary).fail(ANYONE, PolicySettings())
+    assert isinstance(CliRunner().invoke(app, ["unlock-out", ""]).exception, NameRejected)
+    assert Lockout(ordinary).everyone() == {ANYONE: 1}
+    assert CliRunner().invoke(app, ["unlock-out"]).exit_code == 0
     assert Lockout(ordinary).everyone() == {}

@@ -1,4 +1,4 @@
-"""`edge verify` where no daemon runs, ended before its last frame."""
+"""`edge verify` where no daemon runs, ended before its last frame; and an empty name, whoever is asked."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from edge.camera import Frame
-from edge.cli import judging
+from edge.cli import app, judging
+from edge.contract.errors import InputError
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery, new_subject
 from edge.journal import Journal
@@ -63,3 +65,13 @@ def test_a_signal_that_ends_a_verification_forgives_nobody(
         judging._verify_here(settings, "ada", 15.0)
     assert ended.value.args == (() if number is signal.SIGINT else (128 + number,))
     assert station.lockout.everyone() == {"ada": 1}
+
+
+def test_an_empty_name_is_nobody_and_not_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A script's unset variable: the daemon, to whom it means anyone who is enrolled, accepted whoever stood there."""
+    asked: list[object] = []
+    monkeypatch.setattr(judging, "asked", asked.append)
+    done = CliRunner().invoke(app, ["verify", ""])
+    assert isinstance(done.exception, InputError)
+    assert "leave it out" in str(done.exception)
+    assert asked == []

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.contract import modelfile
 from edge.contract.errors import ModelDamaged, ModelError, ModelUnproven, ModelUnsupported
 from edge.contract.fingerprint import golden_chips
 from edge.contract.modelfile import METADATA_NAME, ModelFile, TemplateKind, model_id_of, parse_model, read_model
@@ -235,3 +236,10 @@ def test_the_network_must_be_what_its_metadata_say(model: ModelFile) -> None:
     data = rewritten(model, _set("tensors", "output", "scale", 0.5))
     with pytest.raises(ModelDamaged, match="its metadata say"):
         Embedder(parse_model(data, HERE))
+
+
+def test_a_device_is_read_no_further_than_a_model_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has a size of 0, and no end."""
+    monkeypatch.setattr(modelfile, "MAX_FILE_BYTES", 1000)
+    with pytest.raises(ModelError, match="/dev/zero: 1001 bytes; a model has at most 1000"):
+        read_model(Path("/dev/zero"))

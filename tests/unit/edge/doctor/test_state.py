@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,9 @@ import pytest
 from edge.contract.modelfile import ModelFile
 from edge.doctor import Machine, state
 from edge.gallery import Gallery, new_subject
+from edge.keys import Keys, write_new_key
 from edge.lockout import ANYONE, Lockout
-from edge.settings import PolicySettings
+from edge.settings import GallerySettings, PolicySettings
 
 Make = Callable[..., Machine]
 
@@ -147,3 +149,23 @@ def test_room_and_staying_power(
     answer = SimpleNamespace(f_bavail=free // 4096, f_frsize=4096, f_favail=inodes, f_files=9, f_flag=flags)
     found = state.disk(tmp_path / "not/yet", pi, lambda _: answer)
     assert (found.verdict, told in found.said) == (verdict, True), found.said
+
+
+def test_a_file_in_the_place_of_a_folder_is_no_defect_of_ours(tmp_path: Path, model: ModelFile, machine: Make) -> None:
+    (tmp_path / "gallery").write_text("")
+    (tmp_path / "gallery").chmod(0o600)
+    found = state.gallery(tmp_path, model, machine())
+    assert (found.verdict, "cannot be read, so nobody is recognised: Not a dir" in found.shown()["found"]) == ("fail", True)
+    found = state.rights(tmp_path / "gallery", machine())
+    assert (found.verdict, "cannot be read: Not a directory" in found.shown()["found"]) == ("fail", True)
+
+
+def test_a_package_that_encrypted_templates_need_is_told(
+    kept: Path, model: ModelFile, machine: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_new_key(kept / "key", kept)
+    how = GallerySettings.model_validate({"encrypt": "file", "key_file": str(kept / "key")})
+    Gallery(kept, Keys(how, kept)).rewrite("ada")
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    found = state.gallery(kept, model, machine(), how)
+    assert (found.verdict, "python3-cryptography" in found.said) == ("fail", True)
