@@ -15,17 +15,18 @@ usage() {
 usage: sudo deploy/install.sh [--model FILE] [--wheels FOLDER] [--root DIR] [--dry-run]
        sudo deploy/install.sh --roll-back | --uninstall | --purge [--root DIR] [--dry-run]
 
-  --model FILE      a model of your own, made by `python -m export tflite --quantize`, instead of the one that comes along;
-                    goes to /etc/facelatch/model.tflite, and edge.toml names it
+  --model FILE      a model of your own, made by `python -m export tflite --quantize`, instead of the included one;
+                    it is copied to /etc/facelatch/model.tflite, and edge.toml names it
   --wheels FOLDER   install the Python packages from this folder, without a network; deploy/wheels.sh FOLDER fills one
   --root DIR        install into another system, such as a mounted image; starts and stops nothing
   --dry-run         say what would be done, and do nothing
-  --new-gallery     go on where people must be enrolled again: the new release, or --model, is another model
-  --roll-back       the release before this one, as it was; again, and it is this one
-  --uninstall       take out the service and the program; settings, model and templates stay
-  --purge           take out everything, templates too, and the service's user
+  --new-gallery     continue even if people must be enrolled again because the model is another one
+  --roll-back       return to the release before this one, as it was; the same again returns to this one
+  --uninstall       remove the service and the program; settings, model and templates stay
+  --purge           remove everything, the templates too, and the service's user
 
-An upgrade is the same command again: settings, model and templates stay. What is installed already is left as it is.
+To upgrade, give the same command again from the new sources: settings, model and templates stay. A release that is installed
+already is left as it is.
 EOT
 }
 

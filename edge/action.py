@@ -116,7 +116,7 @@ class Actor:
         if self._action is None:
             return
         if self._thread is not None and self._thread.is_alive():
-            self._done(grant, ActionBusy("what an earlier grant set off is going on still; nothing more is begun"))
+            self._done(grant, ActionBusy("the action of an earlier grant is still running; no further one was begun"))
             return
         self._thread = threading.Thread(target=self._run, args=(self._action, grant), name="action")
         self._thread.start()

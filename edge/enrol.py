@@ -155,8 +155,8 @@ def _refuse_stranger(head: Head, candidates: Candidates, known: NDArray[np.float
     alike, count = _recognised(head, candidates, known, threshold), len(candidates.poses)
     if alike < MIN_ALIKE * count:
         raise EnrolmentFailed(
-            f"only {alike} of {count} frames look like the person who is enrolled: nothing was added; if it is, "
-            "--replace enrols anew"
+            f"only {alike} of {count} frames look like the person who is enrolled: nothing was added; if it is "
+            "the same person, --replace enrols again"
         )
 
 
@@ -174,8 +174,8 @@ def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: f
     strange = len(candidates) - int(largest.sum())
     if strange > MAX_STRANGE * len(candidates) or len(candidates) - strange <= anchors:
         raise EnrolmentFailed(
-            f"{strange} of {len(candidates)} frames do not look like the others: one person alone, in steady light, "
-            "and face to the camera"
+            f"{strange} of {len(candidates)} frames do not look like the others: enrol one person alone, in steady light, "
+            "facing the camera"
         )
     return largest
 

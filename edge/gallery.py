@@ -115,7 +115,7 @@ class Gallery:
         if subject.model_id != model_id or subject.templates.shape[1] != size:
             raise TemplateMismatch(
                 f"{self._path(name)}: templates of {name} were made by model {subject.model_id[:12]}, "
-                f"in use is {model_id[:12]}; enrol {name} again"
+                f"the model in use is {model_id[:12]}; enrol {name} again"
             )
         return subject
 
@@ -150,11 +150,11 @@ class Gallery:
         with self._store.locked() as folder:
             is_there = os.path.lexists(path)
             if is_there and not replace:
-                raise InputError(f"{subject.name}: already enrolled; --replace enrols again, `edge remove` takes out")
+                raise InputError(f"{subject.name}: already enrolled; --replace enrols again, `edge remove` removes the person")
             if replace and not is_there:
                 raise InputError(f"{subject.name}: removed meanwhile; nothing was kept")
             if after is not None and not np.array_equal(self.read(after.name).templates, after.templates):
-                raise InputError(f"{subject.name}: enrolled anew meanwhile; nothing was added, begin again")
+                raise InputError(f"{subject.name}: enrolled again meanwhile; nothing was added, begin again")
             folder.replace(path.name, data)
 
     def rewrite(self, name: str) -> bool:

@@ -14,9 +14,9 @@ _HEAD = f"""# Configuration
 
 Made by `edge config docs` from `edge/settings/`; a test compares.
 
-The settings are in `{DEFAULT_PATH}`, a file of [TOML](https://toml.io). What is not in it has its default, so an empty file,
-or none, is one that works. Types are strict: an unknown key, a text where a number belongs, or a number out of range is an error that
-names the key, and no command goes on (exit code 4). The daemon reads the file when it starts: after a change
+The settings are in `{DEFAULT_PATH}`, a file of [TOML](https://toml.io). What is not in it has its default, so the program works
+with an empty file, or with none. Types are strict: an unknown key, a text where a number belongs, or a number out of range is an error
+that names the key, and the command ends (exit code 4). The daemon reads the file when it starts. After a change:
 `sudo systemctl restart facelatch`.
 
 ```sh
@@ -26,8 +26,8 @@ edge config show --config edge.toml    # is this file right?
 edge doctor --config edge.toml         # and does it fit this machine?
 ```
 
-`--camera` and `--model` of a command replace `camera.source` and `model.path` for that command alone. There is no threshold among the
-settings: `policy.target_fmr` names an operating point of the model, which carries the threshold with the counts it was measured on.
+A command's `--camera` and `--model` replace `camera.source` and `model.path` for that command only. No setting is a threshold:
+`policy.target_fmr` names an operating point of the model, and the model carries the threshold with the counts it was measured on.
 """
 _KINDS = {
     "integer": "whole number",

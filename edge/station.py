@@ -123,7 +123,7 @@ class Station:
         try:
             denial, _ = self.counted(key, denial)
         except StorageError as error:
-            self.journal.tell(Event.LOCKOUT_BROKEN, f"{error}; the failure is owed", ERROR=error.code)
+            self.journal.tell(Event.LOCKOUT_BROKEN, f"{error}; the failure will be counted later", ERROR=error.code)
         self.journal.tell_decision(denial, operating_point=self.point_of(key).name, cost_ms=cost_ms)
 
     def _still(self, grant: Grant, enrolled: object) -> Grant | Denial:
@@ -177,15 +177,15 @@ class Station:
         known = check_name(name) in self.gallery.names()
         if known and manner is Manner.NEW:
             raise InputError(
-                f"{name}: already enrolled; --add learns another look, --replace enrols again, `edge remove {name}` takes out"
+                f"{name}: already enrolled; --add learns another look, --replace enrols again, `edge remove {name}` removes the person"
             )
         self.gallery.check_key()
         model_id, size = self.model.model_id, self.model.head.size
         before = self.gallery.read_own(name, model_id, size) if manner is Manner.ADD else None
         if before is not None and len(before.templates) + self.settings.enrolment.anchors > MOST_TEMPLATES:
             raise TemplatesFull(
-                f"{name}: has {len(before.templates)} templates, and of one subject at most {MOST_TEMPLATES} are kept: each is "
-                "another chance for a stranger; --replace enrols anew"
+                f"{name}: has {len(before.templates)} templates, and of one subject at most {MOST_TEMPLATES} are kept, because each is "
+                "another chance for a stranger; --replace enrols again"
             )
         others, _ = self.gallery.read_for(model_id, size)
         recorded = is_replay(self.settings.camera.source)

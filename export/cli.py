@@ -17,7 +17,9 @@ from edge.contract.errors import ExitCode, ModelDamaged
 from edge.contract.modelfile import ModelFile, TemplateKind, read_model
 from export.variant import Variant
 
-app = typer.Typer(help="A trained run to one verified model file.", no_args_is_help=True, pretty_exceptions_enable=False)
+app = typer.Typer(
+    help="Turns a trained run into one verified model file.", no_args_is_help=True, pretty_exceptions_enable=False
+)
 # What is printed names files and keys: "[gallery]" is no markup, ":key:" no picture.
 console = Console(soft_wrap=True, markup=False, emoji=False)
 
@@ -32,7 +34,11 @@ KEPT = {
 ModelFileArgument = Annotated[Path, typer.Argument(help="A model file.")]
 AlsoIn = Annotated[
     list[Path] | None,
-    typer.Option("--also-in", metavar="PYTHON", help="Run it in this environment's runtime, too, and record how that differs."),
+    typer.Option(
+        "--also-in",
+        metavar="PYTHON",
+        help="The Python of another environment: run the file in its runtime, too, and record how that differs.",
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text.")]
 
@@ -51,7 +57,7 @@ class _QuantizeAlone(TyperCommand):
 
 @app.callback()
 def main() -> None:
-    """A trained run to one verified model file."""
+    """Turns a trained run into one verified model file."""
 
 
 @app.command(cls=_QuantizeAlone, epilog="example: python -m export tflite --quantize runs/first -o model.tflite")
@@ -59,17 +65,17 @@ def tflite(
     run: Annotated[Path, typer.Argument(help="The folder of a finished `trainer fit`.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model file to write.")] = Path("model.tflite"),
     quantize: Annotated[
-        Variant, typer.Option("--quantize", help="int8 where no other is named; without the option, float32.")
+        Variant, typer.Option("--quantize", help="The variant; --quantize alone is int8, without the option it is float32.")
     ] = Variant.NONE,
-    name: Annotated[str | None, typer.Option(help="The model's name; the run's where not given.")] = None,
+    name: Annotated[str | None, typer.Option(help="The model's name, if not that of the run.")] = None,
     also_in: AlsoIn = None,
     report: Annotated[
-        Path | None, typer.Option(help="Where layers.png, graph.svg and networks.json go; RUN/export-VARIANT where not given.")
+        Path | None, typer.Option(help="The folder for layers.png, graph.svg and networks.json, if not RUN/export-VARIANT.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Write the file although a gate is missed; the file tells.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Write the file even if a gate is missed; the file says so.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the metadata as JSON.")] = False,
 ) -> None:
-    """Converts the networks, measures the file on held-out people in the installed runtimes, and writes it."""
+    """Converts a run's networks, measures the file on held-out people in the installed runtimes, and writes it."""
     from export.report import worst_layers, write_report
     from export.run import read_run
     from export.tflite import export_tflite
@@ -104,7 +110,7 @@ def tflite(
 def inspect(
     file: ModelFileArgument,
     draw: Annotated[Path | None, typer.Option(help="Draw the graph to this file: .svg, .png or .pdf.")] = None,
-    operators: Annotated[bool, typer.Option("--operators", help="Every operator of every network.")] = False,
+    operators: Annotated[bool, typer.Option("--operators", help="Show every operator of every network.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Shows what a model file holds: networks, gates, operating points, runtimes, origin."""
@@ -142,10 +148,12 @@ def inspect(
 @app.command(epilog="example: python -m export verify model.tflite --data runs/first")
 def verify(
     file: ModelFileArgument,
-    data: Annotated[Path | None, typer.Option(help="A finished run's folder: its held-out people are compared again.")] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="A finished run's folder, whose held-out people are compared again.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Holds a file against its gates again. Exit code 0: all hold; 5: one does not."""
+    """Checks a file against its gates again. Exit code 0: all hold; 5: one does not."""
     from export.verify import verify_file, verify_on
 
     model = _read(file)
@@ -167,16 +175,19 @@ def verify(
 @app.command(epilog="example: python -m export measure old.tflite --held-out held-out.npz --template mirrored -o new.tflite")
 def measure(
     file: ModelFileArgument,
-    held_out: Annotated[Path, typer.Option("--held-out", help="What `trainer held-out` wrote, of the data it was trained on.")],
+    held_out: Annotated[
+        Path,
+        typer.Option("--held-out", help="The file that `trainer held-out` wrote, from the data that the model was trained on."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The model file to write.")],
     template: Annotated[
-        TemplateKind | None, typer.Option(help="What is kept of an enrolled face; as it is where not given.")
+        TemplateKind | None, typer.Option(help="What is kept of an enrolled face, if not what the file says.")
     ] = None,
-    head: Annotated[Path | None, typer.Option(help="A head with another cohort, by `trainer cohort`.")] = None,
+    head: Annotated[Path | None, typer.Option(help="A head with another cohort, made by `trainer cohort`.")] = None,
     also_in: AlsoIn = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measures a file's operating points anew, without the run that it came from, and writes it with them."""
+    """Measures a file's operating points again, without the run that it came from, and writes the file with them."""
     from export.again import measure_again, read_held_out
 
     command = shlex.join(["python", "-m", "export", *sys.argv[1:]])
@@ -192,8 +203,10 @@ def measure(
 
 
 @app.command(epilog="example: python -m export diff old.tflite new.tflite")
-def diff(first: ModelFileArgument, second: Annotated[Path, typer.Argument(help="Another.")], as_json: AsJson = False) -> None:
-    """Tells how two model files differ. Exit code 0: not at all; 1: they do."""
+def diff(
+    first: ModelFileArgument, second: Annotated[Path, typer.Argument(help="Another model file.")], as_json: AsJson = False
+) -> None:
+    """Shows how two model files differ. Exit code 0: not at all; 1: they do."""
     from export.show import differences
 
     one, other = read_model(first), read_model(second)

@@ -31,7 +31,7 @@ def capture_pictures(name: str, camera: str, data: Path, layout: Layout, wanted:
     """
     source = cv2.VideoCapture(int(camera) if re.fullmatch(r"\d+", camera) else camera)
     if not source.isOpened():
-        raise CameraError(f"{camera}: cannot open; is it there, ours to read, and not in use by another program?")
+        raise CameraError(f"{camera}: cannot open; is it there, may this user read it, and is no other program using it?")
     preview = open_preview()
     taken = dict.fromkeys(wanted, 0)
     frames = missed = 0

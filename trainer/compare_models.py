@@ -80,7 +80,7 @@ def _subject(name: str, folder: Path, faces: Faces) -> tuple[Subject, int, Ready
         return _dlib(folder, faces.names)
     path = Path(name)
     if not path.exists():
-        raise InputError(f"{name}: no such run or model file; `{DLIB}` is the peer")
+        raise InputError(f"{name}: no such run or model file; `{DLIB}` is dlib's own recogniser")
     subject = load_subject(path)
     size = path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.glob("*.keras"))
 

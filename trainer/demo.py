@@ -143,7 +143,7 @@ def _check(shown: list[Shown]) -> None:
     if not accepts or wrong or unseen or any(d["subject"] != "ada" for d in accepts):
         raise InputError(
             f"demo: ada was accepted {len(accepts)} times and strangers {len(wrong)} times, no decision for {unseen or 'nobody'}: "
-            "a short training can fail so; give it more with --epochs 30"
+            "a short training can fail like this; train longer with --epochs 30"
         )
 
 

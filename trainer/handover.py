@@ -66,7 +66,9 @@ def write_held_out(model: Path, folders: list[Path], out: Path) -> int:
     load_subject(model).check(faces, str(folders[0]))
     test = faces.of([name for name in faces.identities if name in held]).measured()
     if len(test.identities) < 2:
-        raise InputError(f"{folders[0]}: has {len(test.identities)} of the {len(held)} people whom {model} was kept from")
+        raise InputError(
+            f"{folders[0]}: has only {len(test.identities)} of the {len(held)} people who were kept out of the training of {model}"
+        )
     data = io.BytesIO()
     told = {"split": split_digest(file), "chip": faces.spec.to_json()}
     np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps(told))

@@ -151,7 +151,7 @@ def chosen_layout(folder: Path, asked: Layout | None) -> Layout:
     found = layout_of(folder)
     if asked not in (None, found):
         raise InputError(
-            f"{folder}: is in the layout {found}, asked for is {asked}; leave --layout out, or choose another --data"
+            f"{folder}: has the layout {found}, but {asked} was asked for; leave --layout out, or choose another --data"
         )
     return found
 

@@ -64,8 +64,8 @@ def check_rounding(tower: keras.Model) -> None:
     for layer in tower.layers:
         if layer.weights and not isinstance(layer, (*_WEIGHTED, layers.BatchNormalization)):
             raise InputError(
-                f"tower.quantised: {layer.name} of the {tower.name} network is a {type(layer).__name__}; trained for int8 are Conv2D, "
-                "Dense and BatchNormalization alone: build the network of these, or leave --quantised out"
+                f"tower.quantised: {layer.name} of the {tower.name} network is a {type(layer).__name__}; only Conv2D, "
+                "Dense and BatchNormalization can be trained for int8: build the network of these, or leave --quantised out"
             )
 
 

@@ -90,7 +90,7 @@ def open_run(
             had = started_with[key]
             if had != value:
                 raise InputError(
-                    f"{path}: this run was started with {key} = {had}, asked for is {value}; choose another --run folder, or delete {run}"
+                    f"{path}: this run was started with {key} = {had}, not {value}; choose another --run folder, or delete {run}"
                 )
         if before["fingerprint"] != record["fingerprint"]:
             raise InputError(f"{path}: this run's chips were cut otherwise; choose another --run folder, or delete {run}")

@@ -240,7 +240,7 @@ def read_recipe(name: str) -> Recipe:
     try:
         tables = tomllib.loads(path.read_text())
     except FileNotFoundError as error:
-        raise InputError(f"recipe {name!r}: no such file; those that come along: {', '.join(recipe_names())}") from error
+        raise InputError(f"recipe {name!r}: no such file; the included recipes are {', '.join(recipe_names())}") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: unreadable: {error}") from error
     return _checked(tables, str(path))

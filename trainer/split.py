@@ -100,8 +100,8 @@ def _continued(recipe: Recipe, main: Faces, together: Faces, before: dict[str, l
     for part in ("test", "validation"):
         if sum(counts[name] > 1 for name in split[part]) < 2:
             raise InputError(
-                f"the first --data has too few of the {part} people of the training that this one starts from, two with two pictures "
-                "are the least; name the set first that was split there, or a set of its own kind"
+                f"the first --data has too few of the {part} people of the training that this one starts from: at least two with two "
+                "pictures are needed; name first the set that was split there, or a set of the same kind"
             )
     split[START] = sorted(used_people(before) - {name for names in split.values() for name in names})
     return split

@@ -24,7 +24,9 @@ def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, stran
     runs = [*runs, *(model for model in models if model.is_dir())]
     files = [model for model in models if model.is_file()]
     if not (runs or files or strangers):
-        raise InputError("name a run or a model file, whose people are left out, or say --strangers if none is here")
+        raise InputError(
+            "name the run or the model file whose people must be left out, or give --strangers if none of them is in the data"
+        )
     seen = set().union(*(seen_people(run) for run in runs))
     for file in () if strangers else map(read_model, files):
         if not any(_made_from(file, run) for run in runs):
@@ -32,7 +34,7 @@ def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, stran
                 seen |= used_people(split_of_file(file, folders))
             except InputError as error:
                 raise InputError(
-                    f"{error}; or its own run with --run, whose people are left out; or say --strangers if none of its people is here"
+                    f"{error}; or give its own run with --run; or give --strangers if none of its people is in the data"
                 ) from error
     return seen
 

@@ -17,7 +17,7 @@ from edge.settings import DEFAULT_PATH, Settings
 EXITS = {
     ExitCode.OK: "accepted, or done",
     ExitCode.DENIED: "denied; of `edge doctor`: a check fails",
-    ExitCode.USAGE: "a command or option that there is not",
+    ExitCode.USAGE: "a command or option that does not exist",
     ExitCode.INPUT: "a file, folder or name that cannot be used",
     ExitCode.SETTINGS: "a setting that cannot be used",
     ExitCode.MODEL: "a model that cannot be used",
@@ -60,7 +60,7 @@ def edge_1(version: str, of: date) -> str:
         prose(
             "Enrols people, verifies who stands before the camera, and runs the daemon that judges every frame. Pictures are never "
             "kept; what is kept are templates, which belong to the model that made them. The daemon is started by systemd, "
-            "see facelatch.service(8); its settings are in edge.toml(5)."
+            "see facelatch.service(8). Its settings are in edge.toml(5)."
         )
     )
     page.section("commands")
@@ -99,7 +99,7 @@ def edge_toml_5(version: str, of: date) -> str:
     page.section("description")
     page.paragraph(
         prose(
-            "A file of TOML. Each table and each key may be left out; then the default of the program's version is in force. A key "
+            "A file of TOML. Each table and each key may be left out; its default is then in force. A key "
             "that is unknown, of the wrong type or out of range is an error that names it: nothing starts with half of its settings. "
             "`edge config show` prints every setting in force. After a change: `systemctl restart facelatch`."
         )

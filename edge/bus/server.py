@@ -156,7 +156,7 @@ class BusServer:
             self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
             return
         if self._waits_for_name:
-            text = f"{fprint.NAME} is another program's; is fprintd running? Its clients are not answered until it is free"
+            text = f"{fprint.NAME} belongs to another program; is fprintd running? fprintd's clients are not answered until it is free"
             self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
 
     def _intend(self) -> None:

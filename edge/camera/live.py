@@ -85,9 +85,9 @@ class Live:
         self._stop.set()
         self._thread.join(LET_GO_S)
         if self._thread.is_alive():
-            raise CameraWedged(f"{self.name}: the driver does not come back; plug the camera out and in")
+            raise CameraWedged(f"{self.name}: the driver does not return; unplug the camera and plug it in again")
         if self._kept is not None:
-            raise CameraError(f"{self.name}: cannot be given back: {_words(self._kept)}")
+            raise CameraError(f"{self.name}: the device cannot be released: {_words(self._kept)}")
 
     def _read(self) -> None:
         try:

@@ -11,11 +11,11 @@ from edge.contract.errors import EnrolmentStopped, SettingsError
 from edge.settings import Encryption, Settings
 
 WORDS = """Before {name} is enrolled:
-- Kept are templates: numbers that a network makes of the face, with the name and the time. No picture is kept.
-- They lie in {folder} on this device{encrypted}, and are sent nowhere. Root and the service's user can read them.
-- Each time {name} is recognised the journal says so, with the time; root and the groups systemd-journal and adm can read that.
-- `edge remove {name}` takes the templates out again, at any time; `edge takeout {name}` hands out all that is kept.
-More, and what whoever runs the door must see to: docs/privacy.md"""
+- The device keeps templates: numbers that a network makes of the face, with the name and the time. No picture is kept.
+- They are in {folder} on this device{encrypted}, and are sent nowhere. Root and the service's user can read them.
+- Each time {name} is recognised, the journal notes it with the time. Root and the groups systemd-journal and adm can read that.
+- `edge remove {name}` deletes the templates at any time. `edge takeout {name}` hands them out, with all that is kept beside them.
+More about it, and what whoever runs the door must do: docs/privacy.md"""
 
 
 def consent_words(settings: Settings, name: str, folder: Path) -> str:

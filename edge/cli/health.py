@@ -24,13 +24,13 @@ def doctor(
     report: Annotated[
         Path | None,
         typer.Option(
-            help="Write what was found into this file as well, without anything of a person, to send to someone; .json: as JSON."
+            help="Also write a report to send to someone, without anything about a person, to this file; as JSON if it ends in .json."
         ),
     ] = None,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
-    """Looks at everything that a device needs, and says how to mend what is wrong. Changes nothing. Exit code 1: something fails."""
+    """Checks everything that a device needs, and says how to mend what is wrong. Changes nothing. Exit code 1: a check fails."""
     from edge.doctor import Machine, Verdict, examine
     from edge.doctor.report import about, as_report
     from edge.doctor.software import differences

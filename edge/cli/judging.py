@@ -35,10 +35,12 @@ if TYPE_CHECKING:
 
 @app.command(epilog="example: edge verify ada --camera /dev/video0 --json")
 def verify(
-    name: Annotated[str | None, typer.Argument(help="Is it this subject? Without a name: is it anyone enrolled?")] = None,
+    name: Annotated[
+        str | None, typer.Argument(help="Whether it is this subject; without a name, whether it is anyone enrolled.")
+    ] = None,
     camera: CameraOption = None,
     model: ModelOption = None,
-    timeout: Annotated[float, typer.Option(min=1, max=600, help="Seconds of frames before it is a denial.")] = 15.0,
+    timeout: Annotated[float, typer.Option(min=1, max=600, help="Seconds of frames after which it is a denial.")] = 15.0,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -63,11 +65,14 @@ def verify(
 
 @app.command("unlock-out", epilog="example: edge unlock-out --all")
 def unlock_out(
-    name: Annotated[str | None, typer.Argument(help="A subject; without one: whoever stands there.")] = None,
-    everyone: Annotated[bool, typer.Option("--all", help="All counts, also where their file is damaged.")] = False,
+    name: Annotated[
+        str | None,
+        typer.Argument(help="The subject whose count is cleared; without a name, the count of whoever stands at the door."),
+    ] = None,
+    everyone: Annotated[bool, typer.Option("--all", help="Clear all counts, even if their file is damaged.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Forgives the failures that locked a subject, or everyone, out. A running daemon takes it over within a second."""
+    """Ends a lock-out: clears the counted failures. A running daemon notices within a second."""
     from edge.gallery import check_name
     from edge.journal import Event, Journal
     from edge.lockout import ANYONE, Lockout
@@ -82,7 +87,9 @@ def unlock_out(
     if as_json:
         print(json.dumps({"cleared": [key or None for key in cleared], "state": str(state)}))
     else:
-        console.print(f"forgiven: {', '.join(key or 'anyone' for key in cleared) or 'nobody was locked out'} (in {state})")
+        console.print(
+            f"forgiven: {', '.join(key or 'anyone' for key in cleared) or 'nobody; there were no failures to forgive'} (in {state})"
+        )
 
 
 class _Asking:

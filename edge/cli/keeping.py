@@ -22,17 +22,18 @@ app.add_typer(keys, name="gallery-key")
 @keys.command("new", epilog="example: edge gallery-key new /media/stick/gallery.key")
 def new(
     path: Annotated[
-        Path, typer.Argument(help="A file that is not there yet; `-` prints the key, for systemd-creds.", allow_dash=True)
+        Path,
+        typer.Argument(help="The file to make, which must not exist; `-` prints the key, for systemd-creds.", allow_dash=True),
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Makes a key. Keep a copy elsewhere: without it all must be enrolled again."""
+    """Makes a key. Keep a copy elsewhere: without the key everybody must be enrolled again."""
     from edge.keys import new_key, write_new_key
     from edge.settings import state_folder
 
     if str(path) == "-":
         if as_json:
-            raise InputError("- and --json: one of them; the key is the line that is printed")
+            raise InputError("- and --json: give only one of them; with - the printed line is the key")
         print(new_key(), end="")
         return
     key = write_new_key(path, state_folder())

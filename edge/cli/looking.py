@@ -44,7 +44,7 @@ _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 @app.command(epilog="example: edge cameras --json")
 def cameras(as_json: AsJson = False) -> None:
-    """Lists the cameras of this machine, and why each video node that is none cannot be used."""
+    """Lists the video nodes of this machine: which of them are cameras, and why the others cannot be used."""
     from edge.camera import csi
     from edge.camera.v4l2 import nodes
 
@@ -66,14 +66,14 @@ def cameras(as_json: AsJson = False) -> None:
         table.add_row(f"csi:{number}", "", name, "libcamera", "can be used")
     console.print(table)
     if hint:
-        console.print(f"a camera on the ribbon cable is not looked for: {hint}")
+        console.print(f"cameras on the ribbon cable were not looked for: {hint}")
 
 
 @app.command(epilog="example: edge bench --camera /dev/video0")
 def bench(
     camera: CameraOption = None,
     model: ModelOption = None,
-    frames: Annotated[int, typer.Option(min=1, max=10000, help="So many frames are measured.")] = 100,
+    frames: Annotated[int, typer.Option(min=1, max=10000, help="How many frames to measure.")] = 100,
     config: Config = None,
     as_json: AsJson = False,
 ) -> None:
@@ -107,18 +107,18 @@ def bench(
 @app.command(epilog="example: edge events --since 2h --stats")
 def events(
     since: Annotated[str, typer.Option(help="How far back: 30m, 2h, 7d, or all.")] = "1d",
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with what happens from now on.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Then continue with what happens from now on.")] = False,
     stats: Annotated[
-        bool, typer.Option("--stats", help="Counts, reasons by day and percentiles instead of a line an event.")
+        bool, typer.Option("--stats", help="Show counts, reasons by day and percentiles instead of a line for each event.")
     ] = False,
     by_hand: Annotated[
-        bool, typer.Option("--by-hand", help="Count in the figures what root, or you, ran outside the service, too.")
+        bool, typer.Option("--by-hand", help="With --stats: also count what root, or you, ran outside the service.")
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Shows what facelatch told the journal. With --json one object a line, or one of all figures.
+    """Shows what facelatch wrote to the journal. With --json one object on each line; with --stats one object of all figures.
 
-    What other users wrote under its name is not shown, and said to be there.
+    What other users wrote under its name is not shown; a warning says that it is there.
     """
     from edge.events import SERVICE, rows, statistics
     from edge.systemd import JOURNAL_SOCKET, journal_entries
@@ -126,7 +126,7 @@ def events(
     begin = _begin(since)
     if not JOURNAL_SOCKET.exists():
         hints.print(
-            "warning: no journal on this machine: events go to stderr of the command that tells them, and are kept nowhere"
+            "warning: no journal on this machine: events go to stderr of the command that reports them, and are kept nowhere"
         )
     entries = journal_entries(begin, follow=follow and not stats, partly=lambda why: hints.print(f"warning: {why}"))
     found = rows(entries, _believed(), _Disbelieved())
@@ -209,12 +209,13 @@ def _tell_statistics(figures: dict[str, Any]) -> None:
         if figures[key]:
             console.print(", ".join(f"{name} {value:g}" for name, value in figures[key].items()) + f": {what}")
     if figures["not_counted"]:
-        console.print(f"{figures['not_counted']} events of commands run by hand are not in it; --by-hand counts them")
+        console.print(f"{figures['not_counted']} events of commands run by hand are not counted here; --by-hand counts them")
 
 
 @models.command("show", epilog="example: edge model show model.tflite")
 def show_model(
-    file: Annotated[Path, typer.Argument(help="A model file, or the name of one that comes along.")], as_json: AsJson = False
+    file: Annotated[Path, typer.Argument(help="A model file, or the name of an included model: accurate or compact.")],
+    as_json: AsJson = False,
 ) -> None:
     """Verifies a model file and shows what it carries."""
     from edge.contract.modelfile import read_model

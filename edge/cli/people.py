@@ -39,13 +39,18 @@ def enroll(
     name: Name,
     camera: CameraOption = None,
     pictures: Annotated[
-        Path | None, typer.Option("--from", help="A folder of pictures, or a video, instead of a camera.")
+        Path | None, typer.Option("--from", help="Enrol from a folder of pictures or a video instead of a camera.")
     ] = None,
     model: ModelOption = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Enrol anew who is enrolled already.")] = False,
-    add: Annotated[bool, typer.Option("--add", help="More templates of who is enrolled: with glasses, with a beard.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace the templates of a person who is enrolled already.")
+    ] = False,
+    add: Annotated[
+        bool,
+        typer.Option("--add", help="Add another look of a person who is enrolled already, such as with glasses or a beard."),
+    ] = False,
     consent: Annotated[
-        bool, typer.Option("--consent", help="The person has agreed already: say what is kept, do not ask.")
+        bool, typer.Option("--consent", help="The person has agreed already: say what is kept, but do not ask.")
     ] = False,
     config: Config = None,
     as_json: AsJson = False,
@@ -58,9 +63,9 @@ def enroll(
     from edge.station import Manner
 
     if camera and pictures:
-        raise InputError("--camera and --from: one of them")
+        raise InputError("--camera and --from: give only one of them")
     if replace and add:
-        raise InputError("--replace and --add: one of them")
+        raise InputError("--replace and --add: give only one of them")
     manner = Manner.ADD if add else Manner.REPLACE if replace else Manner.NEW
     here = bool(config or camera or pictures or model) or asked(lambda daemon: daemon.state()) is None
     # Whole, for a path drops "./", and without that a folder may have the name of a camera: video0.
@@ -87,7 +92,7 @@ def enroll(
 
 @app.command("list", epilog="example: edge list --json")
 def list_subjects(config: Config = None, as_json: AsJson = False) -> None:
-    """Lists who is enrolled, readable or not."""
+    """Lists who is enrolled, including those whose templates cannot be read."""
     if os.geteuid() != 0 and (told := asked(lambda daemon: daemon.call("ListEnrolled"))) is not None:
         # The service's gallery is the service's to read; it tells names alone, and those to whom polkit lets it.
         print(json.dumps({"subjects": [{"subject": name} for name in told[0]]}) if as_json else "\n".join(told[0]))
@@ -132,10 +137,10 @@ def list_subjects(config: Config = None, as_json: AsJson = False) -> None:
 def remove(
     name: Name,
     purge: Annotated[
-        bool, typer.Option("--purge", help="Write over the templates first; says what else knows the name.")
+        bool, typer.Option("--purge", help="Overwrite the templates first, and say where else the name is kept.")
     ] = False,
 ) -> None:
-    """Removes a subject's templates; a running daemon takes it over within a second."""
+    """Removes a subject's templates. A running daemon notices within a second."""
     # The bus has no word for writing over, and needs none: root, who may ask for it, may do it here.
     if purge or asked(lambda daemon: daemon.call("Delete", "s", name)) is None:
         from edge.gallery import Gallery
@@ -159,7 +164,7 @@ def takeout(
     out: Annotated[Path, typer.Option("--out", "-o", help="The file to write, readable by its owner alone.")],
     config: Config = None,
 ) -> None:
-    """Writes everything that is kept of a person into a file of JSON: what she or he may ask for."""
+    """Writes the templates of a person, and what is kept with them, to a JSON file: what she or he may ask for."""
     from edge.gallery import check_name
     from edge.lockout import Lockout
     from edge.settings import state_folder
@@ -183,10 +188,13 @@ def takeout(
 def migrate(
     model: ModelOption = None,
     rewrite: Annotated[
-        bool, typer.Option("--rewrite", help="Write all templates anew as [gallery] asks: into, out of or between encryptions.")
+        bool,
+        typer.Option(
+            "--rewrite", help="Write all templates again as gallery.encrypt asks: encrypted, in the clear, or with another key."
+        ),
     ] = False,
     old_key: Annotated[
-        Path | None, typer.Option("--old-key", help="A key file that templates may still be encrypted with.")
+        Path | None, typer.Option("--old-key", help="The key file with which templates may still be encrypted.")
     ] = None,
     config: Config = None,
     as_json: AsJson = False,

@@ -33,9 +33,9 @@ def run(
     camera: CameraOption = None,
     model: ModelOption = None,
     config: Config = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print each event as a line of JSON, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Also print each event as a line of JSON.")] = False,
 ) -> None:
-    """The daemon: judges every frame and tells each decision to the journal. SIGHUP reads the gallery again."""
+    """Runs the daemon: judges every frame and writes each decision to the journal. SIGHUP reads the gallery again."""
     from edge.daemon import Daemon
     from edge.journal import Journal
     from edge.settings import Mode
@@ -48,7 +48,7 @@ def run(
 
         daemon.beside.append(BusServer(daemon, station))
     elif settings.service.mode is Mode.ON_DEMAND:
-        raise SettingsError("service.mode = on-demand: needs the system bus and service.bus = true; nobody else can ask")
+        raise SettingsError("service.mode = on-demand: needs the system bus and service.bus = true; otherwise nobody can ask")
     if settings.metrics.file:
         from edge.metrics import Metrics
 
@@ -58,7 +58,7 @@ def run(
 
 @app.command(epilog="example: edge attempt")
 def attempt() -> None:
-    """Lets the daemon judge whoever stands there now, where intent.kind = call wants that to be asked for."""
+    """Lets the daemon judge whoever stands there now, if intent.kind = call makes it wait for that."""
     if asked(lambda daemon: daemon.call("Attempt")) is None:
         raise BusRefused("no daemon answers on the system bus: systemctl start facelatch")
     console.print(
@@ -68,8 +68,8 @@ def attempt() -> None:
 
 @app.command(epilog="example: edge status --json")
 def status(config: Config = None, as_json: AsJson = False) -> None:
-    """What the running daemon does: its camera, its model, how many are enrolled. Exit code 11: no daemon answers, and this is what one
-    would begin with.
+    """Shows what the running daemon does: its camera, its model, how many are enrolled. Exit code 11: no daemon answers; what is shown
+    is then what one would start with.
     """
     running = None if config else asked(lambda daemon: daemon.state())
     told = running or _prepared(settings_of(config, None, None))

@@ -32,11 +32,14 @@ hints = Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
 
 Answer = TypeVar("Answer")
 
-Config = Annotated[Path | None, typer.Option("--config", help="Settings file; /etc/facelatch/edge.toml where not given.")]
-CameraOption = Annotated[str | None, typer.Option("--camera", help="A V4L2 device, a video file or an image folder.")]
-ModelOption = Annotated[Path | None, typer.Option("--model", help="Model file; the settings' where not given.")]
+Config = Annotated[Path | None, typer.Option("--config", help="The settings file, if not /etc/facelatch/edge.toml.")]
+CameraOption = Annotated[
+    str | None,
+    typer.Option("--camera", help="The camera or recording, named as in camera.source, if not that of the settings."),
+]
+ModelOption = Annotated[Path | None, typer.Option("--model", help="The model file, if not that of the settings.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")]
-Name = Annotated[str, typer.Argument(help="The subject: a-z, 0-9, '_', '.', '-', at most 32.")]
+Name = Annotated[str, typer.Argument(help="The subject's name: a-z, 0-9, '_', '.', '-', at most 32 characters.")]
 
 
 def settings_of(config: Path | None, camera: str | None, model: Path | None) -> Settings:

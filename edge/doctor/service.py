@@ -16,7 +16,7 @@ _INSTALL = "sudo deploy/install.sh"
 def unit(machine: Machine, leaves: bool) -> Finding:
     """Installed, enabled, active. `leaves`: on demand with service.idle_exit_s, so that it goes when nobody asks, and comes back."""
     if not machine.has_systemd():
-        return warned("unit", _NO_SYSTEMD, "start `edge run` by what does")
+        return warned("unit", _NO_SYSTEMD, "start `edge run` by whatever does")
     state = machine.unit(
         UNIT, "LoadState", "UnitFileState", "ActiveState", "SubState", "Result", "NRestarts", "NeedDaemonReload"
     )
@@ -48,7 +48,7 @@ def unit(machine: Machine, leaves: bool) -> Finding:
 def exposure(machine: Machine) -> Finding:
     """What `systemd-analyze security` makes of the unit as it is loaded, drop-ins and all."""
     if not machine.has_systemd():
-        return warned("sandbox", _NO_SYSTEMD, "nothing holds the daemon in")
+        return warned("sandbox", _NO_SYSTEMD, "nothing confines the daemon here")
     answer = machine.ask(["systemd-analyze", "security", "--no-pager", UNIT])
     found = re.search(r"Overall exposure level for \S+: ([\d.]+)", answer or "")
     if found is None:

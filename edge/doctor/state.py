@@ -36,7 +36,7 @@ def rights(state: Path, machine: Machine) -> Finding:
     except FileNotFoundError:
         return passed("rights", "no state folder yet")
     except PermissionError:
-        return warned("rights", "{folder}: not this user's to read", "sudo edge doctor", **private)
+        return warned("rights", "{folder}: this user may not read it", "sudo edge doctor", **private)
     except OSError as error:
         return failed("rights", "{folder} cannot be read: {error}", _IN_ITS_PLACE, error=str(error.strerror), **private)
     open_to_others = [path for path, entry in found.items() if entry.st_mode & wanted[path]]
@@ -73,7 +73,7 @@ def gallery(
     except FileNotFoundError:
         names = []
     except PermissionError:
-        return warned("gallery", "{folder}: not this user's to read", "sudo edge doctor", folder=str(kept.folder))
+        return warned("gallery", "{folder}: this user may not read it", "sudo edge doctor", folder=str(kept.folder))
     except OSError as error:
         told = "{folder} cannot be read, so nobody is recognised: {error}"
         return failed("gallery", told, _IN_ITS_PLACE, folder=str(kept.folder), error=str(error.strerror or error))
@@ -117,7 +117,7 @@ def lockout(state: Path, disable_failures: int) -> Finding:
         counts = Lockout(state).everyone()
     except StorageError as error:
         if isinstance(error.__cause__, PermissionError):
-            return warned("lock-out", "the counts are not this user's to read", "sudo edge doctor")
+            return warned("lock-out", "this user may not read the counts", "sudo edge doctor")
         return failed(
             "lock-out", "the counts cannot be read, so nobody is judged: {error}", "edge unlock-out --all", error=str(error)
         )

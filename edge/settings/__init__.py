@@ -120,8 +120,8 @@ def service_folder() -> Path:
     folder = state_folder()
     if folder != SERVICE_STATE and not os.environ.get("STATE_DIRECTORY") and SERVICE_STATE.is_dir():
         raise StorageError(
-            f"{SERVICE_STATE}: the service's own, which this user may not change; as root (sudo), or with STATE_DIRECTORY={folder} "
-            "for this user's own"
+            f"{SERVICE_STATE}: belongs to the service, and this user may not change it; use sudo, or set STATE_DIRECTORY={folder} "
+            "for this user's own folder"
         )
     return folder
 

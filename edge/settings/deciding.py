@@ -18,19 +18,23 @@ SUBJECT = "[a-z0-9][a-z0-9_.-]{0,31}"
 class PolicySettings(Table):
     """When a match becomes a decision."""
 
-    target_fmr: Annotated[float, Field(gt=0, lt=1, description="one of the model's measured operating points")] = 1e-3
+    target_fmr: Annotated[
+        float, Field(gt=0, lt=1, description="how often two strangers may match: one of the model's measured operating points")
+    ] = 1e-3
     subject_fmr: dict[Annotated[str, Field(pattern=f"^{SUBJECT}$")], float] = Field(
         default_factory=dict,
-        description="a stricter point of the model's for single subjects, such as { ada = 1e-4 }; never a looser one",
+        description="a stricter operating point for single subjects, such as { ada = 1e-4 }; never a looser one",
     )
-    allow_failed_gate: Annotated[bool, Field(description="use a model that missed a gate of its export")] = False
-    matches: Annotated[int, Field(ge=1, le=100, description="k: so many frames must match the same subject")] = 3
-    frames: Annotated[int, Field(ge=1, le=100, description="n: out of so many judged frames")] = 10
+    allow_failed_gate: Annotated[bool, Field(description="accept a model that missed a gate of its export")] = False
+    matches: Annotated[int, Field(ge=1, le=100, description="k: this many frames must match the same subject")] = 3
+    frames: Annotated[int, Field(ge=1, le=100, description="n: out of this many judged frames")] = 10
     window_s: Annotated[float, Field(gt=0, le=60, description="frames older than this no longer count")] = 5.0
     rearm_s: Annotated[float, Field(ge=0, le=3600, description="rest after an accept")] = 5.0
-    lockout_failures: Annotated[int, Field(ge=1, le=100, description="denials before the lock-out")] = 5
-    lockout_s: Annotated[float, Field(ge=30, le=86400, description="rest after each further denial")] = 30.0
-    disable_failures: Annotated[int, Field(ge=1, le=100, description="denials after which only `edge unlock-out` helps")] = 50
+    lockout_failures: Annotated[int, Field(ge=1, le=100, description="this many denials in a row begin the lock-out")] = 5
+    lockout_s: Annotated[float, Field(ge=30, le=86400, description="rest after that denial and each further one")] = 30.0
+    disable_failures: Annotated[
+        int, Field(ge=1, le=100, description="denials in a row after which only `edge unlock-out` helps")
+    ] = 50
 
     quiet_hours: Annotated[
         tuple[str, ...], Field(strict=False, description='local times in which nobody is granted, such as ["22:00-06:00"]')
@@ -88,14 +92,14 @@ class IntentSettings(Table):
         IntentKind,
         Field(
             strict=False,
-            description="before the door judges: none, button (on a pin) or call (`edge attempt`)",
+            description="what must come before the door judges: none, button (on a pin) or call (`edge attempt`)",
         ),
     ] = IntentKind.NONE
     bus: Annotated[
         OwnIntent,
         Field(
             strict=False,
-            description="before a verification asked for on the bus, `edge verify` among them: same (a button where kind is button), "
+            description="what must come before a verification on the bus, such as `edge verify`: same (a button if kind is button), "
             "none or button",
         ),
     ] = OwnIntent.SAME
@@ -103,7 +107,7 @@ class IntentSettings(Table):
         OwnIntent, Field(strict=False, description="the same for fprintd's clients: PAM, login screens, the fprintd-* tools")
     ] = OwnIntent.SAME
     pin: Annotated[str, Field(description="gpiozero's name of the button's pin, such as GPIO27; it pulls to ground")] = ""
-    window_s: Annotated[float, Field(gt=0, le=120, description="for so long after it faces are judged")] = 10.0
+    window_s: Annotated[float, Field(gt=0, le=120, description="how long faces are judged after the button or call")] = 10.0
 
     @model_validator(mode="after")
     def _complete(self) -> IntentSettings:
@@ -128,12 +132,16 @@ class LivenessSettings(Table):
     """A challenge between the match and the grant; what it is worth is in docs/liveness.md."""
 
     challenge: Annotated[
-        ChallengeKind, Field(strict=False, description="none, or head-turn: a turn to a side that chance chooses")
+        ChallengeKind, Field(strict=False, description="none, or head-turn: a turn of the head to a side chosen at random")
     ] = ChallengeKind.NONE
-    turns: Annotated[int, Field(ge=1, le=4, description="so many turns, each to a side of its own chance")] = 2
+    turns: Annotated[int, Field(ge=1, le=4, description="how many turns, each to a side chosen at random")] = 2
     turn: Annotated[
         float,
-        Field(ge=0.08, le=0.25, description="how far: the nose beside the middle of the eyes, as a share of their distance"),
+        Field(
+            ge=0.08,
+            le=0.25,
+            description="how far to turn: the nose beside the middle of the eyes, as a share of their distance",
+        ),
     ] = 0.12
     timeout_s: Annotated[float, Field(ge=2, le=60, description="seconds for the whole challenge")] = 10.0
 
@@ -153,18 +161,20 @@ class ActionSettings(Table):
     kind: Annotated[ActionKind, Field(strict=False, description="log, command, gpio or unlock-session")] = ActionKind.LOG
     argv: Annotated[
         tuple[Annotated[str, NO_NUL], ...],
-        Field(strict=False, description="the command, word by word; no shell; FACELATCH_SUBJECT says who"),
+        Field(strict=False, description="the command, word by word, without a shell; FACELATCH_SUBJECT says who was accepted"),
     ] = ()
     timeout_s: Annotated[float, Field(gt=0, le=60, description="a command that takes longer is ended, with all it started")] = (
         10.0
     )
-    pin: Annotated[str, Field(description="gpiozero's name of a pin, such as GPIO17")] = ""
+    pin: Annotated[str, Field(description="gpiozero's name of the pin to pulse, such as GPIO17")] = ""
     # At most what ends by itself within TimeoutStopSec= of the service: a killed process leaves its pins as they are.
     pulse_s: Annotated[
         float, Field(gt=0, le=15, description="how long the pin is active; a stop of the daemon ends it early")
     ] = 3.0
     active_high: Annotated[bool, Field(description="false for a relay that closes when its pin is low")] = True
-    user: Annotated[str, Field(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="whose sessions; empty: the subject's name")] = ""
+    user: Annotated[
+        str, Field(pattern=r"^([a-z_][a-z0-9_-]*)?$", description="whose sessions are unlocked; empty: the subject's")
+    ] = ""
 
     @model_validator(mode="after")
     def _complete(self) -> ActionSettings:

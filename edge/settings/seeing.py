@@ -37,18 +37,18 @@ class CameraSettings(Table):
     ] = "MJPG"
     exposure: Annotated[int, Field(ge=0, le=1_000_000, description="in units of 100 us (V4L2) or 1 us (csi); 0: automatic")] = 0
     rotate: Annotated[Literal[0, 90, 180, 270], Field(description="degrees clockwise that frames are turned by")] = 0
-    mirror: Annotated[bool, Field(description="left and right changed, after the turn")] = False
+    mirror: Annotated[bool, Field(description="swap left and right, after the rotation")] = False
     replay: Annotated[
         Replay,
         Field(
             strict=False,
-            description="of a file or folder: fast (as it can be judged), real-time, or loop (real-time, over and over)",
+            description="how a file or folder is played: fast (as fast as it can be judged), real-time, or loop (real-time, over and over)",
         ),
     ] = Replay.FAST
     max_age_s: Annotated[float, Field(gt=0, le=5, description="a frame older than this is never judged")] = 0.5
-    stall_s: Annotated[float, Field(ge=1, le=20, description="without a frame for so long a camera is opened again")] = 12.0
+    stall_s: Annotated[float, Field(ge=1, le=20, description="a camera without a frame for so long is opened again")] = 12.0
     frozen_s: Annotated[
-        float, Field(ge=2, le=86400, description="with one and the same picture for so long a camera is opened again")
+        float, Field(ge=2, le=86400, description="a camera with one and the same picture for so long is opened again")
     ] = 30.0
 
 
@@ -56,7 +56,7 @@ class ModelSettings(Table):
     """The verifier."""
 
     path: Annotated[
-        str, Field(description="accurate or compact, which come along, or a file made by `python -m export tflite`"), NO_NUL
+        str, Field(description="accurate or compact, which are included, or a file made by `python -m export tflite`"), NO_NUL
     ] = DEFAULT
     threads: Annotated[int, Field(ge=1, le=16, description="threads of the interpreter")] = 1
 
@@ -76,17 +76,18 @@ class DetectionSettings(Table):
         DetectorKind, Field(strict=False, description="what searches a whole frame: haar, or lbp or yunet with detector_file")
     ] = DetectorKind.HAAR
     detector_file: Annotated[
-        str, Field(description="the file of lbp (a cascade, XML) or yunet (ONNX); none comes along"), NO_NUL
+        str, Field(description="the file for lbp (a cascade, XML) or yunet (ONNX); none is included"), NO_NUL
     ] = ""
     search_height_px: Annotated[int, Field(ge=120, le=2160, description="frames are shrunk to this height for the search")] = (
         240
     )
     min_face_px: Annotated[int, Field(ge=32, le=2000, description="smallest face, in pixels of the frame")] = 80
     budget_ms: Annotated[
-        float, Field(gt=0, le=10000, description="a search that costs more is done in a frame shrunk further")
+        float, Field(gt=0, le=10000, description="if a search takes longer, frames are shrunk further for it")
     ] = 40.0
     still_levels: Annotated[
-        float, Field(ge=0, le=64, description="grey levels that some block must change by, or an empty frame is not searched")
+        float,
+        Field(ge=0, le=64, description="an empty frame is searched only if a block of it changed by this many grey levels"),
     ] = 4.0
 
     @model_validator(mode="after")
@@ -98,17 +99,24 @@ class DetectionSettings(Table):
 
 
 class QualitySettings(Table):
-    """What a face must be like to be judged. Brightness and contrast are of the chip, grey levels 0 to 255."""
+    """What a face must be like to be judged. Brightness and contrast are those of the chip, in grey levels from 0 to 255."""
 
     max_face: Annotated[float, Field(gt=0.2, le=1, description="widest face, as a share of the frame's height")] = 0.85
-    min_brightness: Annotated[float, Field(ge=0, le=255, description="mean of the chip")] = 45.0
-    max_brightness: Annotated[float, Field(ge=0, le=255, description="mean of the chip")] = 220.0
-    min_contrast: Annotated[float, Field(ge=0, le=128, description="standard deviation of the chip")] = 12.0
-    min_sharpness: Annotated[float, Field(ge=0, le=10000, description="variance of the chip's Laplacian")] = 10.0
+    min_brightness: Annotated[float, Field(ge=0, le=255, description="lowest mean of the chip")] = 45.0
+    max_brightness: Annotated[float, Field(ge=0, le=255, description="highest mean of the chip")] = 220.0
+    min_contrast: Annotated[float, Field(ge=0, le=128, description="lowest standard deviation of the chip")] = 12.0
+    min_sharpness: Annotated[float, Field(ge=0, le=10000, description="lowest variance of the chip's Laplacian")] = 10.0
     max_turn: Annotated[
-        float, Field(gt=0, le=1, description="nose beside the middle of the eyes, as a share of their distance; 1: any turn")
+        float,
+        Field(
+            gt=0,
+            le=1,
+            description="how far the nose may lie beside the middle of the eyes, as a share of their distance; 1: any turn",
+        ),
     ] = 0.28
-    max_tilt_deg: Annotated[float, Field(gt=0, le=90, description="head tilted to a shoulder; 90: any tilt")] = 12.0
+    max_tilt_deg: Annotated[
+        float, Field(gt=0, le=90, description="how far the head may be tilted to a shoulder; 90: any tilt")
+    ] = 12.0
 
     @model_validator(mode="after")
     def _consistent(self) -> QualitySettings:

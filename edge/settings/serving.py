@@ -26,16 +26,16 @@ class ServiceSettings(Table):
             strict=False, description="watch (a door: always looking) or on-demand (a desk: the camera is closed until asked)"
         ),
     ] = Mode.WATCH
-    bus: Annotated[bool, Field(description="answer as io.facelatch on the system bus, where there is one")] = True
-    linger_s: Annotated[float, Field(ge=0, le=60, description="on-demand: the camera stays open so long for the next try")] = (
+    bus: Annotated[bool, Field(description="answer as io.facelatch on the system bus, if there is one")] = True
+    linger_s: Annotated[float, Field(ge=0, le=60, description="on-demand: how long the camera stays open for the next try")] = (
         2.0
     )
     idle_exit_s: Annotated[
         float,
-        Field(ge=0, le=86400, description="on-demand: leave after so long without a caller, the bus starts it again; 0: stay"),
+        Field(ge=0, le=86400, description="on-demand: end after so long without a caller; the bus starts it again; 0: never"),
     ] = 0.0
     refuse_remote: Annotated[
-        bool, Field(description="no verification for whoever came over the network (SSH), in a session or not")
+        bool, Field(description="refuse to verify whoever came over the network (SSH), in a session or not")
     ] = True
 
 
@@ -43,7 +43,8 @@ class CompatSettings(Table):
     """Other programs' ways to ask."""
 
     fprintd: Annotated[
-        bool, Field(description="answer as net.reactivated.Fprint, too: pam_fprintd and the fprintd-* tools take a face")
+        bool,
+        Field(description="answer as net.reactivated.Fprint, too, so that pam_fprintd and the fprintd-* tools take a face"),
     ] = False
 
 
@@ -53,18 +54,20 @@ class MetricsSettings(Table):
     file: Annotated[
         str, Field(pattern=r"^(/.*\.prom)?$", description="a file for node_exporter's textfile collector; empty: none"), NO_NUL
     ] = ""
-    every_s: Annotated[float, Field(ge=1, le=3600, description="seconds between two writings of it")] = 15.0
+    every_s: Annotated[float, Field(ge=1, le=3600, description="seconds from one writing of the file to the next")] = 15.0
 
 
 class EnrolmentSettings(Table):
     """How a subject is enrolled."""
 
-    anchors: Annotated[int, Field(ge=5, le=50, description="templates kept a subject")] = 8
-    timeout_s: Annotated[float, Field(ge=5, le=600, description="seconds of frames before it is given up")] = 60.0
+    anchors: Annotated[int, Field(ge=5, le=50, description="templates kept of each enrolment")] = 8
+    timeout_s: Annotated[float, Field(ge=5, le=600, description="seconds of frames after which an enrolment is given up")] = (
+        60.0
+    )
     consent_text: Annotated[
         str,
         Field(
-            description="what a person is told before the first frame, or the absolute path of a file with it; {name}, {folder} and "
+            description="what a person is told before the first frame, or the absolute path of a file with the words; {name}, {folder} and "
             "{encrypted} are filled in; empty: the program's own words"
         ),
         NO_NUL,
@@ -86,8 +89,9 @@ class GallerySettings(Table):
         Encryption,
         Field(
             strict=False,
-            description="none, file or credential. Encryption protects from whoever takes the card or a copy of it, if the key is "
-            "not on it; not from root, nor a running device. A Pi has no TPM: the key of systemd-creds is on the card, too",
+            description="none, file or credential. Encryption protects against whoever takes the card or a copy of it, if the key is "
+            "elsewhere. It does not protect against root, nor on a running device. A Pi has no TPM: systemd-creds keeps its key on the "
+            "card, too",
         ),
     ] = Encryption.NONE
     key_file: Annotated[
@@ -99,7 +103,9 @@ class GallerySettings(Table):
     ] = ""
     credential: Annotated[
         str,
-        Field(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", description="encrypt = credential: the name it has in the unit file"),
+        Field(
+            pattern=r"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$", description="encrypt = credential: the name of the key in the unit file"
+        ),
     ] = "gallery-key"
 
     @model_validator(mode="after")

@@ -249,9 +249,9 @@ def test_a_file_tells_whom_it_never_saw(workshop: Path) -> None:
     (row,) = json.loads(typed_here(workshop, "trainer", *words).stdout)
     assert (row["genuine"], row["eer"]) == (by_run["genuine"], by_run["eer"])
     nobody = typed_here(workshop, "trainer", "compare-models", "dlib", "--data", "data", code=3)
-    assert "name a run or a model file" in nobody.stderr
+    assert "name the run or the model file" in nobody.stderr
     other = typed_here(workshop, "trainer", "evaluate", "int8.tflite", "--data", "more", code=3)
-    assert "or its own run with --run" in other.stderr
+    assert "or give its own run with --run" in other.stderr
 
 
 def test_a_file_is_measured_again_without_its_run(workshop: Path) -> None:

@@ -190,7 +190,7 @@ BAD = [
     (("trainer", "fit", "--data", "people", "--run", "run2"), "people: not prepared"),
     (
         ("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "none"),
-        "those that come along: compact, koch-omniglot",
+        "the included recipes are compact, koch-omniglot",
     ),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--recipe", "typo.toml"), "tower.netwrok"),
     (("trainer", "fit", "--data", "data", "--run", "run2", "--init", "people"), "'people': neither 'dlib' nor"),

@@ -18,7 +18,7 @@ def one_shot(
     runs: Annotated[Path, typer.Option(help="Omniglot's all_runs.zip: the official trials.")] = Path("all_runs.zip"),
     as_json: AsJson = False,
 ) -> None:
-    """The 20-way one-shot test of Koch et al. (2015) on Omniglot's official runs."""
+    """Runs the 20-way one-shot test of Koch et al. (2015) on Omniglot's official runs."""
     from trainer.omniglot import one_shot as measure
     from trainer.verifier import load_verifier
 
@@ -36,18 +36,23 @@ def one_shot(
 def evaluate(
     model: Annotated[Path, typer.Argument(help="A finished run's folder, or a model file.")],
     data: Annotated[
-        list[Path] | None, typer.Option("--data", help="A prepared set; further ones are other cameras, for that check alone.")
+        list[Path] | None,
+        typer.Option("--data", help="A prepared set. Further ones are other cameras, used only to compare cameras."),
     ] = None,
-    run: Annotated[Path | None, typer.Option(help="The run that a model file was made from: its people are left out.")] = None,
-    strangers: Annotated[bool, typer.Option("--strangers", help="Nobody in the data was used for this model: I know.")] = False,
+    run: Annotated[
+        Path | None, typer.Option(help="The run that a model file was made from. The people it used are left out.")
+    ] = None,
+    strangers: Annotated[
+        bool, typer.Option("--strangers", help="You know that nobody in the data was used for this model.")
+    ] = False,
     protocol: Annotated[Path | None, typer.Option(help="Pairs in LFW's format, such as pairsDevTrain.txt.")] = None,
     groups: Annotated[
-        Path | None, typer.Option(help="Lines of a person's name, a tab and his or her group: rates by group.")
+        Path | None, typer.Option(help="A file of lines with a person's name, a tab and a group, for rates by group.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The folder of the report.")] = Path("evaluation"),
+    out: Annotated[Path, typer.Option(help="The folder for the report.")] = Path("evaluation"),
     as_json: AsJson = False,
 ) -> None:
-    """Error rates on people whom the training never saw, with intervals, curves, slices and the hardest pairs."""
+    """Measures error rates on people whom the training never saw, with intervals, curves, slices and the hardest pairs."""
     from trainer.enrolled import MOST_PICTURES
     from trainer.evaluate import evaluate as measure
     from trainer.evaluate import load_subject
@@ -82,15 +87,16 @@ def held_out(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            "--data", help="A prepared set that has them; of a file that does not ship all of its training, in its order."
+            "--data",
+            help="A prepared set with these people; for a file that is not included, all sets of its training, in their order.",
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file of chips to write; of faces, so keep it to yourself.")] = Path(
+    out: Annotated[Path, typer.Option(help="The file to write. It shows faces, so keep it to yourself.")] = Path(
         "held-out.npz"
     ),
     as_json: AsJson = False,
 ) -> None:
-    """Chips of the people whom a file's training kept out of everything: for `python -m export measure`, without its run."""
+    """Writes the chips of the people whom a file's training kept out of everything, for `python -m export measure` without the run."""
     from trainer.handover import write_held_out
 
     people = write_held_out(model, data or [Path("data")], out)
@@ -99,23 +105,24 @@ def held_out(
 
 @app.command("compare-models", epilog="example: trainer compare-models a.tflite runs/first dlib --run runs/first --data data")
 def compare_models(
-    models: Annotated[list[str], typer.Argument(help="Runs, model files, and `dlib` for the peer.")],
+    models: Annotated[list[str], typer.Argument(help="Runs, model files, and `dlib` for dlib's own recogniser.")],
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            "--data", help="A prepared set; of a file that does not ship, without --run, then the further sets of its training."
+            "--data",
+            help="A prepared set; for a file that is not included, without --run, then the further sets of its training.",
         ),
     ] = None,
     run: Annotated[
-        list[Path] | None, typer.Option(help="Runs whose people are left out: those that the models were made from.")
+        list[Path] | None, typer.Option(help="The runs that the models were made from. The people they used are left out.")
     ] = None,
     strangers: Annotated[
-        bool, typer.Option("--strangers", help="Nobody in the data was used for any of them: I know.")
+        bool, typer.Option("--strangers", help="You know that nobody in the data was used for any of these models.")
     ] = False,
-    out: Annotated[Path, typer.Option(help="Where the table and the picture go.")] = Path("comparison"),
+    out: Annotated[Path, typer.Option(help="The folder for the table and the picture.")] = Path("comparison"),
     as_json: AsJson = False,
 ) -> None:
-    """Several models on the same comparisons of unseen people: accuracy, size, time a face."""
+    """Compares models on the same pairs of unseen people: accuracy, size, time for a face."""
     from trainer.compare_models import compare_models as measure
     from trainer.unseen import left_out
 
@@ -157,7 +164,7 @@ def compare(
     first: Annotated[Path, typer.Argument(help="A picture of one face.")],
     second: Annotated[Path, typer.Argument(help="Another picture of one face.")],
     run: Annotated[Path, typer.Option(help="A finished run.")] = Path("runs/first"),
-    out: Annotated[Path, typer.Option(help="Where the picture of both crops goes.")] = Path("compare.png"),
+    out: Annotated[Path, typer.Option(help="The file for the picture of both crops.")] = Path("compare.png"),
     as_json: AsJson = False,
 ) -> None:
     """Prints the probability that two pictures show one person, and shows both crops."""

@@ -15,11 +15,12 @@ from trainer.choices import Several
 from trainer.cli.shared import AsJson, Data, app, console
 from trainer.layout import Layout, check_identity, chosen_layout, layout_of
 
-importers = typer.Typer(help="Take in pictures from elsewhere.", no_args_is_help=True)
+importers = typer.Typer(help="Brings pictures from elsewhere into a data set.", no_args_is_help=True)
 app.add_typer(importers, name="import")
 
 LayoutOption = Annotated[
-    Layout | None, typer.Option("--layout", help="Folders of a new data set; those it has, else identities, where not given.")
+    Layout | None,
+    typer.Option("--layout", help="The folders of a new data set; if not given, those that it has, or else identities."),
 ]
 
 
@@ -29,13 +30,13 @@ def import_lfw(
     source: Annotated[Path, typer.Argument(help="LFW as downloaded, or any folder or .tgz of person folders.")],
     data: Data = Path("data"),
     layout: LayoutOption = None,
-    prefix: Annotated[str, typer.Option(help="Put before each person's name, where sets would share names.")] = "",
+    prefix: Annotated[str, typer.Option(help="A prefix for each person's name, if sets would share names.")] = "",
     same_as: Annotated[
-        Path | None, typer.Option(help="Table of people who are in another set too: set, identity, name there, cosine.")
+        Path | None, typer.Option(help="A table of people who are in another set, too: set, identity, name there, cosine.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Takes a folder or archive of person folders as the negatives of a data set."""
+    """Copies a folder or archive with one folder for each person into a data set, as its negatives."""
     from trainer.importer import import_people, read_renaming
 
     done = import_people(source, data, chosen_layout(data, layout), read_renaming(prefix, same_as))
@@ -60,7 +61,7 @@ def import_omniglot(
     data: Data = Path("data/omniglot"),
     as_json: AsJson = False,
 ) -> None:
-    """Takes Omniglot's drawings as a prepared set, for `--recipe koch-omniglot`."""
+    """Makes a prepared set of Omniglot's drawings, for `--recipe koch-omniglot`."""
     from trainer.omniglot import import_omniglot as take
 
     characters, drawings = take(sources, data)
@@ -75,9 +76,9 @@ def capture(
     name: Annotated[str, typer.Argument(help="The person in front of the camera.")],
     camera: Annotated[str, typer.Option(help="A V4L2 device, its number, or a video file.")] = "0",
     data: Data = Path("data"),
-    anchors: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    positives: Annotated[int, typer.Option(min=1, max=1000)] = 20,
-    every: Annotated[int, typer.Option(min=1, help="Take one picture in so many frames.")] = 10,
+    anchors: Annotated[int, typer.Option(min=1, max=1000, help="How many anchor pictures to take.")] = 20,
+    positives: Annotated[int, typer.Option(min=1, max=1000, help="How many positive pictures to take.")] = 20,
+    every: Annotated[int, typer.Option(min=1, help="Take one picture out of this many frames.")] = 10,
     layout: LayoutOption = None,
     as_json: AsJson = False,
 ) -> None:
@@ -97,13 +98,20 @@ def prepare(
     folder: Annotated[Path, typer.Argument(help="A data set filled by `trainer capture` or `trainer import lfw`.")],
     recipe: Annotated[str, typer.Option(help="Cut the chips as this recipe of `trainer fit` takes them.")] = "",
     side: Annotated[int | None, typer.Option(min=32, max=256, help="Side of the chip in pixels.")] = None,
-    scale: Annotated[float | None, typer.Option(min=0.5, max=3.0, help="Side of what is cut, in widths of the box.")] = None,
+    scale: Annotated[
+        float | None, typer.Option(min=0.5, max=3.0, help="Side of the square that is cut, in widths of the box.")
+    ] = None,
     colour: Annotated[bool | None, typer.Option("--colour/--grey", help="Colour chips, or grey ones.")] = None,
-    several: Annotated[Several, typer.Option(help="What to do with a picture of several faces.")] = Several.SKIP,
-    layout: Annotated[Layout | None, typer.Option(help="Folders of the data set; found out where not given.")] = None,
+    several: Annotated[
+        Several,
+        typer.Option(
+            help="What to do with a picture that shows several faces: skip it, or take the largest or the most central face."
+        ),
+    ] = Several.SKIP,
+    layout: Annotated[Layout | None, typer.Option(help="The folders of the data set; found out if not given.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Finds the faces, greys them, cuts the chips; pictures that give none are listed with the reason."""
+    """Finds the faces and cuts the chips, in grey or in colour. Pictures that give none are listed with the reason."""
     from trainer.prepare import prepare as prepare_pictures
     from trainer.prepare import reasons
     from trainer.settings import chip_of, read_recipe
@@ -128,9 +136,9 @@ def prepare(
 
 @app.command(epilog="example: trainer draw people --people 300")
 def draw(
-    folder: Annotated[Path, typer.Argument(help="Where the person folders go.")],
-    people: Annotated[int, typer.Option(min=1, max=100_000)] = 300,
-    pictures: Annotated[int, typer.Option(min=1, max=1000, help="Pictures a person.")] = 6,
+    folder: Annotated[Path, typer.Argument(help="The folder in which the folders of people are made.")],
+    people: Annotated[int, typer.Option(min=1, max=100_000, help="How many people to draw.")] = 300,
+    pictures: Annotated[int, typer.Option(min=1, max=1000, help="Pictures of each person.")] = 6,
     seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same people.")] = 1,
     as_json: AsJson = False,
 ) -> None:

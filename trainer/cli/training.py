@@ -21,11 +21,14 @@ def teach(
     teacher: Annotated[str, typer.Option(help="dlib, a finished run's folder, or a model file.")] = "dlib",
     data: Annotated[
         list[Path] | None,
-        typer.Option("--data", help="Of a model file that does not ship, a set that it was trained on; all, in order."),
+        typer.Option(
+            "--data",
+            help="For a teacher that is a model file and not included: the sets that it was trained on, all, in their order.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Asks a teacher about every picture once, for recipes that learn from one."""
+    """Asks a teacher once about every picture, for recipes that learn from one."""
     from edge.contract.spec import ChipSpec
     from trainer.dlibway import DlibTeacher
     from trainer.prepare import read_manifest
@@ -51,40 +54,47 @@ def fit(
     data: Annotated[
         list[Path] | None, typer.Option("--data", help="A prepared set. Further ones are trained on, never evaluated on.")
     ] = None,
-    run: Annotated[Path, typer.Option(help="The run's folder; one that was broken off goes on.")] = Path("runs/first"),
-    recipe: Annotated[str, typer.Option(help=f"{', '.join(recipe_names())}, or a file of one's own.")] = "siamese",
+    run: Annotated[Path, typer.Option(help="The run's folder. A run that was interrupted continues.")] = Path("runs/first"),
+    recipe: Annotated[str, typer.Option(help=f"{', '.join(recipe_names())}, or a file of your own.")] = "siamese",
     network: Annotated[
         str | None, typer.Option(help=f"Instead of the recipe's tower: {', '.join(Network)}, or module:function of your own.")
     ] = None,
     init: Annotated[
-        str | None, typer.Option(help="Start from dlib's CC0 weights (dlib), a run's folder, or a model file.")
+        str | None, typer.Option(help="What to start from: dlib's CC0 weights (dlib), a run's folder, or a model file.")
     ] = None,
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="Who is asked anew about what each step sees: a run's folder, a model file, or what it starts from (start)."
+            help="The teacher that is asked about what each step sees: a run's folder, a model file, or what the run starts from (start)."
         ),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, max=10000)] = None,
-    steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps an epoch.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, max=10000, help="At most this many epochs.")] = None,
+    steps: Annotated[int | None, typer.Option(min=1, max=100000, help="Steps in each epoch.")] = None,
     quantised: Annotated[
-        bool | None, typer.Option("--quantised/--plain", help="Train with the rounding of int8, from a finished one (--init).")
+        bool | None,
+        typer.Option(
+            "--quantised/--plain", help="Train with the rounding of int8, starting from a finished run or model file (--init)."
+        ),
     ] = None,
-    people: Annotated[int | None, typer.Option(min=2, max=1024, help="Anchor-positive pairs a batch.")] = None,
-    strangers: Annotated[int | None, typer.Option(min=0, max=1024, help="Lone negatives a batch.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(min=1e-7, max=1.0)] = None,
-    patience: Annotated[int | None, typer.Option(min=1)] = None,
-    seed: Annotated[int | None, typer.Option(min=0)] = None,
-    minutes: Annotated[float | None, typer.Option(min=0.01, help="End after the epoch in which this time is over.")] = None,
+    people: Annotated[int | None, typer.Option(min=2, max=1024, help="Anchor-positive pairs in each batch.")] = None,
+    strangers: Annotated[int | None, typer.Option(min=0, max=1024, help="Lone negatives in each batch.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(min=1e-7, max=1.0, help="The highest learning rate.")] = None,
+    patience: Annotated[int | None, typer.Option(min=1, help="End after this many epochs without a better one.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The seed of the split and of everything random.")] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.01, help="End after the epoch in which this many minutes are over.")
+    ] = None,
     precision: Annotated[
-        Precision, typer.Option(help="What the tower is trained in; auto: mixed where the GPU or processor has bfloat16.")
+        Precision,
+        typer.Option(help="How the tower computes; auto: mixed if the GPU or the processor has bfloat16, else float32."),
     ] = Precision.AUTO,
     strategy: Annotated[
-        Strategy, typer.Option(help="auto: the workers of TF_CONFIG, else all GPUs, else this processor.")
+        Strategy,
+        typer.Option(help="Where it computes; auto: on the workers of TF_CONFIG, else on all GPUs, else on this processor."),
     ] = Strategy.AUTO,
     as_json: AsJson = False,
 ) -> None:
-    """Trains the Siamese network; writes curves, the split, the weights and a report into the run's folder."""
+    """Trains a network by a recipe, whose values the options replace. Writes curves, the split, the weights and a report."""
     from trainer.fit import fit as train
     from trainer.settings import read_recipe
 
@@ -121,13 +131,13 @@ def cohort(
     data: Annotated[
         list[Path] | None,
         typer.Option(
-            "--data", help="The prepared sets whose people are chosen among; the first has those whom the file was judged by."
+            "--data", help="The prepared sets from which people are chosen; the first has those by whom the file was judged."
         ),
     ] = None,
-    out: Annotated[Path, typer.Option(help="The head to write.")] = Path("head.npz"),
+    out: Annotated[Path, typer.Option(help="The file for the new head.")] = Path("head.npz"),
     as_json: AsJson = False,
 ) -> None:
-    """Chooses a file's cohort anew by its own embeddings, and the scores that leave doubt, for `python -m export measure --head`."""
+    """Chooses another cohort for a model file, and the scores that leave doubt, for `python -m export measure --head`."""
     from trainer.handover import write_head
 
     target, before, after = write_head(model, data or [Path("data")], out)
@@ -142,11 +152,13 @@ def cohort(
 
 @app.command(epilog="example: trainer demo --folder demo")
 def demo(
-    folder: Annotated[Path, typer.Option(help="Where everything goes; what is there is made anew.")] = Path("demo"),
+    folder: Annotated[Path, typer.Option(help="The folder for everything; what is there is replaced.")] = Path("demo"),
     people: Annotated[int, typer.Option(min=40, max=5000, help="Synthetic people to draw and train on.")] = 320,
-    epochs: Annotated[int, typer.Option(min=1, max=200, help="How long to train; a few do not tell people apart.")] = 14,
+    epochs: Annotated[
+        int, typer.Option(min=1, max=200, help="How long to train; with only a few epochs it does not tell people apart.")
+    ] = 14,
 ) -> None:
-    """The whole line on drawn people: training, export, enrolment, and the daemon's decisions. No camera, no data set."""
+    """Does everything once on drawn people: training, export, enrolment, the daemon's decisions. No camera, no data set."""
     from trainer.demo import run_demo
 
     run_demo(folder, people=people, epochs=epochs, console=console)

@@ -181,7 +181,7 @@ def test_a_device_that_cannot_be_given_back_is_told(monkeypatch: pytest.MonkeyPa
 
     driver.release = refuses
     assert next(frame for frame in camera.frames() if frame is not None)
-    with pytest.raises(CameraError, match="/dev/video0: cannot be given back: RuntimeError: still streaming"):
+    with pytest.raises(CameraError, match="/dev/video0: the device cannot be released: RuntimeError: still streaming"):
         camera.close()
 
 
@@ -501,7 +501,7 @@ def test_without_picamera2_it_is_said_that_no_ribbon_is_looked_for(tmp_path: Pat
 
     monkeypatch.setattr(csi, "_library", missing)
     shown = CliRunner().invoke(app, ["cameras"], env={"COLUMNS": "400"})
-    assert (shown.exit_code, "ribbon cable is not looked for: csi cameras need picamera2: apt install" in shown.stdout) == (
+    assert (shown.exit_code, "ribbon cable were not looked for: csi cameras need picamera2: apt install" in shown.stdout) == (
         0,
         True,
     )

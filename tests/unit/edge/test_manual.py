@@ -24,6 +24,6 @@ def test_every_key_has_a_row_with_a_meaning() -> None:
 def test_limits_are_those_of_the_types() -> None:
     page = as_markdown()
     assert "| `rotate` | `0` | `0`, `90`, `180`, `270` | degrees clockwise that frames are turned by |" in page
-    assert "| `lockout_s` | `30.0` | number from 30 to 86400 | rest after each further denial |" in page
+    assert "| `lockout_s` | `30.0` | number from 30 to 86400 | rest after that denial and each further one |" in page
     assert "| `target_fmr` | `0.001` | number above 0 below 1 |" in page
     assert '| `kind` | `"log"` | `"log"`, `"command"`, `"gpio"`, `"unlock-session"` |' in page

@@ -57,7 +57,7 @@ def test_what_is_shown_is_what_is_read(tmp_path: Path) -> None:
 def test_every_number_is_explained() -> None:
     text = as_toml(Settings())
     assert tomllib.loads(text) == Settings().model_dump(mode="json")
-    assert "target_fmr = 0.001  # one of the model's measured operating points" in text
+    assert "target_fmr = 0.001  # how often two strangers may match: one of the model's measured operating points" in text
 
 
 def test_the_state_folder_is_systemds_where_it_gives_one(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -226,7 +226,7 @@ def test_two_looks_that_are_learned_at_once_do_not_take_each_others_place(
         station.gallery.write(new_subject("ada", model.model_id, more), replace=True)
         yield from Video(clip(ADA, 2)).frames()
 
-    with pytest.raises(InputError, match="ada: enrolled anew meanwhile; nothing was added, begin again"):
+    with pytest.raises(InputError, match="ada: enrolled again meanwhile; nothing was added, begin again"):
         station.enrol("ada", frames(), lambda *_: None, Manner.ADD)
 
 

@@ -15,7 +15,7 @@ def test_new_pictures_go_where_the_others_are(tmp_path: Path) -> None:
     assert chosen_layout(tmp_path, Layout.SIX_FOLDERS) is Layout.SIX_FOLDERS
     (tmp_path / "negative_real").mkdir()
     assert chosen_layout(tmp_path, None) is Layout.SIX_FOLDERS
-    with pytest.raises(InputError, match="asked for is identities"):
+    with pytest.raises(InputError, match="but identities was asked for"):
         chosen_layout(tmp_path, Layout.IDENTITIES)
     (tmp_path / "pictures").mkdir()
     with pytest.raises(InputError, match="both layouts"):

@@ -261,9 +261,9 @@ def test_another_run_excuses_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert left_out([MODEL], [own, other], [folder], strangers=False) == {"ada", "bob"}
     assert left_out([MODEL, other], [], [folder], strangers=True) == {"bob"}
     for models, runs in (([MODEL], [other]), ([MODEL, other], [])):
-        with pytest.raises(InputError, match="or its own run with --run"):
+        with pytest.raises(InputError, match="or give its own run with --run"):
             left_out(models, runs, [folder], strangers=False)
-    with pytest.raises(InputError, match="or say --strangers"):
+    with pytest.raises(InputError, match="or give --strangers"):
         left_out([Path("dlib")], [], [folder], strangers=False)
 
 

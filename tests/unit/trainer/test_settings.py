@@ -56,7 +56,7 @@ def test_a_wrong_recipe_is_named(tmp_path: Path, text: str, told: str) -> None:
 
 
 def test_an_unknown_recipe_names_the_known() -> None:
-    with pytest.raises(InputError, match="those that come along: compact"):
+    with pytest.raises(InputError, match="the included recipes are compact"):
         read_recipe("best")
 
 
