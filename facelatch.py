@@ -1,4 +1,4 @@
-"""The commands' one way in: `facelatch trainer|export|edge ...`, and the scripts of those names. Turns errors into exit codes."""
+"""The entry point of all commands: `facelatch trainer|export|edge ...`, and the scripts of those names. Turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def main() -> NoReturn:
 
 def _run(name: str, arguments: list[str]) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A character that the locale lacks, or a name that is no UTF-8, must not end a command that did its work.
+        # A character that the locale lacks, or a name that is not UTF-8, must not fail a command that did its work.
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
         try:
@@ -63,19 +63,19 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
     except FacelatchError as error:
         print(f"error[{error.code}]: {error}", file=sys.stderr)
         sys.exit(error.exit_code)
-    except ModuleNotFoundError as error:  # what a command loads when it needs it
+    except ModuleNotFoundError as error:  # a module that a command imports only when needed
         _lacks(name, error)
     except BrokenPipeError:
-        # The reader, such as `head`, has gone: nothing is left to tell anyone.
+        # The reader, such as `head`, has gone: there is nobody left to report to.
         _drop_output()
         sys.exit(ExitCode.OK)
     except SystemExit as ended:
-        # Typer makes this status of Ctrl-C, and says nothing.
+        # Typer turns Ctrl-C into this status, without a message.
         if ended.code == ExitCode.INTERRUPTED and (kept := _kept(name, arguments)):
             typed = shlex.join([*(["python", "-m"] if name == "export" else []), name, *arguments])
             print(f"interrupted: {kept}: {typed}", file=sys.stderr)
         raise
-    except KeyboardInterrupt:  # before Typer was there
+    except KeyboardInterrupt:  # before Typer took over
         print("interrupted", file=sys.stderr)
         sys.exit(ExitCode.INTERRUPTED)
     except OSError as error:
@@ -98,16 +98,16 @@ def _defect() -> NoReturn:
 
 
 def _flush_output() -> None:
-    """What a full disk does not take is told, and not left to Python's end; a reader that has gone changes no exit code."""
+    """Flushes now rather than at Python's exit, so that a full disk is reported. A reader that has gone changes no exit code."""
     try:
-        if sys.stdout is not None:  # as Python has it where it was closed before the start
+        if sys.stdout is not None:  # it is None if it was closed before the start
             sys.stdout.flush()
     except BrokenPipeError:
         _drop_output()
 
 
 def _drop_output() -> None:
-    """What Python still has of it would fail again at its end, and change the exit code."""
+    """Discards the buffered output, which would fail again at Python's exit and change the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
@@ -125,7 +125,7 @@ def _lacks(name: str, error: ModuleNotFoundError) -> NoReturn:
 
 
 def _kept(name: str, arguments: list[str]) -> str:
-    """What a command that was broken off has kept, and how it goes on: what its program's KEPT says, if anything."""
+    """What an interrupted command leaves behind and how to go on, from the KEPT of its program; empty if it says nothing."""
     told: dict[str, str] = getattr(_load(name), "KEPT", {})
     return next((kept for command, kept in told.items() if arguments[: len(words := command.split())] == words), "")
 

@@ -1,9 +1,9 @@
-"""A day of frames before the daemon, as fast as they can be judged: does it leak, does it slow down, what does an empty door cost?
+"""Gives the daemon a day of frames as fast as it judges them: does it leak, does it slow down, what does an empty room cost?
 
     python -m benchmarks.day --hours 24
 
-Ten frames a second of the recording's own time: an empty room with a camera's noise and a light that changes, and every so often a
-drawn person who is enrolled, or a stranger. Resident memory is read after every hour.
+Ten frames a second of recorded time: an empty room with camera noise and changing light, and every few minutes a drawn
+person, enrolled or a stranger. Resident memory is read after every hour.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Day:
         while number < self._frames:
             began, empty = time.process_time(), 0
             for _ in range(round(VISIT_EVERY_S * FPS)):
-                # The light changes through the day; within a still picture nothing does but the noise.
+                # The light changes over the day; from frame to frame only the noise changes.
                 shade = 0.75 + 0.25 * np.cos(number // (60 * FPS) / 120)
                 yield Frame(cv2.convertScaleAbs(self._rooms[number % NOISES], alpha=shade).astype(np.uint8), number / FPS)
                 number, empty = number + 1, empty + 1
@@ -76,13 +76,13 @@ class Day:
 
 
 def resident_mb() -> float:
-    """Resident memory of this process."""
+    """Resident memory of this process, in MiB."""
     line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
     return int(line.split()[1]) / 1024
 
 
 def main() -> None:
-    """Prints what was seen. Exit code 1: memory grew by more than five hundredths after the first hour, or a stranger was granted."""
+    """Prints the figures. Exit code 1: memory grew by more than 5 % after the first hour, or a stranger was granted."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--model", type=Path, default=MODEL)

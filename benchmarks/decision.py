@@ -1,10 +1,10 @@
-"""From the first frame with a face to the decision: frames and milliseconds, on clips of people before a webcam.
+"""Frames and milliseconds from the first frame with a face to the decision, on clips of people in front of a webcam.
 
     python -m benchmarks.decision CLIP.mp4 ... --json
 
-Of each clip the first part enrols its person; the rest is cut into attempts of a few seconds, each judged by a policy of its own as the
-daemon's is. Warm is a line that has judged before, cold one that was just loaded. Milliseconds are what the line takes; a camera's own
-pace, frames over its rate, comes on top and is told beside it.
+The first part of each clip enrols its person. The rest is cut into attempts of a few seconds, each judged with a fresh policy like the
+daemon's. A warm line has judged before, a cold one was just loaded. Milliseconds are those of the line alone; the seconds of the
+recording, which depend on the camera's frame rate, are printed beside them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ ATTEMPT_S = 4.0
 
 @dataclass(frozen=True)
 class Attempt:
-    """One attempt: `frames` from the first with a face to the decision, `line_ms` for them, `seconds` of the recording."""
+    """One attempt: `frames` from the first with a face to the decision, the `line_ms` that they took, and `seconds` of the recording."""
 
     granted: bool
     frames: int
@@ -48,7 +48,7 @@ class Attempt:
 
 
 def attempts(clip: Path, settings: Settings, *, cold: bool) -> list[Attempt]:
-    """The attempts of one clip that came to a decision, or had a face and did not. Raises EnrolmentFailed, CameraError."""
+    """The attempts of one clip that had a face, whether they came to a decision or not. Raises EnrolmentFailed, CameraError."""
     model = read_model(model_path(settings.model.path))
     point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
     recorded = [frame for frame in Video(clip).frames() if frame is not None]
@@ -93,7 +93,7 @@ def _attempt(line: Line, matcher: Matcher, threshold: float, policy: Policy, fra
 
 
 def figures(found: list[Attempt]) -> dict[str, float]:
-    """p50 and p95 over attempts."""
+    """Counts of attempts and grants, and the p50 and p95 of each figure over the attempts."""
     told: dict[str, float] = {"attempts": len(found), "granted": sum(attempt.granted for attempt in found)}
     for key in ("frames", "line_ms", "seconds", "load_ms"):
         values = [getattr(attempt, key) for attempt in found]
@@ -105,7 +105,7 @@ def figures(found: list[Attempt]) -> dict[str, float]:
 
 
 def main() -> None:
-    """Prints a row for warm and one for cold lines."""
+    """Prints one row for warm lines and one for cold lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("clips", nargs="+", type=Path)
     parser.add_argument("--model", default=DEFAULT)

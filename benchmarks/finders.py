@@ -1,10 +1,10 @@
-"""Haar alone against a coarse search, or another detector, that finds the region for it, on the same frames, one thread, one run.
+"""Compares Haar alone with Haar inside regions from a coarse search or another detector, on the same frames, one thread, in one run.
 
     python -m benchmarks.finders ../shared/data/clips/*.mp4 --lbp /usr/share/opencv4/lbpcascades/lbpcascade_frontalface.xml
     python -m benchmarks.finders --pictures ../shared/data/lfw-deepfunneled-train.tar --sample 1000
 
-Processor time of one thread. A frame turned upside down stands for a frame without a face. Pictures are searched for which of Haar's
-faces the others find, alone and with a second, smaller face beside them; a tar is read in memory. Shows no picture.
+Times are processor time of one thread. A frame turned upside down stands for a frame without a face. With --pictures, counts which of
+Haar's faces the others find, alone and with a second, smaller face beside them; the tar is read in memory. Shows no picture.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ from edge.search import NEXT_SIZES
 from edge.settings import DetectionSettings
 
 SEARCH_HEIGHT_PX, MIN_FACE_PX = 240, 60
-# Boxes that share so much of their union are of one face; a second face counts from this share of the first one's width.
+# Boxes with at least this intersection over union are of one face. A second face counts from this fraction of the first one's width.
 SAME, SECOND = 0.4, 0.6
 HELD, BEFORE = "haar, a held face", 3
 
 
 def ways_of(lbp: list[Path], yunet: list[Path]) -> dict[str, Detector]:
-    """Haar alone first, then Haar in what the coarse search and each file finds."""
+    """The ways to search, by name: Haar alone first, then Haar inside what the coarse search and each file's detector find."""
     haar = HaarDetector()
     ways: dict[str, Detector] = {"haar": haar, "coarse, then haar": Within(CoarseFinder(haar), haar)}
     for kind, files in (("lbp", lbp), ("yunet", yunet)):
@@ -54,21 +54,21 @@ def ways_of(lbp: list[Path], yunet: list[Path]) -> dict[str, Detector]:
 
 
 def search(way: Detector, grey: np.ndarray, min_px: int) -> tuple[list[FaceBox], float]:
-    """The boxes, and the milliseconds of processor time they cost."""
+    """The boxes in a grey frame, uint8 [h, w], and the search's processor time in milliseconds."""
     began = time.thread_time()
     found = detect_scaled(way, grey, search_height_px=SEARCH_HEIGHT_PX, min_px=min_px)
     return found, (time.thread_time() - began) * 1000
 
 
 def follow(haar: Detector, grey: np.ndarray, held: FaceBox, min_px: int) -> tuple[list[FaceBox], float]:
-    """As `search`, but near a face that is held."""
+    """As `search`, but only near the face `held` from an earlier frame."""
     began = time.thread_time()
     found = look(haar, grey, held, NEXT_SIZES, min_px=min_px, scale=min(1.0, SEARCH_HEIGHT_PX / grey.shape[0]))
     return found, (time.thread_time() - began) * 1000
 
 
 def compare(ways: dict[str, Detector], clips: list[Path], every: int, min_px: int) -> dict[str, dict[str, float]]:
-    """What each way found in every `every`-th frame, what it cost, and how far its boxes and embeddings are from Haar's own."""
+    """What each way finds in every `every`-th frame, its cost, and how far its boxes and embeddings are from Haar's own."""
     model = read_model(model_path(DEFAULT))
     embedder = Embedder(model)
     names = [*ways, HELD]
@@ -79,7 +79,7 @@ def compare(ways: dict[str, Detector], clips: list[Path], every: int, min_px: in
     frames = []
     for clip in clips:
         recorded = [frame.pixels for frame in Video(clip).frames() if frame is not None]
-        # Each with the one of a tenth of a second before.
+        # Each frame with the one BEFORE frames, a tenth of a second, earlier.
         frames += [(recorded[max(0, at - BEFORE)], recorded[at]) for at in range(0, len(recorded), every)]
     for before, pixels in track(frames, "searching", console=Console(stderr=True)):
         grey = to_grey(pixels)
@@ -133,7 +133,7 @@ def compare(ways: dict[str, Detector], clips: list[Path], every: int, min_px: in
 
 
 def pictures(tar: Path, count: int) -> Iterator[np.ndarray]:
-    """A sample of the pictures of a tar, grey, SEARCH_HEIGHT_PX high; the same whenever it is drawn."""
+    """A fixed random sample of a tar's pictures, grey uint8, SEARCH_HEIGHT_PX high."""
     with tarfile.open(tar) as archive:
         members = [member for member in archive.getmembers() if member.name.endswith(".jpg")]
         for member in random.Random(0).sample(members, min(count, len(members))):  # noqa: S311 - draws no secret
@@ -145,14 +145,15 @@ def pictures(tar: Path, count: int) -> Iterator[np.ndarray]:
 
 
 def beside(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """One frame of the middles of two pictures, the second shrunk to 0.7."""
+    """One frame of the middles of two pictures side by side, the second shrunk to 0.7."""
     wide = [picture[:, picture.shape[1] // 2 - 80 : picture.shape[1] // 2 + 80] for picture in (first, second)]
     small = cv2.resize(wide[1], None, fx=0.7, fy=0.7, interpolation=cv2.INTER_AREA)
     return np.hstack([wide[0], cv2.copyMakeBorder(small, 240 - small.shape[0], 0, 0, 0, cv2.BORDER_REPLICATE)])
 
 
 def recall(ways: dict[str, Detector], greys: list[np.ndarray], min_px: int) -> dict[str, dict[str, float]]:
-    """How many of Haar's boxes each way has; `again` in the first or a second look. `two` are frames with two faces seen as two."""
+    """How many of Haar's boxes each way finds; `again` counts a first or a second look. `two` counts the frames with two faces in which
+    it sees both."""
     frames = [("alone", grey) for grey in greys] + [("beside", beside(*both)) for both in pairwise(greys)]
     told = {name: dict.fromkeys(("boxes", "largest", "again", "two", "two_again", "turned"), 0) for name in ways}
     for kind, grey in track(frames, "searching", console=Console(stderr=True)):
@@ -173,12 +174,12 @@ def recall(ways: dict[str, Detector], greys: list[np.ndarray], min_px: int) -> d
 
 
 def several(boxes: list[FaceBox]) -> bool:
-    """Whether a second face is large enough to count."""
+    """Whether there is a second face large enough to count."""
     return sum(box.width >= SECOND * boxes[0].width for box in boxes) > 1
 
 
 def same(a: FaceBox, b: FaceBox) -> bool:
-    """Whether two boxes are of one face."""
+    """Whether two boxes are of the same face."""
     across = min(a.x + a.width, b.x + b.width) - max(a.x, b.x)
     down = min(a.y + a.height, b.y + b.height) - max(a.y, b.y)
     shared = max(0, across) * max(0, down)

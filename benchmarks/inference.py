@@ -1,8 +1,8 @@
-"""Milliseconds and memory of one run of a network: both runtimes, one thread and two, int8 and float32, in one run.
+"""Milliseconds and memory of one run of a network, for both runtimes, one and two threads, int8 and float32, measured together.
 
-The tower that ships and a network of MobileFaceNet's shape, each measured in a process of its own, in several rounds that alternate,
-so that a busy moment of the machine falls on all of them; and a whole face by each model that ships, chip in, scores against 20 anchors
-out, beside dlib's recogniser where that is installed. Compare the ratios: absolute times are this machine's.
+Measures the shipped tower and a network of MobileFaceNet's shape, each in a process of its own, in several alternating rounds, so that a
+busy moment of the machine affects all of them. Also measures a whole face with each shipped model, from the chip to the scores against
+20 anchors, and dlib's recogniser if it is installed. Compare the ratios: absolute times depend on the machine.
 """
 
 from __future__ import annotations
@@ -47,13 +47,13 @@ class Case:
 
 
 def peak_kib() -> int:
-    """The most memory this process has held, KiB. getrusage would tell of the process that started it as well."""
+    """Peak resident memory of this process, in KiB. getrusage would include that of the process that started it."""
     status = Path("/proc/self/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 def median_ms(work: Callable[[], object]) -> float:
-    """Median of up to `CALLS` calls, or of those that `LONGEST_S` seconds hold."""
+    """Median time of `CALLS` calls, or of as many as fit into `LONGEST_S` seconds."""
     for _ in range(WARM_UP):
         work()
     took: list[float] = []
@@ -66,7 +66,7 @@ def median_ms(work: Callable[[], object]) -> float:
 
 
 def measure(file: Path, what: str, threads: int) -> dict[str, float]:
-    """One case, in this process."""
+    """Measures one case in this process: median milliseconds, and MiB that loading and running it add."""
     before = peak_kib()
     rng = np.random.default_rng(0)
     if what == "face":
@@ -91,7 +91,8 @@ def measure(file: Path, what: str, threads: int) -> dict[str, float]:
 
 
 def networks(folder: Path, run: Path | None) -> dict[str, Path]:
-    """Flatbuffers to measure, with their specs beside them: the shipped tower, its float twin where its run is there, the mark."""
+    """Writes the flatbuffers to measure, with their specs beside them: the shipped tower, its float version if its run is given, and
+    MobileFaceNet's shape."""
     from benchmarks.mobilefacenet import SIDE_PX, build_mobilefacenet
     from export.convert import to_tflite
     from export.graph import read_graph
@@ -116,7 +117,7 @@ def networks(folder: Path, run: Path | None) -> dict[str, Path]:
 
 
 def cases(files: dict[str, Path], peer: Path | None) -> Iterator[Case]:
-    """Everything that is measured, the peers included that are installed."""
+    """Every case to measure, including the peers that are installed."""
     here = Path(sys.executable)
     runtimes = [("LiteRT", here)] + ([("tflite-runtime", peer)] if peer else [])
     for name, file in files.items():
@@ -147,7 +148,7 @@ def run_case(case: Case) -> dict[str, float]:
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
-    """A bar a case, the time in milliseconds."""
+    """Draws a bar for each case, with its time in milliseconds."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 0.34 * len(rows) + 1), layout="constrained")

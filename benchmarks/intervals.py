@@ -1,10 +1,10 @@
-"""How often the 95 % interval of an error rate holds the true one, on made-up people whose true rates are known.
+"""How often the 95 % interval of an error rate contains the true rate, on simulated people whose true rates are known.
 
     python -m benchmarks.intervals --sets 1000
 
-A person is a point, a picture that point with noise; how many pictures a person has is drawn from LFW's own counts, at most ten. Each set
-is evaluated as `trainer evaluate` does; the true rates are those of a population of many more people. Beside the interval that is told
-stand the plain percentiles of the same resampled people. One thread, half a minute for each hundred sets.
+A person is a point, and a picture is that point with noise. The number of pictures of a person is drawn from LFW's own counts, at most
+ten. Each set is evaluated like `trainer evaluate`; the true rates are those of a population of many more people. The reported interval
+is compared with the plain percentiles of the same resampled people. One thread, half a minute for each hundred sets.
 """
 
 from __future__ import annotations
@@ -22,17 +22,17 @@ from edge.contract.score import Head
 from trainer.comparisons import compare_all
 from trainer.interval import Interval
 
-# Of LFW's people so many have one picture, two, ... and ten or more.
+# How many of LFW's people have one picture, two, ... and ten or more.
 LFW = np.array([4069, 779, 291, 187, 112, 55, 39, 33, 26, 158])
 TARGETS = (1e-2, 1e-3, 1e-4)
 POPULATION, STRANGERS = 150_000, 24_000
-NEEDED_PER_CENT = 90  # of the sets must show a rate for it to have a line
+NEEDED_PER_CENT = 90  # of the sets must have a rate for it to get a row
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """So many people in `size` numbers, with noise of this deviation, and by how much its logarithm differs between pictures and between
-    people; `each` pictures of everybody, or LFW's counts."""
+    """`people` as points in `size` dimensions. `noise` is the deviation of a picture; `pictures_differ` and `people_differ` are the
+    deviations of its logarithm between pictures and between people. Everybody has `each` pictures, or with 0, LFW's counts."""
 
     people: int
     size: int
@@ -63,7 +63,7 @@ def draw(situation: Situation, people: int, rng: np.random.Generator) -> tuple[n
 
 
 def true_rates(situation: Situation, rng: np.random.Generator) -> list[float]:
-    """The EER, and the FNMR at each target, of a population: every genuine comparison of it, and all impostor ones of a part."""
+    """The EER, and the FNMR at each target, of a population: from all its genuine comparisons, and all impostor comparisons of a sample."""
     faces, labels = draw(situation, POPULATION, rng)
     genuine = []
     for apart in range(1, np.bincount(labels).max()):
@@ -86,8 +86,8 @@ def true_rates(situation: Situation, rng: np.random.Generator) -> list[float]:
 
 
 def measure(situation: Situation, sets: int, seed: int) -> list[dict[str, object]]:
-    """A row for each rate that nearly all sets show: its true value, and of both intervals how many sets' lie above it, below it, and how
-    wide they are in the middle of the sets."""
+    """A row for each rate that nearly all sets have: its true value and, for both kinds of interval, the fraction of sets whose interval
+    lies above it or below it, and the median width."""
     rng = np.random.default_rng(seed)
     true = true_rates(situation, rng)
     head = Head(np.ones(situation.size, np.float32), 3.0, normalise=True, squared=True)
@@ -117,7 +117,7 @@ def measure(situation: Situation, sets: int, seed: int) -> list[dict[str, object
 
 
 def main() -> None:
-    """See the module's text."""
+    """Prints the table, or JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=1000, help="so many sets of people are drawn and evaluated")
     parser.add_argument("--only", choices=[*SITUATIONS], action="append", help="this situation; may be given several times")

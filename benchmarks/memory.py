@@ -1,10 +1,10 @@
-"""What the daemon holds in memory: a real `edge run` on its own bus, before a drawn and enrolled person who is judged in every frame.
+"""The daemon's memory: a real `edge run` on its own bus, with a drawn and enrolled person who is judged in every frame.
 
     python -m benchmarks.memory --frames 1500
 
-Resident memory is the kernel's sum (/proc/PID/smaps_rollup), and its two parts are different things. Private and anonymous: pages that
-are this process's alone, and that nothing but its end gives back. File-backed: pages of libraries and programs in the page cache, which
-the kernel drops where memory is short and shares with whoever maps the same file.
+Resident memory is the kernel's sum (/proc/PID/smaps_rollup) of two different parts. Private and anonymous: pages that belong to this
+process alone, and that only its end frees. File-backed: pages of libraries and programs in the page cache, which the kernel drops when
+memory is short, and shares with every process that maps the same file.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ LOOKS = 15
 
 
 def held_mb(rollup: str) -> dict[str, float]:
-    """The sums of a smaps_rollup in MB of 1024 kB: all that is resident, the anonymous part of it, and the rest, which files are behind."""
+    """The sums of a smaps_rollup in MB of 1024 kB: resident memory, its anonymous and its file-backed part, and the proportional set."""
     kb = {key: int(value.split()[0]) for key, value in (line.split(":") for line in rollup.splitlines()[1:])}
     return {
         "resident": kb["Rss"] / 1024,
@@ -39,7 +39,7 @@ def held_mb(rollup: str) -> dict[str, float]:
 
 
 def measured(model: str, frames: int) -> dict[str, object]:
-    """The medians of `LOOKS` looks over so many frames, and what the last third of the looks has more than the first."""
+    """Medians of `LOOKS` readings over `frames` frames, and by how much the last third of the readings exceeds the first."""
     looks: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as name, private_bus(Path(name)) as bus:
         folder = Path(name)

@@ -1,16 +1,16 @@
-"""A network of the shape of MobileFaceNet (Chen et al. 2018, table 1) with fresh weights: a mark to measure time and size against."""
+"""A network of MobileFaceNet's shape (Chen et al. 2018, table 1) with untrained weights: a reference for time and size only."""
 
 from __future__ import annotations
 
 from typing import Any
 
 SIDE_PX = 112
-# Expansion, maps, how often, stride of the first.
+# Expansion, maps, repetitions, stride of the first.
 STAGES = ((2, 64, 5, 2), (4, 128, 1, 2), (2, 128, 6, 1), (4, 128, 1, 2), (2, 128, 2, 1))
 
 
 def build_mobilefacenet(channels: int = 3) -> Any:
-    """The Keras model: pixels [n, 112, 112, channels] to 128 numbers. ReLU in place of PReLU, which has no fused int8 kernel."""
+    """The Keras model: pixels [n, 112, 112, channels] to [n, 128]. ReLU replaces PReLU, which has no fused int8 kernel."""
     import keras
     from keras import layers
 

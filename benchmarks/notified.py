@@ -1,4 +1,4 @@
-"""A real `edge run` and the socket on which it tells what a service manager hears: when it is ready, and that each frame was had."""
+"""Runs a real `edge run` and listens in the service manager's place: when it is ready, and when it has handled a frame."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ path = "{model}"
 
 
 def prepare(folder: Path, model: str, *, seconds: float = 8.0) -> Path:
-    """A settings file for `model` and a 640x480 clip of a drawn person at 15 frames a second, over and over."""
+    """Writes a settings file for `model`, and a 640x480 clip of a drawn person at 15 frames a second, which it plays in a loop."""
     (folder / "state").mkdir()
     settings = folder / "edge.toml"
     settings.write_text(_SETTINGS.format(folder=folder, model=model))
@@ -38,22 +38,22 @@ def prepare(folder: Path, model: str, *, seconds: float = 8.0) -> Path:
 
 
 class Running:
-    """A daemon's process. `frames` counts how often it fed the watchdog since it was ready: once a frame."""
+    """A daemon's process. `frames` counts how often it fed the watchdog since it was ready, which is once a frame."""
 
     def __init__(self, process: subprocess.Popen[bytes], heard: socket.socket, began: float) -> None:
         self.process, self.frames = process, 0
         self._heard, self._began, self._ready_at = heard, began, 0.0
         self._news = threading.Condition()
-        # Heard at once and always: a daemon whose words nobody takes waits with its next one.
+        # Read all the time: a daemon whose messages nobody takes blocks on the next one.
         threading.Thread(target=self._listen, daemon=True).start()
 
     def ready_s(self) -> float:
-        """Waits for READY=1; seconds from the start of the process."""
+        """Waits for READY=1 and returns the seconds from the start of the process until then."""
         self._until(lambda: self._ready_at > 0)
         return self._ready_at - self._began
 
     def see(self, frames: int) -> None:
-        """Waits until so many frames more were had."""
+        """Waits until the daemon has handled this many more frames."""
         until = self.frames + frames
         self._until(lambda: self.frames >= until)
 
@@ -73,7 +73,7 @@ class Running:
 
 @contextmanager
 def running(folder: Path, settings: Path, bus: str) -> Iterator[Running]:
-    """`edge run`, with the state folder that `prepare` made and the system bus at the address `bus`."""
+    """Runs `edge run` with the state folder that `prepare` made, and the address `bus` as the system bus."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
         heard.bind(str(folder / "notify"))
         told = {

@@ -1,9 +1,9 @@
-"""A desk: how long from the question to the answer, with the daemon running and the camera closed, and with the daemon not running.
+"""Mode on-demand: how long from a request to its answer, with the daemon running and the camera closed, and with no daemon running.
 
     python -m benchmarks.ondemand
 
-On a bus of its own, a drawn person before a camera of 15 frames a second. Warm: `VerifyStart` to `match` over one connection. Cold: from
-the start of the daemon's process to the `match` of the first question. The command `edge verify`, its own start included, beside both.
+Uses a bus of its own, and a drawn person in front of a camera with 15 frames a second. Warm: from `VerifyStart` to `match` over one
+connection. Cold: from the start of the daemon's process to the `match` of the first request. Command: `edge verify`, with its own start.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ refuse_remote = false
 
 @contextmanager
 def daemon(folder: Path) -> Iterator[float]:
-    """A running daemon; gives when its process was started, seconds of the monotonic clock."""
+    """Runs a daemon; yields when its process was started, in monotonic seconds."""
     words = [sys.executable, "-m", "edge", "run", "--config", str(folder / "edge.toml")]
     began = time.monotonic()
     process = subprocess.Popen(words, env=os.environ | {"STATE_DIRECTORY": str(folder / "state")}, stderr=subprocess.DEVNULL)
@@ -57,7 +57,7 @@ def daemon(folder: Path) -> Iterator[float]:
 
 
 async def verified(remote: Remote) -> float:
-    """Seconds from the question to a match."""
+    """Seconds from the request to a match."""
     began = time.monotonic()
     told = await remote.verify("ada", 15, lambda result, details: None)
     if told["result"] != "match":
@@ -67,14 +67,14 @@ async def verified(remote: Remote) -> float:
 
 
 def until_answered() -> float:
-    """Seconds that a question takes, asked again until a daemon is there to answer it."""
+    """Seconds that a request takes, repeated until a daemon answers it."""
     while (took := ask(verified)) is None:
         time.sleep(0.01)
     return took
 
 
 def main() -> None:
-    """Prints seconds at p50 and p95."""
+    """Prints p50 and p95 in seconds, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, default=MODEL)
     parser.add_argument("--tries", type=int, default=20)

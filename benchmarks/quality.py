@@ -1,9 +1,9 @@
-"""What each gate of edge/quality.py refuses of the pictures at hand, and how genuine comparisons fare by what the gate measures.
+"""How many pictures each gate of edge/quality.py refuses, and the FNMR of genuine comparisons by what each gate measures.
 
     python -m benchmarks.quality ../shared/data
 
-LFW: the people whom the model `accurate` was not trained on (its test, validation and cohort people), at most ten pictures each.
-Keeps and shows no picture.
+Of LFW it uses the people whom the model `accurate` was not trained on (its test, validation and cohort people), at most ten pictures
+each. Keeps and shows no picture.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ GATES = QualitySettings()
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the gates measure on one face, its embedding, and what would be kept of it."""
+    """What the gates measure on one face, its embedding and its template."""
 
     whose: str
     picture: str
@@ -68,12 +68,12 @@ BINS = {
     "brightness": (0, 60, 75, 90, 120, 160, 256),
     "contrast": (0, 25, 30, 40, 60, 200),
 }
-# The measures of which the larger of two pictures is the worse; of the others it is the smaller.
+# Measures for which the larger value of two pictures is the worse; for the others it is the smaller.
 LARGER_IS_WORSE = ("turn", "tilt_deg")
 
 
 def measured(source: Path, model: ModelFile) -> list[Measured]:
-    """The faces that the contract's cascade finds in the pictures of a source."""
+    """Measures the faces that the contract's cascade finds in the pictures of a source."""
     detector, embedder, found = load_detector(model.chip.detector), Embedder(model), []
     for whose, name, picture in track(pictures(source), source.name, console=Console(stderr=True)):
         box = find_face(detector, to_grey(picture), Several.CENTRAL)
@@ -93,7 +93,7 @@ def measured(source: Path, model: ModelFile) -> list[Measured]:
 
 
 def not_trained_on(faces: list[Measured]) -> list[Measured]:
-    """At most ten faces each of the people of LFW who are not in the model's training part, without labels known to be wrong."""
+    """At most ten faces of each person of LFW outside the model's training part, without pictures whose labels are known to be wrong."""
     names, labels = np.unique([face.whose for face in faces], return_inverse=True)
     split = split_identities(labels, list(names), SEED)
     trained, seen, kept = set(split["train"]), dict.fromkeys(names, 0), []
@@ -107,7 +107,7 @@ def not_trained_on(faces: list[Measured]) -> list[Measured]:
 
 
 def genuine_by(faces: list[Measured], model: ModelFile, target_fmr: float) -> dict[str, list[str]]:
-    """FNMR at an operating point by the worse of two pictures, for each measure."""
+    """FNMR at an operating point, for each measure, by the worse value of the two pictures."""
     threshold = model.operating_point(target_fmr).threshold
     templates, embeddings = np.stack([face.template for face in faces]), np.stack([face.embedding for face in faces])
     enrolled, placed = place_both(model.head, embeddings, templates)

@@ -1,8 +1,8 @@
-"""How long starts take: `edge run` to READY=1 without the camera, and commands that ask a daemon, each a process of its own.
+"""How long starts take: `edge run` until READY=1, without the camera, and commands that ask a daemon, each as a new process.
 
     python -m benchmarks.starting --tries 7
 
-The daemon of the commands runs in mode on-demand, so that it waits beside them instead of judging frames at their cost.
+The daemon runs in mode on-demand, so that it is idle while the commands are timed, instead of judging frames.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ COMMANDS = {
     "edge verify, refused": ["-m", "edge", "verify", "nobody"],
     "completion": ["-m", "edge"],
 }
-# What bash sets where somebody types `edge st` and the tabulator.
+# What bash sets when somebody types `edge st` and the Tab key.
 COMPLETION = {"_EDGE_COMPLETE": "complete_bash", "COMP_WORDS": "edge st", "COMP_CWORD": "1"}
 
 
 def took_s(words: list[str], environment: dict[str, str]) -> float:
-    """Seconds of one command, whatever it answers."""
+    """Seconds that one command takes, whatever its exit code. Ends the program if it prints a traceback."""
     began = time.monotonic()
     done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=False)
     if "Traceback" in done.stderr:
@@ -43,7 +43,7 @@ def took_s(words: list[str], environment: dict[str, str]) -> float:
 
 
 def main() -> None:
-    """Prints seconds at least and at the median."""
+    """Prints the minimum and the median in seconds, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=7)
     parser.add_argument("--model", default="accurate")

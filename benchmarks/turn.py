@@ -1,8 +1,8 @@
-"""Fits the weights of edge/turn.py to dlib's landmarks on training people of LFW, and says what they are worth on others.
+"""Fits the weights of edge/turn.py to dlib's landmarks on training people of LFW, and measures them on other people.
 
     python -m benchmarks.turn ../shared/data --out edge/models/turn.npy
 
-Needs dlib (pip install 'facelatch[teacher]'). The people are those of the model `accurate`: its test people are not fitted on. Keeps
+Needs dlib (pip install 'facelatch[teacher]'). The split is that of the model `accurate`: its test people are not used for the fit. Keeps
 no picture.
 """
 
@@ -35,7 +35,8 @@ SEED, MOST_A_PERSON, RIDGE, CLIP_STEP = 1, 4, 3000.0, 10
 
 
 def pictures(source: Path) -> Iterator[tuple[str, str, np.ndarray]]:
-    """(whose, its name, uint8 [h, w, 3] BGR) of an archive of folders of people, or of every tenth frame of a clip."""
+    """Yields (person, name, uint8 [h, w, 3] BGR) for the pictures of an archive with a folder for each person, or for every tenth frame of
+    a clip."""
     if source.suffix != ".tar":
         for number, frame in enumerate(list(Video(source).frames())[::CLIP_STEP]):
             if frame is not None:
@@ -50,7 +51,8 @@ def pictures(source: Path) -> Iterator[tuple[str, str, np.ndarray]]:
 
 
 def nose(points: np.ndarray) -> float:
-    """Where the nose lies beside the middle of the eyes, along their line, in shares of their distance; of dlib's five points, [5, 2]."""
+    """How far the nose lies beside the middle of the eyes, along their line, as a fraction of their distance; from dlib's five points,
+    [5, 2]."""
     one, other = points[0:2].mean(axis=0), points[2:4].mean(axis=0)
     left, right = sorted((one, other), key=lambda eye: eye[0])
     along = right - left
@@ -58,7 +60,7 @@ def nose(points: np.ndarray) -> float:
 
 
 def faces(source: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
-    """(whose, features [n, d], nose [n]) of the pictures in which the contract's cascade finds a face."""
+    """(persons, features [n, d], nose [n]) of the pictures in which the contract's cascade finds a face."""
     model = read_model(model_path(DEFAULT))
     detector, embedder, landmarks = load_detector(model.chip.detector), Embedder(model), Points()
     names, features, noses = [], [], []
@@ -74,7 +76,7 @@ def faces(source: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
 
 
 def first_of_each(names: list[str]) -> np.ndarray:
-    """The first few pictures of each person."""
+    """Which pictures are among the first MOST_A_PERSON of their person, bool [n]."""
     seen: dict[str, int] = {}
     kept = []
     for name in names:

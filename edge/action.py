@@ -1,6 +1,6 @@
 """What a grant does beyond its line in the journal: a command, a pulse on a pin, a session unlocked. Decides nothing.
 
-An action runs in a thread of its own, one at a time; one that fails or takes too long is told and never stops the daemon.
+An action runs in its own thread, one at a time. One that fails or takes too long is logged and never stops the daemon.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from edge.settings import ActionKind, ActionSettings
 
 # Given to commands instead of the daemon's own environment, which may hold credentials.
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# What a pipe of Linux takes by itself: a command that prints more than is heard of it waits, and is ended.
+# The capacity of a Linux pipe. It is read only after the command has exited: one that prints more blocks, and is ended.
 _PIPE_BYTES = 65536
-# Between two looks at whether the daemon stops.
+# Seconds between two checks whether the daemon stops.
 _NAP_S = 0.1
-# What a stop leaves a command to come to its own end, then between SIGTERM and SIGKILL and after it: with the time that a camera may
-# take to close less than TimeoutStopSec= of the service, after which nobody can let anything go.
+# Seconds that a stop of the daemon leaves a command to end by itself, and that it has after SIGTERM and after SIGKILL. Together with the
+# time that a camera may take to close, they must stay below the service's TimeoutStopSec=, after which nothing can be released any more.
 GRACE_S, LAST_WORDS_S = 4.0, 1.0
 
 
@@ -33,16 +33,16 @@ class Action(Protocol):
     """Something that a grant sets off."""
 
     def __call__(self, grant: Grant, stopping: threading.Event) -> None:
-        """Does it, and comes back when it is done; soon after `stopping` is set, whatever the settings.
+        """Performs the action and returns when it is done, or soon after `stopping` is set, whatever the settings.
 
         Raises:
-            ActionFailed: it did not happen, or not wholly.
+            ActionFailed: it was not done, or not completely.
         """
         ...
 
 
 def load_action(settings: ActionSettings) -> Action | None:
-    """The action that the settings name; None where a grant is logged and nothing more.
+    """The action that the settings name; None if a grant is only logged.
 
     Raises:
         PackageMissing, ActionFailed: a pin is to be pulsed, and gpiozero is not installed or the pin is not there.
@@ -61,7 +61,7 @@ def load_action(settings: ActionSettings) -> Action | None:
 
 
 class Command:
-    """A fixed command, by no shell. FACELATCH_SUBJECT in its environment says who; nothing of it is put into the words."""
+    """Runs a fixed command without a shell. Its environment has the subject in FACELATCH_SUBJECT, which is never put into the arguments."""
 
     def __init__(self, argv: Sequence[str], timeout_s: float) -> None:
         self._argv, self._timeout_s = list(argv), timeout_s
@@ -72,7 +72,7 @@ class Command:
 
 
 class UnlockSession:
-    """The screen locks of a user's sessions, by logind. The user is the one that is set, or has the subject's name."""
+    """Unlocks the screens of a user's sessions through logind. The user is the one in the settings, or has the subject's name."""
 
     def __init__(self, user: str, timeout_s: float) -> None:
         self._user, self._timeout_s = user, timeout_s
@@ -81,7 +81,7 @@ class UnlockSession:
         """See `Action`."""
         user = self._user or grant.subject
         if user.isdecimal():
-            # loginctl takes it for a user id: for a user of another name.
+            # loginctl would take it for a user id, and so for a user with another name.
             raise ActionFailed(
                 f"unlock-session: {user} is a number and no user's name; name subjects as users are, or set action.user"
             )
@@ -89,8 +89,8 @@ class UnlockSession:
         sessions = _run(asked, self._timeout_s, stopping, {}, heard=True).split()
         if not sessions:
             raise ActionFailed(f"unlock-session: {user} has no session")
-        # One by one: loginctl ends at the first that it cannot unlock, and since systemd 256 a user's service manager has a session, too,
-        # which has no lock.
+        # One by one: loginctl stops at the first session that it cannot unlock, and since systemd 256 a user's service manager has a
+        # session, too, which has no lock.
         until, failed = time.monotonic() + self._timeout_s, list[ActionFailed]()
         for session in sessions:
             try:
@@ -104,7 +104,7 @@ class UnlockSession:
 
 
 class Actor:
-    """Runs an action beside the daemon. A grant that comes while one is running sets off none, and `done` hears that it did not."""
+    """Runs an action beside the daemon. A grant that comes while one is running starts none, and `done` gets ActionBusy."""
 
     def __init__(self, action: Action | None, done: Callable[[Grant, ActionFailed | None], None]) -> None:
         self._action, self._done = action, done
@@ -112,7 +112,7 @@ class Actor:
         self._stopping = threading.Event()
 
     def begin(self, grant: Grant) -> None:
-        """Sets the action off. Comes back at once."""
+        """Starts the action and returns at once."""
         if self._action is None:
             return
         if self._thread is not None and self._thread.is_alive():
@@ -122,7 +122,7 @@ class Actor:
         self._thread.start()
 
     def finish(self) -> None:
-        """Ends what is running, soon: a pulse must end before the process does."""
+        """Makes a running action end soon, and waits for it: a pulse must end before the process does."""
         self._stopping.set()
         if self._thread is not None:
             self._thread.join()
@@ -141,7 +141,7 @@ class Actor:
 def _run(
     argv: list[str], timeout_s: float, stopping: threading.Event, environment: dict[str, str], *, heard: bool = False
 ) -> str:
-    """Runs a command to its own end; what it leaves in the background is not waited for. What it prints is kept where it is `heard`."""
+    """Runs a command until it exits, not waiting for what it leaves in the background. Returns what it prints if `heard`."""
     try:
         process = subprocess.Popen(  # noqa: S603 - an administrator's fixed words, no shell
             argv,
@@ -165,7 +165,7 @@ def _run(
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float, stopping: threading.Event) -> bool:
-    """Whether a command comes to its own end in its time, of which a stop leaves `GRACE_S`."""
+    """Whether a command exits by itself within `timeout_s`, of which a stop of the daemon leaves GRACE_S."""
     until, hurried = time.monotonic() + timeout_s, False
     while (left_s := until - time.monotonic()) > 0:
         if stopping.is_set() and not hurried:
@@ -177,9 +177,9 @@ def _wait(process: subprocess.Popen[bytes], timeout_s: float, stopping: threadin
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Ends a command with its children: a script first hears of it, for it may have a lock to let go."""
+    """Ends a command and its children: first by SIGTERM, because a script may have a lock to release."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(OSError):  # none of them is left, or they are another user's by now
+        with suppress(OSError):  # none of them is left, or they run as another user by now
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(LAST_WORDS_S)
@@ -187,7 +187,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 
 
 def _printed(process: subprocess.Popen[bytes]) -> str:
-    """What lies in the pipe, which is as much as it takes; a child that still holds the pipe is not waited for."""
+    """Reads what is in the pipe, at most its capacity, without waiting for a child that still holds it open."""
     if process.stdout is None:
         return ""
     with process.stdout as pipe:

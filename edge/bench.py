@@ -22,13 +22,13 @@ from edge.settings import Settings
 
 # The first frames fill caches and wake the camera.
 WARM_UP = 5
-# Frames a second that a person in front of a door does not notice waiting for: three matches in half a second.
+# Frames per second at which a person in front of a door notices no wait: three matches in half a second.
 WANTED_FPS = 6.0
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """Milliseconds of a stage over the frames that came so far: how often it ran, median and 95th percentile."""
+    """The cost of a stage over the frames that reached it: how often it ran, median and 95th percentile in milliseconds."""
 
     name: str
     count: int
@@ -38,7 +38,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """`outcomes` counts how frames ended, `searched` how much of them was searched; `frame` is the whole of a frame's work."""
+    """`outcomes` counts how frames ended, `searched` how much of them was searched; `frame` is the cost of a whole frame."""
 
     frames: int
     stages: tuple[Stage, ...]
@@ -52,7 +52,7 @@ class Costs:
 def measure(
     line: Line, matcher: Matcher, threshold: float, frames: Iterable[Frame | None], settings: Settings, count: int
 ) -> Costs:
-    """Judges up to `count` frames, after a few that do not count, as the daemon would, and grants nothing: the policy is thrown away.
+    """Judges up to `count` frames as the daemon would, after WARM_UP frames that do not count. Grants nothing: decisions are ignored.
 
     Raises:
         CameraError: the source gave too few frames.

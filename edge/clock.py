@@ -1,4 +1,4 @@
-"""The clock of what must be of now: frames, waits, lock-outs. It goes on while the machine sleeps and heeds no setting of the date."""
+"""The clock for frames, waits and lock-outs. It runs on while the machine sleeps, and a change of the date does not affect it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ def seconds_since_boot() -> float:
 
 
 def seconds_asleep() -> float:
-    """By how much this clock is ahead of the one that stands still while the machine sleeps, CLOCK_MONOTONIC."""
-    # In this order an interruption between the two makes less of it: what is told by the other clock is older then, never newer.
+    """By how many seconds this clock is ahead of CLOCK_MONOTONIC, which stands still while the machine sleeps."""
+    # In this order an interruption between the two readings makes the result smaller: a time converted from the other clock then looks
+    # older, never newer.
     return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()

@@ -1,6 +1,6 @@
-"""A coarse search by the contract's own cascade, as a finder of regions: few sizes, and every second pixel at each of them.
+"""A finder of regions that searches coarsely with the contract's own cascade: at few sizes, and at every second pixel of each.
 
-Says where a face may be, and makes no box (edge/finders.py does, with the cascade's full search of that place). Holds no picture.
+It says where a face may be, and makes no box (edge/finders.py does, with the cascade's full search of that place). Keeps no picture.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from edge.contract.chip import FaceBox
 from edge.contract.detector import WINDOW_PX, HaarDetector, largest_first
 
-# From one size to the next: in a large picture, and in one no higher than _SMALL_PX, where sizes cost little. Those of the second of
-# two searches begin between the first two of the first.
+# The factor from one size to the next: in a large picture, and in one no higher than _SMALL_PX, where sizes cost little. Every second
+# search begins halfway between the first two sizes of the other.
 _STEP, _SMALL_STEP, _SMALL_PX = 1.3, 1.15, 90
 # Windows whose sides lie no further apart than this share of their width are of one face.
 _TOGETHER = 0.3
 
 
 class CoarseFinder:
-    """Haar's cascade at a fifth of the cost of its full search. Two searches in turn see what one alone would miss."""
+    """The Haar cascade at a fifth of the cost of its full search. Searches alternate between two sets of sizes: each finds what the other
+    misses."""
 
     name = "haar-coarse"
     # The full search's box as a multiple of the region: 0.85 to 1.15 on clips, 0.78 to 1.28 on single pictures (docs/decisions/0021).
@@ -32,7 +33,7 @@ class CoarseFinder:
 
     def detect(self, grey: NDArray[np.uint8], *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
         """See `Detector.detect`: regions, each of one window or the mean of several."""
-        # From the smallest region that a face may lie in, a search would look at nearly twice as many windows, for hardly a face more.
+        # Beginning at the smallest region that may hold a face would nearly double the windows and find hardly any more faces.
         scale = max(1.0, min_px * self.sizes[1] / WINDOW_PX)
         if self._between:
             scale *= _STEP**0.5
@@ -45,6 +46,6 @@ class CoarseFinder:
             level = cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
             seen += [[round(x * scale), round(y * scale), side, side] for x, y in self._cascade.windows(level)]
             scale *= _STEP if size[1] > _SMALL_PX else _SMALL_STEP
-        # OpenCV drops groups of one: every window is told of twice.
+        # groupRectangles drops groups of one, so every window is passed twice.
         regions, _ = cv2.groupRectangles(seen * 2, 1, _TOGETHER)
         return largest_first(FaceBox(*(int(value) for value in region)) for region in regions)

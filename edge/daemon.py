@@ -1,4 +1,4 @@
-"""The daemon: owns the camera, watches a door or waits to be asked, does what is asked on the bus, outlives whatever breaks."""
+"""The daemon: owns the camera, watches a door or waits for requests, does the jobs of callers on the bus, and survives what breaks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _EVENTS = {
 
 
 class Beside(Protocol):
-    """What runs in a thread of its own beside the daemon."""
+    """Something that runs in its own thread beside the daemon."""
 
     def start(self) -> None:
         """Begins, before the daemon is ready."""
@@ -47,10 +47,10 @@ class Beside(Protocol):
 
 
 class Daemon:
-    """`edge run`. Until `run` has read gallery and failures nothing is judged, and after an error nothing is granted.
+    """`edge run`. Nothing is judged until `run` has read gallery and failures, and nothing is granted after an error.
 
     Raises:
-        SettingsError: nobody can say what camera is meant.
+        SettingsError: camera.source does not say which camera is meant.
     """
 
     def __init__(self, station: Station, opened: Callable[[CameraSettings], Camera] = open_camera) -> None:
@@ -62,7 +62,7 @@ class Daemon:
         self._on_demand = self._settings.service.mode is Mode.ON_DEMAND
         self.beside: list[Beside] = []
         self.held: Callable[[], bool] = lambda: False
-        """Whether a caller on the bus has the device claimed, or waits for polkit's word: on demand it is not time to leave."""
+        """Whether a caller on the bus holds the device or waits for polkit: in on-demand mode the daemon must not exit then."""
         self._asked_at = time.monotonic()
         self._doing: Job | None = None
         self._ran = self._stop = False
@@ -74,10 +74,10 @@ class Daemon:
         return self._watched.state
 
     def run(self) -> None:
-        """Until SIGTERM or SIGINT, the end of a replay, or on demand for too long without a caller. SIGHUP reads the gallery again.
+        """Runs until SIGTERM or SIGINT, the end of a replay or, on demand, too long a time without a caller. SIGHUP reloads the gallery.
 
         Raises:
-            CameraError: a replay cannot be opened or read, or a driver hangs for good. A device that is not there is waited for.
+            CameraError: a replay cannot be opened or read, or a driver hangs for good. A missing device is waited for.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._asked_to_stop)
@@ -99,11 +99,11 @@ class Daemon:
             self._journal.tell(Event.STOPPED, "stopped; nothing is judged")
 
     def asked(self) -> None:
-        """Somebody wants something: on demand it is not time to leave. From any thread."""
+        """Notes that a caller is there, which in on-demand mode postpones the exit. May be called from any thread."""
         self._asked_at = time.monotonic()
 
     def stop(self) -> None:
-        """Ends `run` with the next frame. From any thread."""
+        """Ends `run` with the next frame. May be called from any thread."""
         self._stop = True
 
     def _serve(self) -> None:
@@ -121,11 +121,11 @@ class Daemon:
                 if self._look(job) and not self._on_demand:
                     return
             except CameraError as error:
-                # Whoever waits is told now, not when the camera is back.
+                # Whoever waits is told now, not once the camera is back.
                 self.desk.fail(error)
                 if job is not None:
                     job.fail(error)
-                # A driver that hangs needs another process, and a replay that breaks is not going to mend itself.
+                # A hung driver needs a new process, and a broken replay will not recover.
                 if isinstance(error, CameraWedged) or (not self._on_demand and self._recorded):
                     raise
                 if not self._on_demand:
@@ -134,15 +134,15 @@ class Daemon:
                     pause = min(LONGEST_PAUSE_S, pause * 2)
 
     def _look(self, job: Job | None) -> bool:
-        """Opens the camera, does what is asked and watches the door, until it is no longer wanted. True: a replay has ended."""
+        """Opens the camera, does jobs and watches the door, until the camera is no longer wanted. Returns whether a replay has ended."""
         with self._camera() as (camera, frames):
             if job is not None:
                 self._do(job, frames)
-            # From the last work on, not the last question: whoever asks how things are must not keep the camera open.
+            # Time of the last job, not the last call: whoever only asks for the status must not keep the camera open.
             worked_at = time.monotonic()
             for frame in frames:
                 if not self._on_demand:
-                    # Before any job: who is locked out takes no frame, and may ask again before each.
+                    # The door goes first: a locked-out caller's job takes no frame, and he may ask again before each.
                     self._judge(frame)
                 if job := self.desk.take():
                     self._do(job, frames)
@@ -164,14 +164,14 @@ class Daemon:
             self._doing = None
 
     def _shared(self, frames: Iterator[Frame | None]) -> Generator[Frame | None, None, None]:
-        """The frames of a job, each of which the door judges as well, after it: who asked goes before, also for a press of the button.
-        While the door waits for somebody to turn the head the job has none: two who ask at once are understood by nobody.
+        """The frames of a job, each of which the door judges as well, afterwards: the caller goes first, also in using a press of the
+        button. While the door asks somebody to turn the head, the job gets None: nobody can follow two requests at once.
         """
         for frame in frames:
             try:
                 yield None if self.door.asks else frame
             finally:
-                # Also of the frame with which the job ended.
+                # Also the frame with which the job ended.
                 self._judge(frame)
 
     def _judge(self, frame: Frame | None) -> None:
@@ -199,17 +199,17 @@ class Daemon:
         self._tell_camera(self._watched.closed(), camera.name)
 
     def _ticking(self, camera: Camera) -> Iterator[Frame | None]:
-        """The camera's frames, with all that must be done between two of them whoever takes them."""
+        """The camera's frames; between two of them it does what must be done whoever takes them."""
         for frame in camera.frames():
             self._tick()
             if self._stop:
-                # Half an enrolment is none: the frames end here, and not because a recording did.
+                # Without this an enrolment would take the end of the frames for the end of a recording, and keep half of itself.
                 if self._doing is not None:
                     self._doing.cancel()
                 return
             self._tell_camera(self._watched.saw(frame, time.monotonic()), camera.name)
             self._ran |= self._watched.state is CameraState.RUNNING
-            # While it is lost still, a frame may be from before.
+            # While the camera still counts as lost, a frame may be from before the loss.
             yield None if self._watched.state is CameraState.LOST else frame
 
     def _tick(self) -> None:
@@ -218,7 +218,7 @@ class Daemon:
         self.door.look(at_once=at_once)
 
     def _next_job(self) -> Job | None:
-        """Waits with a closed camera; None when it is time to leave."""
+        """Waits for a job with the camera closed; None when it is time to exit."""
         leave_s = self._settings.service.idle_exit_s
         while not self._stop and not (leave_s and not self.held() and time.monotonic() - self._asked_at > leave_s):
             self._tick()

@@ -1,4 +1,4 @@
-"""Work that others ask of the daemon, handed from their threads to the one that has the camera, one piece at a time. Judges nothing."""
+"""Hands jobs from callers' threads to the thread that has the camera, one at a time. Judges nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Frames = Iterator[Frame | None]
 
 
 class Job:
-    """Something to be done with frames: `work` takes them, and `failed` hears why it could not be done. Both run where the camera is.
+    """A piece of work on frames: `work` consumes them, and `failed` gets the error if it cannot be done. Both run in the camera's thread.
     `shares`: a door may judge the same frames meanwhile.
     """
 
@@ -27,20 +27,21 @@ class Job:
 
     @property
     def cancelled(self) -> bool:
-        """Whether nobody waits for it any more."""
+        """Whether nobody waits for the job any more."""
         return self._cancelled.is_set()
 
     def cancel(self) -> None:
-        """Ends it with the next frame; what its last step keeps is kept by now, or never. From any thread, more than once."""
+        """Ends the job with the next frame. On return its last step has stored its result or never will. Callable from any thread, and
+        more than once."""
         with self._last:
             self._cancelled.set()
 
     @contextmanager
     def last_step(self) -> Iterator[None]:
-        """Within it the work keeps what it made.
+        """The context in which the work stores its result; `cancel` waits for its end.
 
         Raises:
-            EnrolmentStopped: it was cancelled: the end of the frames was not the end of what was asked for.
+            EnrolmentStopped: the job was cancelled, so that its frames ended before the work was done.
         """
         with self._last:
             if self._cancelled.is_set():
@@ -48,10 +49,10 @@ class Job:
             yield
 
     def run(self, frames: Frames) -> None:
-        """Does it.
+        """Does the work.
 
         Raises:
-            CameraError: the source broke; whoever asked has been told.
+            CameraError: the source failed; the caller has been told.
         """
         try:
             self._work(self._until_cancelled(frames))
@@ -62,7 +63,7 @@ class Job:
             self.fail(error)
 
     def fail(self, error: FacelatchError) -> None:
-        """Tells whoever asked why it is not done, once, unless nobody waits any more."""
+        """Tells the caller why the job is not done: once, and not if it was cancelled."""
         if not (self._told or self._cancelled.is_set()):
             self._told = True
             self._failed(error)
@@ -75,27 +76,27 @@ class Job:
 
 
 class Desk:
-    """Where jobs wait. Safe to use from several threads."""
+    """The queue of jobs. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._jobs: deque[Job] = deque()
         self._changed = threading.Condition()
 
     def submit(self, job: Job) -> None:
-        """Puts a job at the end."""
+        """Appends a job."""
         with self._changed:
             self._jobs.append(job)
             self._changed.notify_all()
 
     def take(self, wait_s: float = 0.0) -> Job | None:
-        """The next job that somebody waits for; None where there is none for `wait_s` seconds. One that was cancelled before it began
-        costs no frame: who begins and ends in a loop would keep the camera from others long after.
+        """The next job that is not cancelled; None after `wait_s` seconds without one. A job cancelled before it began costs no frame:
+        otherwise a caller who starts and stops in a loop would keep the camera from others long afterwards.
         """
         with self._changed:
             return self._jobs.popleft() if self._changed.wait_for(self._waiting, wait_s) else None
 
     def fail(self, error: FacelatchError) -> None:
-        """Ends all that wait."""
+        """Fails all waiting jobs."""
         while job := self.take():
             job.fail(error)
 

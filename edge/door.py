@@ -1,5 +1,5 @@
-"""Watching a door: whoever comes is judged, unless it is too soon, too late, too often, or not asked for. Tells every decision, and
-sets the action off on a grant. A caller may be verified beside it, out of the same frames: each counts for itself.
+"""Watches a door: judges whoever comes, but not while re-arming, in quiet hours, locked out, or without a required intent. Logs every
+decision, and starts the action on a grant. A caller may be verified from the same frames: each counts its own attempts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ LOOK_EVERY_S = 1.0
 
 
 class Door:
-    """Its gallery is empty, and so grants nobody, until the first `look`."""
+    """Until the first `look` its gallery is empty, so it grants nobody."""
 
     def __init__(self, station: Station) -> None:
         self._station, self._journal = station, station.journal
@@ -43,23 +43,23 @@ class Door:
         self._asks = self._aside = False
         self._cost_ms = 0.0
         self.judged: list[Callable[[float], None]] = []
-        """Each hears what every judged frame took, in seconds."""
+        """Each is called with the cost of every judged frame, in seconds."""
 
     @property
     def failures(self) -> int:
-        """Denials since the last accept, of whoever stood there."""
+        """Denials since the last accept, whoever stood there."""
         return self._policy.failures
 
     @property
     def asks(self) -> bool:
-        """Whether somebody is being asked to turn the head. Nobody else may ask that person for anything then."""
+        """Whether the door asks somebody to turn the head. A verification must not ask that person for anything then."""
         return self._asks
 
     def judge(self, frame: Frame) -> None:
-        """One frame, to its decision if it completes one; not one in which a verification asks for something.
+        """Judges one frame, and acts on the decision if it completes one. Skips a frame in which a verification asks for something.
 
         Raises:
-            InputError: the frame is no picture.
+            InputError: the frame is not a picture.
         """
         aside, self._aside, self._asks = self._aside, False, False
         if aside:
@@ -70,7 +70,7 @@ class Door:
             or self._policy.blocked(frame.at)
             or self.intent.missing(seconds_since_boot(), WayIn.DOOR)
         ):
-            # Who was asked to turn the head cannot do it any more. That is no matter of whoever comes next, perhaps tomorrow.
+            # Whoever was asked to turn the head no longer can: the challenge must not fall to whoever comes next, perhaps tomorrow.
             if self._policy.asked is not None and (denial := self._policy.give_up(frame.at)):
                 self._decided(denial)
             return
@@ -84,23 +84,23 @@ class Door:
             self._decided(judged.decision)
 
     def heard(self, judged: Judged) -> None:
-        """What a verification made of a frame, before the door judges that, if it does."""
+        """Takes what a verification made of a frame, before the door judges that frame, if it does."""
         self._aside = judged.asked is not None
         self._tell_cost(judged)
 
     def look(self, *, at_once: bool = False) -> None:
-        """Takes over what changed on disk and on the clock: who was removed must not be let in."""
+        """Picks up what changed on disk and on the clock: a removed subject must not be let in."""
         self._look_at_hours()
         self._look_at_gallery(at_once=at_once)
         self._look_at_failures()
 
     def close(self) -> None:
-        """Waits for what a grant has set off: a pulse must end before the process does."""
+        """Ends the action that a grant started, and waits for it: a pulse must end before the process does."""
         self._actor.finish()
         self.intent.close()
 
     def _decided(self, made: Grant | Denial) -> None:
-        """Counts and tells a decision, and sets the action off on a grant."""
+        """Counts and logs a decision, and starts the action on a grant."""
         if (decision := self._counted(made)) is None:
             return
         point = self._station.point_of(decision.subject if isinstance(decision, Grant) else None)
@@ -110,7 +110,7 @@ class Door:
             self._actor.begin(decision)
 
     def _counted(self, decision: Grant | Denial) -> Grant | Denial | None:
-        """Keeps the failures before anyone hears of the decision; None where they cannot be kept and it would grant."""
+        """Stores the failures before anyone learns of the decision; None if that fails and the decision is a grant."""
         try:
             decision, failures = self._station.counted(ANYONE, decision)
         except StorageError as error:
@@ -120,7 +120,7 @@ class Door:
         return decision
 
     def _look_at_failures(self) -> None:
-        """Takes over what `edge unlock-out` or a verification changed. While the counts cannot be read nobody is judged."""
+        """Picks up what `edge unlock-out` or a verification changed. While the counts cannot be read, nobody is judged."""
         now = seconds_since_boot()
         if self._lockout_broken and now - self._tried_lockout < LOOK_EVERY_S:
             return
@@ -128,7 +128,7 @@ class Door:
         how, lockout = self._station.settings.policy, self._station.lockout
         try:
             if self._lockout_broken:
-                # What is owed is added first. And a grant needs that the counts can be written, not only read.
+                # Owed failures are added first. This also shows that counts can be written, not only read, as a grant needs.
                 lockout.settle(how)
             stamp = lockout.stamp()
             if stamp == self._lockout_stamp:
@@ -167,7 +167,7 @@ class Door:
         self._journal.tell(Event.GALLERY_LOADED, f"{len(names)} subjects enrolled", SUBJECTS=len(names))
 
     def _look_at_hours(self) -> None:
-        # Of the clock that goes on in sleep: who wakes the machine in quiet hours must not have the rest of a second.
+        # On a clock that runs during sleep: whoever wakes the machine in quiet hours must not get the rest of a second.
         spans, now = self._station.settings.policy.quiet_hours, seconds_since_boot()
         if not spans or now - self._looked_at_hours < LOOK_EVERY_S:
             return
@@ -181,7 +181,7 @@ class Door:
                 self._journal.tell(Event.QUIET_ENDED, "whoever comes is judged again")
 
     def _tell_cost(self, judged: Judged) -> None:
-        """Tells those who listen what a judged frame took, once for each, whoever asked for it."""
+        """Reports a judged frame's cost to the listeners, once per frame, whoever had it judged."""
         for hears in () if judged.again else self.judged:
             hears(judged.cost_ms / 1000)
 

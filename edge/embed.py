@@ -1,8 +1,8 @@
-"""Embeddings of many chips by one model file, as a process: python -m edge.embed MODEL CHIPS.npy OUT.npz
+"""Embeds many chips with one model file, as a process: python -m edge.embed MODEL CHIPS.npy OUT.npz
 
-For holding runtimes and machines against each other. CHIPS is uint8 [n, side, side] or [n, side, side, 3]; OUT holds `answers`, [n, D]
-as the network gives them, `templates`, float32 [n, D], what would be kept of the same faces, `golden`, the answers for the generated
-chips, and a JSON `told` of where it ran.
+It serves to compare runtimes and machines. CHIPS is uint8 [n, side, side] or [n, side, side, 3]. OUT holds `answers`, [n, D], the
+network's raw outputs; `templates`, float32 [n, D], what would be kept of the same faces; `golden`, the outputs for the generated chips;
+and `told`, JSON about where it ran.
 """
 
 from __future__ import annotations

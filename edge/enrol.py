@@ -1,4 +1,4 @@
-"""Enrolment: from frames to the templates of one subject. Chooses for spread, then checks itself. Writes nothing."""
+"""Enrolment: from frames to the templates of one subject. Chooses varied frames, then checks the result. Writes nothing."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ from edge.reasons import ADVICE, Reason
 
 # Frames closer than this in time show nearly the same picture and would count one pose many times.
 SPACING_S = 0.15
-# Of the frames that were not chosen, so many must be recognised by those that were.
+# The share of the frames not chosen that those chosen must recognise.
 MIN_RECOGNISED = 0.5
-# Of the frames of another look of a person, so many must match a template that is there: glasses and beards leave more.
+# The share of the frames of another look that must match an existing template: with new glasses or a beard, more still do.
 MIN_ALIKE = 0.2
-# A candidate this unlike the others is a bad crop, or another person who stepped in.
+# The share of candidates that may be unlike the others: bad crops, or another person who stepped in.
 MAX_STRANGE = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class Enrolment:
-    """`templates` is float32 [n, D], `poses` says what each of them shows; of `checked` other frames of the session `recognised` matched
-    them at the threshold: how much the templates miss of what they were chosen from, which is less than they miss another day."""
+    """`templates` is float32 [n, D], `poses` what each of them shows. Of `checked` other frames of the session, `recognised` matched them
+    at the threshold: this tells how much the templates miss of the session they come from, which is less than they miss another day."""
 
     templates: NDArray[np.float32]
     poses: tuple[Pose, ...]
@@ -41,7 +41,7 @@ class Enrolment:
 
     @property
     def by_pose(self) -> dict[Pose, int]:
-        """How many templates show each of the poses that were had."""
+        """How many templates show each pose, without the poses that none shows."""
         return {pose: self.poses.count(pose) for pose in Pose if pose in self.poses}
 
 
@@ -49,7 +49,7 @@ Progressed = Callable[[Progress], None]
 
 
 class Candidates(NamedTuple):
-    """Good frames: their embeddings and what would be kept of them, float32 [n, D] both, and the pose of each, [n]."""
+    """Good frames: their embeddings and the templates that would be kept of them, both float32 [n, D], and the pose of each, [n]."""
 
     embeddings: NDArray[np.float32]
     templates: NDArray[np.float32]
@@ -72,15 +72,15 @@ def enrol(
     known: NDArray[np.float32] | None = None,
 ) -> Enrolment:
     """Collects frames that pass the gates, some of each pose of `course`, and keeps the `enrolment.anchors` that differ most, at least
-    one of each pose that was had.
+    one of each pose that was captured.
 
-    `others` holds the subjects already enrolled, `known`, float32 [n, D], templates that the subject has already: another look
-    of a person must still be that person. `progressed` is called after every frame that was looked at.
+    `others` holds the other subjects already enrolled. `known`, float32 [n, D], are templates that the subject has already: another look
+    must still be of that person. `progressed` is called after every frame that was looked at.
 
     Raises:
         EnrolmentFailed: too few good frames, more than one person, or templates that do not recognise the rest of the session.
         FaceKnown: the face is enrolled already.
-        CameraError: the source broke.
+        CameraError: the source failed.
     """
     anchors = course.settings.enrolment.anchors
     candidates = _collect(line, frames, course, progressed)
@@ -125,7 +125,7 @@ def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progres
         progressed(progress_of(course, frame, examined))
         if course.done:
             break
-    # From all over the session, for those of one moment are alike.
+    # Taken from all over the session, because frames of one moment are alike.
     missing = min(course.want - len(kept), len(spare))
     kept += [spare[at] for at in np.linspace(0, len(spare) - 1, missing).round().astype(int)]
     least = how.anchors + how.anchors // 2
@@ -145,7 +145,7 @@ def _refuse_duplicate(candidates: Candidates, others: Matcher, threshold: float)
     outcomes = [others.match(probe, threshold, lambda twice=twice: twice) for probe, twice in looks]  # type: ignore[misc]
     found = Counter(outcome.subject for outcome in outcomes if isinstance(outcome, Match))
     name, count = found.most_common(1)[0] if found else ("NAME", 0)
-    # Who is like two subjects at once would be like three.
+    # A face like two subjects at once counts as well: enrolled, it would make three alike.
     if count + sum(outcome is Reason.AMBIGUOUS for outcome in outcomes) > len(outcomes) / 2:
         known = name if count else "two subjects at once"
         raise FaceKnown(f"this face is enrolled already, as {known}; `edge remove {name}` first to give it another name")
@@ -167,7 +167,10 @@ def _recognised(head: Head, probes: Candidates, templates: NDArray[np.float32], 
 
 
 def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: float, anchors: int) -> NDArray[np.bool_]:
-    """Which frames are of the largest group that is linked by matches; poses link through those between them, another face does not."""
+    """Which frames, bool [n], belong to the largest group linked by matches. Poses link through those between them; another face does not.
+
+    Raises EnrolmentFailed if too many do not belong.
+    """
     placed = place(head, candidates)
     linked = np.stack([compare(head, placed[at : at + 1], placed) >= threshold for at in range(len(candidates))])
     largest = max((_reachable(linked, start) for start in range(len(candidates))), key=lambda group: int(group.sum()))
@@ -190,8 +193,8 @@ def _reachable(linked: NDArray[np.bool_], start: int) -> NDArray[np.bool_]:
 
 
 def _farthest(head: Head, candidates: NDArray[np.float32], poses: NDArray[np.object_], count: int) -> list[int]:
-    """Farthest-point choice (Gonzalez 1985): from the most typical frame on, always the one least like those chosen; of poses that have
-    none yet, before any pose gets a second."""
+    """Farthest-point selection (Gonzalez 1985): starts with the most typical frame and always adds the one least like those chosen. Every
+    pose gets one frame before any gets a second."""
     placed = place(head, candidates)
     scores = np.stack([compare(head, placed[at : at + 1], placed) for at in range(len(candidates))])
     chosen = [int(np.argmax(np.median(scores, axis=1)))]

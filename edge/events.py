@@ -1,6 +1,6 @@
-"""Events read back: what the journal holds of facelatch, as rows and as figures. Pure; edge/systemd.py reads the journal.
+"""Turns facelatch's journal entries back into rows and statistics. Pure; edge/systemd.py reads the journal.
 
-Anyone may write to the journal under any name and any MESSAGE_ID. Who wrote is in fields that journald adds and no writer can.
+Anyone may write to the journal under any name and any MESSAGE_ID. Who wrote is known from fields that only journald can set.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from edge.journal import FIELDS, Event
 _BY_ID = {event.message_id: event for event in Event}
 _UNITS = re.compile(r"facelatch(-enroll@.+)?\.service")
 SERVICE = "service"
-"""By whom a row is that the service's own units or user wrote."""
+"""`Row.by` of what the service's own units or user wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One event: when, in local time, what, the sentence that was told, its fields by their names without the prefix, and who told it:
-    SERVICE, or the user who ran a command by hand."""
+    """One event: its local time, name and message, its fields by their names without the prefix, and who wrote it: SERVICE, or the user
+    who ran a command by hand."""
 
     at: datetime
     event: str
@@ -42,10 +42,10 @@ class Row:
 def rows(
     entries: Iterable[Mapping[str, Any]], names: Mapping[int, str], disbelieved: Callable[[int | None], None]
 ) -> Iterable[Row]:
-    """The events among journal entries, told by MESSAGE_ID.
+    """The events among journal entries, recognised by MESSAGE_ID.
 
-    They are of the service's units, or of the users in `names`, user id to `Row.by`. Of any other's `disbelieved` hears the user id
-    (None: journald did not say), and they are left out.
+    Only those of the service's units and of the users in `names`, which maps user ids to `Row.by`. For any other, `disbelieved` is called
+    with the user id (None: journald did not say), and the event is left out.
     """
     for entry in entries:
         # systemd-python gives message ids as UUIDs and times as datetimes.
@@ -75,9 +75,9 @@ def rows(
 
 
 def statistics(found: Iterable[Row], *, by_hand: bool = False) -> dict[str, Any]:
-    """How often each event and each reason of a denial occurred, by day as well, and percentiles of what a decision took.
+    """Counts of events and of denials by reason, decisions by day, and percentiles of what a decision took: milliseconds and frames.
 
-    Of the service's rows alone; the others are counted under "not_counted", or with `by_hand` as the service's are.
+    Only the service's rows count. The others are tallied under "not_counted", or with `by_hand` counted as well.
     """
     events: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
@@ -109,7 +109,7 @@ def statistics(found: Iterable[Row], *, by_hand: bool = False) -> dict[str, Any]
 
 
 def _number(text: str) -> float | None:
-    """What another version, or a hand, wrote into a field may be no number."""
+    """A field's number, or None: another version, or a person, may have written something else."""
     try:
         value = float(text)
     except ValueError:

@@ -1,7 +1,7 @@
 """Other detectors, by name, as finders of the region in which the contract's cascade then makes the box. They place no chip.
 
-A model is measured on chips that were cut from the boxes of the detector its specification names, and the chip's place matters more
-than anything else: no other detector's box is ever one (docs/decisions/0018).
+A model is measured on chips cut from the boxes of the detector that its specification names, and a chip's position matters more than
+anything else: no other detector's box is ever used for one (docs/decisions/0018).
 """
 
 from __future__ import annotations
@@ -20,25 +20,25 @@ from edge.contract.detector import MIN_NEIGHBOURS, SCALE_FACTOR, WINDOW_PX, Dete
 from edge.contract.errors import PackageMissing, SettingsError
 from edge.settings import DetectionSettings, DetectorKind
 
-# How far round the largest box that it may make the cascade looks, as a share of that box's width.
+# How far around the largest possible box the cascade looks, as a share of that box's width.
 _AROUND = 0.1
-# What is one face for the cascade may be two boxes of a finder: boxes that share more than this of the smaller one are one.
+# A finder may find one face twice: boxes that share at least this much of the smaller one's area count as one.
 _SAME = 0.5
-# YuNet's own defaults (OpenCV's tutorial "DNN-based Face Detection And Recognition"), its score lower: Haar has the last word.
+# YuNet's own defaults (OpenCV's tutorial "DNN-based Face Detection And Recognition"), but a lower score threshold: Haar has the last word.
 _SCORE, _NMS, _TOP = 0.6, 0.3, 50
 
 
 class Finder(Detector, Protocol):
-    """A detector that says how wide the contract's box is, at least and at most, as multiples of the width of its own."""
+    """A detector that also says how wide the contract's box is, at least and at most, as multiples of its own box's width."""
 
     sizes: tuple[float, float]
 
 
 class LbpFinder:
-    """A cascade of local binary patterns: cheaper than Haar's, and its boxes wander more."""
+    """A cascade of local binary patterns: cheaper than Haar's, but its boxes jitter more."""
 
     name = "lbp"
-    # By the window of the cascade. Measured on three clips, 231 faces: 0.91 to 1.10 and 1.28 to 1.59 (docs/decisions/0018).
+    # By the cascade's window size. Measured on three clips, 231 faces: 0.91 to 1.10 and 1.28 to 1.59 (docs/decisions/0018).
     _SIZES: ClassVar = {(24, 24): (0.75, 1.35), (45, 45): (1.1, 1.8)}
 
     def __init__(self, file: Path) -> None:
@@ -68,7 +68,7 @@ class LbpFinder:
 
 
 class YunetFinder:
-    """YuNet (Wu et al. 2023), a small network, through OpenCV. Finds faces that are turned or tilted, too."""
+    """YuNet (Wu et al. 2023), a small network, through OpenCV. Also finds faces that are turned or tilted."""
 
     name = "yunet"
     # Not measured: wide enough for a box from the brow to the chin, or from the hair to the chin.
@@ -82,13 +82,13 @@ class YunetFinder:
         _content(file, DetectorKind.YUNET)
         try:
             self._network = cv2.FaceDetectorYN.create(str(file), "", (320, 320), _SCORE, _NMS, _TOP)
-            # A network of another kind loads, and fails at its first picture.
+            # A network of another kind loads without an error and fails at its first picture.
             self.detect(np.zeros((96, 96), np.uint8), min_px=20)
         except cv2.error as error:
             raise _unusable(file, DetectorKind.YUNET, f"is no YuNet network that OpenCV {cv2.__version__} can run") from error
 
     def detect(self, grey: NDArray[np.uint8], *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
-        """See `Detector.detect`. YuNet's boxes are higher than wide: they become squares of the same middle and area."""
+        """See `Detector.detect`. YuNet's boxes are higher than wide: they become squares of the same centre and area."""
         self._network.setInputSize((grey.shape[1], grey.shape[0]))
         _, found = self._network.detect(cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR))
         boxes = [] if found is None else [_square(*(float(value) for value in row[:4])) for row in found]
@@ -114,8 +114,8 @@ class Within:
 
 
 class Narrow:
-    """`detector` where the sizes are known: first in a picture so small that OpenCV moves the cascade's window by two pixels and not by
-    one, a quarter of the windows; where that finds none, in the picture itself."""
+    """`detector` for a narrow range of sizes: searches first a picture so small that OpenCV moves the cascade's window by two pixels and
+    not by one, which is a quarter of the windows, and if that finds none, the picture itself."""
 
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
@@ -123,9 +123,9 @@ class Narrow:
 
     def detect(self, grey: NDArray[np.uint8], *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
         """See `Detector.detect`."""
-        # All sizes or none: where some are looked for at every pixel, and others not, the mean of what is seen leans to the former.
+        # All sizes or none: if some are searched at every pixel and others are not, the mean of the hits leans towards the former.
         if max_px and 2 * WINDOW_PX < max_px <= 2 * min_px:
-            # By a whole number OpenCV shrinks many times as quick; by more than it must only where the smallest still fills the window.
+            # OpenCV shrinks many times faster by a whole factor. Rounded up, it is used only if the smallest face still fills the window.
             factor = math.ceil(max_px / (2 * WINDOW_PX))
             if min_px >= factor * WINDOW_PX:
                 grey_cut = grey[: grey.shape[0] // factor * factor, : grey.shape[1] // factor * factor]
@@ -148,8 +148,8 @@ def look(
     max_px: int | None = None,
     scale: float = 1.0,
 ) -> list[FaceBox]:
-    """The boxes that `detector` makes about `near`, at least and at most so many multiples of its width as `sizes` says, in `grey`
-    shrunk by `scale`."""
+    """The boxes that `detector` makes around `near` in `grey` shrunk by `scale`. `sizes` are the least and the greatest width of a box, as
+    multiples of the width of `near`."""
     smallest, largest = math.floor(near.width * sizes[0]), math.ceil(near.width * sizes[1])
     smallest, largest = max(min_px, smallest), largest if max_px is None else min(max_px, largest)
     if smallest > largest:
@@ -166,7 +166,7 @@ def look(
 
 
 def load_finder(settings: DetectionSettings, detector: Detector) -> Finder | None:
-    """The finder that the settings name; None where `detector`, which makes the boxes, has to search alone.
+    """The finder that the settings name; None if `detector`, which makes the boxes, has to search alone.
 
     Raises:
         SettingsError: `detection.detector_file` is missing, unreadable or of another kind.

@@ -1,8 +1,8 @@
-"""The gallery on disk: one file a subject, bound to the model that made it. Written whole or not at all; no pictures.
+"""The gallery on disk: one file per subject, bound to the model that made it. Written whole or not at all; stores no pictures.
 
 <state>/gallery/<name>.faces = npz(record, templates) + SHA-256 of it    folder 0700, files 0600
 
-Encrypted (edge/seal.py), the npz is sealed and the digest is of that. Files of both kinds are read side by side.
+With encryption (edge/seal.py) the npz is sealed, and the digest is that of the sealed bytes. Files of both kinds can be mixed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NAME_PATTERN = re.compile(SUBJECT)
 SUFFIX = ".faces"
 _DIGEST_BYTES = 32
 _VERSION = 1
-# Far more than templates of one subject have, and than there will be seconds since 1970.
+# Far more bytes than one subject's templates have, and far more seconds since 1970 than there will be.
 _MOST_BYTES = 16 << 20
 _MOST_SECONDS = 1 << 36
 
@@ -46,7 +46,7 @@ class Subject:
 
 
 def check_name(name: str) -> str:
-    """The name itself. Raises NameRejected where it is not one a subject can have."""
+    """Returns the name. Raises NameRejected if no subject can have it."""
     if not NAME_PATTERN.fullmatch(name):
         raise NameRejected(f"name {name!r}: use a-z, 0-9, '_', '.' and '-', at most 32, first a letter or digit")
     return name
@@ -64,12 +64,12 @@ class Gallery:
         """The enrolled subjects, sorted, whether or not their files can be read.
 
         Raises:
-            StorageError: the folder cannot be read: nobody knows who is enrolled.
+            StorageError: the folder cannot be read, so it is unknown who is enrolled.
         """
         return sorted(stem for stem in (name.removesuffix(SUFFIX) for name in self._files()) if NAME_PATTERN.fullmatch(stem))
 
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
-        """Changes whenever a subject is added, replaced or removed, or a file's owner and rights are, by whatever process. Raises
+        """A value that changes whenever any process adds, replaces or removes a subject, or changes a file's owner or mode. Raises
         StorageError as `names` does."""
         names = sorted(self._files())
         try:
@@ -85,7 +85,7 @@ class Gallery:
         Raises:
             InputError: nobody of this name is enrolled.
             GalleryError: the file is damaged.
-            GalleryKeyError: it is encrypted, and its key is missing, no key, or another one.
+            GalleryKeyError: it is encrypted, and the key is missing, unusable or another one.
             StorageError: it cannot be read.
         """
         path = self._path(name)
@@ -105,12 +105,12 @@ class Gallery:
         return subject
 
     def key_id(self, name: str) -> str | None:
-        """The id of the key that a subject's file says it is encrypted with; None where it is not encrypted. Raises as `read`."""
+        """The id of the key with which a subject's file says it is encrypted; None if it is not encrypted. Raises as `read`."""
         body = self._body(name)
         return self._parts(name, body).head["key"] if body.startswith(MAGIC) else None
 
     def read_own(self, name: str, model_id: str, size: int) -> Subject:
-        """One subject whose templates a model made. Raises TemplateMismatch where another made them, else as `read` does."""
+        """One subject, whose templates must be of this model and `size`. Raises TemplateMismatch if they are not, else as `read` does."""
         subject = self.read(name)
         if subject.model_id != model_id or subject.templates.shape[1] != size:
             raise TemplateMismatch(
@@ -120,7 +120,7 @@ class Gallery:
         return subject
 
     def read_for(self, model_id: str, size: int) -> tuple[list[Subject], list[GalleryError | StorageError]]:
-        """The subjects that can be matched with a model, and an error for each that cannot; one for all whose key is not there."""
+        """The subjects that can be matched with a model, and an error for each that cannot; equal errors, as of a missing key, once."""
         subjects: list[Subject] = []
         refused: list[GalleryError | StorageError] = []
         for name in self.names():
@@ -134,15 +134,15 @@ class Gallery:
         return subjects, refused
 
     def check_key(self) -> None:
-        """Raises GalleryKeyError where a subject could not be written for want of the key: nobody should be looked at for that."""
+        """Raises GalleryKeyError if no subject can be written for want of the key: to be known before anybody is looked at."""
         self._keys.current()
 
     def write(self, subject: Subject, *, replace: bool, after: Subject | None = None) -> None:
-        """Adds a subject; with `replace`, in place of what is there still, which with `after` must be that.
+        """Adds a subject; with `replace`, replaces the existing one, whose templates must still be those of `after` if that is given.
 
         Raises:
             InputError: the name is taken and `replace` is not set, or what was there was removed or changed meanwhile.
-            GalleryKeyError: it should be encrypted, and the key is not there, or none.
+            GalleryKeyError: it should be encrypted, and the key is missing or unusable.
             StorageError: the disk is full, read-only or not ours; the gallery is as it was.
         """
         path = self._path(subject.name)
@@ -158,7 +158,7 @@ class Gallery:
             folder.replace(path.name, data)
 
     def rewrite(self, name: str) -> bool:
-        """Writes a subject's file anew as the settings ask, with the key in force or without encryption, and over what was there.
+        """Rewrites a subject's file as the settings ask, with the key in force or unencrypted, and overwrites the old file's blocks.
 
         Returns whether that was needed. Raises as `read` and `write`; the file is then as it was.
         """
@@ -170,7 +170,7 @@ class Gallery:
         return True
 
     def remove(self, name: str, *, overwrite: bool = False) -> None:
-        """Takes a subject out, readable or not; with `overwrite` its blocks are written over first, as far as the disk does that.
+        """Removes a subject, readable or not; `overwrite` overwrites its blocks first, as far as the disk does that.
 
         Raises:
             InputError: nobody of this name is enrolled.
@@ -183,7 +183,7 @@ class Gallery:
                 raise InputError(f"{name}: not enrolled; `edge list` shows who is") from None
 
     def _files(self) -> list[str]:
-        # Not Path.glob: for a folder that may not be read it gives nothing, and says nothing.
+        # Not Path.glob, which silently yields nothing for a folder that may not be read.
         try:
             return [name for name in os.listdir(self.folder) if name.endswith(SUFFIX)]
         except FileNotFoundError:
@@ -204,7 +204,7 @@ class Gallery:
             raise StorageError(f"{path}: cannot read: {error.strerror}") from error
         body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
-            if again:  # what was opened may be written over since: then another is in its place, or none
+            if again:  # the opened file may have been overwritten since: then another is in its place, or none
                 return self._body(name, again=False)
             raise GalleryError(f"{path}: damaged (its digest does not fit); remove {name} and enrol again")
         return body
@@ -233,7 +233,7 @@ def _packed(subject: Subject, key: Key | None) -> bytes:
     np.savez(out, record=np.array(json.dumps(record)), templates=subject.templates.astype(np.float32))
     body = out.getvalue()
     if key is not None:
-        # Whose templates they are and which model's: taken from here to another person's file, they do not open.
+        # Binds them to their subject and model: copied into another person's file, they do not open.
         body = seal(key.secret, {"key": key.id, "name": subject.name, "model_id": subject.model_id}, body)
     return body + hashlib.sha256(body).digest()
 

@@ -1,4 +1,4 @@
-"""The one module that knows gpiozero: a pulse on a pin, which always ends, and a button."""
+"""The one module that imports gpiozero: a pulse on a pin, which always ends, and a button."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge.policy import Grant
 
 
 class Pulse:
-    """A pin that is active for `pulse_s` seconds a grant, and inactive before, after and when anything goes wrong.
+    """A pin that is active for `pulse_s` seconds per grant, and inactive before, afterwards and if anything goes wrong.
 
     Raises:
         PackageMissing: gpiozero is not installed.
@@ -27,10 +27,10 @@ class Pulse:
             raise ActionFailed(f"action.pin = {pin!r}: {error}") from error
 
     def __call__(self, grant: Grant, stopping: threading.Event) -> None:
-        """Holds the pin active and lets it go, at once when `stopping` is set.
+        """Holds the pin active for `pulse_s` seconds and releases it; at once when `stopping` is set.
 
         Raises:
-            ActionFailed: it was let go before its time.
+            ActionFailed: it was released early.
         """
         try:
             self._device.on()
@@ -42,7 +42,7 @@ class Pulse:
 
 
 def pressed(pin: str, told: Callable[[], None]) -> Any:
-    """A button between `pin` and ground, whose presses are told from a thread of gpiozero's. `close()` gives the pin back.
+    """A button between `pin` and ground. `told` is called at each press, in a thread of gpiozero's; `close()` releases the pin.
 
     Raises:
         PackageMissing: gpiozero is not installed.

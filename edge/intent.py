@@ -1,5 +1,5 @@
-"""What must come before a face is judged, where the settings want it: a button or a call, for each way in. A press opens one attempt's
-time.
+"""The intent that must come before a face is judged, if the settings require one: a button press or a call, for each way in. It lasts
+for `window_s` seconds or until a grant.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from edge.settings import IntentKind, IntentSettings, OwnIntent
 
 
 class WayIn(Enum):
-    """Who asks that a face be judged."""
+    """Where the request to judge a face comes from."""
 
     DOOR = auto()
     BUS = auto()
@@ -21,15 +21,15 @@ class WayIn(Enum):
 
 
 class Button(Protocol):
-    """A button that is watched from now on."""
+    """A button that is being watched."""
 
     def close(self) -> None:
-        """Gives its pin back."""
+        """Releases its pin."""
         ...
 
 
 class Intent:
-    """`missing` until a press or a call, then for `window_s` not. Presses come from another thread.
+    """`missing` is true until a press or a call, and then false for `window_s` seconds. Presses come from another thread.
 
     Raises:
         PackageMissing, ActionFailed: a button is wanted, and gpiozero is not installed or the pin is not there.
@@ -50,32 +50,32 @@ class Intent:
             self._button = pressed(settings.pin, self.press)
 
     def press(self) -> None:
-        """Somebody wants to be judged from now on."""
+        """Registers a press of the button."""
         self._until[IntentKind.BUTTON] = self._clock() + self._window_s
 
     def call(self) -> None:
-        """Somebody asked that the door judge: an intent where calls are what it waits for, and nothing where a button is."""
+        """Registers a caller's request that the door judge. It counts if the door waits for a call, not if it waits for the button."""
         self._until[IntentKind.CALL] = self._clock() + self._window_s
 
     def spend(self, way: WayIn) -> None:
-        """What was wanted of who came this way has served: the next grant needs another, by whatever way. What another way waits for has
-        not.
+        """Uses up the kind of intent that this way in requires: the next grant that requires this kind needs a new one, by whatever way.
+        An intent of another kind stays.
         """
         if (wanted := self._wanted[way]) is not IntentKind.NONE:
             self._until[wanted] = float("-inf")
 
     def missing(self, now: float, way: WayIn) -> bool:
-        """Whether faces must not be judged for who comes this way at `now`, seconds of the clock."""
+        """Whether no face may be judged for this way in at `now`, seconds of the clock, because its intent is missing."""
         wanted = self._wanted[way]
         return wanted is not IntentKind.NONE and now > self._until[wanted]
 
     def close(self) -> None:
-        """Gives the pin back."""
+        """Releases the pin."""
         if self._button is not None:
             self._button.close()
 
 
 def _wanted(own: OwnIntent, doors: IntentKind) -> IntentKind:
-    """What a verification waits for. Its own call is one, but a call does not serve where a button is wanted."""
+    """The intent that a verification waits for. Its own request counts as a call, but no call replaces the button."""
     button = own is OwnIntent.BUTTON or (own is OwnIntent.SAME and doors is IntentKind.BUTTON)
     return IntentKind.BUTTON if button else IntentKind.NONE

@@ -1,4 +1,4 @@
-"""The exact interval of a rate from the few trials that a device counts by itself, without SciPy. Pure."""
+"""The exact confidence interval of a rate from the few trials that a device counts by itself, without SciPy. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ _HALVINGS = 50
 
 
 def small_rate(errors: int, trials: int) -> Rate:
-    """`errors` in `trials`, at most a thousand, with the interval of Clopper and Pearson (1934) at 95 %: the chances at which so many
-    errors or more, and so many or fewer, come in one of forty series.
+    """The rate `errors` / `trials` with its 95 % interval by Clopper and Pearson (1934). Its ends are the rates at which as many errors or
+    more, and as many or fewer, have a probability of 1/40.
 
     Raises:
         ValueError: `trials` is not in 1..1000 or `errors` not in 0..trials.
@@ -26,7 +26,7 @@ def small_rate(errors: int, trials: int) -> Rate:
 
 
 def _where(beyond: Callable[[float], bool]) -> float:
-    """The chance from which on `beyond` holds, by halving."""
+    """The probability above which `beyond` holds, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2

@@ -1,6 +1,6 @@
-"""What is told, and where: the systemd journal by native fields, or stderr where there is none. Never a picture or embedding.
+"""Writes events to the systemd journal, in native fields, or to stderr if there is none. Never writes a picture or an embedding.
 
-A score is told on an accept only: on a denial it would lead an attacker up the hill.
+A score is written with an accept only: with denials it would help an attacker to climb towards a match (hill climbing).
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ FIELDS = frozenset(
 
 
 class Journal:
-    """Where events go; chosen once. `copy` gets each event as one line of JSON beside that."""
+    """Where events go; chosen once. `copy` also gets each event, as one line of JSON."""
 
     def __init__(self, copy: TextIO | None = None) -> None:
         self._send = journal_sender()
@@ -74,10 +74,10 @@ class Journal:
         self.listeners: list[Callable[[Event, dict[str, object]], None]] = []
 
     def tell(self, event: Event, message: str, **fields: object) -> None:
-        """Writes one event. Where nothing takes it, no journal, no stderr, it is lost and the caller goes on.
+        """Writes one event. If neither the journal nor stderr takes it, it is lost and the caller goes on.
 
         Raises:
-            ValueError: a field is not in the list of those that may leave the process, or a score is told of no accept.
+            ValueError: a field is not in FIELDS, or a score comes with something other than an accept.
         """
         unknown = set(fields) - FIELDS
         if unknown or ("SCORE" in fields and event is not Event.ACCEPT):
@@ -125,7 +125,7 @@ class Journal:
 
 
 def _write(line: str, stream: TextIO | None) -> None:
-    """One line, or none: a reader that left (journald and the stderr it holds go together) must not end what is judged."""
-    if stream is not None:  # as Python has it where a stream was closed before its start; print() would take stdout for it
+    """Writes one line if it can: a reader that left (journald takes the stderr it holds with it) must not end the judging."""
+    if stream is not None:  # None if the stream was closed before Python started; print() would then write to stdout
         with suppress(OSError, ValueError):  # ValueError: closed since
             print(line, file=stream, flush=True)

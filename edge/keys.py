@@ -1,4 +1,4 @@
-"""The key that templates are encrypted with: where it comes from, whether others can read it, what it is called. Encrypts nothing.
+"""Reads the key that templates are encrypted with, checks whether others can read it, and gives it an id. Encrypts nothing.
 
 A key is a file of one line, 64 hexadecimal digits: it can be typed from paper. Its id, the start of a hash, is in every file it encrypts.
 """
@@ -31,12 +31,12 @@ class Key:
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits that tell keys apart and nothing of the secret."""
+        """16 hexadecimal digits that tell keys apart without revealing the secret."""
         return hashlib.sha256(b"facelatch gallery key\0" + self.secret).hexdigest()[:16]
 
 
 class Keys:
-    """The key in force, and one that templates may still be encrypted with while they are written anew. Read anew for every use."""
+    """The key in force, and an old one that templates may still be encrypted with while they are rewritten. Read again for every use."""
 
     def __init__(self, settings: GallerySettings, state: Path, old: Path | None = None) -> None:
         self._settings, self._state, self._old = settings, state, old
@@ -46,7 +46,7 @@ class Keys:
 
         Raises:
             KeyMissing: it is not where the settings say.
-            KeyUnusable: others than root and the owner of the state folder could read it, or it is no key.
+            KeyUnusable: others than root and the owner of the state folder could read it, or it is not a valid key.
         """
         match self._settings.encrypt:
             case Encryption.NONE:
@@ -57,10 +57,10 @@ class Keys:
                 return _from_credential(self._settings.credential)
 
     def find(self, key_id: str, what: Path) -> Key:
-        """The key of an id, for a file that is encrypted with it.
+        """The key with an id, for the file `what`, which is encrypted with it.
 
         Raises:
-            KeyMissing, KeyUnusable: as `current`; also where the settings name no key at all.
+            KeyMissing, KeyUnusable: as `current`; also if the settings name no key at all.
             KeyWrong: there are keys, but not that one.
         """
         tried = [key for key in (self.current(), self._from_file(self._old) if self._old else None) if key is not None]
@@ -93,15 +93,15 @@ class Keys:
 
 
 def new_key() -> str:
-    """The line of a key file that there was never before."""
+    """The line of a key file, with a new random key."""
     return secrets.token_hex(KEY_BYTES) + "\n"
 
 
 def write_new_key(path: Path, state: Path) -> Key:
-    """Makes a key file, 0400. As root it is given to the owner of the state folder: the service must read it.
+    """Makes a key file, 0400. If root makes it, it is given to the owner of the state folder: the service must read it.
 
     Raises:
-        StorageError: there is such a file already, which is never overwritten, or it cannot be written.
+        StorageError: the file exists already, and is never overwritten, or it cannot be written.
     """
     line = new_key()
     owner = state.stat().st_uid if os.geteuid() == 0 and state.exists() else None
@@ -117,14 +117,14 @@ def _from_credential(name: str) -> Key:
     )
     if not folder:
         raise KeyMissing(f"credential {name}: $CREDENTIALS_DIRECTORY is not set; {remedy}")
-    # No check of its rights: systemd gives it to this process alone, by an access list that looks like a group's right.
+    # Its permissions are not checked: systemd gives it to this process alone, by an ACL that looks like a group permission.
     content, _ = _content(Path(folder) / name, remedy)
     return _key(content, f"credential {name}")
 
 
 def _content(path: Path, remedy: str) -> tuple[bytes, os.stat_result]:
     try:
-        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not hold the daemon up
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe must not block the daemon
         try:
             status = os.fstat(handle)
             if not stat.S_ISREG(status.st_mode):

@@ -27,14 +27,14 @@ from edge.search import Search
 from edge.settings import ChallengeKind, Settings
 from edge.turn import measure_turn
 
-# A second face this much smaller stands behind the person, or is none: the cascade errs most on small boxes.
+# A second face narrower than this share of the first stands behind the person, or is no face: the cascade errs most on small boxes.
 BYSTANDER = 0.6
 
 
 @dataclass(frozen=True, slots=True)
 class Face:
-    """The one face of a frame, fit to be judged: its embedding, float32 [D], and `twice`, which looks at it once more when it is first
-    called, and gives what both looks give together, float32 [D]."""
+    """The one face of a frame, fit to be judged: its embedding, float32 [D], and `twice`, which takes a second look when first called and
+    returns both looks merged, float32 [D]."""
 
     embedding: NDArray[np.float32]
     twice: Look
@@ -42,7 +42,7 @@ class Face:
 
 @dataclass(frozen=True, slots=True)
 class Enrollable:
-    """A face fit to be enrolled: its embedding and `template`, what is kept of it, float32 [D] both."""
+    """A face fit to be enrolled: its embedding and the template to keep, both float32 [D]."""
 
     embedding: NDArray[np.float32]
     template: NDArray[np.float32]
@@ -50,9 +50,9 @@ class Enrollable:
 
 @dataclass(frozen=True, slots=True)
 class Examined:
-    """A frame as enrolment sees it: what `Line.look` would say, with what would be kept of the face, and every gate that could be
-    measured, passed or not. `box` is there also for a face that is too far or too near; `turn` as edge/turn.py measures it, None where
-    no face is of a size to be judged."""
+    """A frame as enrolment sees it: the refusal that `Line.look` would give, or what would be kept of the face, and every gate that could
+    be measured, passed or not. `box` is set also for a face too far or too near; `turn` is as edge/turn.py measures it, None if no face
+    is of a size to be judged."""
 
     outcome: Enrollable | Refusal
     box: FaceBox | None
@@ -63,7 +63,7 @@ class Examined:
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What became of a frame: the outcome of its stages, the decision it completed, if any, its cost, and what is asked of the person.
-    `again` where another had the frame judged before, for a decision of its own; the cost is the same one.
+    `again`: another policy has judged this frame before, and `cost_ms` counts the same look at it.
     """
 
     outcome: Match | Reason
@@ -91,8 +91,8 @@ class Line:
         self._looked: _Looked | None = None
 
     def judge(self, frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
-        """One frame from its pixels to a decision. Another policy, which has its own matcher or not, may judge the frame after it: the
-        face is looked for once.
+        """Takes one frame from its pixels to a decision. Another policy, with this matcher or its own, may judge the same frame afterwards:
+        the face is searched for and embedded only once.
 
         Raises:
             ValueError: the settings require a challenge, and this policy asks for none.
@@ -108,7 +108,7 @@ class Line:
             self._lap("match")
         seen = looked.seen
         if frame.is_of_before_a_sleep:
-            # Its person was there then. A machine that went to sleep in the middle of it wakes up before somebody else.
+            # It shows who was there then. A machine that fell asleep in the middle of it may wake up before somebody else.
             outcome, seen = Reason.NO_FRAMES, None
         decision = policy.observe(outcome, frame.at, seen)
         cost_ms = looked.cost_ms + (time.perf_counter() - began) * 1000
@@ -116,14 +116,14 @@ class Line:
         return Judged(outcome, decision, refusal, cost_ms, policy.asked, again)
 
     def look(self, frame: Frame) -> Face | Refusal:
-        """The face of a frame as the network sees it, or why there is none. `cost_ms` then holds what each stage took."""
+        """The face of a frame as the network sees it, or why there is none. Afterwards `cost_ms` holds the milliseconds of each stage."""
         found = self._find(frame)
         if isinstance(found, _Unfit):
             return found.refusal
         chip, part = self._cut(frame, found)
         refusal = check_quality(part, self._settings.quality)
         self._lap("chip and quality")
-        # A face that is not fit to be judged is followed all the same.
+        # Set before any refusal: a challenge follows a face that is not fit to be judged all the same.
         self.seen = Seen(found, None)
         if refusal:
             return refusal
@@ -135,11 +135,11 @@ class Line:
             return refusal
         embedding = self._embedder.embed_view(view)
         self._lap("embed")
-        # Kept: whoever judges the same frame after another has the second look of the first.
+        # Cached: a second policy that judges this frame reuses the second look.
         return Face(embedding, cache(partial(self._look_again, view, embedding)))
 
     def examine(self, frame: Frame) -> Examined:
-        """As `look`, by the same stages, but measures every gate of a face, also those after the one that it does not pass."""
+        """As `look`, by the same stages, but measures every gate of a face, also those after the first that it does not pass."""
         found, quality = self._find(frame), self._settings.quality
         if isinstance(found, _Unfit):
             sizes = () if found.box is None else (self._size(found.box, frame),)
@@ -161,12 +161,12 @@ class Line:
         return twice
 
     def _look_once(self, frame: Frame) -> tuple[_Looked, bool]:
-        """As `look`; whether this very frame was the last that was looked at so."""
+        """As `look`, and whether this very frame was looked at before, when its result is reused."""
         if (before := self._looked) is not None and before.frame() is frame:
             return before, True
         began = time.perf_counter()
         face = self.look(frame)
-        # What is known of a face goes with its picture.
+        # By a weak reference: what is known of a face is dropped with its picture.
         looked = _Looked(weakref.ref(frame, self._forget), face, self.seen, (time.perf_counter() - began) * 1000)
         self._looked = looked
         return looked, False
@@ -197,12 +197,12 @@ class Line:
         return boxes[0]
 
     def _cut(self, frame: Frame, box: FaceBox) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """The chip, and the part of it that quality is measured of."""
+        """The chip, and the grey part of it on which quality is measured."""
         chip = cut_chip(as_source(frame.pixels, self._spec), box, self._spec)
         return chip, to_grey(face_part(chip, self._spec))
 
     def _pose(self, chip: NDArray[np.uint8], part: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], float, float | None]:
-        """What the tower sees, how far that is turned, and its tilt in degrees where the model can tell."""
+        """What the tower sees, its turn, and its tilt in degrees, None if the model has no aligner."""
         view, placement = self._embedder.aligned(chip)
         turn = measure_turn(to_grey(view) if placement else part)
         return view, turn, placement.turn if placement else None
@@ -230,7 +230,7 @@ class _Looked(NamedTuple):
 
 
 class _Unfit(NamedTuple):
-    """No face to cut a chip from; `box` is of one that is too far or too near."""
+    """No face to cut a chip from; `box` is that of a face too far or too near."""
 
     refusal: Refusal
     box: FaceBox | None = None

@@ -1,7 +1,7 @@
-"""Liveness, a first step: a turn of the head to a side that chance chooses, followed and timed. Pure; clock and chance are passed in.
+"""Liveness, a first step: a turn of the head to a randomly chosen side, followed and timed. Pure; clock and random choice are passed in.
 
-It can only withhold a grant: edge/policy.py asks here after its frames matched, and grants when the answer is PASSED. What it stops
-and what it does not is measured in docs/liveness.md; a recording that is shown at the right moment passes.
+It can only withhold a grant: edge/policy.py asks here after its frames matched, and grants when the answer is PASSED. docs/liveness.md
+measures what it stops and what it does not; a recording that is shown at the right moment passes.
 """
 
 from __future__ import annotations
@@ -42,21 +42,21 @@ SENTENCES = {
 
 
 class Step(Enum):
-    """What a frame made of a challenge."""
+    """The state of a challenge after a frame."""
 
     GOING = auto()
     PASSED = auto()
     FAILED = auto()
 
 
-# Between two frames of one face: its middle moves by no more than a share of its width, its width by no more than a factor, and it is
-# not out of sight for longer. A turning head passes under these; another head beside it does not.
+# Limits between two frames of one face: seconds out of sight, the move of its centre as a share of its width, and the factor by which its
+# width changes. A turning head stays below these; another head beside it does not.
 FOLLOW_S, _SHIFT, _SIZE = 0.4, 0.5, 1.35
-# Sooner than this nobody does what was asked.
+# Nobody does what was asked sooner than this.
 REACTION_S = 0.2
-# A face as near to where it looked before is in the middle again, and where it looked before is at most so far out.
+# A face is in the middle again within _BACK of where it looked at first, which is taken as at most _MIDDLE off the centre.
 _BACK, _MIDDLE = 0.06, 0.08
-# After the turn so many frames must match, and meanwhile at most so many may fail to.
+# So many frames must match after the last turn, and in the whole challenge at most so many may fail to match.
 AFTER, _STRANGE = 2, 3
 
 Choose = Callable[[Sequence[Way]], Way]
@@ -64,8 +64,8 @@ _CHOOSE: Choose = secrets.SystemRandom().choice
 
 
 class Challenge:
-    """One challenge, from the frame it is asked after to its end. Whatever is missing fails it; nothing passes it but the turns that
-    were asked for, one after the other, by one face that is followed without a break and matches before, during and after."""
+    """One challenge, from the frame after which it is asked to its end. Whatever is missing fails it. It passes only if one face, followed
+    without a break and matching before, during and after, makes the turns that were asked for, one after the other."""
 
     def __init__(
         self, subject: str, ways: Sequence[Way], seen: Seen | None, now: float, settings: LivenessSettings, mirrored: bool
@@ -146,7 +146,7 @@ class Liveness:
 
 
 def load_liveness(settings: Settings) -> Liveness | None:
-    """What the settings require; None where they require nothing."""
+    """The challenges that the settings require, or None."""
     if settings.liveness.challenge is ChallengeKind.NONE:
         return None
     return Liveness(settings.liveness, mirrored=settings.camera.mirror)

@@ -1,7 +1,7 @@
-"""Failures over attempts, kept on disk: a restart, a reboot or a set clock forgives nobody. One count for whoever stands there,
-one for each subject who was asked for by name.
+"""Failure counts over attempts, kept on disk: no restart, reboot or change of the clock clears them. One count for anyone who stands
+there, one for each subject verified by name.
 
-<state>/lockout.json, 0600. Rests are measured on the clock since boot, which nobody sets; a reboot begins a rest anew.
+<state>/lockout.json, 0600. Rests are measured on the clock since boot, which nobody can set; a reboot restarts a rest.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from edge.settings import PolicySettings
 from edge.store import LockedFolder, Store, read_file
 
 ANYONE = ""
-"""The key of attempts in which nobody was asked for by name. No subject has this name."""
+"""The key of attempts in which no subject was named. No subject has this name."""
 
-# A hundred thousand subjects'.
+# Enough for a hundred thousand subjects.
 _MOST_BYTES = 16 << 20
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """`count` since the last accept, and for how many seconds from now no attempt is judged."""
+    """`count` is the failures since the last accept, `rest_s` for how many seconds from now no attempt is judged."""
 
     count: int = 0
     rest_s: float = 0.0
 
     def locked_s(self, how: PolicySettings) -> float:
-        """For how long nothing is judged; infinite where only somebody who forgives them ends it."""
+        """For how many seconds nothing is judged; infinite if only clearing the failures ends it."""
         return math.inf if self.count >= how.disable_failures else self.rest_s
 
 
@@ -49,7 +49,7 @@ class Lockout:
         self._owed: Counter[str] = Counter()
 
     def stamp(self) -> tuple[int, int] | None:
-        """Changes whenever a count does, by whatever process; None where there is no file.
+        """A value that changes whenever any process changes a count; None if there is no file.
 
         Raises:
             StorageError: the folder cannot be read.
@@ -63,10 +63,10 @@ class Lockout:
         return status.st_mtime_ns, status.st_ino
 
     def read(self, key: str, lockout_s: float) -> Failures:
-        """The failures counted under a subject's name, or ANYONE. `lockout_s` is how long a rest is at most.
+        """The failures counted under a subject's name, or ANYONE. `lockout_s` is the longest possible rest, seconds.
 
         Raises:
-            StorageError: the file is damaged or cannot be read: nobody knows how many failures there were.
+            StorageError: the file is damaged or cannot be read, so the number of failures is unknown.
         """
         return _failures(self._entries().get(key), lockout_s)
 
@@ -75,23 +75,23 @@ class Lockout:
         return {key: entry["count"] for key, entry in self._entries().items()}
 
     def fail(self, key: str, how: PolicySettings) -> Failures:
-        """Counts one more failure under a key, whatever other processes count meanwhile, and begins the rest that follows from it.
+        """Counts one more failure under a key, whatever other processes count meanwhile, and starts the rest it brings.
 
         Raises:
             StorageError: the disk is full, read-only or not ours. The failure is owed: the next change that succeeds adds it.
         """
         self._owed[key] += 1
         with self._changed(how) as entries:
-            # None where another thread has forgiven them since.
+            # Missing if another thread has cleared them since.
             return _failures(entries.get(key), how.lockout_s)
 
     def succeed(self, key: str, how: PolicySettings) -> Failures:
-        """Forgives the failures under a key after an accept.
+        """Clears the failures under a key after an accept.
 
-        Returns: no failures; or those that locked the key out since the attempt began. They stay, and the accept is none.
+        Returns: no failures; or those that locked the key out since the attempt began. These stay, and the accept does not count.
 
         Raises:
-            StorageError: the disk is full, read-only or not ours; nothing is forgiven.
+            StorageError: the disk is full, read-only or not ours; nothing is cleared.
         """
         with self._changed(how) as entries:
             against = _failures(entries.get(key), how.lockout_s)
@@ -101,7 +101,7 @@ class Lockout:
         return Failures()
 
     def settle(self, how: PolicySettings) -> None:
-        """Adds the failures that are owed. Writes also where none are: whether a count can be kept is known by writing alone.
+        """Adds the owed failures. Writes even if there are none: only writing shows whether a count can be stored.
 
         Raises:
             StorageError: the disk is still full, read-only or not ours.
@@ -110,10 +110,10 @@ class Lockout:
             pass
 
     def clear(self, key: str | None = None) -> list[str]:
-        """Forgives the failures of one key, or of all, also where the file is damaged. Returns whose they were.
+        """Clears the failures of one key, or of all, then even if the file is damaged. Returns the keys that had any.
 
         Raises:
-            StorageError: the file cannot be written.
+            StorageError: the file cannot be written; or it is damaged, and one key was given.
         """
         with self._store.locked() as folder:
             try:
@@ -123,7 +123,7 @@ class Lockout:
                     raise
                 entries = {}
             cleared = [name for name in entries if key is None or name == key]
-            if cleared or key is None:  # a full disk must not fail whom nobody counted against
+            if cleared or key is None:  # a full disk must not fail a key without failures
                 self._replace(folder, {name: entry for name, entry in entries.items() if name not in cleared})
             for name in list(self._owed) if key is None else [key]:
                 del self._owed[name]
@@ -131,7 +131,7 @@ class Lockout:
 
     @contextmanager
     def _changed(self, how: PolicySettings) -> Iterator[dict[str, Any]]:
-        """The entries, what is owed among them, under the lock; written as the caller leaves them."""
+        """Yields the entries under the lock, owed failures added, and writes them as the caller leaves them."""
         with self._store.locked() as folder:
             entries = self._entries()
             for key, times in self._owed.items():
@@ -168,7 +168,7 @@ class Lockout:
 def _failures(entry: dict[str, Any] | None, lockout_s: float) -> Failures:
     if entry is None:
         return Failures()
-    # One of before a reboot begins anew with that, not with every look at it: there it would never be over.
+    # A rest from before a reboot restarts at the boot, not at every read: then it would never end.
     until = entry["until"] if entry["boot"] == _boot() else lockout_s
     left = until - seconds_since_boot()
     return Failures(entry["count"], min(max(left, 0.0), lockout_s) if entry["until"] else 0.0)

@@ -1,4 +1,4 @@
-"""docs/configuration.md, made from the settings' own types so that the two cannot disagree. Reads no file of settings."""
+"""Makes docs/configuration.md from the settings' own types, so that the two cannot disagree. Reads no settings file."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _LIMITS = {"minimum": "from", "exclusiveMinimum": "above", "maximum": "to", "exc
 
 
 def as_markdown() -> str:
-    """The page: a section a table, a row a key."""
+    """The page: a section for each table, a row for each key."""
     definitions: dict[str, Any] = Settings.model_json_schema()["$defs"]
     parts = [_HEAD]
     for table, field in Settings.model_fields.items():

@@ -13,20 +13,20 @@ from edge.gallery import Subject
 from edge.reasons import Reason
 
 Look = Callable[[], NDArray[np.float32]]
-"""Looks at a face, and gives what was seen, float32 [D]."""
+"""Looks at a face and returns an embedding of it, float32 [D]."""
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A probe that is above the threshold for exactly one subject."""
+    """A probe that reaches the threshold for exactly one subject."""
 
     subject: str
     score: float
 
 
 class Matcher:
-    """The templates of all subjects as one matrix. A subject's score is that of his or her closest template; `thresholds` are those
-    that subjects have of their own, by name."""
+    """The templates of all subjects as one matrix. A subject's score is that of his or her closest template; `thresholds` are subjects'
+    own thresholds, by name."""
 
     def __init__(self, head: Head, subjects: list[Subject], thresholds: Mapping[str, float] | None = None) -> None:
         self._head = head
@@ -39,8 +39,9 @@ class Matcher:
 
     def match(self, probe: NDArray[np.float32], threshold: float, twice: Look | None = None) -> Match | Reason:
         """The one subject whose score for `probe`, float32 [D], reaches `threshold` and his or her own, or the reason why there is none.
-        `twice` gives what two looks at the probe's face give, float32 [D]; it is called where the closest template leaves doubt, or
-        is beyond it and no match, and whoever matches leaves doubt."""
+
+        `twice` returns two looks at the probe's face merged, float32 [D]. It is called if the highest score is in doubt (`Head.doubts`), or
+        if those of all matching subjects are: the highest may belong to somebody whose own threshold it misses."""
         if not self._names:
             return Reason.EMPTY_GALLERY
         placed = place(self._head, probe[None])

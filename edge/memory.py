@@ -1,13 +1,13 @@
-"""Memory that a start needed and the running daemon does not: given back. Correct under glibc on Linux, silent anywhere else.
+"""Gives back memory that the start needed and the running daemon does not. Works under glibc on Linux; does nothing anywhere else.
 
-Two kinds, which are not worth the same. Real memory is what only this process has: of it the C library's free pages go back to the
-kernel. Page cache is the other part: machine code and tables of libraries, of which most served the start alone. They leave this
-process's resident memory at once and stay in the page cache, where the kernel may take them when memory is short; what is called again
-is mapped again by a fault, without the disk while it is cached. So that part makes the figure smaller, and is no saving of its own.
+There are two kinds, which are not worth the same. The first is memory of this process alone: the C library's free pages go back to the
+kernel. The second is page cache: machine code and tables of libraries, most of which only the start used. They leave this process's
+resident memory at once but stay in the page cache, which the kernel reclaims when memory is short; what is called again is mapped again
+by a page fault, without disk access while it is cached. So the second kind lowers the figure, but saves nothing by itself.
 
-The network is held in memory and not mapped from its file, although 6 MB would count as page cache then: whoever writes into that file
-would change what runs after it was verified, and whoever cuts it off would end the daemon. glibc's thresholds (mallopt) stay as they
-are, too: bounded, they were worth less than a megabyte.
+The network is held in memory and not mapped from its file, although 6 MB would then count as page cache: whoever wrote to that file
+would change what runs after its verification, and whoever truncated it would crash the daemon. glibc's thresholds (mallopt) are left
+alone, too: bounding them saved less than a megabyte.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ _MADV_DONTNEED = 4
 
 
 class Mapping(NamedTuple):
-    """A range of addresses, `stop` not in it."""
+    """A range of addresses, excluding `stop`."""
 
     start: int
     stop: int
 
 
 def give_back() -> None:
-    """Once everything is loaded: what reading and checking the model took, and what of the libraries only the start used."""
+    """Call it once everything is loaded: frees what reading and checking the model took, and what only the start used of the libraries."""
     gc.collect()
     if (library := _glibc()) is not None:
         library.malloc_trim(0)
@@ -42,8 +42,8 @@ def give_back() -> None:
 def unwritten(smaps: str) -> Iterator[Mapping]:
     """The mappings of /proc/self/smaps that may be dropped: of a file, private, not writable, and with no page that was ever written to.
 
-    Such pages are the file's own bytes. Of others dropping would bring those back: the loader writes addresses into a library's tables
-    before it takes the right to write away. A page once written to is anonymous, or in the swap.
+    Such pages are the file's own bytes. Dropping a written page would bring the file's bytes back: the loader writes addresses into a
+    library's tables before it makes them read-only. A page once written to counts as anonymous, or is swapped out.
     """
     for text in filter(None, re.split(r"\n(?=[0-9a-f]+-[0-9a-f]+ )", smaps.strip())):
         head, *lines = text.splitlines()
@@ -59,7 +59,7 @@ def _drop_files(library: ctypes.CDLL) -> None:
     try:
         smaps = SMAPS.read_text()
     except OSError:
-        return  # a kernel without it: nothing is dropped, and nothing is wrong
+        return  # a kernel without smaps: nothing is dropped, which is no error
     library.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
     for mapping in unwritten(smaps):
         library.madvise(mapping.start, mapping.stop - mapping.start, _MADV_DONTNEED)

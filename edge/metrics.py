@@ -1,4 +1,4 @@
-"""Figures for Prometheus, as a file that node_exporter's textfile collector reads. Counts and times; no name of anybody, no score."""
+"""Metrics for Prometheus, in a file that node_exporter's textfile collector reads. Counts and times; nobody's name, no score."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _BUCKETS_S = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 
 
 class Metrics:
-    """Listens to what is told and judged from `start` to `stop`, and writes the file now and then in a thread of its own."""
+    """Listens to events and judged frames from `start` to `stop`, and writes the file every `every_s` seconds in its own thread."""
 
     def __init__(self, daemon: Daemon, journal: Journal, settings: MetricsSettings) -> None:
         self._daemon, self._journal, self._settings = daemon, journal, settings
@@ -49,7 +49,7 @@ class Metrics:
         self._thread.start()
 
     def stop(self) -> None:
-        """Ends, and takes the file away: what is not measured any more must not look as if it were."""
+        """Stops, and removes the file: what is no longer measured must not look as if it were."""
         if self._thread.is_alive():
             self._stopped.set()
             self._thread.join()
@@ -88,10 +88,10 @@ class Metrics:
 
 
 class _Thermometer(Collector):
-    """The processor's temperature; no figure where nothing measures it, for a zero would be one."""
+    """The processor's temperature; no sample where nothing measures it, because a zero would be one."""
 
     def collect(self) -> Iterable[Metric]:
-        """As prometheus_client asks, each time that the file is written."""
+        """Called by prometheus_client each time the file is written."""
         try:
             celsius = int(THERMAL.read_text()) / 1000
         except (OSError, ValueError):

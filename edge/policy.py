@@ -25,7 +25,7 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """An attempt that ended without a grant. `locked_s` is how long no further attempt is judged; infinite: until somebody forgives."""
+    """An attempt that ended without a grant. No further one is judged for `locked_s` seconds; infinite: until the failures are cleared."""
 
     reason: Reason
     frames: int
@@ -33,15 +33,15 @@ class Denial:
     took_s: float | None = field(default=None, compare=False)
 
 
-# What a matcher says of a judged frame, all but the reasons that a person can mend.
+# The reasons of judged frames, which count towards an attempt.
 _JUDGED = frozenset({Reason.NO_MATCH, Reason.AMBIGUOUS, Reason.WRONG_SUBJECT})
 
 
 class Policy:
     """Counts frames of one attempt and failures over attempts (the shape of NIST SP 800-63B-4, section 3.2.3).
 
-    With `only`, this is a verification: a match of another subject counts as a failure. `before` are failures of earlier
-    processes (edge/lockout.py). With `liveness`, who matched is asked for something first, and granted when it was done.
+    With `only`, this verifies that subject: a match of another one counts against the attempt. `before` are the failures counted by
+    earlier processes (edge/lockout.py). With `liveness`, a match is granted only after a challenge is passed.
     """
 
     def __init__(
@@ -56,9 +56,9 @@ class Policy:
         self._liveness = liveness
         self._challenge: Challenge | None = None
         self._frames: deque[tuple[float, Match | Reason]] = deque()
-        # All frames of the attempt, also those that are too old to match, and when the last one was.
+        # The number of judged frames in the attempt, those too old to match included, and the times of the first and the last.
         self._judged, self._began, self._last = 0, 0.0, float("-inf")
-        # Frames of attempts that stopped before their end, since the last grant.
+        # Judged frames of attempts that stopped early, since the last grant.
         self._owed = 0
         self._resting_until = self._rearmed_at = float("-inf")
         self.restore(before or Failures())
@@ -70,16 +70,16 @@ class Policy:
 
     @property
     def asks(self) -> bool:
-        """Whether a match alone grants nothing."""
+        """Whether a match needs a passed challenge to be granted."""
         return self._liveness is not None
 
     @property
     def asked(self) -> Way | None:
-        """What is asked of the person now."""
+        """What the person is asked to do now, or None."""
         return self._challenge.asked if self._challenge else None
 
     def restore(self, before: Failures) -> None:
-        """Goes on from failures that were counted elsewhere; their rest begins with the next frame. A rest after an accept stays."""
+        """Takes over failures that were counted elsewhere; their rest begins with the next frame. A pause after an accept stays."""
         self._failures = before.count
         self._rest_s = before.rest_s
         if not before.count:
@@ -100,9 +100,9 @@ class Policy:
 
         Frames that could not be judged (dark, no face) neither help nor harm. `now` is the frame's own time, `seen` its one face.
 
-        An attempt ends with its n-th frame however slowly frames come, and also when nobody was judged for as long as frames count. The
-        frames of one that ended so are owed, if k of them could have matched, and n that are owed make a failure: whoever steps aside
-        before the n-th frame, again and again, fails as often as if he had stayed.
+        An attempt ends with its n-th judged frame, however slowly frames come, or when no frame was judged for `window_s`. In the latter
+        case, if it had k frames or more, these are owed, and n owed frames make a failure: whoever keeps stepping aside before the n-th
+        frame fails as often as by staying.
         """
         if self.blocked(now) or now < max(self._resting_until, self._rearmed_at):
             return None
@@ -133,8 +133,8 @@ class Policy:
         return self._deny(now) if self._judged >= self._settings.frames else None
 
     def give_up(self, now: float) -> Denial | None:
-        """Ends an attempt that came to no decision, and in which frames were judged or are owed: a failure as any other. Whoever steps
-        aside before the end has not stayed away."""
+        """Ends an undecided attempt: a failure like any other if frames were judged or are owed, else None. Stepping aside before the end
+        is not the same as staying away."""
         self._judged, self._owed = self._judged + self._owed, 0
         return self._deny(now) if self._judged else None
 
@@ -156,7 +156,7 @@ class Policy:
     def _deny(self, now: float) -> Denial:
         reasons = Counter(frame for _, frame in self._frames if isinstance(frame, Reason))
         subjects = {frame.subject for _, frame in self._frames if isinstance(frame, Match)}
-        # Of frames that are owed it is not kept what they showed; of one subject alone there were not enough.
+        # What owed frames showed is not kept. With matches of one subject only, there were too few of them.
         rest = {0: Reason.NO_MATCH, 1: Reason.TOO_FEW}.get(len(subjects), Reason.AMBIGUOUS)
         reason = reasons.most_common(1)[0][0] if reasons else rest
         if self._challenge is not None:

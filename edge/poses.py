@@ -1,6 +1,6 @@
-"""The poses of an enrolment: which is asked for now, which a frame shows, which could not be had. Pure; the time is that of the frames.
+"""The poses of an enrolment: which is asked for now, which a frame shows, which could not be captured. Pure; time is that of the frames.
 
-Poses are filled in any order: what is asked for is a word to the person, who may do otherwise, and a recording hears nothing.
+Poses are filled in any order: a request is only a hint, which the person may not follow and a recording cannot hear.
 """
 
 from __future__ import annotations
@@ -14,13 +14,14 @@ from edge.settings import Settings
 from edge.turn import own_side
 
 CANDIDATES_PER_ANCHOR = 4
-# From here on a head is turned to a side. Who speaks and was asked for nothing reaches it at few frames (docs/liveness.md).
+# From here on a head counts as turned to a side. Somebody who speaks and was asked for nothing reaches it in few frames
+# (docs/liveness.md).
 TURNED = 0.1
-# Where the settings allow less turn, a side begins at this share of what they allow.
+# If the settings allow less turn, a side begins at this share of what they allow.
 _OF_ALLOWED = 0.6
-# What is only asked for in words counts from so long after it was asked.
+# A pose that is not measured counts as taken this long after it was asked for.
 SETTLE_S = 1.5
-# The share of enrolment.timeout_s that the poses divide; the rest is for who comes late.
+# The share of enrolment.timeout_s that is divided among the poses; the rest is for latecomers.
 _POSES_SHARE = 0.75
 
 
@@ -35,7 +36,7 @@ class Pose(StrEnum):
 
 
 MEASURED = (Pose.STRAIGHT, Pose.LEFT, Pose.RIGHT)
-"""The poses that are told from the picture. Whether the person did what the others ask for, nobody measures."""
+"""The poses that are recognised in the picture. Nothing measures whether the person took one of the others."""
 
 SENTENCES = {
     Pose.STRAIGHT: "look straight into the camera",
@@ -47,18 +48,18 @@ SENTENCES = {
 
 
 class Asking(Enum):
-    """Who hears what is asked."""
+    """Who hears the requests for poses."""
 
     PERSON = auto()
     """Somebody before the camera: every pose is asked for, and waited for."""
     RECORDING = auto()
-    """Nobody, for the frames are recorded: the measured poses are looked for as long as they would be waited for."""
+    """Nobody, because the frames are recorded: only the measured poses are waited for."""
     NOBODY = auto()
-    """Nobody, for the caller has no words for it: whatever is shown is taken."""
+    """Nobody, because the caller cannot pass them on: whatever is shown is taken."""
 
 
 class Count(NamedTuple):
-    """How many frames of a pose there are, of how many; `over` when it is waited for no more."""
+    """How many frames of a pose there are and are wanted; `over` if it is no longer waited for."""
 
     pose: Pose
     have: int
@@ -74,7 +75,7 @@ class Course:
         self.want = settings.enrolment.anchors * CANDIDATES_PER_ANCHOR
         self.asking = asking
         self.turned = min(TURNED, _OF_ALLOWED * settings.quality.max_turn)
-        # Never more than enrolment.anchors, which is five at least: each that is had gives one.
+        # Never more poses than enrolment.anchors, which is at least five: each captured pose gives one template.
         poses = tuple(Pose) if asking is Asking.PERSON else MEASURED
         share = self.want // len(poses)
         self._want = dict.fromkeys(poses, share) | {poses[0]: self.want - share * (len(poses) - 1)}
@@ -83,12 +84,12 @@ class Course:
         self._over = set(poses) if asking is Asking.NOBODY else set()
         self._patience_s = _POSES_SHARE * settings.enrolment.timeout_s / len(poses)
         self.asked = None if self._over else poses[0]
-        """What is waited for; None when nothing is."""
+        """The pose that is waited for, or None."""
         self._asked_at: float | None = None
 
     @property
     def have(self) -> int:
-        """How many frames count: those of the poses, and others in the place of poses that could not be had."""
+        """How many frames count: those of the poses, and others in place of poses that could not be captured."""
         missing = sum(self._want[pose] - self._have[pose] for pose in self._over)
         return sum(self._have.values()) + min(self._spare, missing)
 
@@ -102,11 +103,11 @@ class Course:
         return tuple(Count(pose, self._have[pose], want, pose in self._over) for pose, want in self._want.items())
 
     def side(self, turn: float) -> float:
-        """A turn (edge/turn.py) as the person's own: to the left above 0."""
+        """A turn (edge/turn.py) from the person's point of view: positive to the person's left."""
         return own_side(turn, mirrored=self.settings.camera.mirror)
 
     def tick(self, now: float, *, face: bool) -> None:
-        """Lets the time of a frame pass. The clock of the first pose begins with the first face; what outlasts it is passed over."""
+        """Advances the time to that of a frame. The first pose's time begins with the first face; a pose that takes too long is skipped."""
         if self._asked_at is None:
             self._asked_at = now if face else None
         elif self.asked and now - self._asked_at > self._patience_s:
@@ -114,7 +115,7 @@ class Course:
             self._ask_on(now)
 
     def take(self, turn: float, now: float) -> tuple[Pose, bool]:
-        """Takes a good frame: the pose that it shows, and whether that lacked it. One that was not lacked may stand in for another."""
+        """Takes a good frame; returns the pose that it shows, and whether that pose needed it. If not, it may stand in for another."""
         pose = self._pose(self.side(turn), now)
         lacked = self._have[pose] < self._want[pose]
         if lacked:

@@ -19,7 +19,7 @@ _LOST = "no face seen; if you turned, turn back a little"
 _TILTED = "tilted to a shoulder; hold your head upright"
 
 
-# Of a frame that nothing is known of: a camera's usual shape, and a face as it stands before a desk's camera.
+# For an unknown frame: a camera's usual shape, and the size of a face in front of a desk camera.
 ASPECT, AIM = 4 / 3, 0.4
 
 
@@ -34,10 +34,10 @@ class Box(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """See the module. `sentence` is what to do now; `reason` and `advice` say why the frame was refused, empty where it was not.
+    """See the module. `sentence` is what to do now; `reason` and `advice` say why the frame was refused, and are empty if it was not.
 
-    `gauges` are of the face, its turn as the pose that is asked for wants it. `aspect` is the frame's width over its height, `aim`
-    the width of a face that is well between too far and too near, as a share of the frame's height.
+    `gauges` are those of the face, with the turn's limits as the requested pose needs them. `aspect` is the frame's width over its
+    height, `aim` the width of a face that is well between too far and too near, as a share of the frame's height.
     """
 
     have: int
@@ -82,7 +82,7 @@ def _sentence(course: Course) -> str:
 
 
 def _advice(course: Course, refusal: Refusal, gauges: tuple[Gauge, ...]) -> str:
-    """As ADVICE has it, but no `look straight` to whom was asked to turn."""
+    """As in ADVICE, but without `look straight` for somebody who was asked to turn."""
     turning = course.asking is Asking.PERSON and course.asked in (Pose.LEFT, Pose.RIGHT)
     if refusal.reason is Reason.NO_FACE and turning:
         return _LOST

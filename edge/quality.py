@@ -1,4 +1,4 @@
-"""Whether a face chip is fit to be judged. Pure; each refusal has a value to name and a remedy."""
+"""Whether a face chip is fit to be judged. Pure; each refusal gives the measured value and a remedy."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Refusal(NamedTuple):
 
     @property
     def advice(self) -> str:
-        """What the person should change, with the value and the limit where there are two."""
+        """What the person should change, with the value and the limit if they mean something."""
         if self.reason in (Reason.NO_FACE, Reason.SEVERAL_FACES):
             return ADVICE[self.reason]
         decimals = 2 if self.wanted < 1 else 0
@@ -71,7 +71,7 @@ def check_quality(chip: NDArray[np.uint8], settings: QualitySettings) -> Refusal
 
 
 def check_pose(turn: float, tilt_deg: float, settings: QualitySettings) -> Refusal | None:
-    """The gate of the head's pose: `turn` as edge/turn.py measures it, `tilt_deg` as the model's aligner says, 0 where it has none."""
+    """The gate of the head's pose: `turn` as edge/turn.py measures it, `tilt_deg` as the model's aligner does, 0 without an aligner."""
     if abs(turn) > settings.max_turn:
         return Refusal(Reason.TOO_TURNED, abs(turn), settings.max_turn)
     if abs(tilt_deg) > settings.max_tilt_deg:
@@ -80,7 +80,7 @@ def check_pose(turn: float, tilt_deg: float, settings: QualitySettings) -> Refus
 
 
 def measure_chip(chip: NDArray[np.uint8], settings: QualitySettings) -> tuple[Gauge, ...]:
-    """The gates of `check_quality`, all of them: for enrolment, where the person is shown them."""
+    """All gates of `check_quality`: for enrolment, where the person is shown them."""
     brightness, contrast = _mean_and_deviation(chip)
     return (
         Gauge(Gate.BRIGHTNESS, brightness, settings.min_brightness, settings.max_brightness),
@@ -90,17 +90,17 @@ def measure_chip(chip: NDArray[np.uint8], settings: QualitySettings) -> tuple[Ga
 
 
 def measure_pose(turn: float, tilt_deg: float | None, settings: QualitySettings) -> tuple[Gauge, ...]:
-    """The gates of `check_pose`; no tilt where the model has no aligner."""
+    """The gates of `check_pose`; no tilt if the model has no aligner."""
     turned = Gauge(Gate.TURN, abs(turn), most=settings.max_turn)
     return (turned,) if tilt_deg is None else (turned, Gauge(Gate.TILT, abs(tilt_deg), most=settings.max_tilt_deg))
 
 
 def _mean_and_deviation(pixels: NDArray[np.uint8] | NDArray[np.int16]) -> tuple[float, float]:
-    # In one pass over the pixels, where NumPy makes several, and arrays of floats between them.
+    # One pass over the pixels; NumPy makes several, with arrays of floats in between.
     mean, deviation = cv2.meanStdDev(pixels)
     return float(mean[0, 0]), float(deviation[0, 0])
 
 
 def _sharpness(chip: NDArray[np.uint8]) -> float:
-    # Whole numbers of at most 4 * 255.
+    # int16 is enough: the Laplacian gives whole numbers of magnitude 4 * 255 at most.
     return _mean_and_deviation(cv2.Laplacian(chip, cv2.CV_16S).astype(np.int16, copy=False))[1] ** 2

@@ -1,4 +1,4 @@
-"""Hours in which nobody is granted, by the local clock. A clock that cannot be right makes every hour one of them. Pure."""
+"""Quiet hours, in which nobody is granted, by local time. A clock that cannot be right makes every hour quiet. Pure."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, time
 
-# A Pi without a battery for its clock starts in 1970, or where it was switched off: before this program was written, surely wrong.
+# A Pi without a clock battery starts in 1970, or at the time when it was switched off. A year before this program was written is wrong.
 _EARLIEST = 2026
 _SPAN = re.compile(r"([01]\d|2[0-3]):([0-5]\d)-([01]\d|2[0-3]):([0-5]\d)")
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """From one time of day up to another, over midnight where the second is the earlier one."""
+    """From one time of day up to another; over midnight if the second is the earlier one."""
 
     begin: time
     end: time
 
     @classmethod
     def parse(cls, text: str) -> Span:
-        """`22:00-06:00`. Raises ValueError where it is something else, or no time at all."""
+        """Parses text such as `22:00-06:00`. Raises ValueError if it is something else, or an empty span."""
         found = _SPAN.fullmatch(text)
         if not found:
             raise ValueError(f"{text!r}: write HH:MM-HH:MM, such as 22:00-06:00")
@@ -32,12 +32,12 @@ class Span:
         return span
 
     def has(self, at: time) -> bool:
-        """Whether a time of day is in it; its end is not."""
+        """Whether a time of day is in the span; its end is not."""
         if self.begin < self.end:
             return self.begin <= at < self.end
         return at >= self.begin or at < self.end
 
 
 def is_quiet(spans: Sequence[str], now: datetime) -> bool:
-    """Whether `now`, local time, lies in one of the spans, each as `Span.parse` takes it."""
+    """Whether `now`, local time, lies in one of the spans, each as `Span.parse` takes it, or cannot be right. False without spans."""
     return bool(spans) and (now.year < _EARLIEST or any(Span.parse(span).has(now.time()) for span in spans))

@@ -1,4 +1,4 @@
-"""Rates of an attempt from rates of a frame: what k of n makes of FMR and FNMR. Pure."""
+"""Rates per attempt from rates per comparison: the FAR and FRR that k of n frames make of FMR and FNMR. Pure."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def at_least(k: int, n: int, p: float) -> float:
 
 
 def far(point: OperatingPoint, policy: PolicySettings, subjects: int = 1, templates: int = 1) -> Bounds:
-    """The chance that one attempt of a stranger is accepted, with so many subjects enrolled and so many templates of each.
+    """The chance that one attempt of a stranger is accepted, with `subjects` enrolled and `templates` of each.
 
-    The model's FMR is of comparisons with one template. Several count here as if a stranger's likeness to each were a chance of its own:
-    they are of one face, so the truth is below.
+    The model's FMR is that of comparisons with one template. Several templates count here as independent chances for a stranger: they
+    are of one face, so the true rate is lower.
     """
 
     def anyone(one: float) -> float:

@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Reason(StrEnum):
-    """The outcome of a frame that was not a match, or of a denied attempt. The first group a person can mend."""
+    """The outcome of a frame that was not a match, or of a denied attempt. The first group is what the person can correct."""
 
     NO_FACE = "no-face"
     SEVERAL_FACES = "several-faces"
@@ -38,7 +38,7 @@ MENDABLE = frozenset(
         Reason.TOO_FAR, Reason.TOO_NEAR, Reason.TOO_TURNED,
     }
 )  # fmt: skip
-"""What the person before the camera can mend: a retry, no result."""
+"""What the person before the camera can correct: a retry, not a result."""
 
 ADVICE = {
     Reason.NO_FACE: "no face seen; look straight into the camera",

@@ -1,9 +1,10 @@
-"""Encryption of what a file holds. The one module that knows the cryptography package, and only once there is a key. Opens no file.
+"""Encrypts what a file holds. The one module that imports the cryptography package, and only once there is a key. Opens no file.
 
 FLSEALED | length of the head, 2 bytes | head, JSON | nonce, 12 bytes | body, encrypted, with its tag of 16 bytes
 
-ChaCha20-Poly1305 (RFC 8439): a Pi before the fifth has no instructions for AES. The head is for anyone to read, and bound to the body: a
-changed head is as much an error as a changed body. A nonce is random; a key would have to write 2^32 files for one to come twice.
+ChaCha20-Poly1305 (RFC 8439): a Pi before the Pi 5 has no AES instructions. Anyone can read the head, but it is authenticated with the
+body: a changed head is as much an error as a changed body. Nonces are random: even among 2^32 files of one key, one comes twice with a
+chance of only 2^-33.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CIPHER = "ChaCha20-Poly1305"
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """What was taken apart and not yet opened: nothing of it is to be believed before `unseal` says so."""
+    """The parts of sealed data, not yet decrypted: trust none of them before `unseal` has succeeded."""
 
     head: dict[str, Any]
     bound: bytes
@@ -47,7 +48,7 @@ def take_apart(data: bytes) -> Sealed:
     """The parts of what `seal` made.
 
     Raises:
-        ValueError: it is not of this form, or of a cipher that this version does not know.
+        ValueError: it does not have this form, or uses a cipher that this version does not know.
     """
     start = len(MAGIC) + _LENGTH_BYTES
     end = start + int.from_bytes(data[len(MAGIC) : start], "little")
@@ -60,7 +61,7 @@ def take_apart(data: bytes) -> Sealed:
 
 
 def unseal(key: bytes, sealed: Sealed) -> bytes:
-    """The body.
+    """Decrypts and returns the body.
 
     Raises:
         ValueError: head, body or both are not what was sealed with this key.

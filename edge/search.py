@@ -1,5 +1,5 @@
-"""The search for faces, frame after frame, within a budget: near the last face while one is held, in the whole frame now and then,
-by the cascade alone now and then, not at all in a frame that shows what the last one did. Keeps no picture but a thumbnail.
+"""Searches frame after frame for faces within a time budget: near the last face while one is held, now and then in the whole frame,
+now and then by the cascade alone, and not at all in a frame that has not changed. Keeps no picture but a thumbnail.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from edge.contract.detector import WINDOW_PX, Detector, detect_scaled
 from edge.finders import Finder, Within, look
 from edge.settings import DetectionSettings
 
-# A face is looked for where it was, at sizes that it can have a moment later, as multiples of its width. One that grew or shrank more is
-# found by the search of the whole frame that follows.
+# Sizes at which a held face is searched for where it was, as multiples of its last width. One that grew or shrank more is found by the
+# search of the whole frame that follows.
 NEXT_SIZES = (0.85, 1.18)
-# For so long a face that was found may be followed without a look at the whole frame: a second one is seen no later.
+# For how many seconds a face may be followed without a search of the whole frame: a second face is seen no later than this.
 WHOLE_EVERY_S = 0.5
-# What the finder of regions misses, a face or a second one, the cascade alone sees after so long.
+# Seconds between searches by the cascade alone, which finds what the finder of regions misses, the only face or a second one.
 ALONE_EVERY_S = 1.0
-# A frame that shows the same as the one before shows it again: but not for ever, for a thumbnail can miss a slow dawn.
+# For how many seconds an unchanged frame keeps the last result: not for ever, because a thumbnail can miss a slow dawn.
 STILL_FOR_S = 2.0
-# Between two searches for faces that are too small to be judged, and how much finer than the others they are.
+# Seconds between searches for faces too small to be judged, and by what factor these are finer than the others.
 FAR_EVERY_S = 1.0
 _FINER = 1.5
 _THUMBNAIL = (40, 30)
@@ -46,8 +46,8 @@ class How(Enum):
 class Search:
     """Finds the faces of the frames of one camera, in their order.
 
-    `detector` makes every box. With a `finder` the whole frame is searched by that, and `detector` looks only where it found
-    something (edge/finders.py), but for one search every ALONE_EVERY_S, and while there are several faces.
+    `detector` makes every box. A `finder` searches the whole frame first, and `detector` looks only where it found something
+    (edge/finders.py), except for one search every ALONE_EVERY_S, and while there are several faces.
     """
 
     def __init__(self, detector: Detector, settings: DetectionSettings, finder: Finder | None = None) -> None:
@@ -75,13 +75,13 @@ class Search:
     def find(self, grey: NDArray[np.uint8], at: float) -> list[FaceBox]:
         """The faces of a grey frame, uint8 [h, w], taken at `at` monotonic seconds, in pixels of the frame, largest first."""
         if grey.shape != self._shape:
-            # What is known of the last frame is in its pixels: of one of another size nothing is known.
+            # What is known is in pixels of the last frame, and says nothing about a frame of another size.
             self._shape, self._held, self._boxes, self._thumbnail = grey.shape, None, [], None
         follows = 0 < at - self._last_at <= WHOLE_EVERY_S
         recent = 0 <= at - self._whole_at < WHOLE_EVERY_S
         far_waits, self._far_waits = self._far_waits, False
         if not 0 <= at - self._last_at <= STILL_FOR_S:
-            self._alone_at = at  # what begins here begins with the cheaper search
+            self._alone_at = at  # after a gap begin with the cheaper search
         self._last_at = at
         thumbnail = None
         if self._held is not None and follows and recent:
@@ -99,8 +99,8 @@ class Search:
                 return self._boxes
         self.how, self._whole_at = How.WHOLE, at
         way, height = self._over_all, self._whole
-        # Somebody who was seen beside another must not come and go with the finder's luck. Where the budget shrinks it, not in place of
-        # a finer look at somebody who is held.
+        # A second face must not come and go with the finder's luck. But if the budget has shrunk the cascade's own search further than the
+        # finder's, it must not replace that finer search while a face is held.
         due = len(self._boxes) > 1 or at - self._alone_at >= ALONE_EVERY_S
         if due and (self._held is None or self._alone.px >= self._whole.px):
             way, height, self._alone_at = self._detector, self._alone, at
@@ -114,9 +114,9 @@ class Search:
         return self._boxes
 
     def too_far(self, grey: NDArray[np.uint8], at: float) -> FaceBox | None:
-        """A face too small to be judged in a frame that has none else; looked for once a second.
+        """A face too small to be judged, in a frame without any other; searched for once a second.
 
-        Within the frame's budget: where the search of this frame left too little of it, the next frame is searched for such a face
+        It stays within the frame's budget: if the search of this frame left too little, the next frame is searched for such a face
         and for nothing else.
         """
         if self.how is How.WHOLE:
@@ -141,7 +141,7 @@ class Search:
         return look(self._detector, grey, held, NEXT_SIZES, min_px=self._settings.min_face_px, scale=scale)
 
     def _still(self, now: NDArray[np.float32]) -> bool:
-        # Against the frame that was searched, not the one before: what creeps adds up.
+        # Compared with the last frame that was searched, not the one before, so that slow changes add up.
         return self._thumbnail is not None and float(np.abs(now - self._thumbnail).max()) < self._settings.still_levels
 
 
@@ -155,9 +155,9 @@ class _Height:
         self.expected_ms: float | None = None
 
     def keep(self, took_ms: float) -> None:
-        """Learns what a search at this height cost."""
+        """Adapts the height to what a search at it cost."""
         cost_ms = took_ms if self.expected_ms is None else (1 - _LATEST) * self.expected_ms + _LATEST * took_ms
-        # A search costs as its pixels do: the square of the height.
+        # A search's cost grows with its pixels: the square of the height.
         fitting = self.px * math.sqrt(self._budget_ms / cost_ms)
         wanted = self.px
         if cost_ms > self._budget_ms and self.px > self._lowest:

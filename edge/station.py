@@ -1,5 +1,5 @@
-"""One device's means, loaded once: model, operating point, line, gallery, failures, journal. Verifies, enrols and removes with them;
-commands and daemon alike do it here. Where the frames come from is the caller's business.
+"""What one device works with, loaded once: model, operating point, line, gallery, failure counts, journal. Commands and daemon alike
+verify, enrol and remove here. It opens no camera: the caller passes the frames.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from edge.quiet import is_quiet
 from edge.reasons import Reason
 from edge.settings import Settings
 
-# Of one subject: every template is another chance for a stranger, and with so many the FMR is 64 times that of a comparison at worst.
+# Per subject: every template is another chance for a stranger; with this many, the FMR is at worst 64 times that of one comparison.
 MOST_TEMPLATES = 64
 
 
 class Manner(Enum):
-    """How templates are kept beside those that are there."""
+    """What to do with new templates: enrol a new subject, add them to those of a subject, or replace those."""
 
     NEW = auto()
     ADD = auto()
@@ -43,7 +43,7 @@ class Manner(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Enrolled:
-    """What became of an enrolment: how many templates the subject has now, and the check of the new ones."""
+    """The result of an enrolment: how many templates the subject has now, and the check of the new ones."""
 
     subject: str
     templates: int
@@ -65,11 +65,11 @@ class Station:
         }
 
     def point_of(self, name: str | None) -> OperatingPoint:
-        """At which point a subject is recognised: the device's, or a stricter one of his or her own."""
+        """The operating point for a subject: the device's, or the subject's own stricter one."""
         return self._own_points.get(name or ANYONE, self.point)
 
     def matcher(self) -> tuple[Matcher, list[str], list[GalleryError | StorageError]]:
-        """All who can be recognised, their names, and an error for each who cannot."""
+        """A matcher of all subjects who can be recognised, their names, and an error for each who cannot."""
         subjects, refused = self.gallery.read_for(self.model.model_id, self.model.head.size)
         own = {name: point.threshold for name, point in self._own_points.items()}
         return Matcher(self.model.head, subjects, own), [subject.name for subject in subjects], refused
@@ -82,14 +82,14 @@ class Station:
         told: Callable[[Judged], None] = lambda judged: None,
         missing: Callable[[], bool] = lambda: False,
     ) -> Grant | Denial:
-        """Whether the person before the camera is `name`, or anyone enrolled. Counts and tells the decision before it returns it.
+        """Decides whether the person before the camera is `name`, or anyone enrolled if None. Counts and logs it before returning it.
 
-        `told` is called after every judged frame. While `missing`, an intent that must come first, frames are not judged.
+        `told` is called after every judged frame. While `missing()`, because a required intent has not come, frames are not judged.
 
         Raises:
             InputError: nobody of this name is enrolled.
-            GalleryError, StorageError: the templates asked for cannot be used, or the failures not be counted.
-            CameraError: the source broke.
+            GalleryError, StorageError: the templates asked for cannot be used, or failures cannot be counted.
+            CameraError: the source failed.
         """
         if name is not None:
             self.gallery.read_own(check_name(name), self.model.model_id, self.model.head.size)
@@ -109,7 +109,7 @@ class Station:
             decision = Denial(Reason.EMPTY_GALLERY, 0)
         else:
             decision, cost_ms = self._decide(key, policy, matcher, frames, timeout_s, told, missing)
-            # Before anyone hears of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
+            # Before anyone learns of it: a grant whose failures cannot be cleared, or a failure that cannot be counted, is an error.
             if isinstance(decision, Grant):
                 decision = self._still(decision, enrolled)
             if isinstance(decision, Grant) or policy.failures > before.count:
@@ -119,7 +119,7 @@ class Station:
         return decision
 
     def _count_broken_off(self, key: str, denial: Grant | Denial, cost_ms: float) -> None:
-        """Counts and tells a failure while something else is raised, which must be heard: where nothing can be written it is owed."""
+        """Counts and logs a failure while another exception propagates, which must not be lost: a count that cannot be written is owed."""
         try:
             denial, _ = self.counted(key, denial)
         except StorageError as error:
@@ -127,7 +127,7 @@ class Station:
         self.journal.tell_decision(denial, operating_point=self.point_of(key).name, cost_ms=cost_ms)
 
     def _still(self, grant: Grant, enrolled: object) -> Grant | Denial:
-        """A grant as it stands at its end: a verification may take minutes, in which hours begin and people are removed."""
+        """Checks a grant again at its end: during the minutes of a verification, quiet hours may begin and people may be removed."""
         if self.is_quiet():
             return Denial(Reason.QUIET_HOURS, grant.frames)
         if self.gallery.stamp() != enrolled:
@@ -135,25 +135,25 @@ class Station:
         return grant
 
     def counted(self, key: str, decision: Grant | Denial) -> tuple[Grant | Denial, Failures]:
-        """Keeps what a decision makes of the failures under a key: the decision as it stands then, and the failures. A grant that
-        a lock-out overtook is a denial; a denial that cannot be written is owed, see `Lockout.fail`.
+        """Records a decision in the failure count of `key`; returns the decision as it then stands, and the failures. A grant becomes a
+        denial if the key was locked out meanwhile. A denial that cannot be written is owed, see `Lockout.fail`.
 
         Raises:
-            StorageError: the failures cannot be counted: nothing may be granted.
+            StorageError: the failures cannot be counted, so nothing may be granted.
         """
         how = self.settings.policy
         if isinstance(decision, Denial):
             failures = self.lockout.fail(key, how)
             if key != ANYONE and key not in self.gallery.names():
-                # Taken out while the attempt went on, and her or his count before it ended.
+                # The subject was removed during the attempt, and the count with it: it must not come back.
                 self.lockout.clear(key)
             return replace(decision, locked_s=failures.locked_s(how)), failures
         failures = self.lockout.succeed(key, how)
         return (Denial(Reason.LOCKED_OUT, decision.frames) if failures.count else decision), failures
 
     def is_quiet(self) -> bool:
-        """Whether this is an hour in which nobody is let in."""
-        time.tzset()  # by itself the C library reads the time zone once: one that is set later would not hold before the next start
+        """Whether quiet hours are in force now."""
+        time.tzset()  # the C library reads the time zone only once: without this, a later change would wait for the next start
         return is_quiet(self.settings.policy.quiet_hours, datetime.now())
 
     def enrol(
@@ -166,13 +166,13 @@ class Station:
         asks: bool = True,
         last_step: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> Enrolled:
-        """Makes templates of the person before the camera and keeps them, within `last_step`. `asks` is whether the person hears what
-        `progressed` is told: no pose is waited for that nobody asked for.
+        """Makes templates of the person before the camera and stores them, within `last_step`. `asks`: the person gets to see what
+        `progressed` is given; otherwise no pose is waited for.
 
         Raises:
-            InputError: the name is taken, or with `Manner.ADD` nobody's; or that changed before the end.
+            InputError: the name is taken, or with `Manner.ADD` not enrolled, or this changed before the end.
             EnrolmentFailed: as `edge.enrol.enrol`; with `Manner.ADD` TemplatesFull; and what `last_step` raises.
-            GalleryError, StorageError, CameraError: what is there cannot be read, the disk takes nothing, the source broke.
+            GalleryError, StorageError, CameraError: the gallery cannot be read, the disk cannot be written, the source failed.
         """
         known = check_name(name) in self.gallery.names()
         if known and manner is Manner.NEW:
@@ -221,7 +221,7 @@ class Station:
         try:
             for frame in frames:
                 if frame is None or missing():
-                    # The time is that of the frames, but it passes also where there are none.
+                    # Time is that of the frames, but it must also run out where there are none.
                     if time.monotonic() > until:
                         break
                     last = Reason.NOT_ASKED if missing() else last
@@ -238,7 +238,7 @@ class Station:
                 if isinstance(judged.outcome, Reason):
                     last = judged.outcome
         except BaseException:
-            # Who was judged was judged: a cable that is pulled before the last frame, or Ctrl-C, forgives nobody.
+            # Judged frames count: pulling the cable before the last frame, or Ctrl-C, must not spare anybody the failure.
             if broken_off := policy.give_up(at):
                 self._count_broken_off(key, broken_off, cost_ms)
             raise
@@ -246,14 +246,14 @@ class Station:
 
 
 def remove_subject(gallery: Gallery, lockout: Lockout, journal: Journal, name: str, *, overwrite: bool = False) -> None:
-    """Takes a subject out, and what was counted of her or him.
+    """Removes a subject, and her or his failure count.
 
     Raises:
         InputError: nobody of this name is enrolled.
         StorageError: the file cannot be removed.
     """
     gallery.remove(check_name(name), overwrite=overwrite)
-    # Told before anything else can fail: the templates are gone.
+    # Logged before anything else can fail: the templates are gone.
     journal.tell(Event.REMOVED, f"removed {name}", SUBJECT=name)
     try:
         lockout.clear(name)

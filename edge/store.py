@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, in a folder that one process at a time changes. Knows nothing of what they hold.
+"""Files that are written whole or not at all, in a folder that one process at a time changes. Knows nothing of their content.
 
 Everything is done relative to the open folder and follows no link: root writes where the service's own user could plant one.
 """
@@ -19,8 +19,8 @@ _NEW = ".new"
 
 
 class Store:
-    """A folder, 0700 as the `state` folder is, of files, 0600. What root writes there belongs to the owner of the state folder, who
-    must read it.
+    """A folder of mode 0700, like the `state` folder, with files of mode 0600. What root writes there is given to the owner of the state
+    folder, who must read it.
     """
 
     def __init__(self, folder: Path, state: Path) -> None:
@@ -29,7 +29,7 @@ class Store:
 
     @contextmanager
     def locked(self) -> Iterator[LockedFolder]:
-        """The folder, made where it is missing, with every other process that wants to change it waiting.
+        """Makes the folder if it is missing, and locks it: every other process that wants to change it waits.
 
         Raises:
             StorageError: it cannot be made or opened.
@@ -37,10 +37,10 @@ class Store:
         below = self._folder != self._state
         handle = None
         try:
-            # Of what mkdir makes at once only the last has the mode.
+            # Made one by one: mkdir(parents=True) gives the mode to the last folder only.
             self._state.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._folder.mkdir(exist_ok=True, mode=0o700)
-            # The state folder may be a link (DynamicUser=), what is in it may not.
+            # The state folder may be a link (DynamicUser=), a folder in it must not.
             handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | (os.O_NOFOLLOW if below else 0))
             owner = self._state.stat()
             locked = LockedFolder(self._folder, handle, (owner.st_uid, owner.st_gid))
@@ -60,13 +60,13 @@ class Store:
 
 
 class LockedFolder:
-    """What can be done to a folder while it is locked: `Store.locked` gives one, and it ends with the lock."""
+    """What can be done to a locked folder. `Store.locked` yields one, valid only while the lock is held."""
 
     def __init__(self, folder: Path, handle: int, owner: tuple[int, int]) -> None:
         self._folder, self._handle, self._owner = folder, handle, owner
 
     def replace(self, name: str, data: bytes, *, wipe: bool = False) -> None:
-        """Writes a file, in place of the one of that name if there is one; with `wipe` that one is written over afterwards.
+        """Writes a file, replacing one of that name; `wipe` overwrites the old one's blocks afterwards.
 
         Raises:
             StorageError: the disk is full, read-only or not ours.
@@ -96,7 +96,7 @@ class LockedFolder:
                 os.close(old)
 
     def remove(self, name: str, *, wipe: bool = False) -> None:
-        """Takes a file out; with `wipe` its blocks are written over first, as far as the disk does that.
+        """Removes a file; `wipe` overwrites its blocks first, as far as the disk does that.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -104,11 +104,11 @@ class LockedFolder:
         """
         old, last, state = None, name, "it is there still"
         try:
-            # What a killed process left behind holds as much as the file.
+            # What a killed process left behind is as sensitive as the file.
             self._clear(_temporary(name))
             if wipe:
                 old, last = _open_file(name, os.O_WRONLY, self._handle), _temporary(name)
-                # No reader sees it half written over, and where this process is killed the next one goes on.
+                # Renamed first: no reader sees it half overwritten, and if this process is killed, the next one finishes the removal.
                 os.rename(name, last, src_dir_fd=self._handle, dst_dir_fd=self._handle)
                 state = "it is taken out, but not written over"
                 _wipe(old)
@@ -124,13 +124,13 @@ class LockedFolder:
                 os.close(old)
 
     def clear_left_overs(self) -> None:
-        """Takes out what killed processes began to write, under whatever names: it holds as much as a file, and no reader tells of it."""
+        """Removes what killed processes began to write, under any name: it is as sensitive as a file, and no reader reports it."""
         for name in os.listdir(self._handle):
             if name.startswith(".") and name == _temporary(name[1 : -len(_NEW)]):
                 self._clear(name)
 
     def hand_over(self, handle: int) -> None:
-        """Gives an open file or folder to the owner of the state folder, where this is root."""
+        """Gives an open file or folder to the owner of the state folder, if this process runs as root."""
         if os.geteuid() == 0:
             os.fchown(handle, *self._owner)
 
@@ -143,7 +143,7 @@ class LockedFolder:
             raise StorageError(f"{self._folder / name}: cannot write over: {error.strerror}; nothing was changed") from error
 
     def _clear(self, name: str) -> None:
-        # It may be another user's, or a link to somewhere else: then it is not written over.
+        # It may be another user's, or a link to somewhere else: then it is not overwritten.
         with suppress(OSError):
             handle = _open_file(name, os.O_WRONLY, self._handle)
             try:
@@ -155,11 +155,11 @@ class LockedFolder:
 
 
 def read_file(path: Path, most: int) -> bytes:
-    """The content of a file. Follows no link, and is held up by no pipe and no device in its place.
+    """The content of a file. Follows no link, and is not blocked by a pipe or a device in its place.
 
     Raises:
         FileNotFoundError: there is none.
-        OSError: it is none, is longer than `most` bytes, or cannot be read.
+        OSError: it is not a regular file, is longer than `most` bytes, or cannot be read.
     """
     handle = _open_file(path, os.O_RDONLY)
     with os.fdopen(handle, "rb") as file:
@@ -170,10 +170,10 @@ def read_file(path: Path, most: int) -> bytes:
 
 
 def write_new(path: Path, text: str, *, mode: int = 0o600, owner: int | None = None, remedy: str = "nothing was kept") -> None:
-    """Writes a file for one user alone to read, whole or not at all; `owner` is that user's number where it is somebody else.
+    """Creates a file that only one user can read, whole or not at all; `owner` is that user's id if it is not the caller.
 
     Raises:
-        StorageError: there is one of that name, or the disk does not take it, which `remedy` says more of.
+        StorageError: the file exists or cannot be made; or writing it fails, where the message ends with `remedy`.
     """
     try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -186,10 +186,10 @@ def write_new(path: Path, text: str, *, mode: int = 0o600, owner: int | None = N
             file.write(text.encode(errors="backslashreplace"))
             file.flush()
             if owner is not None:
-                # The user alone: a stick with FAT, mounted for the service's user, knows of no other group.
+                # The user alone: a FAT stick mounted for the service's user has no other group.
                 os.fchown(file.fileno(), owner, -1)
             os.fsync(file.fileno())
-        # Its name as well: of a stick that is pulled out a key must not be gone that templates are encrypted with already.
+        # The file's name must reach the disk as well: if a stick is pulled out, a key already in use must not be lost.
         _sync_folder_of(path)
     except BaseException as error:
         with suppress(OSError):
@@ -215,7 +215,7 @@ def _sync_folder(handle: int) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        # So say file systems that know of no such thing for folders, as a shared folder of VirtualBox: nothing more can be done there.
+        # File systems that cannot sync folders, such as a shared folder of VirtualBox, say so: nothing more can be done there.
         if error.errno != errno.EINVAL:
             raise
 

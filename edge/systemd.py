@@ -1,4 +1,4 @@
-"""The one module that knows systemd: native journal fields, written and read, and READY and watchdog by sd_notify."""
+"""The one module that imports systemd-python: writes and reads native journal fields, and sends READY and watchdog by sd_notify."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MACHINE_ID = Path("/etc/machine-id")
 
 
 def journal_sender() -> Any | None:
-    """`journal.send` of systemd-python, or None where there is no journal or no systemd-python."""
+    """`journal.send` of systemd-python, or None if there is no journal or no systemd-python."""
     if not JOURNAL_SOCKET.exists():
         return None
     try:
@@ -32,7 +32,7 @@ def journal_entries(
 ) -> Iterator[dict[str, Any]]:
     """The journal's entries of facelatch from `since` on, oldest first; with `follow` those to come as well, for ever.
 
-    `partly` hears why those of a user are all there are who may read his or her own alone.
+    If this user may read only his or her own entries, `partly` is called with the reason, and the others are missing.
 
     Raises:
         PackageMissing: systemd-python is not installed.
@@ -70,7 +70,7 @@ def journal_entries(
 
 
 def _closed() -> Path | None:
-    """The journal of the system, where this user may not read it: libsystemd leaves it out and says nothing."""
+    """The system's journal if this user may not read it, else None: libsystemd silently leaves it out."""
     with suppress(OSError):
         machine = MACHINE_ID.read_text().strip()
         for folder in (journals / machine for journals in JOURNALS if (journals / machine).is_dir()):
@@ -83,7 +83,7 @@ def _closed() -> Path | None:
 
 
 def notify(state: str) -> None:
-    """Tells the service manager `state`, such as READY=1; does nothing where none has asked.
+    """Tells the service manager `state`, such as READY=1; does nothing if none has asked.
 
     Raises:
         PackageMissing: the manager waits for notifications and systemd-python is not installed.

@@ -1,1 +1,1 @@
-"""A trained run in, one verified TFLite file out."""
+"""Turns a trained run into one verified TFLite file. Trains nothing."""

@@ -1,7 +1,7 @@
-"""A file that is there, measured anew: with another kind of templates, another head, in another runtime. Its networks stay as they are.
+"""Measures an existing model file again: with another kind of templates, another head or in another runtime. Never changes its networks.
 
-What the float model gave cannot be had from the file, so parity and its gates remain those of the export, with the templates named there
-and the head that the file had.
+The float model's answers cannot be recovered from the file. So parity and its gates remain those of the export, for the kind of
+templates named there and the file's former head.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from export.tflite import ALIGNER_NAME, COHORT_NAME, GOLDEN_NAME, HEAD_NAME, dou
 
 @dataclass(frozen=True, slots=True)
 class HeldOut:
-    """People whom a training never saw, by `trainer held-out`: chips, uint8 [n, side, side] or [n, side, side, 3], and int labels [n];
-    `split` is the SHA-256 of that training's split.json, `spec` how the chips are cut."""
+    """People whom a training never saw, from `trainer held-out`: chips, uint8 [n, side, side] or [n, side, side, 3], and int labels [n].
+    `split` is the SHA-256 of that training's split.json, `spec` says how the chips were cut."""
 
     chips: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -43,10 +43,10 @@ class HeldOut:
 
 
 def read_held_out(path: Path) -> HeldOut:
-    """Reads what `trainer held-out` wrote.
+    """Reads a file written by `trainer held-out`.
 
     Raises:
-        InputError: it is something else, or unreadable.
+        InputError: it is another kind of file, or unreadable.
     """
     try:
         with np.load(path, allow_pickle=False) as saved:
@@ -68,12 +68,12 @@ def measure_again(
     head: Path | None = None,
     also_in: Sequence[Path] = (),
 ) -> ModelFile:
-    """Writes the file with operating points measured anew, and with the head at `head`, that `trainer cohort` wrote, where one is given.
+    """Writes the model to `out` with newly measured operating points and, if given, the head that `trainer cohort` wrote to `head`.
 
     Raises:
-        InputError: the people are not those that this model's training held out, their chips are cut otherwise than it takes them, or
-            the head is of another model.
-        GateMissed: they support no operating point, or another runtime answers otherwise.
+        InputError: the people are not those that this model's training held out, their chips are cut differently from the model's, or
+            the head belongs to another model.
+        GateMissed: the people support no operating point, or another runtime answers differently.
         StorageError: the file cannot be written.
     """
     split = model.record["provenance"]["files"]["split.json"]
@@ -89,7 +89,7 @@ def measure_again(
     output = model.tower.output
     used, cohort = (model.head, model.cohort) if head is None else _head(head, model)
     if template is TemplateKind.PLAIN:
-        used = replace(used, doubt=None)  # there is no second look
+        used = replace(used, doubt=None)  # plain templates have no second look
     arrays = {HEAD_NAME: used.weights, COHORT_NAME: output.to_raw(cohort), GOLDEN_NAME: model.golden}
     files = {ALIGNER_NAME: model.aligner.network.flatbuffer} if model.aligner else {}
     record = copy.deepcopy(model.record)
@@ -132,7 +132,7 @@ def measure_again(
 
 
 def _head(path: Path, model: ModelFile) -> tuple[Head, NDArray[np.float32]]:
-    """A head for this model, and its cohort as the model's tower gives it."""
+    """Reads a head for this model: (head, its cohort, float32 [n, D], as this model's tower embedded it)."""
     try:
         head = read_head(path)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
@@ -141,7 +141,7 @@ def _head(path: Path, model: ModelFile) -> tuple[Head, NDArray[np.float32]]:
     if head.cohort is None or same != (model.head.size, model.head.normalise, model.head.squared):
         raise InputError(f"{path}: the head of another model, or without a cohort; make one with `trainer cohort {model.path}`")
     cohort = head.cohort.embeddings
-    # What the tower gave is a whole number of its steps; anything else came out of another one.
+    # The tower's outputs are whole quantisation steps; any other values came from another tower.
     if not np.array_equal(output.to_real(output.to_raw(cohort)), cohort):
         raise InputError(f"{path}: its cohort was not embedded by {model.path}; make it with `trainer cohort {model.path}`")
     return head, cohort

@@ -1,4 +1,4 @@
-"""The `export` command. `export` alone is a word of the shell: type `python -m export`."""
+"""The `export` command. `export` alone is a shell builtin: type `python -m export`."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from export.variant import Variant
 app = typer.Typer(
     help="Turns a trained run into one verified model file.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-# What is printed names files and keys: "[gallery]" is no markup, ":key:" no picture.
+# The output contains file names and keys: "[gallery]" must not be taken for markup, nor ":key:" for an emoji.
 console = Console(soft_wrap=True, markup=False, emoji=False)
 
 _BEGINS_AGAIN = "begin again with"
@@ -29,7 +29,7 @@ KEPT = {
     "measure": f"the model file is written whole, once it was measured, or not at all; {_BEGINS_AGAIN}",
     "verify": f"a file is only read; {_BEGINS_AGAIN}",
 }
-"""What is left where a command is broken off with Ctrl-C, in words that the command as it was typed stands behind."""
+"""What a command leaves behind when Ctrl-C interrupts it. The command as it was typed is appended to these words."""
 
 ModelFileArgument = Annotated[Path, typer.Argument(help="A model file.")]
 AlsoIn = Annotated[
@@ -44,7 +44,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of text
 
 
 class _QuantizeAlone(TyperCommand):
-    """`--quantize` without a variant is int8, also where the run's folder follows it."""
+    """Takes `--quantize` without a variant as int8, even if the run's folder follows it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         variants = {variant.value for variant in Variant}
@@ -230,10 +230,10 @@ def diff(
 
 
 def _read(file: Path) -> ModelFile:
-    """A model file with what it must say of its origin, too, which no device looks at.
+    """Reads a model file, and also checks its record of origin, which no device looks at.
 
     Raises:
-        ModelError: as `read_model`; ModelDamaged also where the file, made by hand, does not say it.
+        ModelError: as `read_model` does; also ModelDamaged if a handmade file lacks that record.
     """
     model = read_model(file)
     try:

@@ -1,4 +1,4 @@
-"""A Keras network to TFLite bytes with one fixed input shape, and the checks that nothing was left unquantised."""
+"""Converts a Keras network to TFLite bytes with a fixed input shape, and checks that nothing stays unquantised. Writes no file."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ with quiet():
     import keras
     import tensorflow as tf
 
-# By itself: the package it came in has another name for each kind of machine.
+# Asked of the module, because the package that brings it has another name on each kind of machine.
 TENSORFLOW: str = tf.version.VERSION
-# Where the table of a subgraph has its outputs, in the schema of TFLite.
+# The vtable offset of a subgraph's outputs in TFLite's schema.
 _OUTPUTS = 8
-# Traces of an input shape left open; each cuts the graph into pieces, so that fewer layers are fused.
+# Traces of an open input shape. Each splits the graph, so that fewer layers are fused.
 _DYNAMIC_OPS = frozenset({"SHAPE", "STRIDED_SLICE", "PACK"})
-# What batch normalisation and activations leave where they were not folded into the layer before: a pass over memory each.
+# What remains of batch normalisation and activations that were not folded into the layer before. Each costs a pass over memory.
 _UNFOLDED_OPS = frozenset({"MUL", "SUB", "RSQRT", "PRELU", "LEAKY_RELU", "RELU", "RELU6"})
 
 
 def to_tflite(network: Any, calibration: NDArray[np.uint8], variant: Variant) -> bytes:
-    """The flatbuffer of a network for pixels of the shape that `calibration`, uint8 [n, side, side] or [n, side, side, 3], has.
+    """The flatbuffer of a network for pixels of the shape of `calibration`, uint8 [n, side, side] or [n, side, side, 3].
 
-    Two pixels of one calibration chip are made black and white: with them the input spans 0 to 255 and its quantisation is
-    exactly pixel - 128. Chips all black and all white would do that too, and widen the range of every layer behind.
+    Two pixels of one calibration chip are set to black and white, so that the input spans 0 to 255 and its quantisation is exactly
+    pixel - 128. An all-black and an all-white chip would do that too, but widen the range of every later layer.
     """
     side_px, channels = calibration.shape[1], network.input_shape[-1]
     if variant is Variant.INT8:
@@ -40,7 +40,7 @@ def to_tflite(network: Any, calibration: NDArray[np.uint8], variant: Variant) ->
     pixels = tf.TensorSpec((1, side_px, side_px, channels), tf.float32, name="pixels")
     graph = tf.function(lambda pixels: network(pixels, training=False), autograph=False).get_concrete_function(pixels)
     converter = tf.lite.TFLiteConverter.from_concrete_functions([graph], network)
-    # Else the converter goes by way of a saved model on disk, to the same operators and weights in two to five times the time.
+    # Otherwise the converter goes through a saved model on disk: the same operators and weights in two to five times the time.
     converter.experimental_lower_to_saved_model = False
     if variant is not Variant.NONE:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -61,9 +61,9 @@ def to_tflite(network: Any, calibration: NDArray[np.uint8], variant: Variant) ->
 
 
 def _summed(network: Any) -> list[Any]:
-    """What is read by an addition and by nothing else. The converter runs such an addition in the memory of what it reads, and then takes
-    the range of the sum for that of the summand, which gets up to four times the steps of its own; what the network gives as well keeps
-    its memory."""
+    """The tensors that only an addition reads. The converter computes such an addition in the summand's memory and then takes the sum's
+    range for the summand, whose quantisation steps become up to four times as large. Tensors that are also outputs of the network keep
+    their own memory."""
     tensors = [
         tensor
         for layer in network.layers
@@ -74,22 +74,22 @@ def _summed(network: Any) -> list[Any]:
 
 
 def _with_one_output(flatbuffer: bytes) -> bytes:
-    """A network that gives the first of its outputs alone."""
+    """The network with only the first of its outputs."""
     from ai_edge_litert import schema_py_generated as schema
 
     changed = bytearray(flatbuffer)
     table = schema.Model.GetRootAs(changed).Subgraphs(0)._tab
-    # In place, for the packer of the schema does not align weights as the converter does: a vector is its length and what it holds.
+    # Changed in place, because the schema's packer does not align weights as the converter does. A vector begins with its length.
     length_at = table.Vector(table.Offset(_OUTPUTS)) - 4
     changed[length_at : length_at + 4] = struct.pack("<I", 1)
     return bytes(changed)
 
 
 def check_graph(graph: Graph, variant: Variant) -> None:
-    """That the converter left what the runtimes run well.
+    """Checks that the runtimes can run the converted graph well.
 
     Raises:
-        GateMissed: a shape was left open, or an int8 network holds a float tensor or another input than pixel - 128.
+        GateMissed: a shape is open, or an int8 network has a float tensor or an input other than pixel - 128.
     """
     names = {operator.name for operator in graph.operators}
     if left := sorted(_DYNAMIC_OPS & names):
@@ -106,5 +106,5 @@ def check_graph(graph: Graph, variant: Variant) -> None:
 
 
 def unfolded(graph: Graph) -> list[str]:
-    """Operators that stand alone and could be part of the layer before them: not wrong, but slow."""
+    """Names of the operators that could have been folded into the layer before them: not wrong, but slow."""
     return [operator.name for operator in graph.operators if operator.name in _UNFOLDED_OPS]

@@ -1,4 +1,4 @@
-"""Pictures of an export: the graph with what each operator weighs, and the error of each layer."""
+"""Pictures of an export: the graph with the size of each operator's weights, and the error of each layer. Measures nothing."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _ROWS = 40
 
 
 def draw_graph(graphs: dict[str, Graph], path: Path) -> None:
-    """One column of boxes a network and forty operators; an arc is what skips over operators. The suffix of `path` decides the format."""
+    """Draws each network in columns of forty operators, with arcs for connections that skip operators. The suffix of `path` sets the
+    format. Raises StorageError if the file cannot be written."""
     from matplotlib.figure import Figure
 
     columns = sum(-(-len(graph.operators) // _ROWS) for graph in graphs.values())
@@ -47,7 +48,8 @@ def draw_graph(graphs: dict[str, Graph], path: Path) -> None:
 
 
 def draw_layers(errors: dict[str, list[LayerError]], path: Path) -> None:
-    """The relative error of each layer of each network, layers from left to right as they run."""
+    """Draws the relative error of each layer of each network, from left to right in the order they run. Raises StorageError as
+    `draw_graph` does."""
     from matplotlib.figure import Figure
 
     widest = max(len(found) for found in errors.values())
@@ -65,7 +67,7 @@ def draw_layers(errors: dict[str, list[LayerError]], path: Path) -> None:
 def _save(figure: Figure, path: Path) -> None:
     try:
         figure.savefig(path, dpi=110)
-    except (OSError, ValueError) as error:  # ValueError: a suffix that is no format of pictures
+    except (OSError, ValueError) as error:  # ValueError: the suffix is not a picture format
         raise StorageError(f"{path}: cannot write the picture: {error}") from error
 
 
@@ -83,6 +85,6 @@ def _box(axis: Any, graph: Graph, row: int, at: int) -> None:
 
 
 def _arc(axis: Any, first: float, last: float) -> None:
-    reach = 5.15 + 0.18 * (last % 3)  # side by side where one ends as the next begins
+    reach = 5.15 + 0.18 * (last % 3)  # side by side where one ends and the next begins
     axis.plot([4.9, reach, reach, 4.95], [first, first, last, last], color="#666", linewidth=0.9, solid_joinstyle="round")
     axis.annotate("", (4.9, last), (5.05, last), arrowprops={"arrowstyle": "-|>", "color": "#666", "linewidth": 0.9})

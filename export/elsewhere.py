@@ -1,4 +1,4 @@
-"""The same file in the runtime of another environment, which cannot be installed beside this one: a process of its own."""
+"""Runs a model file in the runtime of another environment, which cannot be installed beside this one, as a process of its own."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ LONGEST_S = 1800
 
 
 class Elsewhere(NamedTuple):
-    """`embeddings` and `templates` of the chips asked for, float32 [n, D]; `golden` as the network gives them; `told` names runtime and
-    machine."""
+    """`embeddings` and `templates` of the given chips, float32 [n, D]; `golden`, the network's answers to the generated chips before
+    dequantisation, [n, D] of the output's dtype; `told` names runtime and machine."""
 
     embeddings: NDArray[np.float32]
     templates: NDArray[np.float32]
@@ -28,10 +28,10 @@ class Elsewhere(NamedTuple):
 
 
 def embed_elsewhere(python: Path, model: bytes, chips: NDArray[np.uint8], output: TensorSpec) -> Elsewhere:
-    """Embeds chips, uint8 [n, side, side] or [n, side, side, 3], in the environment of another interpreter, which has facelatch installed.
+    """Embeds chips, uint8 [n, side, side] or [n, side, side, 3], with another Python interpreter that has facelatch installed.
 
     Raises:
-        InputError: there is no such interpreter, or no facelatch in it.
+        InputError: there is no such interpreter, or facelatch is not installed in it.
         GateMissed: the file cannot be read or run there.
     """
     with tempfile.TemporaryDirectory() as folder:

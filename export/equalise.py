@@ -1,8 +1,8 @@
-"""Weights that quantise with less loss and compute the same: maps of about one size (after Nagel et al. 2019, "Data-free quantization
-through weight equalization and bias correction", with the trade of ranges of Xiao et al. 2023, "SmoothQuant").
+"""Rescales weights so that feature maps are of similar size: they quantise with less loss and compute the same (after Nagel et al. 2019,
+"Data-free quantization through weight equalization and bias correction", with the trade of ranges of Xiao et al. 2023, "SmoothQuant").
 
-All maps of a tensor share one scale in int8, so that a map of small values is left a few of 256 steps. What does not care for size, such as
-ReLU, pooling and a sum, lets each map be divided by a factor where it is made and multiplied by it where it is read.
+In int8 all maps of a tensor share one scale, which leaves a map of small values only a few of the 256 steps. Operations that commute with
+scaling, such as ReLU, pooling and addition, let each map be divided by a factor where it is made and multiplied by it where it is read.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ with quiet():
 
 layers = keras.layers
 
-# How far maps become of one size, 0 to 1; what is left is done to the filters that read them, whose maps share a scale as well.
+# How far the maps are equalised, 0 to 1. The rest equalises the filters that read them, where all maps share a scale as well.
 SHARE = 0.75
-# Maps and filters below this share of the largest count as this large: what hardly is there would be blown up without end.
+# Maps and filters below this fraction of the largest count as this large: those near zero would be scaled up without limit.
 LEAST = 1e-3
 BATCH = 32
 _PASS_THROUGH = (
     layers.MaxPooling2D, layers.AveragePooling2D, layers.GlobalAveragePooling2D, layers.ZeroPadding2D, layers.Dropout, layers.Add,
 )  # fmt: skip
-# Activations under which a map of twice the size stays one.
+# Activations that commute with scaling: a map twice as large stays twice as large.
 _KEEP_SHARES = (keras.activations.linear, keras.activations.relu)
 _FOLDED = (layers.ReLU, layers.BatchNormalization)
 
 
 @dataclass(slots=True)
 class _Maps:
-    """Maps that must keep one size among them, since they are added or passed through: who makes and who reads them, and the tensors that
-    hold them. `fixed` where something else than a multiplication by weights does either."""
+    """Feature maps that must be scaled alike, because they are added or passed through: the layers that make and read them, and the
+    tensors that hold them. `fixed` if anything other than a multiplication by weights makes or reads them."""
 
     made_by: list[Any] = field(default_factory=list)
     read_by: list[Any] = field(default_factory=list)
@@ -47,8 +47,8 @@ class _Maps:
 
 
 def equalise(network: Any, pixels: NDArray[np.uint8]) -> None:
-    """Changes the weights of a functional Keras network in place; it computes what it did, to the rounding of float32. The sizes of its
-    maps are those that `pixels`, uint8 [n, side, side] or [n, side, side, 3], give. Layers that are not trained stay as they are."""
+    """Changes the weights of a functional Keras network in place. Its outputs stay the same, up to float32 rounding. The sizes of its maps
+    are measured on `pixels`, uint8 [n, side, side] or [n, side, side, 3]. Layers that are not trainable stay as they are."""
     found = [maps for maps in _maps_of(network) if maps.made_by and maps.read_by and not maps.fixed]
     if not found:
         return
@@ -69,7 +69,7 @@ def equalise(network: Any, pixels: NDArray[np.uint8]) -> None:
 
 
 def _maps_of(network: Any) -> list[_Maps]:
-    """Every tensor of the network belongs to one of them."""
+    """Groups the tensors of the network; every tensor belongs to exactly one group."""
     of: dict[int, _Maps] = {}
 
     def join(tensors: Iterable[Any]) -> _Maps:
@@ -104,7 +104,7 @@ def _maps_of(network: Any) -> list[_Maps]:
 
 
 def _largest(watching: Any, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
-    """The largest size of each map of each watched tensor, float32 [maps]."""
+    """The largest absolute value in each map of each watched tensor, float32 [maps]."""
     largest: list[NDArray[np.float32]] = []
     for at in range(0, len(pixels), BATCH):
         seen = pixels[at : at + BATCH].astype(np.float32)
@@ -115,13 +115,13 @@ def _largest(watching: Any, pixels: NDArray[np.uint8]) -> list[NDArray[np.float3
 
 
 def _is_stored(tensor: Any) -> bool:
-    """Whether int8 keeps it: not what becomes one with the layer after it."""
+    """Whether the int8 network stores the tensor: not if it is fused into the layer after it."""
     readers = [node.operation for node in tensor._keras_history.operation._outbound_nodes]
     return not readers or not all(isinstance(reader, _FOLDED) for reader in readers)
 
 
 def _reading(layer: Any) -> NDArray[np.float32]:
-    """The largest weight by which a layer reads each map, float32 [maps]."""
+    """The largest absolute weight with which a layer reads each map, float32 [maps]."""
     kernel = np.abs(layer.kernel.numpy())
     largest: NDArray[np.float32] = kernel.max(axis=(*range(kernel.ndim - 2), kernel.ndim - 1))
     return largest

@@ -1,4 +1,4 @@
-"""The graph inside a flatbuffer, read by the schema that comes with the runtime: operators in order, tensors, ranges, cost."""
+"""Reads the graph in a flatbuffer with the runtime's own schema: operators in order, tensors, ranges, cost. Runs nothing."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy as np
 from edge.contract.errors import InputError
 from edge.contract.modelfile import TensorSpec
 
-# How the schema's numbers for types are written, as far as networks of this project hold them.
+# The schema's names of integer types, as far as this project's networks use them.
 _FULLY_QUANTISED = frozenset({"INT8", "INT16", "INT32", "INT64"})
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """`scale` is 0 where a tensor has none, or one a filter; `constant_bytes` is 0 for activations."""
+    """`scale` is 0 for a tensor that has none, or one for each filter; `constant_bytes` is 0 for activations."""
 
     name: str
     dtype: str
@@ -29,12 +29,12 @@ class Tensor:
 
     @property
     def spec(self) -> TensorSpec:
-        """As the model file tells of it."""
+        """The tensor as the model file records it."""
         return TensorSpec(self.shape, self.dtype.lower(), self.scale, self.zero_point)
 
     @property
     def range(self) -> tuple[float, float] | None:
-        """The lowest and the highest value that its quantisation can hold, None where it has none."""
+        """The lowest and highest real value that its quantisation can represent; None if it has no scale."""
         if not self.scale:
             return None
         limits = np.iinfo(self.dtype.lower())
@@ -43,7 +43,7 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """`inputs` and `outputs` are indices into `Graph.tensors`; `macs` are its multiply-adds, 0 where it has none to speak of."""
+    """`inputs` and `outputs` are indices into `Graph.tensors`; `macs` are multiply-adds, 0 for all but convolutions and dense layers."""
 
     name: str
     version: int
@@ -72,14 +72,14 @@ class Graph:
         return sum(operator.macs for operator in self.operators)
 
     def layer(self, operator: Operator) -> str:
-        """The layer that an operator was made from. What an operator gives is named for it, unless the network gave that as well when it
-        was calibrated; then its weights are, or what it reads."""
+        """The layer that an operator was made from. Its output is named after the layer, unless that was also an output of the network
+        during calibration; then its weights, or its inputs, carry the name."""
         read = sorted(operator.inputs, key=lambda index: not self.tensors[index].constant_bytes)
         named = (short_name(self.tensors[index].name) for index in (*operator.outputs, *read) if index >= 0)
         return next((name for name in named if name), "output")
 
     def versions(self) -> dict[str, dict[str, int]]:
-        """How often each operator stands in the graph, and the highest version of it: an old runtime may not know that one."""
+        """The count of each operator in the graph, and its highest version, which an old runtime may not know."""
         found: dict[str, dict[str, int]] = {}
         for operator in self.operators:
             entry = found.setdefault(operator.name, {"count": 0, "version": 0})
@@ -88,12 +88,12 @@ class Graph:
         return dict(sorted(found.items()))
 
     def floats(self) -> list[str]:
-        """Names of the tensors that hold neither whole numbers nor truths."""
+        """Names of the tensors that hold neither integers nor booleans."""
         return [tensor.name for tensor in self.tensors if tensor.dtype not in _FULLY_QUANTISED | {"BOOL"}]
 
 
 def short_name(tensor: str) -> str:
-    """The layer's name in a tensor's, which also tells the model, the operation and what was fused into it; empty where it names none."""
+    """The layer in a tensor's name, which also holds the model, the operation and what was fused into it; empty if it names no layer."""
     parts = tensor.split(";")[0].split("/")
     return parts[-2].removesuffix("_1") if len(parts) > 1 else ""
 
@@ -102,7 +102,7 @@ def read_graph(flatbuffer: bytes) -> Graph:
     """Reads a network.
 
     Raises:
-        InputError: it is no TFLite flatbuffer, or holds several subgraphs.
+        InputError: it is not a TFLite flatbuffer, or has more than one subgraph.
     """
     from ai_edge_litert import schema_py_generated as schema
 
@@ -131,7 +131,7 @@ def _tensor(tensor: Any, buffers: Any, types: dict[int, str]) -> Tensor:
 
 
 def _operator(op: Any, code: Any, names: dict[int, str], tensors: tuple[Tensor, ...]) -> Operator:
-    # Codes up to 127 stand in the older field, which older runtimes read.
+    # Codes up to 127 are in the older field, which older runtimes read.
     name = names[max(code.builtinCode, code.deprecatedBuiltinCode)]
     inputs, outputs = (tuple(int(index) for index in edge if index >= 0) for edge in (op.inputs, op.outputs))
     macs = 0

@@ -1,4 +1,4 @@
-"""How far each layer of a quantised network is from the same layer in float, and its place among the ranges: where to look first."""
+"""How far each layer of a quantised network is from the same layer in float, and how it uses its range. Changes neither network."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from export.quiet import quiet
 with quiet():
     import tensorflow as tf
 
-# Steps between number formats, which have no counterpart in the float network.
+# Conversions between number formats, which have no counterpart in the float network.
 _FORMATS = frozenset({"QUANTIZE", "DEQUANTIZE"})
-# Chips that are enough for a mean over thousands of values a layer.
+# Enough chips for a mean, since each layer has thousands of values.
 CHIPS = 24
 
 
 @dataclass(frozen=True, slots=True)
 class LayerError:
-    """`error` is the root mean square of (quantised - float) over that of the float values, all that went wrong before it included;
-    `clipped` the share of float values outside of what the quantised tensor can hold, `used` the share of its range in use."""
+    """`error` is the root mean square of (quantised - float), relative to that of the float values; it includes the errors of the layers
+    before. `clipped` is the fraction of float values outside the quantised tensor's range, `used` the fraction of that range in use."""
 
     layer: str
     operator: str
@@ -34,7 +34,7 @@ class LayerError:
 
 
 def layer_errors(in_float: bytes, quantised: bytes, pixels: NDArray[np.uint8]) -> list[LayerError]:
-    """Layer by layer in the order they run, for `pixels`, uint8 [n, side, side] or [n, side, side, 3].
+    """The error of each layer, in the order they run, on the first CHIPS of `pixels`, uint8 [n, side, side] or [n, side, side, 3].
 
     Raises:
         GateMissed: the two networks do not consist of the same layers.
@@ -75,7 +75,7 @@ def _load(flatbuffer: bytes) -> Any:
         interpreter = tf.lite.Interpreter(
             model_content=flatbuffer,
             experimental_preserve_all_tensors=True,
-            # A delegate would hide the tensors between the operators that it has taken over.
+            # A delegate would hide the tensors between the operators that it takes over.
             experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
         )
         interpreter.allocate_tensors()
@@ -95,7 +95,7 @@ def _run(interpreter: Any, chip: NDArray[np.uint8]) -> None:
 
 
 def _real(values: NDArray[Any], quantization: tuple[float, int]) -> tuple[NDArray[np.float64], float, float]:
-    """Values as the float network has them, and the limits of what they could be."""
+    """(real values, lowest, highest): dequantised values, and the limits of what their tensor can represent."""
     scale, zero_point = quantization
     if not scale or values.dtype.kind == "f":
         return values.astype(np.float64), -np.inf, np.inf

@@ -1,4 +1,4 @@
-"""What the exported file is worth on people the training never saw, how far it is from the float model, and what it may be off by."""
+"""Measures an exported file on people the training never saw: its error rates, its distance to the float model, and the gates. No I/O."""
 
 from __future__ import annotations
 
@@ -14,35 +14,36 @@ from edge.contract.modelfile import Gate, OperatingPoint
 from edge.contract.score import Head, score_all_pairs
 
 TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
-# The operating point that gates are measured at, or the next looser one whose threshold lies among so many impostor scores: one that a
-# dozen comparisons decide is moved by chance, and on a steep curve the TAR with it.
+# Gates are measured at this FMR, or at the next looser target with this many false matches: a threshold that a dozen comparisons decide
+# moves by chance, and on a steep curve the TAR moves with it.
 GATE_FMR, GATE_FALSE_MATCHES = 1e-3, 100
 
 MIN_MEDIAN_COSINE = 0.98
-# At most so much more EER and so much less TAR, beyond doubt: two standard deviations of the comparisons that fell otherwise come on
-# top (McNemar 1947), or so many comparisons where none did. One or two say nothing, and a gate that fails by chance teaches --force.
+# The largest rise of the EER and loss of TAR. Two standard deviations of the number of changed decisions (McNemar 1947) are added, and no
+# limit is below FEW_COMPARISONS: one or two comparisons say nothing, and a gate that fails by chance teaches people to use --force.
 MAX_EER_CHANGE, MAX_TAR_LOSS, FEW_COMPARISONS = 0.005, 0.01, 3
-# The FMR at the other model's threshold, as a multiple: a shift of the scores that a threshold measured anew would hide.
+# The largest FMR at the float model's threshold, as a multiple of the target: finds a shift of the scores, which a newly measured threshold
+# would hide.
 MAX_FMR_RATIO = 1.5
-# Two runtimes of one file round differently, but do the same sums.
+# Two runtimes round the same file differently, but do the same arithmetic.
 MIN_RUNTIME_COSINE = 0.995
 
 
 class Side(NamedTuple):
-    """A model as it compares: its head, whose cohort it embedded itself, and of the held-out chips its embeddings and what it would keep
-    of them, float32 [n, D] both."""
+    """One model in a comparison: its head, whose cohort it embedded itself, and its embeddings and templates of the held-out chips, both
+    float32 [n, D]."""
 
     head: Head
     embeddings: NDArray[np.float32]
     templates: NDArray[np.float32]
 
     def scores(self, labels: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(genuine, impostor) scores of all pairs, one face of each enrolled and the other the probe."""
+        """(genuine, impostor) scores, float64, of all pairs: one face of each pair is enrolled, the other is the probe."""
         return score_all_pairs(self.head, self.embeddings, labels, self.templates)
 
 
 def operating_points(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> list[dict[str, Any]]:
-    """Every target FMR that the counts can support (rule of three), with what was measured there."""
+    """An operating point for every target FMR that the number of comparisons supports (rule of three), as plain values."""
     points = []
     for target in TARGETS:
         if not supports_fmr(impostor.size, target):
@@ -71,8 +72,8 @@ def operating_points(genuine: NDArray[np.float64], impostor: NDArray[np.float64]
 def parity(in_float: Side, in_file: Side, labels: NDArray[np.int64]) -> dict[str, Any]:
     """How the file's answers and error rates differ from the float model's on the same chips.
 
-    `threshold_fmr` is the file's FMR at the float model's threshold of `target_fmr`; `decisions` of all comparisons fall
-    otherwise there than in the float model, each model at its own threshold.
+    `threshold_fmr` is the file's FMR at the float model's threshold for `target_fmr`. `decisions` is the number of comparisons that the
+    two models decide differently, each at its own threshold.
     """
     cosine = cosines(in_float.embeddings, in_file.embeddings)
     (genuine, impostor), (file_genuine, file_impostor) = (side.scores(labels) for side in (in_float, in_file))
@@ -104,7 +105,7 @@ def parity(in_float: Side, in_file: Side, labels: NDArray[np.int64]) -> dict[str
 
 
 def gates(figures: dict[str, Any]) -> list[Gate]:
-    """What `parity` must show. A limit is as wide as the counts force it to be, and no wider."""
+    """The gates on the figures of `parity`. A limit is only as wide as the counts require."""
     doubt = 2 * sqrt(figures.get("genuine_decisions", 0)) / figures["genuine"]
     few = FEW_COMPARISONS / figures["genuine"]
     eer_change = figures["eer_file"] - figures["eer_float"]
@@ -129,8 +130,8 @@ def gates(figures: dict[str, Any]) -> list[Gate]:
 
 
 def agreement(here: Side, there: Side, labels: NDArray[np.int64], points: list[dict[str, Any]], step: float) -> dict[str, Any]:
-    """How another runtime's answers of the same file differ: in quantisation steps (of size `step`; None where the file has
-    none), in the score, and in decisions at the file's own operating points, of all comparisons."""
+    """How another runtime's answers differ for the same file: in quantisation steps (of size `step`; None if it is 0), in scores, and in
+    decisions on all comparisons at the file's own operating points."""
     cosine = cosines(here.embeddings, there.embeddings)
     apart = np.abs(here.embeddings - there.embeddings)
     genuine, _ = here.scores(labels)
@@ -157,12 +158,12 @@ def agreement(here: Side, there: Side, labels: NDArray[np.int64], points: list[d
 
 
 def agreement_gates(name: str, figures: dict[str, Any]) -> list[Gate]:
-    """What `agreement` must show."""
+    """The gates on the figures of `agreement`."""
     return [Gate(f"median cosine of {name} to the runtime that measured", figures["median_cosine"], MIN_RUNTIME_COSINE, True)]
 
 
 def cosines(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """The cosine, float64 [n], of each pair of rows."""
+    """The cosine, float64 [n], of each pair of rows of two float32 [n, D]."""
     a, b = first.astype(np.float64), second.astype(np.float64)
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosine: NDArray[np.float64] = (a * b).sum(1) / np.maximum(lengths, 1e-12)

@@ -1,4 +1,4 @@
-"""Writing of the model file: flatbuffer, zip of metadata and arrays, seal. The same input gives the same bytes."""
+"""Writes the model file: flatbuffer, zip of metadata and arrays, seal. The same input gives the same bytes; no clock, no randomness."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from edge.contract.errors import StorageError
 from edge.contract.modelfile import METADATA_NAME, SEAL_SIZE, seal
 
-_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date a zip can hold: no clock in the file
+_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest date that a zip can hold, so that the file depends on no clock
 _END_RECORD = b"PK\x05\x06"
 
 
@@ -34,7 +34,7 @@ def pack(
         for name, content in sorted((files or {}).items()):
             _add(archive, name, content)
     data = out.getvalue()
-    # The end record's last field is the comment's length; the seal is that comment, over all that stands before it.
+    # The end record's last field is the comment's length. The seal is that comment, and covers everything before it.
     end = data.rindex(_END_RECORD)
     unsealed = data[: end + 20] + struct.pack("<H", SEAL_SIZE)
     return unsealed + seal(unsealed)
@@ -48,7 +48,7 @@ def array_bytes(array: NDArray[Any]) -> bytes:
 
 
 def array_entry(name: str, array: NDArray[Any]) -> dict[str, str]:
-    """How the metadata name an array."""
+    """The metadata's reference to an array: its file name and digest."""
     return {"file": name, "sha256": hashlib.sha256(array_bytes(array)).hexdigest()}
 
 
@@ -56,7 +56,7 @@ def write_file(path: Path, data: bytes) -> None:
     """Writes the whole file or nothing.
 
     Raises:
-        StorageError: the disk is full, read-only or not ours.
+        StorageError: the disk is full, read-only or not writable for this user.
     """
     if not path.name:
         raise StorageError(f"{path}: cannot write: a folder; name a file")
@@ -78,6 +78,6 @@ def write_file(path: Path, data: bytes) -> None:
 
 def _add(archive: zipfile.ZipFile, name: str, data: bytes) -> None:
     entry = zipfile.ZipInfo(name, _EPOCH)
-    entry.create_system = 3  # as on Unix, wherever the export runs
+    entry.create_system = 3  # Unix, wherever the export runs
     entry.external_attr = 0o644 << 16
     archive.writestr(entry, data)

@@ -1,4 +1,4 @@
-"""Keeps the converter's log off the terminal, unless it ends in an error: then all of it is shown."""
+"""Keeps the converter's log off the terminal, but shows all of it after an error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Holds back what is written to the descriptors of stdout and stderr, also from C++, and Python's warnings."""
+    """Holds back everything written to descriptors 1 and 2, even by C++ code, and Python's warnings."""
     sys.stdout.flush()
     sys.stderr.flush()
     kept = os.dup(1), os.dup(2)

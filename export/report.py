@@ -1,4 +1,4 @@
-"""The report of an export for people and machines: networks.json, layers.png and graph.svg in a folder."""
+"""Writes the report of an export for people and machines: networks.json, layers.png and graph.svg in a folder."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from export.variant import Variant
 
 
 def write_report(networks: dict[str, Converted], folder: Path) -> dict[str, list[LayerError]]:
-    """Writes the report of converted networks, by name, and returns the error of each of their layers.
+    """Writes the report of converted networks, by name, and returns the errors of their layers.
 
     Raises:
-        GateMissed: a quantised network has other layers than its float one.
+        GateMissed: a quantised network has other layers than its float version.
         StorageError: a file cannot be written.
     """
     errors = {
@@ -35,7 +35,7 @@ def write_report(networks: dict[str, Converted], folder: Path) -> dict[str, list
 
 
 def worst_layers(errors: Iterable[LayerError], count: int = 3) -> list[LayerError]:
-    """The layers that are furthest from the float network, the worst first."""
+    """The layers furthest from the float network, the worst first."""
     return sorted(errors, key=lambda layer: -layer.error)[:count]
 
 

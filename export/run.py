@@ -1,4 +1,4 @@
-"""A finished training run as the exporter sees it: files, read once and checked."""
+"""A finished training run as the exporter sees it: files, read once and checked. Writes nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ with quiet():
 @dataclass(frozen=True, slots=True)
 class Run:
     """`tower` and `aligner` take float32 pixels [n, side, side, 1]; the chips are uint8 [n, side, side]. `test` and `cohort` show people
-    whom the training never saw, `calibration` shows training people."""
+    whom the training never saw, `calibration` shows people it was trained on."""
 
     path: Path
     record: dict[str, Any]
@@ -45,11 +45,11 @@ class Run:
 
     @property
     def side_px(self) -> int:
-        """The side of what the tower sees."""
+        """The side of the tower's input, in pixels."""
         return self.align.side_px if self.align else self.chip.side_px
 
     def views(self, chips: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the tower sees of chips, uint8 [n, side, side], by the float aligner where there is one."""
+        """What the tower sees of chips, uint8 [n, side, side], aligned by the float aligner if there is one."""
         if self.align is None:
             return chips
         small = np.stack([shrink(chip, self.align.input_px) for chip in chips])[..., None].astype(np.float32)
@@ -60,11 +60,11 @@ class Run:
         return np.stack([crop(chip, where, self.align.side_px) for chip, where in zip(chips, placed, strict=True)])
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Embeddings in float, float32 [n, D], of chips, uint8 [n, side, side]."""
+        """The float model's embeddings, float32 [n, D], of chips, uint8 [n, side, side]."""
         return self._embed_views(self.views(chips))
 
     def templates(self, chips: NDArray[np.uint8], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What would be kept of the same chips in float, float32 [n, D]; their `embeddings` are known."""
+        """The float model's templates, float32 [n, D], of chips, uint8 [n, side, side], whose `embeddings` are known."""
         if self.template is TemplateKind.PLAIN:
             return embeddings
         mirrored = self._embed_views(self.views(chips)[:, :, ::-1])
@@ -77,7 +77,7 @@ class Run:
 
 
 def read_head(path: Path) -> Head:
-    """A head as the trainer writes it. Raises OSError, ValueError and what else np.load does where it is none."""
+    """Reads a head that the trainer wrote. For any other file it raises OSError, ValueError or whatever else np.load raises."""
     with np.load(path, allow_pickle=False) as saved:
         kind = bool(saved["normalise"]), bool(saved["squared"])
         nearest = int(saved.get("nearest", 0))
@@ -87,7 +87,7 @@ def read_head(path: Path) -> Head:
 
 
 def check_held_out(path: Path, chips: NDArray[np.uint8], labels: NDArray[np.int64]) -> None:
-    """Raises InputError where the held-out people of `path`, chips [n, ...] and labels [n], give no genuine or no impostor comparison."""
+    """Raises InputError if the held-out people of `path`, chips [n, ...] and labels [n], give no genuine or no impostor comparison."""
     counts = np.unique(labels, return_counts=True)[1]
     if len(chips) != len(labels) or len(counts) < 2 or counts.max() < 2:
         raise InputError(
@@ -100,7 +100,7 @@ def read_run(path: Path) -> Run:
     """Reads a run folder written by `trainer fit`.
 
     Raises:
-        InputError: it is not a finished run, a file of it is missing or damaged, or its chips were cut otherwise than here.
+        InputError: it is not a finished run, a file is missing or damaged, or this version cuts chips differently.
     """
     if not (path / "run.json").is_file():
         raise InputError(f"{path}: not a run folder (no run.json); make one with `trainer fit`")

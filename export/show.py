@@ -1,4 +1,4 @@
-"""What is in a model file, and how two of them differ: tables. Reads files and changes none."""
+"""Tables of what a model file contains, and of how two files differ. Changes no file."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from export.measure import cosines
 
 
 def graphs_of(model: ModelFile) -> dict[str, Graph]:
-    """The graphs of a model's networks by name, in the order they run."""
+    """The graphs of a model's networks by name, in the order in which they run."""
     networks = {"aligner": model.aligner.network} if model.aligner else {}
     return {name: read_graph(network.flatbuffer) for name, network in (networks | {"tower": model.tower}).items()}
 
 
 def summary(model: ModelFile) -> dict[str, Any]:
-    """Everything that `inspect` shows, as plain values: the file's own record, and its graphs."""
+    """Everything that `inspect` shows, as plain values: the file's record and its graphs."""
     networks = {
         name: {
             "constant_bytes": graph.constant_bytes,
@@ -37,7 +37,7 @@ def summary(model: ModelFile) -> dict[str, Any]:
 
 
 def operator_table(name: str, graph: Graph) -> Table:
-    """Each operator in order: its version, what it gives, its weights and its cost."""
+    """The operators in order, with version, output, weights and cost."""
     title = f"{name}: {graph.macs / 1e6:.1f} M multiply-adds, {graph.constant_bytes / 1024:.0f} KiB of weights"
     table = Table("#", "operator", "version", "layer", "gives", "range", "weights", "M multiply-adds", title=title)
     for number, operator in enumerate(graph.operators, start=1):
@@ -57,7 +57,7 @@ def operator_table(name: str, graph: Graph) -> Table:
 
 
 def gate_table(model: ModelFile) -> Table:
-    """What the export was held against."""
+    """The gates of the export, with figures and limits."""
     table = Table("gate", "measured", "limit", "", title="gates, on people whom the training never saw")
     for gate in model.gates:
         table.add_row(
@@ -72,12 +72,12 @@ def gate_table(model: ModelFile) -> Table:
 def differences(first: ModelFile, second: ModelFile) -> dict[str, Any]:
     """How two model files differ: their records key by key, their operators, and their answers to the generated chips.
 
-    `answers` is None where they take other chips or give embeddings of another size.
+    `answers` is None if their chips or the sizes of their embeddings differ.
     """
     found: dict[str, Any] = {"record": list(_differ("", first.record, second.record))}
     versions = [{name: graph.versions() for name, graph in graphs_of(model).items()} for model in (first, second)]
     found["operators"] = None if versions[0] == versions[1] else versions
-    # Not by the model's id, which tells of the templates, too.
+    # Not by the model's id, which also covers the kind of templates.
     found["same_network"] = _flatbuffers(first) == _flatbuffers(second)
     found["answers"] = None
     if first.chip == second.chip and first.head.size == second.head.size:

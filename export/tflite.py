@@ -1,4 +1,4 @@
-"""One export from start to end: convert, measure in the installed runtimes, hold against the gates, pack, read back, write."""
+"""One export from start to end: convert, measure in the installed runtimes, check the gates, pack, read back, write. Trains nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ ALIGNER_NAME = "align.tflite"
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A network as TFLite has it. `seen` are the pixels it was calibrated with, `network` what it was made from."""
+    """A network converted to TFLite. `network` is the Keras network, `seen` the pixels used for calibration, uint8."""
 
     network: Any
     seen: NDArray[np.uint8]
@@ -45,17 +45,17 @@ class Converted:
 
     @property
     def input(self) -> TensorSpec:
-        """The tensor that takes pixels."""
+        """The tensor that receives pixels."""
         return self.graph.tensors[self.graph.inputs[0]].spec
 
     @property
     def output(self) -> TensorSpec:
-        """The tensor that gives the answer."""
+        """The tensor that holds the answer."""
         return self.graph.tensors[self.graph.outputs[0]].spec
 
 
 class Exported(NamedTuple):
-    """The file as a device reads it, and the networks in it by name."""
+    """The model as a device reads it from the file, and its networks by name."""
 
     model: ModelFile
     networks: dict[str, Converted]
@@ -71,14 +71,15 @@ def export_tflite(
     also_in: Sequence[Path] = (),
     force: bool = False,
 ) -> Exported:
-    """Writes the model file. `also_in` are interpreters of other environments whose runtime is to run it as well.
+    """Writes the model file. `also_in` are Python interpreters of other environments, in whose runtimes the file is measured as well.
 
     Raises:
-        GateMissed: the result is not what was asked for; nothing is written, unless `force` and a figure alone was missed.
+        GateMissed: a check failed. Nothing is written; with `force`, the file is written if only the figure of a gate was missed.
+        InputError: an interpreter of `also_in` cannot be used.
         StorageError: the file cannot be written.
     """
     views = run.views(run.calibration)
-    # A tower that was trained for the rounding of its maps as they are keeps them.
+    # A tower trained with quantisation is adapted to the rounding of its maps as they are, so they are not equalised.
     networks = {"tower": convert(run.tower, views, variant, equal=not run.record["settings"]["tower"].get("quantised", False))}
     if run.align:
         small = np.stack([shrink(chip, run.align.input_px) for chip in run.calibration])
@@ -89,17 +90,17 @@ def export_tflite(
     arrays = {HEAD_NAME: run.head.weights, COHORT_NAME: none, GOLDEN_NAME: none}
     more = {ALIGNER_NAME: aligner.flatbuffer} if aligner else {}
 
-    # The file measures itself: without figures first, then again with them, read by the device's own reader each time.
+    # The file is packed without figures and measured, then packed again with them, and read by the device's own reader each time.
     unmeasured = pack(tower.flatbuffer, with_arrays(record, arrays), arrays, more)
     embedder = Embedder(parse_model(unmeasured, out))
-    # Where everybody was captured there are no strangers.
+    # A training with only captured people has no strangers.
     if len(run.cohort):
         strangers = np.stack([embedder.embed(chip) for chip in _tracked(run.cohort, "embedding the cohort")])
         arrays[COHORT_NAME] = tower.output.to_raw(strangers)
     arrays[GOLDEN_NAME] = np.stack([embedder.answer(chip) for chip in golden_chips(run.chip)])
     head = replace(run.head, cohort=None)
     if run.head.cohort:
-        cohort = replace(run.head.cohort, embeddings=strangers)  # as the file itself sees them
+        cohort = replace(run.head.cohort, embeddings=strangers)  # as the file itself embeds them
         record["head"]["cohort"] = {"nearest": cohort.nearest, "ceiling": cohort.ceiling}
         head = replace(head, cohort=cohort)
     here = side_of(embedder, head, run.test)
@@ -133,7 +134,7 @@ def export_tflite(
 
 
 def convert(network: Any, seen: NDArray[np.uint8], variant: Variant, *, equal: bool = True) -> Converted:
-    """The network as TFLite has it, checked. For int8 its maps are made `equal` in size, in place. Raises GateMissed as `check_graph`
+    """Converts a network and checks the graph. For int8, `equal` first equalises its maps in place. Raises GateMissed as `check_graph`
     does."""
     if equal and variant is Variant.INT8:
         equalise(network, seen)
@@ -144,18 +145,18 @@ def convert(network: Any, seen: NDArray[np.uint8], variant: Variant, *, equal: b
 
 
 def doubt_entry(doubt: tuple[float, float]) -> dict[str, float]:
-    """What the record says of a head's doubt."""
+    """The record's entry for a head's doubt."""
     return {"from": doubt[0], "below": doubt[1]}
 
 
 def side_of(embedder: Embedder, head: Head, chips: NDArray[np.uint8]) -> Side:
-    """A model file on chips, uint8 [n, side, side] or [n, side, side, 3], as it compares with this head."""
+    """A model file's side of a comparison with this head, on chips, uint8 [n, side, side] or [n, side, side, 3]."""
     embeddings, templates = zip(*(embedder.both(chip) for chip in _tracked(chips, "measuring the file")), strict=True)
     return Side(head, np.stack(embeddings), np.stack(templates))
 
 
 def side_in_float(run: Run) -> Side:
-    """The float model on its held-out chips."""
+    """The float model's side of a comparison, on the run's held-out chips."""
     embeddings = run.embed(run.test)
     return Side(run.head, embeddings, run.templates(run.test, embeddings))
 
@@ -165,7 +166,7 @@ def _tracked(chips: NDArray[np.uint8], what: str) -> Iterable[NDArray[np.uint8]]
 
 
 def require(checks: Sequence[Gate], *, force: bool) -> None:
-    """Raises GateMissed where a gate is missed and nobody forces it."""
+    """Raises GateMissed if a gate was missed, unless `force`."""
     missed = [gate for gate in checks if not gate.passed]
     if missed and not force:
         raise GateMissed(
@@ -176,7 +177,7 @@ def require(checks: Sequence[Gate], *, force: bool) -> None:
 
 
 def told_of(there: Elsewhere) -> dict[str, Any]:
-    """What the record says of another runtime."""
+    """The record's entry for another runtime."""
     return {key: there.told[key] for key in ("runtime", "machine")}
 
 
@@ -223,7 +224,7 @@ def _record(run: Run, tower: Converted, aligner: Converted | None, variant: Vari
 
 
 def with_arrays(record: dict[str, Any], arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
-    """The record with its arrays named and digested."""
+    """The record with the names and digests of its arrays."""
     head = record["head"] | {"weights": array_entry(HEAD_NAME, arrays[HEAD_NAME])}
     named = {key: array_entry(name, arrays[name]) for key, name in (("cohort", COHORT_NAME), ("golden", GOLDEN_NAME))}
     return record | {"head": head} | named

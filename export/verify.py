@@ -1,4 +1,4 @@
-"""The gates of an export once more, from the file alone or with the run that it came from; says what holds here and what does not."""
+"""Checks the gates of an export again, from the file alone or with the run that it came from. Changes no file."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from export.variant import Variant
 
 
 class Check(NamedTuple):
-    """One line of the verdict. `found` says what was measured; a check that did not hold says it there."""
+    """One line of the verdict. `found` says what was measured, or why the check failed."""
 
     name: str
     passed: bool
@@ -31,7 +31,7 @@ class Check(NamedTuple):
 
 
 def verify_file(model: ModelFile) -> list[Check]:
-    """What a file can show by itself; the reader has checked seal, digests, schema and this machine's chips already."""
+    """The checks that need only the file. The reader has already checked seal, digests, schema and this machine's chips."""
     checks = [Check("seal, digests, schema, fingerprint of chips", True, f"model {model.model_id[:12]}")]
     variant = Variant(model.record["quantisation"])
     for name, graph in graphs_of(model).items():
@@ -57,11 +57,10 @@ def verify_file(model: ModelFile) -> list[Check]:
 
 
 def verify_on(model: ModelFile, run: Run) -> list[Check]:
-    """What it shows on the held-out people of a run: its operating points measured again, and, where the run is the one that it
-    was made of, its gates.
+    """The checks on the held-out people of a run: the operating points measured again and, if the file was made from this run, the gates.
 
     Raises:
-        InputError: the run's chips or its split are not the model's.
+        InputError: the run's chips or its split differ from the model's.
     """
     if run.chip != model.chip:
         raise InputError(
@@ -76,19 +75,19 @@ def verify_on(model: ModelFile, run: Run) -> list[Check]:
     in_file = side_of(Embedder(model), model.head, run.test)
     checks = check_points(model.operating_points, *in_file.scores(run.test_labels))
     if model.record["provenance"]["files"] == run.digests:
-        # A file that was measured again may keep another kind of templates than the run: both sides are asked for the file's.
+        # A file that was measured again may have another kind of templates than the run: both sides use the file's.
         figures = parity(side_in_float(replace(run, template=model.template)), in_file, run.test_labels)
         checks += [Check(f"measured: {gate.name}", gate.passed, str(gate)) for gate in gates(figures)]
     return checks
 
 
 def check_points(points: Sequence[OperatingPoint], genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> list[Check]:
-    """Two checks of each operating point on scores, float64 [n], measured again: its FMR against its target, its FNMR against the recorded
+    """Two checks of each operating point on newly measured scores, float64 [n]: its FMR against its target, its FNMR against the recorded
     one.
 
-    The FMR does not hold where the lower end of its 95 % interval is above the target: by chance that happens to one in forty of files
-    that are as good as they say. The FNMR does not hold where that end is above the upper end of the recorded interval: to one in some
-    hundreds, for both are uncertain. A rate that is lower than it may be does no harm, and is told.
+    The FMR check fails if the lower end of its 95 % interval is above the target. By chance this happens to one in forty files that are
+    as good as they say. The FNMR check fails if its lower end is above the upper end of the recorded interval. This happens by chance to
+    one file in some hundreds, because both rates are uncertain. A rate lower than expected passes, and `found` says so.
     """
     checks = []
     for point in points:
@@ -104,7 +103,7 @@ def check_points(points: Sequence[OperatingPoint], genuine: NDArray[np.float64],
 
 
 def _beside(found: Rate, low: float, high: float, what: str, than: str) -> str:
-    """In words how a rate lies beside what is between `low` and `high`."""
+    """How a rate compares with the range from `low` to `high`, in words."""
     if found.low > high:
         return f"more {what} than {than}, beyond chance"
     if found.high < low:

@@ -1,4 +1,4 @@
-"""The aligner: a small network that learns from a teacher's landmarks where in a chip the face lies."""
+"""The aligner: a small network that learns from a teacher's placements where in a chip the face lies."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ layers = keras.layers
 
 INPUT_SHRINK = 4
 BATCH, LEARNING_RATE = 128, 2e-3
-# Moved further than boxes and heads move, so that what is rare in the data is learned as well.
+# More motion than real boxes and heads have, so that placements that are rare in the data are learned as well.
 _JITTER = AugmentSettings(
     rotate_deg=0, scale=0, shift=0, mirror_chance=0, contrast=0.3, brightness=25, shade=30, coarse_chance=0.3
 )  # fmt: skip
@@ -32,13 +32,14 @@ _MOVE_SHIFT, _MOVE_SCALE, _MOVE_TURN = 0.03, 0.08, 8.0
 
 @dataclass(frozen=True, slots=True)
 class Aligner:
-    """The network, float32 pixels 0..255 [n, input, input, 1] to float32 [n, 4], and what its answer means."""
+    """The network, from float32 pixels 0..255 [n, input, input, 1] to float32 [n, 4], and the specification that turns its output into
+    placements."""
 
     network: keras.Model
     spec: AlignSpec
 
     def placements(self, chips: Chips | NDArray[np.uint8]) -> list[Placement]:
-        """Where the face lies in each chip, uint8 [n, side, side]."""
+        """Where the face lies in each chip, uint8 [n, side, side] or [n, side, side, 3]."""
         found: list[Placement] = []
         for at in range(0, len(chips), 512):
             small = np.stack([shrink(chip, self.spec.input_px) for chip in chips[at : at + 512]])
@@ -47,7 +48,7 @@ class Aligner:
         return found
 
     def to(self, side_px: int) -> Aligner:
-        """The same, for a tower that sees squares of `side_px`."""
+        """The same aligner, for a tower that sees squares of `side_px`."""
         return replace(self, spec=replace(self.spec, side_px=side_px))
 
 
@@ -59,16 +60,17 @@ def build_aligner(input_px: int) -> keras.Model:
         x = layers.Conv2D(maps, 3, stride, "same", use_bias=False, name=f"conv{number}")(x)
         x = layers.BatchNormalization(momentum=0.95, name=f"norm{number}")(x)
         x = layers.ReLU(name=f"relu{number}")(x)
-    # No average over places: where things are is what is asked.
+    # No average pooling, which would discard the positions that are asked for.
     x = layers.Dense(64, activation="relu", name="hidden")(layers.Flatten(name="flatten")(x))
     return keras.Model(pixels, layers.Dense(4, name="placement")(x), name="aligner")
 
 
 def fit_aligner(train: Faces, validation: Faces, side_px: int, steps: int, seed: int) -> tuple[Aligner, dict[str, Any]]:
-    """An aligner for chips like those of `train`, and how far it is off on `validation`, a standard deviation for each output.
+    """Trains an aligner for chips like those of `train`. Returns it and its record, which has the standard deviation of its error on
+    `validation` for each output.
 
     Raises:
-        InputError: the teacher's placements are missing, or the chips' side is no multiple of what it is shrunk by.
+        InputError: the teacher's placements are missing, or the chips' side is not a multiple of INPUT_SHRINK.
     """
     if train.teaching is None or validation.teaching is None:
         raise InputError("an aligner learns from a teacher's placements; run `trainer teach` on every data set")
@@ -108,10 +110,10 @@ def _as_outputs(placements: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
 def _moved(
     chip: NDArray[np.uint8], outputs: NDArray[np.float64], spec: AlignSpec, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
-    """A chip moved at random and shrunk, and the outputs that are right for it."""
+    """A randomly moved and shrunk chip, and the correct outputs for it."""
     side = chip.shape[0]
     right, down, log_size, turn = outputs
-    # The square of the chip that is shown instead of the whole of it.
+    # The square of the chip that is shown instead of the whole chip.
     shown = Placement(*rng.normal(0, _MOVE_SHIFT, 2), float(np.exp(rng.normal(0, _MOVE_SCALE))), rng.normal(0, _MOVE_TURN))
     small = augment(to_grey(chip), _JITTER, rng, shown, side // 2)
     angle = np.radians(-shown.turn)

@@ -1,7 +1,7 @@
-"""A teacher that is asked anew about what each step sees, as it is seen: in this light, at this place, one face laid over another.
+"""Runs a teacher on the pictures of each step, after augmentation: the light, position and blended faces that the student sees.
 
-What a teacher said of the pictures as they are is known by heart after some epochs, and then nobody unseen gains. Its answers about
-whatever can be made of them are endless (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent").
+Stored vectors of the original pictures are memorised after some epochs, and unseen people gain nothing more. Answers to augmented
+pictures never run out (Beyer et al. 2022, "Knowledge distillation: a good teacher is patient and consistent").
 """
 
 from __future__ import annotations
@@ -10,15 +10,15 @@ from trainer.backend import keras, tf
 
 
 def said(asked: keras.Model, pixels: tf.Tensor) -> tf.Tensor:
-    """What a teacher says of pictures, float32 [n, side, side, c]: the mean of a look at each and at its mirror image, as of a face that is
-    enrolled; of unit length, float32 [n, D]."""
+    """A teacher's unit embeddings, float32 [n, D], of pictures, float32 [n, side, side, c]: the mean of each picture's and its mirror
+    image's, as for enrolled faces."""
     looks = [tf.cast(asked(seen, training=False), tf.float32) for seen in (pixels, pixels[:, :, ::-1])]
     return tf.math.l2_normalize(tf.add_n([tf.math.l2_normalize(look, axis=-1) for look in looks]), axis=-1)
 
 
 def mixed(pixels: tf.Tensor, chance: float, seed: tf.Tensor) -> tf.Tensor:
-    """Pictures, float32 [n, side, side, c], of which each is with this chance laid over another of them, by up to a half. `seed`, two
-    whole numbers, decides which."""
+    """Blends each picture, float32 [n, side, side, c], with this chance with another one of them, whose share is at most a half. `seed`,
+    two integers, decides which."""
     n = tf.shape(pixels)[0]
     which, how_much, whom = (tf.random.experimental.stateless_fold_in(seed, number) for number in range(3))
     share = tf.random.stateless_uniform((n, 1, 1, 1), how_much, maxval=0.5)

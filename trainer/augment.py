@@ -1,4 +1,5 @@
-"""What a chip may look like another day: position, turn, light, sharpness, noise, compression, side. uint8 in, uint8 out."""
+"""Augmentation, what a chip may look like another day: position, rotation, light, sharpness, noise, compression, mirroring. uint8 in and
+out."""
 
 from __future__ import annotations
 
@@ -18,10 +19,10 @@ WHOLE = Placement(0.0, 0.0, 1.0, 0.0)
 def augment(
     chip: NDArray[np.uint8], how: AugmentSettings, rng: np.random.Generator, placement: Placement, side_px: int
 ) -> NDArray[np.uint8]:
-    """The square at `placement` of a chip, uint8 [side, side] or [side, side, 3], as it might have been taken at another moment, uint8
-    [side_px, side_px] or [side_px, side_px, 3].
+    """Cuts the square at `placement` from a chip, uint8 [side, side] or [side, side, 3], with random changes, as uint8 [side_px, side_px]
+    or [side_px, side_px, 3].
 
-    The jitter and the cut are one resampling, so that neither blurs what the other gives.
+    Geometric jitter and cut are one resampling, to blur only once.
     """
     middle = (side_px - 1) / 2
     jitter = cv2.getRotationMatrix2D((middle, middle), rng.normal(0, how.rotate_deg), float(np.exp(rng.normal(0, how.scale))))
@@ -49,7 +50,7 @@ def augment(
     x = (x - 128) * np.exp(rng.normal(0, how.contrast)) + 128 + rng.normal(0, how.brightness)
     if rng.random() < how.noise_chance:
         x += rng.standard_normal(x.shape, np.float32) * rng.uniform(0, how.noise)
-    # The curve as a table: a power of every pixel would take longer than all the rest.
+    # Gamma by a lookup table: a power of every pixel would take longer than all the rest.
     curve = (np.linspace(0, 1, 256) ** np.exp(rng.normal(0, how.gamma)) * 255 + 0.5).astype(np.uint8)
     return cv2.LUT(np.clip(x, 0, 255).astype(np.uint8), curve)
 
@@ -66,7 +67,7 @@ def _coarse(x: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]
 
 
 def _view(placement: Placement, chip_px: int, side_px: int) -> NDArray[np.float64]:
-    """From pixels of the square to pixels of the chip, as `edge.contract.align.crop` has it, float64 [2, 3]."""
+    """The affine map from pixels of the square to pixels of the chip, float64 [2, 3], the same as in `edge.contract.align.crop`."""
     step = placement.size * chip_px / side_px
     c, s = step * math.cos(math.radians(placement.turn)), step * math.sin(math.radians(placement.turn))
     turn = np.array([[c, -s], [s, c]])

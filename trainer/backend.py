@@ -1,4 +1,4 @@
-"""Keras and TensorFlow, imported here alone, so that their start-up log is kept off the terminal once for all."""
+"""Keras and TensorFlow. Only this module imports them, so that one place keeps their start-up log off the terminal."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-# TensorFlow's C++ side writes to the descriptor itself and heeds no level before it is initialised. Errors are exceptions.
+# TensorFlow's C++ code writes to descriptor 2 directly and ignores the log level until it is initialised. Errors are raised anyway.
 sys.stderr.flush()
 _kept = os.dup(2)
 _nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -24,6 +24,6 @@ __all__ = ["as_input", "keras", "tf"]
 
 
 def as_input(chips: tf.Tensor) -> tf.Tensor:
-    """Chips, uint8 [n, side, side] or [n, side, side, 3], as a tower takes them: float32 with a last axis of channels."""
+    """Chips, uint8 [n, side, side] or [n, side, side, 3], as a tower takes them: float32 [n, side, side, 1 or 3]."""
     pixels = tf.cast(chips, tf.float32)
     return pixels[..., None] if len(pixels.shape) == 3 else pixels

@@ -1,4 +1,4 @@
-"""The same-camera check: do strangers match more often where one camera took both pictures? Then a network tells cameras apart."""
+"""The same-camera check: do strangers match more often if one camera took both pictures? If so, the network recognises the camera."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from edge.contract.score import Head, Placed, compare, place_both
 from trainer.highest import Highest
 
 TARGET_FMR = 1e-3
-# Within one camera's pictures strangers may match this many times as often as across before the report warns.
+# The report warns if strangers match more than this many times as often within one camera's pictures as across cameras.
 LIMIT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """The pictures of one camera, or one set: templates and embeddings, float32 [n, D] both, and the `names` of their people, str [n]."""
+    """The pictures of one camera or set: templates and embeddings, float32 [n, D] both, and the `names` of the people, str [n]."""
 
     camera: str
     templates: NDArray[np.float32]
@@ -29,8 +29,8 @@ class Taken:
 
 
 def compare_cameras(head: Head, sets: list[Taken]) -> list[dict[str, Any]]:
-    """FMR among the pictures of each set at the lowest threshold whose FMR across sets is at most 1e-3; nothing where the comparisons
-    across sets are too few to show that."""
+    """FMR within each set, at the lowest threshold whose FMR across sets is at most 1e-3; one row per set. Empty if there are too few
+    comparisons across sets for that FMR."""
     enrolled, placed = zip(*(place_both(head, one.embeddings, one.templates) for one in sets), strict=True)
     pairs = [(at, other) for at in range(len(sets)) for other in range(at + 1, len(sets))]
     total = sum(
@@ -73,6 +73,6 @@ def compare_cameras(head: Head, sets: list[Taken]) -> list[dict[str, Any]]:
 def _strangers(
     head: Head, enrolled: Placed, owners: NDArray[np.str_], probes: Placed, names: NDArray[np.str_]
 ) -> Iterator[NDArray[np.float64]]:
-    """For each template the scores, float64 [n], of the probes that show somebody else."""
+    """For each template, the scores, float64 [n], of the probes of other people."""
     for row, owner in enumerate(owners):
         yield compare(head, enrolled[row : row + 1], probes)[names != owner]

@@ -1,4 +1,4 @@
-"""Capture of anchor and positive pictures of one person from a webcam or a replayed clip."""
+"""Captures anchor and positive pictures of one person from a webcam or a replayed clip."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from trainer.files import write_atomically
 from trainer.layout import ROLES, Layout, real_folder, real_name
 from trainer.preview import open_preview
 
-# A camera that gives nothing for this many reads in a row is broken or unplugged.
+# After this many failed reads in a row a camera is taken to be broken or unplugged.
 MAX_MISSED = 30
 
 
 def capture_pictures(name: str, camera: str, data: Path, layout: Layout, wanted: dict[str, int], every: int) -> dict[str, int]:
-    """Takes one picture in `every` frames: first the anchors, then the positives. Returns how many of each role were saved.
+    """Takes one picture every `every` frames, in the order of the roles in `wanted`. Returns the number of pictures saved by role.
 
-    Numbers go on where earlier captures ended, so that nothing is overwritten. `q` in the preview or Ctrl-C ends early.
+    Numbering continues after earlier captures, so that nothing is overwritten. `q` in the preview or Ctrl-C ends early.
 
     Raises:
-        CameraError: the source does not open, or ended before all pictures were taken; those taken stay.
+        CameraError: the source does not open, or ended before all pictures were taken; those already taken stay.
         StorageError: a picture cannot be written.
     """
     source = cv2.VideoCapture(int(camera) if re.fullmatch(r"\d+", camera) else camera)

@@ -1,4 +1,4 @@
-"""What a person chooses by name on the command line. Apart from what it means, so that reading the line loads nothing of that."""
+"""The named choices of the command line. Separate from the code that uses them, so that parsing a command loads none of it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ RECIPES = Path(__file__).parent / "recipes"
 
 
 class Several(StrEnum):
-    """What `trainer prepare` does with a picture of several faces."""
+    """What `trainer prepare` does with a picture that shows several faces."""
 
     SKIP = "skip"
     LARGEST = "largest"
@@ -17,7 +17,7 @@ class Several(StrEnum):
 
 
 class Network(StrEnum):
-    """The towers that `trainer fit` knows."""
+    """The towers that are built into `trainer fit`."""
 
     COMPACT = "compact"
     KOCH = "koch"
@@ -25,7 +25,7 @@ class Network(StrEnum):
 
 
 class Precision(StrEnum):
-    """What `trainer fit` computes in. The machine's matter, not the recipe's: a run may go on in another."""
+    """The precision that `trainer fit` computes in. It depends on the machine, not the recipe: a run may be resumed in another one."""
 
     AUTO = "auto"
     FLOAT32 = "float32"
@@ -33,7 +33,7 @@ class Precision(StrEnum):
 
 
 class Strategy(StrEnum):
-    """How `trainer fit` shares its work out: among the GPUs of a machine, or the workers that TF_CONFIG names."""
+    """How `trainer fit` distributes its work: over the GPUs of one machine, or the workers that TF_CONFIG names."""
 
     AUTO = "auto"
     MIRRORED = "mirrored"
@@ -41,5 +41,5 @@ class Strategy(StrEnum):
 
 
 def recipe_names() -> list[str]:
-    """The recipes that come along."""
+    """The names of the included recipes."""
     return sorted(path.stem for path in RECIPES.glob("*.toml"))

@@ -1,8 +1,9 @@
-"""Which strangers a face is held against: as few as fit into the file, standing for everybody whom the training knew.
+"""Chooses the cohort, the strangers that every face is compared with: few enough for the model file, and representative of everyone whom
+the training knew.
 
-The likeness of a face to its nearest strangers is what the head needs of them (docs/decisions/0011). Chosen are those by whom that is kept
-best: facility location (Cornuejols, Fisher and Nemhauser 1977) with the nearest few instead of the nearest, by the greedy algorithm, which
-is lazy (Minoux 1978): what a stranger adds only ever falls.
+The head needs the likeness of a face to its nearest strangers (docs/decisions/0011), so those are chosen that preserve it best: facility
+location (Cornuejols, Fisher and Nemhauser 1977) with the nearest few in place of the nearest one, by the lazy greedy algorithm (Minoux
+1978), which is valid because the gain of adding a stranger never grows.
 """
 
 from __future__ import annotations
@@ -24,15 +25,15 @@ from trainer.importer import captured_subjects
 from trainer.split import FURTHER, FURTHER_COHORT_LEAST_PEOPLE
 
 COHORT = "cohort.json"
-# People who are asked; of more, as many are drawn: a choice among them is hardly worse, and takes a minute.
+# Candidates at most; from more people, this many are drawn. The choice is hardly worse, and takes a minute.
 POOL_MOST = 12_000
 _BLOCK = 512
 Apart = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 def own_people(data: list[Path], main: Faces, further: list[Faces]) -> set[str]:
-    """Those whom a model may have to recognise, and who must be nobody's stranger, least of all their own: who was captured into one of
-    the sets at `data`, and the people of small further ones."""
+    """People whom the model may have to recognise, and who therefore must not be in its cohort: those captured into one of the sets at
+    `data`, and those of small further sets."""
     small = [
         {*faces.identities} - {*main.identities} for faces in further if len(faces.identities) < FURTHER_COHORT_LEAST_PEOPLE
     ]
@@ -40,7 +41,8 @@ def own_people(data: list[Path], main: Faces, further: list[Faces]) -> set[str]:
 
 
 def pool(together: Faces, split: dict[str, list[str]], own: set[str]) -> Faces:
-    """One picture each of everybody of a training but those whom it is judged by and measured on, and its `own_people`."""
+    """The candidates for a cohort: one picture of each person of a training, without its validation and test people and its
+    `own_people`; at most POOL_MOST, drawn at random."""
     names = [name for part in ("cohort", FURTHER_COHORT, "train", FURTHER) for name in split.get(part, [])]
     present = {*together.identities} - own
     names = [name for name in names if name in present]
@@ -53,15 +55,15 @@ def pool(together: Faces, split: dict[str, list[str]], own: set[str]) -> Faces:
 
 @dataclass(frozen=True, slots=True)
 class Strangers:
-    """Those of `people`, embeddings float32 [n, D] no two of one person, at the `rows` that were chosen; `nearest` of them count."""
+    """The chosen `rows`, int64, of `people`, float32 [n, D] embeddings, one per person; a face's `nearest` strangers count."""
 
     people: NDArray[np.float32]
     rows: NDArray[np.int64]
     nearest: int
 
     def beside(self, head: Head) -> Head:
-        """The head with them as its cohort. The ceiling is the median nearness of all the people to those who were chosen, nobody being
-        his or her own stranger: half of everybody pays nothing."""
+        """The head with them as its cohort. The ceiling is the median nearness of all `people` to the chosen ones, themselves excluded:
+        half of all people get no penalty."""
         apart = _distances(head, self.people)
         distances = np.concatenate([apart(self.rows[at : at + _BLOCK]) for at in range(0, len(self.rows), _BLOCK)])
         nearness = np.partition(distances, self.nearest - 1, axis=0)[: self.nearest].mean(0)
@@ -70,13 +72,13 @@ class Strangers:
 
 
 def write_cohort(run: Path, people: Faces, strangers: Strangers) -> None:
-    """Keeps the names of those who were chosen in the run's folder. Raises StorageError where that fails."""
+    """Writes the names of the chosen people to the run folder. Raises StorageError if that fails."""
     names = sorted(people.identities[label] for label in people.labels[strangers.rows])
     write_atomically(run / COHORT, json.dumps(names, indent=1).encode())
 
 
 def cohort_chips(run: Path, together: Faces, split: dict[str, list[str]], own: set[str]) -> Chips:
-    """One chip of each person of a finished run's cohort; of one whose recipe has none, of those kept for it but its `own_people`.
+    """One chip of each person of a finished run's cohort; if its recipe has no cohort, of the people kept for one, without `own`.
 
     Raises:
         InputError: cohort.json is unreadable.
@@ -93,10 +95,10 @@ def cohort_chips(run: Path, together: Faces, split: dict[str, list[str]], own: s
 
 
 def choose_strangers(head: Head, people: NDArray[np.float32], nearest: int) -> Strangers:
-    """At most COHORT_MOST of these people, embeddings float32 [n, D] no two of one person, for heads like this one.
+    """Chooses at most COHORT_MOST of these people, float32 [n, D] embeddings, one per person, for heads that compare as this one does.
 
     Raises:
-        ValueError: they are not more than `nearest`.
+        ValueError: there are not more than `nearest` people.
     """
     if len(people) <= nearest:
         raise ValueError(f"{len(people)} people: more than nearest = {nearest} are needed")
@@ -106,7 +108,7 @@ def choose_strangers(head: Head, people: NDArray[np.float32], nearest: int) -> S
 
 def _greedy(apart: Apart, people: int, count: int, nearest: int) -> NDArray[np.int64]:
     everybody = np.arange(people)
-    # What each person's nearest are at, ascending; before there are so many, further than anybody is.
+    # Each person's distances to the nearest chosen strangers, ascending; until there are enough, the largest distance of all.
     farthest = max(_largest(apart(everybody[at : at + _BLOCK])) for at in range(0, people, _BLOCK))
     near = np.full((people, nearest), farthest, np.float32)
     gains = np.concatenate(
@@ -131,7 +133,7 @@ def _greedy(apart: Apart, people: int, count: int, nearest: int) -> NDArray[np.i
 
 
 def _distances(head: Head, people: NDArray[np.float32]) -> Apart:
-    """What gives the head's distances, float32 [m, n], of people at rows, int [m], to everybody."""
+    """A function from rows, int [m], to the head's distances of these people to all, float32 [m, n]; infinite to themselves."""
     points = place(replace(head, cohort=None), people).points.astype(np.float32)
     lengths = np.einsum("nd,nd->n", points, points)
 

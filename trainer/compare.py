@@ -1,4 +1,4 @@
-"""The similarity of two pictures by a trained run, with a picture of both crops."""
+"""Compares two pictures with a trained run, and draws both crops."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from trainer.verifier import load_verifier
 
 
 def compare_pictures(first: Path, second: Path, run: Path, out: Path) -> float:
-    """The probability in [0, 1] that both pictures show one person; writes the crops, with it, to `out`.
+    """The probability in [0, 1] that both pictures show one person; also writes a picture of the crops and the probability to `out`.
 
     Raises:
-        InputError: a picture has no face, several, or cannot be read; or the run is not finished.
+        InputError: a picture has no face or several, or cannot be read; or the run is not finished.
         StorageError: `out` cannot be written.
     """
     spec = ChipSpec.from_json(read_run(run)["chip"])

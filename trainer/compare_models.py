@@ -1,4 +1,4 @@
-"""Several verifiers on the same comparisons in one run: accuracy, size and time a face, as a table and a picture."""
+"""Compares several verifiers on the same pairs in one process: accuracy, size and time per face, as JSON and a plot."""
 
 from __future__ import annotations
 
@@ -29,22 +29,22 @@ from trainer.unseen import unseen_faces
 mpl.use("Agg")
 TARGETS = (1e-2, 1e-3, 1e-4)
 ANCHORS = 20
-TIMED = 60  # faces timed one by one; the median is told
-# Of a face's row what embeds it, float32 [D], when it is called: all that need not be timed has been done.
+TIMED = 60  # faces timed one by one; the median is reported
+# Takes a face's row, does everything that is not timed, and returns the function to time, which gives the embedding, float32 [D].
 Ready = Callable[[int], Callable[[], NDArray[np.float32]]]
 DLIB = "dlib"
 
 
 def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -> list[dict[str, Any]]:
-    """Each of `models`, runs, model files or the word `dlib`, on all pairs of the people of `folder` who are not in `seen`; writes
-    models.json and models.png into `out`.
+    """Evaluates each of `models` (runs, model files, or the word `dlib`) on all pairs of the people of `folder` who are not in `seen`.
+    Writes models.json and models.png into `out`, and returns the rows of the table.
 
     Raises:
-        InputError: a model cuts other chips than the prepared set holds.
+        InputError: a model does not exist, or takes other chips than those of the prepared set.
     """
     faces = unseen_faces(folder, seen)
     rows: list[dict[str, Any]] = []
-    # Two versions of a model are often two files of one name, in two folders.
+    # Two versions of a model are often files of the same name in two folders; those are shown with their paths.
     alike = Counter(Path(name).resolve().name for name in models)
     curves, first = {}, dict[str, Interval]()
     for name in models:
@@ -58,7 +58,7 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
         row: dict[str, Any] = {"model": called, "bytes": size, "genuine": len(found.genuine), "impostor": found.impostors}
         row |= {key: [rate.value, rate.low, rate.high] for key, rate in told.items()}
         first = first or told
-        # The same people are drawn for every model, so that what is hard for all of them does not widen the interval.
+        # All models are resampled with the same people, so that people who are hard for all models do not widen the interval.
         row["more_than_first"] = {key: _more(rate, first[key]) for key, rate in told.items() if key in first}
         row["ms_a_face"] = _milliseconds(subject.head, ready, embeddings[:ANCHORS])
         row["looked_at_twice"] = found.twice_shares()
@@ -70,7 +70,7 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
 
 
 def _more(rate: Interval, first: Interval) -> list[float]:
-    """By how much a rate is higher than the first model's, with the 95 % interval from the same people drawn for both."""
+    """The difference to the first model's rate, with its 95 % interval from resampling the same people for both."""
     low, high = np.nanpercentile(rate.resampled - first.resampled, [2.5, 97.5])
     return [rate.value - first.value, float(low), float(high)]
 
@@ -92,7 +92,7 @@ def _subject(name: str, folder: Path, faces: Faces) -> tuple[Subject, int, Ready
 
 
 def _milliseconds(head: Head, ready: Ready, anchors: NDArray[np.float32]) -> float:
-    """Median time of one face in, scores against 20 anchors out; the anchors are made ready once, as a device does."""
+    """Median time from one face to its scores against the anchors, which are placed once, as on a device."""
     placed = place(head, anchors)
     spent = []
     for row in range(TIMED):
@@ -104,7 +104,7 @@ def _milliseconds(head: Head, ready: Ready, anchors: NDArray[np.float32]) -> flo
 
 
 def _dlib(folder: Path, names: list[str]) -> tuple[Subject, int, Ready]:
-    """dlib's own way, from the picture's colours and its five points, timed from picture and box to the scores."""
+    """dlib's own pipeline on the colour picture, with its five points; timed from picture and box to the scores."""
     from trainer.dlibfile import find_weights
     from trainer.dlibway import DlibPeer
 
@@ -115,7 +115,7 @@ def _dlib(folder: Path, names: list[str]) -> tuple[Subject, int, Ready]:
             raise InputError("dlib is compared on whole pictures only")
         return np.stack([peer.vector(name) for name in track(names, "embedding by dlib", console=Console(stderr=True))])
 
-    # Its distance is Euclidean; by it the peer is compared.
+    # dlib compares by the Euclidean distance.
     head = Head(np.ones(peer.size, np.float32), 0.0, normalise=False, squared=True)
     size = find_weights().stat().st_size
     return Subject("dlib, colour, five points", None, head, embed), size, lambda row: peer.ready(names[row % len(names)])

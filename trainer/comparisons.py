@@ -1,8 +1,8 @@
-"""All comparisons of a set of embeddings, and rates with intervals from them.
+"""All comparisons of a set of embeddings, and error rates with intervals from them.
 
-Every genuine score is kept, of the impostor scores only the highest: those that thresholds of use lie among, one in fifty where the
-verifier is good, two in five or all where it is bad. Of 13,000 pictures, 84 million comparisons, that is 0.3 GB in
-all for a good verifier and 4.7 GB for one that tells nobody apart.
+Every genuine score is kept, but only the highest impostor scores, the range in which useful thresholds lie: one in fifty for a good
+verifier, two in five or all for a bad one. For 13,000 pictures (84 million comparisons) that takes 0.3 GB in all for a good verifier
+and 4.7 GB for one that tells nobody apart.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ from edge.contract.score import Head, Placed, place_both, score_all_pairs, settl
 from trainer.interval import Interval, interval_of
 
 ROWS = 256  # embeddings compared with all others at a time
-SAMPLE = 1500  # embeddings on which it is found how many impostor scores are worth keeping
+SAMPLE = 1500  # embeddings sampled to decide which impostor scores are kept
 RESAMPLES = 400
-# A resampling looks at so many impostor scores at most: the highest, and evenly spaced ones of all that are kept.
+# At most this many impostor scores are used in a resampling: the highest ones, and as many evenly spaced among all that are kept.
 RESAMPLED = 2_000_000
-# From so many pictures, or impostor scores kept, on a bar shows that something is going on.
+# From this many pictures, or kept impostor scores, a progress bar is shown.
 MANY_PICTURES, MANY_SCORES = 3000, 100_000
 
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """The EER, and by target FMR the share of genuine comparisons that match there."""
+    """The EER, and the TAR (share of genuine comparisons that match) by target FMR."""
 
     eer: Interval
     tar: dict[float, Interval]
@@ -39,9 +39,12 @@ class Rates:
 
 @dataclass(frozen=True, slots=True)
 class Comparisons:
-    """Scores, float64, sorted from low to high, each with the two rows it compares, int32 [n, 2]. Of `impostors` comparisons the
-    highest are listed; `histogram` counts all scores, genuine and impostor, in as many equal bins of [0, 1]; `twice` are those, genuine and
-    impostor, whose probe was looked at twice."""
+    """Scores, float64 [n], in ascending order, and for each the two rows it compares, int32 [n, 2].
+
+    `impostors` counts all impostor comparisons, of which only the highest scores are listed; `labels`, int64, is the person of each
+    row. `histogram`, int64 [2, 100], counts all genuine and all impostor scores in equal bins of [0, 1]; `twice`, int64 [2], counts the
+    genuine and the impostor comparisons whose probe was looked at twice.
+    """
 
     genuine: NDArray[np.float64]
     genuine_rows: NDArray[np.int32]
@@ -56,7 +59,7 @@ class Comparisons:
         """The lowest threshold whose FMR is at most `target_fmr`.
 
         Raises:
-            ValueError: the comparisons are too few for it, or the scores kept do not reach down to it.
+            ValueError: there are too few comparisons for it, or too few of the scores were kept.
         """
         allowed = allowed_matches(self.impostors, target_fmr)
         if not supports_fmr(self.impostors, target_fmr):
@@ -66,7 +69,7 @@ class Comparisons:
         return float(np.nextafter(self.impostor[-1 - allowed], np.inf))
 
     def rates(self, targets: Sequence[float]) -> Rates:
-        """The EER, and the TAR at those of `targets` whose threshold the comparisons can show, with intervals over people."""
+        """The EER, and the TAR at each target FMR that the comparisons support, with intervals from resampling people."""
         shown = [target for target in targets if self._shows(target)]
         plain, drawn = self._at(shown, np.ones((1, self._people()))), self._at(shown, self._weights())
         owners = self.labels[self.genuine_rows[:, 0]]
@@ -79,14 +82,14 @@ class Comparisons:
 
         tar, stricter = {}, 1.0
         for column, target in sorted(enumerate(shown, start=1), key=lambda entry: entry[1]):
-            # At a higher FMR no more are missed: what is shown at the lower one holds there too.
+            # FNMR does not increase with FMR, so the upper bound at a lower FMR holds here too.
             missed = interval(column, stricter)
             stricter = missed.high
             tar[target] = Interval(1 - missed.value, 1 - missed.high, 1 - missed.low, 1 - missed.resampled)
         return Rates(interval(0, 1.0), {target: tar[target] for target in shown})
 
     def miss_rate(self, threshold: float, chosen: NDArray[np.bool_] | None = None) -> Rate:
-        """FNMR at a threshold, over the genuine comparisons `chosen`, all where not given."""
+        """FNMR at a threshold, over the genuine comparisons `chosen`, by default all."""
         scores = self.genuine if chosen is None else self.genuine[chosen]
         return rate(int((scores < threshold).sum()), scores.size)
 
@@ -96,10 +99,10 @@ class Comparisons:
         return {"genuine": genuine / len(self.genuine), "impostor": impostor / self.impostors}
 
     def curve(self, points: int = 400) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """(FMR, FNMR) as far as the kept scores reach, at `points` places even on a logarithmic axis."""
+        """(FMR, FNMR), float64 [k] each, over the kept scores, at up to `points` places evenly spaced on a logarithmic axis."""
         counts = np.unique(np.geomspace(1, len(self.impostor), points).astype(int))
         thresholds = self.impostor[-counts]
-        # Of scores that are equal none matches without the others.
+        # Equal scores match together or not at all.
         matched = len(self.impostor) - np.searchsorted(self.impostor, thresholds, side="left")
         return matched / self.impostors, np.searchsorted(self.genuine, thresholds, side="left") / len(self.genuine)
 
@@ -116,8 +119,8 @@ class Comparisons:
         return track(drawn, "resampling people", RESAMPLES, console=Console(stderr=True), disable=quick)
 
     def _at(self, targets: list[float], weights: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
-        """The EER and FNMR at each target, float64 [number of weights, 1 + targets], with each person counting `weight` times: a genuine
-        comparison so often, an impostor one as both together."""
+        """The EER, and the FNMR at each target FMR, float64 [number of weights, 1 + targets], with each person drawn `weight` times: a
+        genuine comparison counts with its person's weight, an impostor one with the product of both people's."""
         step = -(-len(self.impostor) // RESAMPLED)
         even = _Falling(self, np.arange(len(self.impostor) - step, -1, -step), step)
         top = (
@@ -141,18 +144,18 @@ class Comparisons:
 
 
 class _Falling:
-    """Impostor scores from the highest down, at the rows `at` of those kept, each standing for `each` of them."""
+    """Impostor scores in descending order: the kept ones at the rows `at`, each standing for `each` scores."""
 
     def __init__(self, of: Comparisons, at: NDArray[np.int64], each: int) -> None:
         scores = of.impostor[at]
         self._one, self._other = of.labels[of.impostor_rows[at]].T.astype(np.int32)
         self._each = each
-        # How many genuine scores lie at each or below.
+        # How many genuine scores are at or below each.
         self._reached = np.searchsorted(of.genuine, scores, side="right")
-        # The last of scores that are equal, for none of them matches without the others; and how many genuine ones lie below it.
+        # The last of each run of equal scores, which match together or not at all; and how many genuine scores are below it.
         self._last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
         self._below = np.searchsorted(of.genuine, scores[self._last], side="left")
-        # How many genuine scores can lie below a threshold.
+        # The possible counts of genuine scores below a threshold.
         changes = np.flatnonzero(of.genuine[1:] != of.genuine[:-1]) + 1
         self._missable = np.concatenate([[0], changes, [len(of.genuine)]])
 
@@ -160,18 +163,18 @@ class _Falling:
         return len(self._one)
 
     def above(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
-        """[k]: the weight of the k + 1 highest."""
+        """The total weight of the k + 1 highest scores, float64 [k]."""
         return self._each * np.cumsum(weight[self._one] * weight[self._other])
 
     def miss(self, above: NDArray[np.float64], allowed: float, fnmr: NDArray[np.float64]) -> float:
-        """FNMR at the lowest threshold that matches impostor comparisons of weight `allowed` at most; `fnmr` [k] is that of a
-        threshold above the k lowest genuine scores."""
+        """FNMR at the lowest threshold at which matching impostor comparisons weigh at most `allowed`; fnmr[k] is the FNMR at a
+        threshold above the k lowest genuine scores. NaN if the scores do not reach that far."""
         at = int(np.searchsorted(above, allowed + 1e-9, side="right"))
         return float(fnmr[self._reached[at]]) if at < len(above) else float("nan")
 
     def eer(self, fmr: NDArray[np.float64], fnmr: NDArray[np.float64]) -> float:
-        """Where FMR and FNMR are closest, their mean: at the first impostor score, from the highest down, with an FMR no lower than the
-        FNMR, or at a threshold above it and not above the one before."""
+        """The mean of FMR and FNMR where they are closest: at the highest impostor score whose FMR is not below its FNMR, or at a threshold
+        above that score, up to the next higher one."""
         fmr, missed = fmr[self._last], fnmr[self._below]
         at = min(int(np.searchsorted(fmr - missed, 0.0)), len(fmr) - 1)
         matched, most = (fmr[at - 1], self._below[at - 1]) if at else (0.0, len(fnmr) - 1)
@@ -182,15 +185,15 @@ class _Falling:
 
 
 def _between(values: NDArray[np.int64], low: int, high: int) -> NDArray[np.int64]:
-    """Those of ascending values from `low` to `high`, both of which are among them."""
+    """The part of ascending `values` from `low` to `high`, inclusive; both must be among them."""
     return values[np.searchsorted(values, low) : np.searchsorted(values, high, side="right")]
 
 
 def compare_all(
     head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32] | None = None
 ) -> Comparisons:
-    """Every pair of the embeddings, float32 [n, D], with `labels`, int [n], counted from 0; the first of a pair as its template where
-    `templates`, float32 [n, D], are given.
+    """Compares every pair of the embeddings, float32 [n, D], of people `labels`, int [n], counted from 0. If `templates`, float32
+    [n, D], are given, the first face of each pair is its template.
 
     Raises:
         ValueError: there is no genuine or no impostor comparison.
@@ -198,7 +201,7 @@ def compare_all(
     enrolled, placed = place_both(head, embeddings, templates)
     floor = _floor(head, embeddings, labels, templates)
     found = _compare(head, enrolled, placed, labels, floor)
-    # The sample that the floor was found on may have had few genuine comparisons: where FMR and FNMR are equal must lie well above it.
+    # The sample behind the floor may have had few genuine comparisons. The EER threshold must lie well above the floor; if not, keep all.
     if floor and 2 * np.mean(found.genuine < floor) > len(found.impostor) / found.impostors:
         found = _compare(head, enrolled, placed, labels, 0.0)
     return found
@@ -242,7 +245,7 @@ def _compare(head: Head, enrolled: Placed, placed: Placed, labels: NDArray[np.in
 def _floor(
     head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32] | None
 ) -> float:
-    """The score from which on impostor comparisons are kept: well below where FMR and FNMR are equal."""
+    """The lowest impostor score that is kept: well below the EER threshold, or 0.0 to keep all."""
     rows = np.sort(np.random.default_rng(0).permutation(len(labels))[:SAMPLE])
     genuine, impostor = score_all_pairs(head, embeddings[rows], labels[rows], None if templates is None else templates[rows])
     if not genuine.size or not impostor.size or len(rows) == len(labels) <= SAMPLE // 2:
@@ -255,9 +258,12 @@ def _floor(
 def pair_errors(
     genuine: NDArray[np.float64], impostor: NDArray[np.float64], *, folds: int = 10, pairs: int = 6000, seed: int = 0
 ) -> Rate:
-    """Errors of balanced pair classification by the rule of LFW's View 2: in each fold the threshold that is best on the others.
+    """Errors of balanced pair classification as in LFW's View 2: each fold uses the threshold that is best on the other folds.
 
-    Draws `pairs` / 2 of each kind (fewer where there are fewer) without replacement.
+    Draws `pairs` / 2 genuine and as many impostor scores, fewer if there are not enough, without replacement.
+
+    Raises:
+        ValueError: there are fewer scores of a kind than `folds`.
     """
     rng = np.random.default_rng(seed)
     count = min(pairs // 2, genuine.size, impostor.size) // folds
@@ -269,7 +275,7 @@ def pair_errors(
 
 
 def fold_errors(same: Sequence[NDArray[np.float64]], other: Sequence[NDArray[np.float64]]) -> Rate:
-    """Errors over folds, each with its genuine and its impostor scores, judged by the best threshold of the other folds."""
+    """Errors over all folds, given the genuine (`same`) and impostor (`other`) scores of each, at the best threshold of the other folds."""
     errors = 0
     for fold in range(len(same)):
         threshold = _best_threshold(*(np.concatenate([*kind[:fold], *kind[fold + 1 :]]) for kind in (same, other)))

@@ -1,4 +1,4 @@
-"""Prepared data sets: chips on disk, read as they are needed."""
+"""Prepared data sets: chips on disk, read when they are needed."""
 
 from __future__ import annotations
 
@@ -17,17 +17,16 @@ from trainer.layout import is_captured, photograph_of
 from trainer.pack import PACK, Pack, pack_chips
 from trainer.prepare import read_manifest
 
-# In a split, the people whom further sets lend to the cohort.
+# The part of a split with the people of further sets that are kept for the cohort.
 FURTHER_COHORT = "further_cohort"
-# What all of a cohort may have: each costs an eighth of a kilobyte of the model file.
+# People in a cohort at most: each takes an eighth of a kilobyte of the model file.
 COHORT_MOST = 512
-# Pictures of one person that count where people are compared.
+# Pictures of one person that are used at most where people are compared.
 PICTURES_EACH = 10
 
 
 class Chips:
-    """Chips of one or more packed sets, as an array that is read when it is indexed: uint8 [n, side, side], in colour with a last axis
-    of 3."""
+    """Chips of one or more packed sets, as an array that is read from disk when indexed: uint8 [n, side, side] or [n, side, side, 3]."""
 
     def __init__(self, packs: list[NDArray[np.uint8] | Pack], pack: NDArray[np.int64], row: NDArray[np.int64]) -> None:
         self._packs, self._pack, self._row = packs, pack, row
@@ -50,36 +49,36 @@ class Chips:
         return out
 
     def one(self, row: int) -> NDArray[np.uint8]:
-        """Chip `row`, uint8 [side, side]."""
+        """Chip `row`, uint8 [side, side] or [side, side, 3]."""
         return np.asarray(self._packs[self._pack[row]][self._row[row]])
 
     def only(self, rows: NDArray[np.int64]) -> Chips:
-        """These rows alone."""
+        """Only these rows."""
         return Chips(self._packs, self._pack[rows], self._row[rows])
 
     def and_those(self, others: Chips) -> Chips:
-        """These, then the others'."""
+        """These chips followed by the others."""
         pack = np.concatenate([self._pack, others._pack + len(self._packs)])
         return Chips(self._packs + others._packs, pack, np.concatenate([self._row, others._row]))
 
 
 @dataclass(frozen=True, slots=True)
 class Teaching:
-    """What a teacher said of n chips: `vectors`, float32 [n, T], and where it looked, `placements`, float32 [n, 4] as in
+    """A teacher's answers for n chips: `vectors`, float32 [n, T], and `placements`, where it looked, float32 [n, 4] as in
     `edge.contract.align`."""
 
     vectors: NDArray[np.float32]
     placements: NDArray[np.float32]
 
     def only(self, rows: NDArray[np.int64]) -> Teaching:
-        """These rows alone."""
+        """Only these rows."""
         return Teaching(self.vectors[rows], self.placements[rows])
 
 
 @dataclass(frozen=True, slots=True)
 class Faces:
-    """Chips with `labels`, int [n], into `identities`, the `names` of their pictures and what a teacher said of them, if one was
-    asked. `digest` is over chips and identities."""
+    """Chips with their `labels`, int [n], indices into `identities`, their `names`, and a teacher's answers if there are any. `digest` is
+    over chips and identities."""
 
     spec: ChipSpec
     chips: Chips
@@ -90,7 +89,7 @@ class Faces:
     teaching: Teaching | None = None
 
     def of(self, names: list[str]) -> Faces:
-        """Only the faces of these identities, labels renumbered in the order of `names`."""
+        """Only the faces of these identities, with labels renumbered in the order of `names`."""
         old = {name: number for number, name in enumerate(self.identities)}
         wanted = [old[name] for name in names]
         renumber = np.full(len(self.identities), -1)
@@ -100,7 +99,7 @@ class Faces:
         return replace(self.only(rows), labels=labels[rows], identities=names)
 
     def only(self, rows: NDArray[np.int64]) -> Faces:
-        """These rows, of people numbered as before."""
+        """Only these rows, with labels and identities unchanged."""
         return replace(
             self,
             chips=self.chips.only(rows),
@@ -116,8 +115,8 @@ class Faces:
         return np.sort(order[np.arange(len(labels)) - np.searchsorted(labels, labels) < count])
 
     def measured(self, each: int = PICTURES_EACH) -> Faces:
-        """Those that figures are made of: pictures whose labels are not known to be wrong, of each person the first `each`. A person
-        with a hundred would be half of all genuine comparisons."""
+        """The faces that figures are computed from: without pictures known to be mislabelled (trainer/errata.py), and the first `each` of a
+        person. Someone with a hundred pictures would make half of all genuine comparisons."""
         right = self.only(
             np.array(
                 [
@@ -132,8 +131,12 @@ class Faces:
         return few.of([few.identities[label] for label in np.unique(few.labels)])
 
     def and_those(self, others: Faces) -> Faces:
-        """Both sets' faces, people of one name being one person. A photograph that both have of a person is taken once: as two
-        it would be the easiest genuine pair there is."""
+        """The faces of both sets; people with the same name are one person. A photograph that both sets have of a person is taken once,
+        because a duplicate would be the easiest genuine pair there is.
+
+        Raises:
+            InputError: the sets have different chips, or vectors of different teachers.
+        """
         if others.spec != self.spec:
             raise InputError(f"two data sets with different chips: {self.spec} and {others.spec}; prepare both alike")
         seen = {key: row for row, key in enumerate(self._photographs())}
@@ -141,7 +144,7 @@ class Faces:
             row
             for row, key in enumerate(others._photographs())
             if (same := seen.get(key)) is None
-            # Of one name at two cameras.
+            # Captured at two cameras: the same name, but different pictures.
             or (is_captured(key[1]) and not np.array_equal(self.chips.one(same), others.chips.one(row)))
         ]
         rows = np.array(new, np.int64)
@@ -175,8 +178,8 @@ class Faces:
         )
 
     def hidden(self, others: Faces) -> list[str]:
-        """The names of the others' chips that `and_those` takes for photographs which are here already, and that show something else: cut
-        otherwise, or another photograph of the same name."""
+        """The names of the others' chips that `and_those` leaves out as duplicates although their pixels differ: cut differently, or
+        another photograph of the same name."""
         seen = {key: row for row, key in enumerate(self._photographs())}
         return [
             others.names[row]
@@ -187,12 +190,12 @@ class Faces:
         ]
 
     def _photographs(self) -> list[tuple[str, str]]:
-        """Of each chip whose it is and its picture's name: another set may have the same photograph cut otherwise."""
+        """Person and picture name of each chip: pixels do not identify a photograph, which another set may cut differently."""
         return [(self.identities[label], photograph_of(name)) for label, name in zip(self.labels, self.names, strict=True)]
 
 
 def joined(main: Faces, further: list[Faces]) -> Faces:
-    """The faces of a first set and of further ones, as `Faces.and_those` joins two."""
+    """The faces of a first set and further ones, joined by `Faces.and_those`."""
     return reduce(Faces.and_those, further, main)
 
 
@@ -215,7 +218,8 @@ def load_faces(folder: Path) -> Faces:
 
 
 def kept_chips(together: Faces, split: dict[str, list[str]]) -> Chips:
-    """One chip of each person who is kept for a cohort alone: of all whom further sets lend, filled up with those of the first set."""
+    """One chip of each person who is kept for the cohort only: all of the further sets, then people of the first set up to
+    COHORT_MOST."""
     lent = split.get(FURTHER_COHORT, [])
     first = split["cohort"][: max(0, COHORT_MOST - len(lent))]
     faces = together.of([*lent, *first])

@@ -1,4 +1,5 @@
-"""The whole line on drawn people, by the commands that a person would type. Decides nothing itself and hides no failure."""
+"""The demo: runs the whole pipeline on drawn people with the commands that a user would type. Decides nothing itself and hides no
+failure."""
 
 from __future__ import annotations
 
@@ -36,22 +37,22 @@ target_fmr = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """Who was shown to the daemon, and what it told."""
+    """Who was shown to the daemon, and the events it reported."""
 
     who: str
     events: list[dict[str, Any]]
 
     @property
     def decisions(self) -> list[dict[str, Any]]:
-        """The accepts and denials in their order."""
+        """The accept and deny events, in order."""
         return [event for event in self.events if event["event"] in ("accept", "deny")]
 
 
 def run_demo(folder: Path, *, people: int, epochs: int, console: Console) -> None:
-    """Draws people, trains, exports, enrols one of them and shows the daemon clips of that person and of strangers.
+    """Draws people, trains, exports, enrols a person and shows the daemon clips of that person and of strangers.
 
     Raises:
-        InputError: `folder` holds something else, a step failed, or the daemon decided wrongly.
+        InputError: `folder` holds something other than an earlier demo, a step failed, or the daemon decided wrongly.
         StorageError: `folder` cannot be written.
     """
     _fresh(folder)
@@ -61,7 +62,7 @@ def run_demo(folder: Path, *, people: int, epochs: int, console: Console) -> Non
     steps.command("trainer", "import", "lfw", "people", "--data", "data")
     steps.command("trainer", "prepare", "data", "--several", "largest")
     console.rule("training and export")
-    # Epochs, not minutes: on a slow or busy machine it takes longer and ends as well.
+    # Epochs, not minutes: a slow or busy machine takes longer, but the result is as good.
     fit = ("trainer", "fit", "--data", "data", "--run", "run", "--epochs", f"{epochs}", "--steps", "30", "--seed", "1")
     steps.command(*fit)
     steps.command("export", "tflite", "--quantize", "run", "-o", "model.tflite")
@@ -76,17 +77,17 @@ def run_demo(folder: Path, *, people: int, epochs: int, console: Console) -> Non
         write_clip(clip, Person.from_seed(seed), 2, SECONDS, width=480, height=360)
         told = steps.command("edge", "run", "--json", "--camera", f"clips/{clip.name}", *device, capture=True)
         shown.append(Shown(who, [json.loads(line) for line in told.splitlines()]))
-        # A stranger's failures lock the next one out as well, as they should at a door: here each is to be judged.
+        # A stranger's failures lock out the next one too, as they should at a door. Here each must get a decision.
         steps.command("edge", "unlock-out", "--all")
     _report(folder, shown, console)
 
 
 class _Steps:
-    """Runs commands inside the demo's folder, each shown as it is typed."""
+    """Runs commands in the demo's folder and prints each as a user would type it."""
 
     def __init__(self, folder: Path, console: Console) -> None:
         self._folder, self._console = folder, console
-        # The demo's gallery must not meet the machine's own, nor its journal the machine's journal readers.
+        # A state directory of its own keeps the demo away from the machine's gallery and journal readers.
         self._environment = os.environ | {"STATE_DIRECTORY": str((folder / "state").resolve())}
 
     def command(self, module: str, *arguments: str, capture: bool = False) -> str:

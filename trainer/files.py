@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes: a file is written whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from edge.contract.errors import StorageError
 
 
 def unfinished(path: Path) -> Path:
-    """What a file is called while it is written. No two writers share it, be they on two machines with one folder."""
+    """A temporary name for a file while it is written, unique even among writers on several machines that share the folder."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
 
 def write_atomically(path: Path, data: bytes, *, lasting: bool = True) -> None:
-    """Writes `data` beside `path`, then renames: a reader or whoever comes after a kill sees the old file or the new one. So does who
-    comes after a power cut, if it is `lasting`; what is quickly made anew need not wait for the disk.
+    """Writes `data` beside `path`, then renames it, so that readers see the old file or the new one, even after a kill. With `lasting`
+    that also holds after a power cut; files that are quick to make again need not wait for the disk.
 
     Raises:
-        StorageError: the disk is full, read-only or not ours.
+        StorageError: the disk is full, or `path` is not writable.
     """
     temporary = unfinished(path)
     try:
@@ -32,7 +32,7 @@ def write_atomically(path: Path, data: bytes, *, lasting: bool = True) -> None:
                 os.fsync(file.fileno())
         temporary.replace(path)
     except BaseException as error:
-        # After Ctrl-C nothing would ever write over it: no later write has this name.
+        # Also after Ctrl-C: no later write uses this name, so it would stay for ever.
         with suppress(OSError):
             temporary.unlink()
         if not isinstance(error, OSError):

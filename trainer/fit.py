@@ -1,4 +1,4 @@
-"""Training of the Siamese verifier, from prepared data sets to a run folder. Reads top to bottom as one training does."""
+"""Trains the Siamese verifier, from prepared data sets to a finished run folder. Reads top to bottom in the order of a training."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_ali
 
 __all__ = ["fit", "read_run"]
 
-SAMPLE = 1500  # pictures that pruning is measured on
-RANGES = 256  # of them, that the ranges of a rounding tower are
+SAMPLE = 1500  # training pictures that pruning fits the smaller tower to
+RANGES = 256  # of these, the pictures that activation ranges are measured on for quantisation-aware training
 
 
 def fit(
@@ -69,11 +69,11 @@ def fit(
     precision: Precision = Precision.AUTO,
     strategy: Strategy = Strategy.AUTO,
 ) -> dict[str, Any] | None:
-    """Trains into the folder `run`, or goes on where a killed run stopped. Returns the record in run.json; None in a worker beside
-    the first one, which writes all there is to write.
+    """Trains into the folder `run`, or resumes the training that was killed there. Returns the record in run.json, or None in every
+    worker but the chief, which alone writes files.
 
-    The people of the first set are split; further sets are for training only, without anyone whom the split keeps out of it.
-    After each epoch the validation people are compared pair by pair; the weights of the best epoch are kept.
+    The people of the first set are split; further sets are for training only, and leave out anyone whom the split holds out.
+    After each epoch all pairs of the validation people are compared; the weights of the best epoch are kept.
 
     Raises:
         InputError: the data are unusable, or `run` belongs to another training.
@@ -88,7 +88,7 @@ def fit(
     teacher = asked_teacher(recipe, start)
     main, further = load_sets(data, recipe)
     side_px = recipe.tower.side or main.spec.side_px
-    # The tower that is judged and saved is float32 whatever the one that is trained computes in.
+    # The tower that is validated and saved is float32, whatever precision the trained one computes in.
     finished = build_tower(recipe.tower, side_px, _embedding_size(main, recipe), main.spec.channels)
     together, own = joined(main, further), own_people(data, main, further)
     planned = None
@@ -103,7 +103,7 @@ def fit(
         if teacher:
             check_teacher(teacher, finished)
             planned = with_learned(teacher, planned, data)
-        if recipe.loss.teacher or recipe.loss.contrast:  # what the pictures' vectors begin as
+        if recipe.loss.teacher or recipe.loss.contrast:  # both start from the teachers' vectors
             planned = with_taught(data, planned)
         if recipe.tower.spread:
             check_end(finished)
@@ -132,7 +132,7 @@ def fit(
         aligner, record["aligner"] = fit_aligner(train, validation, side_px, recipe.tower.align_steps, recipe.seed)
         write_record(run, record)
         save_aligner(run, aligner)
-    # The tower starts alike whether the aligner was trained in this process or in one that was killed.
+    # Seed again, so that the tower's initial weights do not depend on whether this process or a killed one trained the aligner.
     keras.utils.set_random_seed(recipe.seed)
     placements = None
     if aligner:
@@ -140,7 +140,7 @@ def fit(
             placements = aligner.placements(train.chips)
     judges = Judges.placed(validation, kept_chips(together, split) if recipe.tower.cohort else None, recipe, aligner)
 
-    # bfloat16 rounds as coarsely as int8 does, elsewhere: with both, what is trained for is neither.
+    # bfloat16 rounds as coarsely as int8 but in other places: with both, the tower would be trained for neither.
     wanted = Precision.FLOAT32 if recipe.tower.quantised else precision
     with telling_who_is_lost(run, team), computing_in(wanted) as record["precision"], team.scope():
         tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe), main.spec.channels)
@@ -152,7 +152,7 @@ def fit(
         sample = partial(_sample, train, placements)
         if recipe.tower.init:
             with doing(f"starting the tower from {recipe.tower.init}"):
-                # In float32, whatever it is trained in: what is fitted has more digits.
+                # In float32 whatever the training precision: the least-squares fits need the digits.
                 initialise(finished, recipe.tower, start, sample)
                 tower.set_weights(finished.get_weights())
                 if start and recipe.loss.pairs:
@@ -178,14 +178,14 @@ def fit(
         judged = quantised(finished)
         copy_ranges(rounding, judged)
     if recipe.tower.init and progressed.epoch == 0 and team.chief:
-        # What it starts from is the first to beat: a training that only makes it worse for others hands back the start.
+        # The start is the first candidate for the best epoch: a training that only makes it worse on held-out people returns it.
         finished.set_weights(tower.get_weights())
         record["start"], progressed.best_cost = judges.validate(head, judged)
         progressed.best_eer = record["start"]["val_eer"]
         save_best(run, model)
         write_record(run, record)
     if progressed.epoch == 0 and team.chief:
-        save_last(run, model, progressed)  # what all workers start from
+        save_last(run, model, progressed)  # the state that all workers start from
     sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px, team.share)
     batches = sampler.stream(recipe.seed, progressed.epoch * schedule.steps)
     board = tf.summary.create_file_writer(str(run / "tensorboard"))
@@ -287,7 +287,7 @@ def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
 
 
 def _strangers(run: Path, verifier: Verifier, people: Faces, nearest: int) -> Strangers | None:
-    """Whom the finished model holds every face against, of these; who they are is in cohort.json."""
+    """Chooses the finished model's cohort among `people` and writes their names to cohort.json. None if `nearest` is 0."""
     if not nearest:
         return None
     with doing(f"choosing the cohort among {len(people.labels)} people"):
@@ -297,7 +297,7 @@ def _strangers(run: Path, verifier: Verifier, people: Faces, nearest: int) -> St
 
 
 def _sample(train: Faces, placements: list[Placement] | None, side_px: int) -> NDArray[np.uint8]:
-    """What the tower sees of some training pictures, uint8 [n, side, side]."""
+    """Up to SAMPLE random training pictures as the tower sees them, uint8 [n, side, side] or [n, side, side, 3]."""
     rows = np.random.default_rng(0).permutation(len(train.labels))[:SAMPLE]
     chips = train.chips[rows]
     return (

@@ -1,5 +1,5 @@
-"""What is handed to the exporter: of a run, chips for calibration and of people whom it never saw; of a file without its run, those and a
-head with another cohort."""
+"""Writes what the exporter needs: for a run, chips for calibration and chips of unseen people; for a model file without its run, chips of
+unseen people and a head with a new cohort."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CALIBRATION_CHIPS = 300
 
 
 def write_handover(run: Path, folders: list[Path]) -> None:
-    """Writes chips.npz into the run folder: uint8 [n, side, side] `calibration` (of the training people), `test` with int
-    `test_labels`, at most ten a person, and `cohort`, one chip a person. `folders` are the sets that the run was trained on, wherever they
-    are by now.
+    """Writes chips.npz into the run folder. Its chips are uint8 [n, side, side] or [n, side, side, 3]: `calibration`, of training people,
+    `test` with int `test_labels`, at most ten a person, and `cohort`, one a person. `folders` are the sets that the run was trained on;
+    they may have moved.
 
     Raises:
-        InputError: the data sets are not those the run was trained on.
+        InputError: the data sets are not those that the run was trained on.
     """
     main, *further = map(load_faces, folders)
     together = joined(main, further)
@@ -54,11 +54,11 @@ def write_handover(run: Path, folders: list[Path]) -> None:
 
 
 def write_held_out(model: Path, folders: list[Path], out: Path) -> int:
-    """Writes the chips of the people whom a model file's training kept for the figures, as far as they are in the first of these prepared
-    sets, at most ten a person: for a file whose run is not at hand. Returns how many people they are.
+    """Writes the chips of the test people of a model file's training that are in the first of these prepared sets, at most ten a person,
+    for use without the file's run. Returns the number of people.
 
     Raises:
-        InputError: a set is not prepared, or whom the file was trained on is not known.
+        InputError: a set is not prepared, whom the file was trained on cannot be determined, or too few of its test people are here.
     """
     file = read_model(model)
     held = {*split_of_file(file, folders)["test"]}
@@ -77,13 +77,13 @@ def write_held_out(model: Path, folders: list[Path], out: Path) -> int:
 
 
 def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, Rate, Rate]:
-    """Writes a model file's head with its cohort chosen anew among the people of these prepared sets whom the file's training knew, and
-    calibrated on those whom it was judged by. Returns an FMR, 1e-3 or the lowest that these support, and their FNMR there, plain, before
-    and after.
+    """Writes a model file's head with a new cohort, chosen from the people of these prepared sets whom the file's training knew, and
+    calibrated on its validation people. Returns an FMR, 1e-3 or the lowest that the validation comparisons support, and the FNMR there
+    before and after, both for plain embeddings, without second looks.
 
     Raises:
-        InputError: a set is not prepared, whom the file was trained on is not known, too few of them are here, or it holds faces against
-            no cohort.
+        InputError: a set is not prepared, whom the file was trained on cannot be determined, too few of those people are here, or the
+            file has no cohort.
         StorageError: the head cannot be written.
     """
     file = read_model(model)

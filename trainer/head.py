@@ -1,4 +1,4 @@
-"""The Siamese head fitted to a finished tower: its weights on mined pairs of training people, its scale on people unseen."""
+"""Fits the Siamese head to a finished tower: its weights on mined pairs of training people, scale and bias on people unseen in training."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from trainer.cohort import Strangers
 from trainer.judges import compared
 from trainer.step import unit
 
-# What `missed` tells: where a door works.
+# The FMR at which `missed` measures: a door's working range.
 TARGET_FMR = 1e-3
 HARDEST_PER_FACE = 20
-# How much of a weight's own data it needs to leave the mean: the smaller, the closer to the plain cosine.
+# Pulls the weights towards their mean: the larger, the closer to equal weights, with `squared` the plain cosine.
 RIDGE = 1e-1
 
 
@@ -33,11 +33,12 @@ def fit_head(
     *,
     squared: bool,
 ) -> tuple[Head, dict[str, Any]]:
-    """The better of two heads over unit embeddings, float32 [n, D]: with equal weights, and with weights fitted by binary
-    cross-entropy to each training face's genuine and closest impostor pairs. What is better is told on `held`, people that
-    the tower was not trained on, by what epochs are compared by; scale and bias are fitted there, so that the score is a
-    probability for as many genuine as impostor comparisons. Where there are `strangers`, both heads have them as a cohort;
-    what they would be worth without it is in the record too.
+    """The better of two heads over normalised embeddings, float32 [n, D], and the record of the choice: one with equal weights, and one
+    with weights fitted by binary cross-entropy to each training face's genuine and closest impostor pairs.
+
+    They are compared on `held`, embeddings of people that the tower was not trained on, by the same figures as epochs are. Scale and
+    bias are fitted there too, so that the score is a probability if genuine and impostor comparisons are equally likely. With
+    `strangers`, both heads have them as their cohort, and the record also has the figures without it.
     """
     shapes = {
         "equal": Head(np.ones(train.shape[1], np.float32), 0.0, True, squared),
@@ -55,26 +56,26 @@ def fit_head(
 def _rates(
     shapes: dict[str, Head], held: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> tuple[dict[str, dict[str, float]], dict[str, float]]:
-    """What heads are compared by, and the mean of it."""
+    """The validation figures of each head, and their mean."""
     found = {name: compared(*score_all_pairs(shape, held, labels)) for name, shape in shapes.items()}
     return {name: rates for name, (rates, _) in found.items()}, {name: cost for name, (_, cost) in found.items()}
 
 
 def calibrated(shape: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:
-    """The head with a scale and a bias that make its score a probability for as many genuine as impostor comparisons of `held`, float32
-    [n, D]. Which comparison scores higher than which stays as it is.
+    """The head with the scale and bias that make its score a probability for equally likely genuine and impostor comparisons of `held`,
+    float32 [n, D]. The order of scores does not change.
 
-    What is wanted of n comparisons is not quite 1 and 0 but (n + 1) / (n + 2) and 1 / (n + 2) (Platt 1999, "Probabilistic outputs for
-    support vector machines"): a few people who are told apart without a mistake would ask for a scale without end, and strangers
-    among others for a score of exactly 1, above which no threshold lies.
+    The targets for n comparisons are not 1 and 0 but (n + 1) / (n + 2) and 1 / (n + 2) (Platt 1999, "Probabilistic outputs for support
+    vector machines"). Otherwise a few people that are told apart without error would drive the scale to infinity, and strangers could
+    score exactly 1, above which there is no threshold.
     """
     shape = replace(shape, bias=0.0)
-    # With a bias of 0 the logit of a score is minus the weighted distance and the penalties.
+    # With a bias of 0, minus the logit of a score is the weighted distance plus the penalties.
     genuine, impostor = (-np.log(scores / (1 - scores)) for scores in score_all_pairs(shape, held, labels))
 
     def loss(parameters: NDArray[np.float64]) -> float:
         bias, scale = parameters[0], np.exp(parameters[1])
-        # How far each comparison is on the wrong side.
+        # How far, as a logit, each comparison is on the wrong side.
         wrong = scale * genuine - bias, bias - scale * impostor
         return float(sum((np.logaddexp(0, off) - off / (off.size + 2)).mean() for off in wrong))
 
@@ -82,7 +83,7 @@ def calibrated(shape: Head, held: NDArray[np.float32], labels: NDArray[np.int64]
     start = np.log(8 / max(impostor.mean() - genuine.mean(), 1e-6))
     found = minimize(loss, np.array([middle * np.exp(start), start]), method="Nelder-Mead", options={"maxiter": 400})
     bias, scale = float(found.x[0]), float(np.exp(found.x[1]))
-    # Distances are as many times larger as the weights are.
+    # Distances scale with the weights, so the ceiling does too.
     cohort = replace(shape.cohort, ceiling=shape.cohort.ceiling * scale) if shape.cohort else None
     return replace(shape, weights=(shape.weights * scale).astype(np.float32), bias=bias, cohort=cohort)
 
@@ -119,7 +120,7 @@ def _mined(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[
     for row in range(len(labels)):
         cosines = embeddings @ embeddings[row]
         same = labels == labels[row]
-        partners = np.flatnonzero(same[:row])[-10:]  # at most so many a face, or one person is half of all pairs
+        partners = np.flatnonzero(same[:row])[-10:]  # few a face, or one person with many pictures makes half of all pairs
         genuine += [(row, partner) for partner in partners]
         cosines[same] = -2
         count = min(HARDEST_PER_FACE, int((~same).sum()))
@@ -128,10 +129,10 @@ def _mined(embeddings: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[
 
 
 def missed(head: Head, held: NDArray[np.float32], labels: NDArray[np.int64]) -> tuple[float, Rate]:
-    """TARGET_FMR, or the lowest that so many support, and there the FNMR of all pairs of embeddings, float32 [n, D].
+    """TARGET_FMR, or the lowest FMR above it that so few comparisons support, and the FNMR there, over all pairs of `held`, float32 [n, D].
 
     Raises:
-        InputError: they are too few for any.
+        InputError: there are too few comparisons for any.
     """
     genuine, impostor = score_all_pairs(head, held, labels)
     target = next((target for target in (TARGET_FMR, 1e-2, 1e-1, 0.5) if supports_fmr(impostor.size, target)), None)

@@ -1,4 +1,4 @@
-"""The highest of many scores that come in parts and are not kept: all that a threshold at a low FMR needs of them."""
+"""Keeps the highest of many scores that arrive in parts: all that a threshold at a low FMR needs."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from edge.contract.metrics import allowed_matches
 
 
 class Highest:
-    """Those of `trials` impostor scores, float64, that the lowest threshold whose FMR is at most `target` lies among, in memory for
-    twice as many."""
+    """The highest of `trials` impostor scores, float64, that determine the lowest threshold whose FMR is at most `target`. Holds about
+    twice as many scores in memory."""
 
     def __init__(self, trials: int, target: float) -> None:
         self.trials = trials
-        # The first one that must not match, and those that may.
+        # The scores that may match, and the highest one that must not.
         self._wanted = allowed_matches(trials, target) + 1
         self._best = np.empty(0)
         self._least = -np.inf
 
     def add(self, scores: NDArray[np.float64]) -> None:
-        """Takes scores, float64 [n], in."""
+        """Adds scores, float64 [n]."""
         self._best = np.concatenate([self._best, scores[scores >= self._least]])
         if len(self._best) >= 2 * self._wanted:
             self._shorten()
 
     def threshold(self) -> float:
-        """The lowest threshold whose FMR is at most `target`, once all scores were taken in."""
+        """The lowest threshold whose FMR is at most `target`; valid once all scores were added."""
         self._shorten()
         return float(np.nextafter(self._least, np.inf))
 
     def matches(self) -> int:
-        """How many of all scores reach `threshold()`."""
+        """How many scores reach `threshold()`."""
         return int((self._best >= self.threshold()).sum())
 
     def _shorten(self) -> None:

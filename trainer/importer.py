@@ -1,4 +1,4 @@
-"""Import of a folder or archive of person folders, such as LFW as downloaded, as the negatives of a data set."""
+"""Imports a folder or archive with a folder for each person, such as LFW as downloaded, as the negatives of a data set."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from trainer.layout import PICTURE_SUFFIXES, ROLES, SEPARATOR, Layout, check_ide
 
 @dataclass(frozen=True, slots=True)
 class ImportSummary:
-    """What an import did: people and pictures written, those left out with the reason, and who stands in several folders: those are of one
-    name, and were taken for one person."""
+    """The result of an import: people, pictures written and pictures already present, those left out with the reason, and the names that
+    several folders share, which were taken for one person, with these folders."""
 
     people: int
     pictures: int
@@ -36,9 +36,9 @@ SURELY_SAME = 0.6
 
 @dataclass(frozen=True, slots=True)
 class Renaming:
-    """How the people of a source are called in a data set: `aliases` first, the others by their own name after `prefix`.
+    """The names that a source's people get in a data set: their alias if they have one, otherwise their own name after `prefix`.
 
-    People who only may be somebody of another set are in `unsure`: as that person or as another they would be half wrong.
+    `unsure` are people who may or may not be someone of another set. They are left out, since either name could be wrong.
     """
 
     prefix: str = ""
@@ -51,11 +51,11 @@ class Renaming:
 
 
 def read_renaming(prefix: str, same_as: Path | None) -> Renaming:
-    """The renaming that a table of identities common to two sets asks for: lines of set, identity, name elsewhere and the
-    cosine of their mean embeddings, between tabs. From `SURELY_SAME` on they are one person.
+    """The renaming from a table of people who are in two sets. Its lines are set, identity, name in the other set, and cosine of the two
+    mean embeddings, separated by tabs; from a cosine of `SURELY_SAME` on they are taken for one person.
 
     Raises:
-        InputError: the table cannot be read, or a line of it.
+        InputError: the table, or a line of it, cannot be read.
     """
     if same_as is None:
         return Renaming(prefix)
@@ -79,11 +79,10 @@ def read_renaming(prefix: str, same_as: Path | None) -> Renaming:
 
 
 def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming | None = None) -> ImportSummary:
-    """Copies every picture of `source`, person folder by person folder, into the data set `folder`.
+    """Copies every picture of `source`, one folder for each person, into the data set `folder`.
 
-    `source` is a folder of person folders at any depth, or a .tar/.tgz of one. A person whom `trainer capture` has written
-    as anchor is left out: nobody may be both the subject and a negative. Pictures already there are kept, so that a
-    broken-off import continues.
+    `source` is a folder with person folders at any depth, or a .tar or .tgz of one. People captured by `trainer capture` are left out:
+    nobody may be both the subject and a negative. Pictures already there are kept, so that an interrupted import continues.
 
     Raises:
         InputError: `source` is missing, unreadable, damaged or without person folders.
@@ -94,7 +93,7 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
     people: set[str] = set()
     pictures = present = 0
     left_out: list[tuple[str, str]] = []
-    folders: dict[str, dict[str, set[str]]] = {}  # by their last name, with the names of the pictures in each
+    folders: dict[str, dict[str, set[str]]] = {}  # by folder name: each path of that name, with its pictures' names
     with _members(source) as members:
         for where, name, reader in members:
             person = where.name
@@ -129,14 +128,14 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
 
 
 def captured_subjects(folder: Path) -> set[str]:
-    """The people whom `trainer capture` has put into this data set."""
+    """The people that `trainer capture` has added to this data set."""
     six = {path.name.partition(SEPARATOR)[0] for role in ROLES[:2] for path in (folder / f"{role}_real").glob(f"*{SEPARATOR}*")}
     return six | {path.parent.name for path in folder.glob("pictures/*/captured")}
 
 
 @contextmanager
 def _members(source: Path) -> Iterator[Iterator[tuple[PurePath, str, BinaryIO]]]:
-    """Each picture's folder, which is named as its person, its own name, and what reads it."""
+    """For each picture its folder, whose last part is the person's name, its file name, and a reader."""
     if source.is_dir():
         nested = [path for path in pictures_below(source) if path.parent != source]
         with Progress(console=Console(stderr=True)) as bar:
@@ -171,7 +170,7 @@ def _from_files(files: list[Path], bar: Progress) -> Iterator[tuple[PurePath, st
 def _from_archive(
     archive: tarfile.TarFile, file: BinaryIO, source: Path, bar: Progress
 ) -> Iterator[tuple[PurePath, str, BinaryIO]]:
-    # Read once, front to back: a list of the members first would unpack a .tgz twice.
+    # Read once, front to back: listing the members first would decompress a .tgz twice.
     size = source.stat().st_size
     task = bar.add_task("importing", total=size)
     for member in archive:

@@ -1,4 +1,4 @@
-"""The interval of an error rate over people: they, and not their comparisons, are what was drawn at random."""
+"""Confidence intervals of error rates over people: the people, not their comparisons, are the random sample."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.contract.metrics import clopper_pearson
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A rate with its 95 % interval over people; `resampled`, float64 [400], is what it is of people drawn anew."""
+    """A rate with its 95 % interval over people; `resampled`, float64 [400], has the rate for each resampling of the people."""
 
     value: float
     low: float
@@ -27,11 +27,11 @@ class Interval:
 def interval_of(
     value: float, missed: NDArray[np.int64], each: NDArray[np.int64], resampled: NDArray[np.float64], most: float
 ) -> Interval:
-    """The interval of a rate of misses, of people of whom `each`, int [people], none 0, were compared so often and `missed` so often:
-    Clopper and Pearson's, of so many independent comparisons as show as much, and nothing above `most`.
+    """The 95 % interval of a miss rate. `each`, int [people], none 0, counts the comparisons of each person and `missed` the misses among
+    them. It is the Clopper-Pearson interval for the effective number of independent comparisons, and its upper end is at most `most`.
 
-    Where nobody is missed, each resampling has the same people found: the other end is then that of none in so many people; likewise
-    where everybody is.
+    Without misses no resampling has one either, so the upper end is at least that for no misses in as many comparisons as there are
+    people; likewise for the lower end if all comparisons are misses.
     """
     none = clopper_pearson(0, len(each))[1]
     if not missed.any():
@@ -47,19 +47,19 @@ def interval_of(
 
 
 def independent_trials(missed: NDArray[np.int64], each: NDArray[np.int64], variance: float) -> float:
-    """How many independent comparisons show as much as those of people of whom `each`, int [people], were compared so often and `missed`
-    so often, and of whom resamplings miss a share of this `variance`.
+    """The effective number of independent comparisons: as many as carry the same information as those of people with `each` comparisons
+    and `missed` misses, int [people] both, whose miss rate has this `variance` over resamplings.
 
     Korn and Graubard (1998), "Confidence intervals for proportions with small expected number of positive counts estimated from
-    survey data": those of the same variance, and fewer by the t distribution, for the variance is itself known from few people. Its
-    degrees of freedom are what its own scatter says (Satterthwaite 1946): 2 n / (k - 1) of n people whose shares in it have the kurtosis
-    k. Where few people make most of the misses, or of the comparisons, that is few.
+    survey data": the number with the same variance, reduced by the t distribution because the variance itself is estimated from few
+    people. Its degrees of freedom follow from its scatter (Satterthwaite 1946): 2 n / (k - 1) for n people whose contributions have
+    kurtosis k. They are few where few people have most of the misses or of the comparisons.
     """
     people, share = len(each), missed.sum() / each.sum()
     squares = (missed - share * each) ** 2
     beyond = (squares**2).sum() - squares.sum() ** 2 / people
     freedom = min(2 * squares.sum() ** 2 / beyond, people - 1) if beyond > 0 else people - 1
     known = norm.ppf(0.975) / t.ppf(0.975, max(freedom, 1))
-    # Of one person alone, or of people missed alike, each resampling is the same but for rounding.
+    # With one person, or people with equal miss rates, all resamplings are the same but for rounding.
     independent = share * (1 - share) / variance if variance > 1e-20 else people
     return float(independent * known**2)

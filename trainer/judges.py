@@ -1,4 +1,4 @@
-"""Those whom an epoch is judged on: the validation people, all pairs of them, and the cohort that they are held against."""
+"""Validates an epoch: compares all pairs of the validation people, with the cohort if the recipe has one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ from trainer.settings import Recipe
 from trainer.step import unit
 from trainer.verifier import embed
 
-# Where the epochs are compared: the EER, and FNMR at those FMR that the validation people's number supports.
+# Epochs are compared by the EER and by the FNMR at those of these FMRs that the number of validation people supports.
 COMPARED_AT = (1e-2, 1e-3, 1e-4)
 
 
 @dataclass(frozen=True, slots=True)
 class Judges:
-    """`cohort` shows one picture of each of its people; None where the recipe has none."""
+    """The validation faces, and the `cohort`, one chip of each of its people; None if the recipe has no cohort. `placements` say where the
+    face lies in each chip, None without an aligner."""
 
     validation: Faces
     cohort: Chips | None
@@ -34,7 +35,7 @@ class Judges:
 
     @classmethod
     def placed(cls, validation: Faces, cohort: Chips | None, recipe: Recipe, aligner: Aligner | None) -> Judges:
-        """With what the aligner says of both, once for all epochs."""
+        """Runs the aligner, if any, on both sets of chips, once for all epochs."""
         found = [aligner.placements(chips) if aligner and chips else None for chips in (validation.chips, cohort)]
         return cls(validation, cohort, recipe, *found)
 
@@ -43,11 +44,11 @@ class Judges:
         return embed(tower, self.validation.chips, self.placements)
 
     def strangers(self, tower: keras.Model) -> NDArray[np.float32] | None:
-        """The cohort's embeddings, float32 [n, D]."""
+        """The cohort's embeddings, float32 [n, D]; None without a cohort."""
         return embed(tower, self.cohort, self.cohort_placements) if self.cohort else None
 
     def validate(self, head: SiameseHead, tower: keras.Model) -> tuple[dict[str, float], float]:
-        """The validation figures of an epoch, and their mean, which epochs are compared by."""
+        """The validation figures of an epoch, and its cost, by which epochs are compared (see `compared`)."""
         embeddings, strangers = self.embed(tower), self.strangers(tower)
         judge = head.in_numpy()
         if strangers is not None:
@@ -63,7 +64,7 @@ class Judges:
 
 
 def compared(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> tuple[dict[str, float], float]:
-    """The EER and FNMR at each FMR of COMPARED_AT that so many support; and their mean, which epochs and heads are compared by."""
+    """The EER and the FNMR at each FMR of COMPARED_AT that the comparisons support, and their mean: the cost of an epoch or a head."""
     rates = {"eer": eer(genuine, impostor)[0]}
     for target in COMPARED_AT:
         if supports_fmr(impostor.size, target):
@@ -72,6 +73,6 @@ def compared(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> tup
 
 
 def balanced_cross_entropy(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:
-    """Binary cross-entropy of scores, genuine and impostor weighing the same."""
+    """Binary cross-entropy of scores, with equal weight for genuine and impostor ones."""
     tiny = 1e-12
     return float(-(np.log(genuine + tiny).mean() + np.log(1 - impostor + tiny).mean()) / 2)

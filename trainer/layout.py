@@ -1,4 +1,4 @@
-"""The two folder layouts of a data set, and which picture belongs to which identity in them. Reads names, no pixels.
+"""The two folder layouts of a data set, and which identity a picture belongs to. Reads file names, never pixels.
 
     identities    pictures/<identity>/<file>          chips/<identity>/<file>.png
     six-folders   anchor_real/<identity>__<file>      anchor_grayed/<identity>__<file>.png
@@ -37,7 +37,7 @@ class Layout(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """One source picture: `path`, the person on it, and where its chip belongs below the data set's folder."""
+    """One source picture: its `path`, the person in it, and the path of its chip relative to the data set's folder."""
 
     path: Path
     identity: str
@@ -45,10 +45,10 @@ class Picture:
 
 
 def check_identity(name: str) -> str:
-    """The name itself, when it can be a folder's name without leaving the data set.
+    """Returns the name if it is a safe folder name, one that cannot lead out of the data set.
 
     Raises:
-        NameRejected: it cannot.
+        NameRejected: it is not.
     """
     if not _IDENTITY.fullmatch(name) or SEPARATOR in name or name.startswith(".") or ".." in name:
         raise NameRejected(f"name {name!r}: use letters, digits, '.', '-' and single '_', at most 100, first a letter or digit")
@@ -56,12 +56,12 @@ def check_identity(name: str) -> str:
 
 
 def is_captured(stem: str) -> bool:
-    """Whether a picture has a name that `trainer capture` gives, which numbers what it takes at each camera from 0 on."""
+    """Whether a picture has a name from `trainer capture`, which counts from 0 in each data set, so that names recur across cameras."""
     return _CAPTURED.fullmatch(stem) is not None
 
 
 def photograph_of(chip: str) -> str:
-    """The name of the picture that a chip was cut from, without its suffix and without the person whom the six folders put before it."""
+    """The name of the picture that a chip was cut from, without suffix, and without the person's name that the six folders prefix."""
     path = Path(chip)
     return path.stem.partition(SEPARATOR)[2] if path.parts[0] in _GREYED else path.stem
 
@@ -91,17 +91,17 @@ def pictures_of(folder: Path, layout: Layout) -> Iterator[Picture]:
 
 
 def misplaced(folder: Path, layout: Layout) -> list[Path]:
-    """The picture files below `pictures/` that lie in no person's own folder, but above or below one; of the six folders none does."""
+    """The picture files below `pictures/` that are not directly in a person's folder. Always empty for the six folders."""
     root = folder / "pictures"
     found = pictures_below(root) if layout is Layout.IDENTITIES else []
     return [path for path in found if len(path.relative_to(root).parts) != 2]
 
 
 def pictures_below(root: Path) -> list[Path]:
-    """The picture files of a folder and of those in it, sorted; none where there is no such folder.
+    """All picture files at any depth below a folder, sorted; empty if there is no such folder.
 
     Raises:
-        InputError: one of the folders cannot be read. Its person would be missing, and nobody told.
+        InputError: one of the folders cannot be read; otherwise its person would be missing without notice.
     """
 
     def refuse(error: OSError) -> None:
@@ -119,7 +119,7 @@ def real_folder(folder: Path, layout: Layout, role: str, identity: str) -> Path:
 
 
 def real_name(layout: Layout, identity: str, name: str) -> str:
-    """The file name of a new picture; the six folders carry the person in it."""
+    """The file name of a new picture; in the six folders it includes the person."""
     return name if layout is Layout.IDENTITIES else f"{identity}{SEPARATOR}{name}"
 
 
@@ -127,7 +127,7 @@ def layout_of(folder: Path) -> Layout:
     """The layout that a folder has.
 
     Raises:
-        InputError: it is not a folder, or has neither or both.
+        InputError: it is not a folder, or has neither layout or both.
     """
     if not folder.is_dir():
         why = "not a folder" if folder.exists() else "no such folder"
@@ -141,7 +141,7 @@ def layout_of(folder: Path) -> Layout:
 
 
 def chosen_layout(folder: Path, asked: Layout | None) -> Layout:
-    """The layout for new pictures: that of a folder which has one already, else the one asked for, else identity folders.
+    """The layout for new pictures: that of the folder if it has one, else the one asked for, else identity folders.
 
     Raises:
         InputError: the folder has another layout than the one asked for.

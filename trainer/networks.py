@@ -1,5 +1,5 @@
-"""The twin tower and the Siamese head. A tower takes float32 pixels 0..255, [n, side, side, 1] or in colour
-[n, side, side, 3], and gives float32 [n, D]."""
+"""The twin tower and the Siamese head. A tower takes float32 pixels 0..255, grey [n, side, side, 1] or BGR [n, side, side, 3], and gives
+float32 [n, D]."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ COMPACT_EMBEDDING = 128
 
 
 def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = None, channels: int = 1) -> keras.Model:
-    """A tower with fresh weights for chips of `side_px`, with as many `outputs` as a teacher's vectors have, where it has one.
+    """A tower with fresh weights for chips of `side_px`. `outputs`, if given, is the length of a teacher's vectors, which the tower's
+    embeddings must have.
 
     Raises:
-        InputError: the network does not take chips of this size, or does not give so many outputs.
+        InputError: the network does not take chips of this size, or its embeddings have another length.
     """
     match settings.network:
         case Network.KOCH:
@@ -45,19 +46,19 @@ def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = Non
 
 
 def own_tower(named: str, side_px: int, channels: int = 1) -> keras.Model:
-    """The Keras model that the function `module:function` makes of a side in pixels; modules of the working directory count.
+    """The Keras model that a user's function `module:function` builds for a side in pixels. The module may be in the working directory.
 
-    It takes float32 pixels 0..255, [n, side, side, 1], in colour [n, side, side, 3] BGR, and gives float32 [n, D]. Scaling belongs
-    into it. To be exported it must be of layers with int8 kernels and no shape of its own.
+    The model takes float32 pixels 0..255, [n, side, side, 1] or BGR [n, side, side, 3], scales them itself and gives float32 [n, D]. To
+    be exported it must consist of layers that have int8 kernels, and compute no shapes at run time.
 
     Raises:
-        InputError: there is no such function, or it makes something else.
+        InputError: there is no such function, it fails, or it returns something else.
     """
     module, _, function = named.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
         tower = getattr(importlib.import_module(module), function)(side_px)
-    except Exception as error:  # whatever goes wrong in it is no defect of ours
+    except Exception as error:  # whatever fails in the user's code is not our defect
         raise InputError(f"network = {named!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
@@ -73,7 +74,7 @@ def own_tower(named: str, side_px: int, channels: int = 1) -> keras.Model:
 
 
 def _pixels(side_px: int, channels: int) -> tuple[keras.KerasTensor, keras.KerasTensor]:
-    # Rescaling is a layer, so that no two sides can disagree about mean and standard deviation.
+    # Rescaling is a layer, so that trainer and device cannot disagree about it.
     pixels = keras.Input((side_px, side_px, channels), name="pixels")
     return pixels, layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(pixels)
 
@@ -81,9 +82,9 @@ def _pixels(side_px: int, channels: int) -> tuple[keras.KerasTensor, keras.Keras
 def _compact(side_px: int, channels: int) -> keras.Model:
     """A residual tower of 1.6 M parameters for the device.
 
-    Plain 3x3 convolutions, batch normalisation that folds into them and ReLU: every layer has a fused int8 kernel, also in
-    XNNPACK. Resolution falls four times early, where it is cheap. No activation after the embedding: the head's distance
-    needs both signs, and an int8 output then uses its whole range.
+    Plain 3x3 convolutions, batch normalisation that folds into them, and ReLU: every layer has a fused int8 kernel, in XNNPACK too.
+    Resolution is halved four times, early, which saves time. No activation after the embedding: the head's distance needs both signs,
+    and an int8 output then uses its whole range.
     """
     pixels, x = _pixels(side_px, channels)
     x = _conv(x, 24, 3, 2, "stem")
@@ -94,7 +95,7 @@ def _compact(side_px: int, channels: int) -> keras.Model:
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     x = layers.Dropout(0.2, name="dropout")(x)
     x = layers.Dense(COMPACT_EMBEDDING, use_bias=False, name="project")(x)
-    # Unit variance gives the head distances of a known size from the first step; it folds into the layer before.
+    # Unit variance gives the head distances of a known size from the first step; the layer folds into the one before.
     x = layers.BatchNormalization(scale=False, synchronized=True, name="embedding")(x)
     return keras.Model(pixels, x, name="compact")
 
@@ -116,8 +117,8 @@ def _residual(x: keras.KerasTensor, width: int, stride: int, name: str) -> keras
 def _koch(side_px: int, channels: int) -> keras.Model:
     """The network of Koch, Zemel and Salakhutdinov (2015), figure 4: 105x105 in, a 4096-unit sigmoid layer out.
 
-    Initialisation as section 3.3 has it: convolutions N(0, 0.01), the full layer N(0, 0.2), biases N(0.5, 0.01).
-    Regularisation is layer-wise L2; the paper searches the values, 2e-4 is what most reproductions settle on.
+    Initialisation as in section 3.3: convolutions N(0, 0.01), the fully connected layer N(0, 0.2), biases N(0.5, 0.01).
+    Regularisation is layer-wise L2; the paper searches the values, and most reproductions use 2e-4.
     """
     if side_px != KOCH_SIDE_PX:
         raise InputError(
@@ -155,10 +156,10 @@ def _koch(side_px: int, channels: int) -> keras.Model:
 class SiameseHead(layers.Layer):
     """logit = bias - sum_j w_j |a_j - b_j| for every pair of rows: float32 [m, D] and [n, D] to [m, n].
 
-    The sigmoid is in the loss. `w` is kept from falling below zero (see edge.contract.score.Head). At the start all weights
-    are 8 / D and the bias 8: for embeddings of unit variance that is a logit near zero for strangers. With `normalise`,
-    embeddings are of unit length; pairs of 128 numbers of a trained tower then lie about 4.5 (one person) and 8 (strangers) apart,
-    and all weights start as 4 and the bias as 24, kept as 64ths so that one learning rate suits tower and head.
+    The sigmoid is in the loss. `w` is constrained to be non-negative (see edge.contract.score.Head). All weights start as 8 / D and the
+    bias as 8: for embeddings of unit variance, strangers then have a logit near zero. With `normalise`, embeddings have unit length;
+    pairs of 128 numbers from a trained tower are then about 4.5 (one person) and 8 (strangers) apart, and the weights start as 4 and the
+    bias as 24. They are stored divided by 64, so that one learning rate suits tower and head.
     """
 
     def __init__(self, normalise: bool = False, squared: bool = False, **kwargs: object) -> None:
@@ -185,12 +186,12 @@ class SiameseHead(layers.Layer):
         return self.scale * (self.bias - keras.ops.tensordot(distance, self.distance_weights, axes=1))
 
     def start_as(self, head: Head) -> None:
-        """Takes over what a trained head weighs, where it compares embeddings as this one does."""
+        """Takes over weights and bias of a trained head if it compares embeddings in the same way; otherwise does nothing."""
         if (head.normalise, head.squared, head.weights.shape) == (self.normalise, self.squared, self.distance_weights.shape):
             self.distance_weights.assign(head.weights / np.float32(self.scale))
             self.bias.assign(head.bias / self.scale)
 
     def in_numpy(self) -> Head:
-        """The same head as the device computes it."""
+        """The same head in NumPy, as the device computes it."""
         weights = np.asarray(self.distance_weights, np.float32) * np.float32(self.scale)
         return Head(weights, float(np.asarray(self.bias)) * self.scale, self.normalise, self.squared)

@@ -1,6 +1,7 @@
-"""Omniglot as Koch et al. (2015) use it: drawings of characters as a prepared set, and the 20-way one-shot test on official runs.
+"""Omniglot as Koch et al. (2015) use it: drawings of characters as a prepared set, and the 20-way one-shot test on the official runs.
 
-A drawing is 105x105 and is its own chip: there is no face to find. A character is an identity, its twenty drawers its pictures.
+A drawing of 105x105 pixels is its own chip: there is no face to detect. A character is an identity, with a picture by each of twenty
+drawers.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ HOME = "github.com/brendenlake/omniglot, in its folder python"
 
 
 def import_omniglot(sources: list[Path], folder: Path) -> tuple[int, int]:
-    """Takes the drawings of one or more images_background*.zip as a prepared set; (characters, drawings). A character that two of
-    the archives have is taken once.
+    """Makes a prepared set from the drawings of one or more images_background*.zip; a drawing that two archives have is taken once.
+    Returns the numbers of (characters, drawings).
 
     Raises:
         InputError: an archive is unreadable, or holds something else.
@@ -119,7 +120,7 @@ def _drawings(source: Path) -> list[tuple[str, NDArray[np.uint8]]]:
                 found.append((name, drawing))
     except FileNotFoundError as error:
         raise InputError(f"{source}: no such file; download it from {HOME}") from error
-    # RuntimeError: it asks for a password, or is packed in a way that Python does not know.
+    # RuntimeError: it needs a password, or uses a compression that Python does not support.
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{source}: not a readable zip ({error}); download it again") from error
     return found

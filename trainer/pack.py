@@ -1,4 +1,4 @@
-"""All chips of a prepared set in one .npy file, read picture by picture: memory holds what is asked for, and nothing else."""
+"""All chips of a prepared set in one .npy file, read picture by picture: memory holds only the chips that are asked for."""
 
 from __future__ import annotations
 
@@ -22,20 +22,24 @@ from edge.contract.spec import ChipSpec
 from trainer.files import write_atomically
 from trainer.prepare import MANIFEST
 
-# The chips, what they were made of, and what keeps two processes from making them at once.
+# The chips, the record of what they were packed from, and the lock that keeps two processes from packing them at once.
 PACK, PACK_RECORD, PACK_LOCK = "chips.npy", "chips.json", ".chips.lock"
 
 
 class Pack:
-    """A .npy file of uint8 [n, ...]; `pack[row]` and `pack[rows]` read. Threads may share it."""
+    """A .npy file of uint8 [n, ...]; `pack[row]` and `pack[rows]` read from disk. Threads may share it.
+
+    Raises:
+        StorageError: the file is unreadable or truncated, on opening or on reading a row.
+    """
 
     def __init__(self, path: Path) -> None:
         try:
             mapped = np.load(path, mmap_mode="r")
-        # EOFError: nothing in it. ValueError: less than its head says, or something else.
+        # EOFError: an empty file. ValueError: shorter than its header says, or no .npy file.
         except (EOFError, OSError, ValueError) as error:
             raise StorageError(f"{path}: unreadable or cut off ({error}); delete it, it is made anew") from error
-        # Not kept mapped: pages that were looked at would count as this process's memory until the system wants them.
+        # Not kept mapped: pages that were read would count as this process's memory until the system reclaims them.
         self.shape, self._offset = mapped.shape, int(mapped.offset)
         self._size = int(np.prod(self.shape[1:]))
         self._path, self._file = path, path.open("rb", buffering=0)
@@ -60,7 +64,7 @@ class Pack:
 
 
 def pack_chips(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
-    """Makes sure that a set's pack holds what the files of its chips do; returns the digest of chips and identities.
+    """Packs a set's chips, unless its pack is up to date with the chip files. Returns the digest of chips and identities.
 
     Raises:
         InputError: a chip is missing or of another size.
@@ -69,7 +73,7 @@ def pack_chips(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> s
     stamp = _stamp(folder, entries, spec)
     if digest := _digest_of(folder, stamp):
         return digest
-    # The workers of one training start at once, with one folder of data.
+    # The workers of a training may start at once and share the data folder.
     with _alone(folder):
         return _digest_of(folder, stamp) or _written(folder, entries, spec, stamp)
 
@@ -86,7 +90,7 @@ def _stamp(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
 
 
 def _digest_of(folder: Path, stamp: str) -> str:
-    """The digest of the pack with this stamp, empty where there is none: then it is to be made."""
+    """The digest of the pack with this stamp; empty if there is none, and it must be made."""
     try:
         before = json.loads((folder / PACK_RECORD).read_text())
         return str(before["digest"]) if before["stamp"] == stamp and (folder / PACK).exists() else ""
@@ -120,7 +124,7 @@ def _written(folder: Path, entries: list[dict[str, str]], spec: ChipSpec, stamp:
         with unfinished.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
             for entry in shown:
-                # Not cv2.imread: a name that is no UTF-8 ends the process there.
+                # Not cv2.imread: a file name that is not UTF-8 ends the process there.
                 data = np.frombuffer((folder / entry["chip"]).read_bytes(), np.uint8)
                 chip = cv2.imdecode(data, flags) if data.size else None
                 if chip is None or chip.shape != shape[1:]:

@@ -1,4 +1,4 @@
-"""Batches of anchors, positives and negatives, drawn evenly over identities, prepared in threads beside the step."""
+"""Batches of anchors, positives and negatives, drawn evenly over identities and prepared in a thread beside the training step."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from trainer.settings import AugmentSettings, BatchSettings
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """p anchors, their positives in the same order, n negatives: `rows`, int64 [2p + n], says which pictures of the set they are,
-    `chips`, uint8 [m, side, side], shows those of this process's share, all where it is alone.
+    """p anchors, their positives in the same order, and n negatives. `rows`, int64 [2p + n], are their rows in the set; `chips`, uint8
+    [m, side, side] or [m, side, side, 3], those of this process's share, all of them in a single process; `people` is p.
 
-    No two of the p + n people are the same, so positives of one row are negatives of all others.
+    All p + n people are different, so each positive is a negative for all other anchors.
     """
 
     chips: NDArray[np.uint8]
@@ -30,20 +30,21 @@ class Batch:
 
 
 def _people_and_strangers(labels: NDArray[np.int64], size: BatchSettings) -> tuple[int, int]:
-    """How many people a batch shows twice and how many once, where there are no more than those of `labels`."""
+    """How many people a batch shows twice, and how many once, limited by the people of `labels`."""
     counts = np.bincount(labels)
     people = min(size.people, int((counts > 1).sum()))
     return people, min(size.strangers, len(counts) - people)
 
 
 def batch_size(labels: NDArray[np.int64], size: BatchSettings) -> int:
-    """How many pictures a batch has, where there are no more people than those of `labels`."""
+    """How many pictures a batch has, limited by the people of `labels`."""
     people, strangers = _people_and_strangers(labels, size)
     return 2 * people + strangers
 
 
 class PairSampler:
-    """Draws `people` anchor-positive pairs and `strangers` lone negatives a batch; a person's pictures count as one."""
+    """Draws `people` anchor-positive pairs and `strangers` lone negatives a batch. Everyone is equally likely, however many pictures they
+    have."""
 
     def __init__(
         self,
@@ -68,7 +69,7 @@ class PairSampler:
         """One batch."""
         everyone = np.arange(len(self._by_person))
         if self._likeness is not None and rng.random() < self._alike:
-            # The people most like one of them, by a noisy likeness, so that a batch is not always the same crowd.
+            # The people most like a random one; noise on the likeness keeps a batch from always being the same group.
             near = self._likeness @ self._likeness[rng.choice(everyone)] + rng.normal(0, 0.1, len(everyone))
             order = np.argsort(-near)
             chosen = order[np.isin(order, self._several)][: self._people]
@@ -79,7 +80,7 @@ class PairSampler:
         pairs = np.array([rng.choice(self._by_person[i], 2, replace=False) for i in chosen])
         lone = np.array([rng.choice(self._by_person[i]) for i in strangers], dtype=np.int64)
         rows = np.concatenate([pairs[:, 0], pairs[:, 1], lone])
-        # Each picture has its own numbers, so that whoever prepares a part of the batch sees the same as who prepares the whole.
+        # A seed for each picture, so that a process that prepares only its share augments it just as one that prepares the whole batch.
         seeds = rng.integers(0, 2**63, len(rows))
         return Batch(
             np.stack(
@@ -93,8 +94,8 @@ class PairSampler:
         )
 
     def stream(self, seed: int, first_step: int, ahead: int = 8) -> Iterator[Batch]:
-        """Batches for step `first_step` and on, for ever; each depends on seed and step alone, so that a resumed run sees
-        what an unbroken one would have."""
+        """An endless stream of batches from step `first_step` on. Each depends only on seed and step, so that a resumed run sees the
+        same batches as an uninterrupted one."""
         ready: queue.Queue[Batch | BaseException] = queue.Queue(ahead)
         stop = threading.Event()
 
@@ -129,7 +130,7 @@ class PairSampler:
 
 
 def _likeness(faces: Faces, by_person: list[NDArray[np.int64]]) -> NDArray[np.float32]:
-    """A vector for each person, float32 [people, T] of unit length, whose products say how alike the teacher finds them."""
+    """A unit vector for each person, float32 [people, T], whose dot products are the likeness of two people to the teacher."""
     vectors = faces.teaching.vectors if faces.teaching else np.empty((0, 0), np.float32)
     means = np.stack([vectors[rows].mean(0) for rows in by_person])
     means -= means.mean(0)  # what all faces have in common says nothing about likeness

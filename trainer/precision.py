@@ -1,4 +1,4 @@
-"""What a tower is trained in: float32, or bfloat16 products with float32 weights and sums, twice as fast where there are kernels."""
+"""Training precision: float32, or bfloat16 products with float32 weights and sums, twice as fast where there are kernels for it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from trainer.backend import keras, tf
 from trainer.choices import Precision
 
 CPU_INFO = Path("/proc/cpuinfo")
-# What Linux calls the instructions for products of bfloat16; without them oneDNN computes them one by one, slowly.
+# Linux's names for the CPU instructions for bfloat16 products; without them oneDNN is slow.
 _CPU_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
-# Nvidia's first generation with bfloat16. The older float16 would need its gradients scaled.
+# Nvidia's first generation with bfloat16. Older ones have only float16, which would need gradient scaling.
 _GPU_CAPABILITY = (8, 0)
 
 
 @contextmanager
 def computing_in(precision: Precision) -> Iterator[str]:
-    """Within, layers are made to compute in it; gives `float32` or `mixed_bfloat16`, what `auto` came to."""
+    """Sets the precision of layers created in the context. Gives the Keras policy used, `float32` or `mixed_bfloat16`."""
     mixed = precision is Precision.MIXED or (precision is Precision.AUTO and has_bfloat16())
     before = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if mixed else "float32")

@@ -1,4 +1,4 @@
-"""Preparation: finds the face on every picture, cuts its chip as the device does, and lists what was skipped and why."""
+"""Prepares a data set: finds the face in every picture, cuts its chip as the device does, and lists what was skipped and why."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from trainer.layout import Layout, Picture, misplaced, pictures_of
 from trainer.threads import threads
 
 MANIFEST = "prepared.json"
-# Faces smaller than this give a chip of guessed pixels.
+# Chips of smaller faces would consist mostly of interpolated pixels.
 MIN_FACE_PX = 30
 MIN_FACE_SHARE = 0.2
 SEARCH_HEIGHT_PX = 480
@@ -34,7 +34,7 @@ SEARCH_HEIGHT_PX = 480
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one picture: its chip's box, or the reason why it has none."""
+    """The result for one picture: the box of its face, or the reason why it has no chip."""
 
     picture: Picture
     box: FaceBox | None
@@ -42,10 +42,10 @@ class Outcome:
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """A picture as uint8 [h, w, 3] BGR.
+    """Reads a picture as uint8 [h, w, 3] BGR.
 
     Raises:
-        InputError: it is missing, unreadable or no picture.
+        InputError: it is missing, unreadable or not a picture.
     """
     try:
         data = np.frombuffer(path.read_bytes(), dtype=np.uint8)
@@ -61,7 +61,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
 
 def find_face(detector: Detector, grey: NDArray[np.uint8], several: Several) -> FaceBox | str:
-    """The box of the one face in a grey picture, uint8 [h, w], or the reason why there is none."""
+    """The box of the face in a grey picture, uint8 [h, w], or the reason why there is none; `several` decides between more than one."""
     min_px = max(MIN_FACE_PX, round(MIN_FACE_SHARE * min(grey.shape)))
     boxes = detect_scaled(detector, grey, search_height_px=SEARCH_HEIGHT_PX, min_px=min_px)
     if not boxes:
@@ -75,23 +75,23 @@ def find_face(detector: Detector, grey: NDArray[np.uint8], several: Several) -> 
 
 
 def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, workers: int = 2) -> list[Outcome]:
-    """Writes the chip of every picture below `folder`, and prepared.json. Returns what became of each picture.
+    """Writes the chip of every picture of the data set, and prepared.json. Returns the outcome of each picture.
 
     Raises:
-        InputError: there are no pictures, or not one of them has a face.
+        InputError: there are no pictures, or none of them gave a chip.
         StorageError: a chip cannot be written.
     """
     pictures = list(pictures_of(folder, layout))
     first: dict[Path, Picture] = {}
     for picture in pictures:
         first.setdefault(picture.chip, picture)
-    # While chips are written, none of a list that was made before is sure to be what it says.
+    # While chips are being rewritten, an earlier list of them may be wrong.
     _forget_manifest(folder)
     detectors = local()
 
     def work(picture: Picture) -> Outcome:
         if picture is not first[picture.chip]:
-            # Often one photograph in two formats: as two it would be the easiest genuine pair there is.
+            # Often one photograph in two formats, which would be the easiest genuine pair there is.
             return Outcome(picture, None, f"has the name of another, {first[picture.chip].path.name}")
         try:
             frame = read_picture(picture.path)
@@ -106,7 +106,7 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
         write_atomically(folder / picture.chip, chip, lasting=False)
         return Outcome(picture, found, "")
 
-    # One thread a picture: OpenCV releases the lock, and its own threads do nothing for pictures this small.
+    # One thread per picture: OpenCV releases the GIL, and its own threads do not help with pictures this small.
     cv2.setNumThreads(1)
     outcomes = []
     with Progress(console=Console(stderr=True)) as progress, threads(workers) as pool:
@@ -128,10 +128,10 @@ def reasons(outcomes: list[Outcome]) -> Counter[str]:
 
 
 def source_pictures(folder: Path, manifest: dict[str, Any]) -> dict[str, Path]:
-    """Where the picture of each prepared chip is, by the chip's name in the manifest.
+    """The source picture of each prepared chip, by the chip's name in the manifest.
 
     Raises:
-        InputError: pictures were taken away since.
+        InputError: source pictures are gone.
     """
     found: dict[str, Path] = {}
     for picture in pictures_of(folder, Layout(manifest["layout"])):
@@ -167,7 +167,8 @@ def read_manifest(folder: Path) -> dict[str, object]:
     """prepared.json of a data set.
 
     Raises:
-        InputError: the data set was not prepared, or by another version of the chip contract.
+        InputError: the data set was not prepared, prepared by another version of the chip contract, or prepared.json is damaged.
+        StorageError: prepared.json cannot be read.
     """
     path = folder / MANIFEST
     try:

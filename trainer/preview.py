@@ -1,4 +1,4 @@
-"""A window with the camera's picture, where there is a display. Tk, for the headless build of OpenCV has no windows."""
+"""A window with the camera's picture, if there is a display. Uses Tk, because the headless build of OpenCV has no windows."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ _GREEN = (0, 255, 0)
 
 
 class Preview(Protocol):
-    """Shows frames to the person who is captured."""
+    """Shows frames to the person being captured."""
 
     def show(self, frame: NDArray[np.uint8], text: str) -> bool:
         """Shows a frame, uint8 [h, w, 3] BGR, with a line of text; True once the person has pressed q or closed the window."""
         ...
 
     def close(self) -> None:
-        """Takes the window away."""
+        """Closes the window."""
         ...
 
 
 def open_preview() -> Preview | None:
-    """A window, or None where there is no display or no Tk (Debian's package python3-tk)."""
+    """A window, or None without a display or without Tk (Debian's package python3-tk)."""
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return None
     try:
@@ -35,7 +35,7 @@ def open_preview() -> Preview | None:
     try:
         return _Window(tkinter.Tk())
     except tkinter.TclError:
-        return None  # the display is named but does not answer
+        return None  # a display is named, but does not respond
 
 
 class _Window:
@@ -51,7 +51,7 @@ class _Window:
 
     def show(self, frame: NDArray[np.uint8], text: str) -> bool:
         drawn = cv2.putText(frame.copy(), text, (12, 32), cv2.FONT_HERSHEY_SIMPLEX, 0.9, _GREEN, 2)
-        # Mirrored pictures are what people expect of themselves, but text is not: the frame is shown as it is saved.
+        # Not mirrored, although people expect that of themselves: the text must be readable, and the frame is shown as it is saved.
         self._picture = self._tk.PhotoImage(master=self._root, data=cv2.imencode(".ppm", drawn)[1].tobytes())
         self._label.configure(image=self._picture)
         self._root.update()

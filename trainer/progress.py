@@ -1,4 +1,4 @@
-"""What a person sees of what takes long, on standard error: bars and words on a terminal, one line each elsewhere."""
+"""Progress of long operations on standard error: bars and a spinner on a terminal, one line each elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 @contextmanager
 def doing(what: str) -> Iterator[None]:
-    """Within, `what` is being done, nobody knows for how long."""
+    """Shows `what` while its block runs, for work of unknown length."""
     console = Console(stderr=True)
     if console.is_terminal:
         with console.status(what):
@@ -23,6 +23,6 @@ def doing(what: str) -> Iterator[None]:
 
 
 def epoch_bar() -> Progress:
-    """A bar for each epoch, with a `note` behind it."""
+    """A bar for each epoch, followed by a `note`; disabled without a terminal."""
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), TextColumn("{task.fields[note]}"))
     return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())

@@ -1,4 +1,4 @@
-"""Pair accuracy on the pairs that a file in LFW's format names."""
+"""Pair accuracy on the pairs of a file in LFW's format."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FOLDS = 10
 
 
 class Pair(NamedTuple):
-    """Two pictures by name, of one person or of two, and the fold they are in."""
+    """Two pictures by name, whether they show the `same` person, and their fold."""
 
     same: bool
     first: str
@@ -29,13 +29,13 @@ class Pair(NamedTuple):
 def on_protocol(
     head: Head, faces: Faces, templates: NDArray[np.float32], embeddings: NDArray[np.float32], path: Path
 ) -> dict[str, Any]:
-    """Pair accuracy, each fold judged by the threshold that is best on the others: the file's folds where pairs of two of them or more
-    can be used, else ten drawn.
+    """Pair accuracy, with the threshold for each fold that is best on the other folds. The folds are the file's if at least two of them
+    have usable pairs, otherwise ten random ones.
 
-    Pairs of people whom the training used, or of pictures without a face, are left out and counted.
+    Pairs with a picture that is not in `faces`, such as one of a training person or without a face, are left out and counted.
 
     Raises:
-        InputError: the file is unreadable, or too few pairs of it can be used.
+        InputError: the file is unreadable, or has too few usable pairs.
     """
     row = {photograph_of(name): at for at, name in enumerate(faces.names)}
     pairs, folds = read_pairs(path)
@@ -62,11 +62,11 @@ def on_protocol(
 
 
 def read_pairs(path: Path) -> tuple[list[Pair], int]:
-    """The pairs of a file, and how many folds its first line says that they are in, 0 where it says none. The first line is the number
-    of folds and of pairs of each kind in a fold, or of each kind alone, or a pair.
+    """The pairs of a file, and the number of folds that its first line states, 0 if none. The first line has the number of folds and of
+    pairs of each kind in a fold, or only the number of pairs of each kind, or is a pair itself.
 
     Raises:
-        InputError: it is unreadable, a line is no pair, or a fold is not whole.
+        InputError: the file is unreadable, a line is not a pair, or pairs are missing from the folds.
     """
     try:
         lines = [(number, line.split()) for number, line in enumerate(path.read_text().splitlines(), 1) if line.strip()]

@@ -1,10 +1,10 @@
-"""A smaller tower, cut out of a trained one, block by block, with the least loss on real chips.
+"""Cuts a smaller tower out of a trained one, block by block, with the least loss on real chips.
 
-Fewer maps inside a block: those that matter most to what leaves it are kept, and the second convolution is fitted anew (after He, Zhang
-and Sun 2017, without their lasso). A convolution through fewer maps: what it gives varies in some directions more than in others, and
-those are what the maps between its two halves hold (after Zhang, Zou, He and Sun 2016, without the ReLU). Fewer pixels: every filter is
-of another size in them, and fitted anew to what the trained one gives of the larger picture, shrunk. All are fitted to what the trained
-block gives, from what the smaller tower sees so far, and so make up for what was lost before.
+Fewer maps inside a block: the maps that contribute most to the block's output are kept, and the second convolution is refitted (after
+He, Zhang and Sun 2017, without their lasso). A convolution through fewer maps: it is split in two, and the maps between the halves hold
+the directions in which its output varies most (after Zhang, Zou, He and Sun 2016, without the ReLU). Fewer pixels: a filter covers more
+of the face in a smaller picture, so each is refitted to what the trained one gives for the larger picture, downsampled. Every fit takes
+what the smaller tower computes so far as input and the trained block's output as target, and so makes up for earlier losses.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from numpy.typing import NDArray
 from trainer.backend import as_input, keras, tf
 from trainer.resnet import STAGES
 
-POSITIONS = 24_000  # rows of a least-squares problem, over chips and places
-CHIPS = 256  # at least; a late stage, of few places a chip, takes more
-RIDGE = 1e-3
+POSITIONS = 24_000  # rows of a least-squares problem, over chips and positions
+CHIPS = 256  # at least; late stages, with few positions a chip, take more
+RIDGE = 1e-3  # of the mean diagonal of the normal equations
 BATCH = 64
 
 
 def prune(source: keras.Model, tower: keras.Model, larger: NDArray[np.uint8], sample: NDArray[np.uint8]) -> None:
-    """Fills `tower`, of fewer pixels, of fewer inner maps or of convolutions through fewer, from `source` by what both give of the same
-    faces: `larger` is what the source sees of them, `sample` what the tower sees, uint8 [n, side, side] or [n, side, side, 3].
+    """Sets the weights of `tower`, which has fewer pixels, fewer inner maps or narrower convolutions than `source`, from `source` and the
+    outputs of both for the same faces: `larger` as the source sees them, `sample` as the tower does, uint8 [n, side, side] or
+    [n, side, side, 3].
 
     Raises:
         ValueError: the towers differ in more than that.
@@ -66,7 +67,7 @@ def _prune_block(
     (filters, bias), (second, _) = (source.get_layer(f"{part}_conv").get_weights() for part in (one, two))
     kept = np.arange(len(bias))
     if tower.get_layer(f"{one}_conv").filters < len(bias):
-        # What a map adds to the block's output: its own size, times that of the filters that read it.
+        # A map's contribution to the block's output: its RMS times the norm of the filters that read it.
         weight = np.sqrt((_outputs(source, inside, larger) ** 2).mean((0, 1, 2))) * np.sqrt((second**2).sum((0, 1, 3)))
         kept = np.sort(np.argsort(-weight)[: tower.get_layer(f"{one}_conv").filters])
     if resized or _is_narrow(tower, one):
@@ -74,7 +75,7 @@ def _prune_block(
         _fit(tower, one, filters[..., kept], _outputs(tower, before, chips), wanted, rng, anew=resized)
     else:
         tower.get_layer(f"{one}_conv").set_weights([filters[..., kept], bias[kept]])
-    # What runs past the smaller block is given: its convolutions are to make up for the rest.
+    # The shortcut of the smaller block is given; its convolutions are fitted to the rest of the trained block's output.
     past = _outputs(tower, add, chips)
     given = _outputs(tower, f"{two}_conv", chips)
     wide = given.shape[1]
@@ -88,9 +89,9 @@ def _fit(
     tower: keras.Model, name: str, filters: NDArray[np.float32], seen: NDArray[np.float32], wanted: NDArray[np.float32],
     rng: np.random.Generator, *, anew: bool,
 ) -> None:  # fmt: skip
-    """A convolution, or both halves of one through fewer maps, from the trained `filters`: regressed to what is `wanted` of what is
-    `seen`. The filters are `anew`, place by place, or stay and what they give is mixed. Through fewer maps, in the directions in
-    which the answer varies most (reduced-rank regression)."""
+    """Fits a convolution, or both halves of a narrow one, by regressing the output `wanted` on the input `seen`. With `anew` every
+    filter weight is refitted, pulled towards the trained `filters`; otherwise only a linear mix of the trained filters' outputs is. A
+    narrow one keeps the directions in which the fitted output varies most (reduced-rank regression)."""
     narrow = _is_narrow(tower, name)
     layer = tower.get_layer(f"{name}_narrow" if narrow else f"{name}_conv")
     size, stride, padding, maps = filters.shape[0], layer.strides[0], layer.padding.upper(), filters.shape[-1]
@@ -106,7 +107,7 @@ def _fit(
     given = np.concatenate(parts)
     x, y = _some(given, _shrunk(wanted, given.shape[1]), rng)
     centre, level = x.mean(0), y.mean(0)
-    # The ridge pulls towards the trained filters, which many positions of few faces could not give.
+    # The ridge pulls towards the trained filters: many positions of few faces could not determine them.
     towards = _ridge(x - centre, y - level, filters.reshape(-1, maps) if anew else np.eye(maps))
     kernel = towards.reshape(filters.shape) if anew else filters.astype(np.float64) @ towards
     bias = level - centre @ towards
@@ -120,12 +121,12 @@ def _fit(
 
 
 def _shrunk(maps: NDArray[np.float32], side: int) -> NDArray[np.float32]:
-    """Maps [n, wide, wide, c] as [n, side, side, c], each place the mean of those that it covers."""
+    """Maps [n, wide, wide, c], downsampled with antialiasing to [n, side, side, c]."""
     return maps if maps.shape[1] == side else tf.image.resize(maps, (side, side), antialias=True).numpy()
 
 
 def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], old: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The matrix [n, m] that takes `x` [p, n] nearest to `y` [p, m], drawn a little towards `old`."""
+    """The least-squares matrix [n, m] from `x` [p, n] to `y` [p, m], pulled a little towards `old` [n, m]."""
     square = x.T @ x
     pull = RIDGE * np.trace(square) / len(square) * np.eye(len(square))
     return np.linalg.solve(square + pull, x.T @ y + pull @ old)
@@ -134,7 +135,7 @@ def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], old: NDArray[np.float
 def _some(
     x: NDArray[np.float32], y: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The values [p, maps] of both at the same positions."""
+    """The values [p, maps] of both maps at the same random positions, at most POSITIONS of them."""
     rows = rng.permutation(y[..., 0].size)[:POSITIONS]
     return x.reshape(-1, x.shape[-1])[rows].astype(np.float64), y.reshape(-1, y.shape[-1])[rows].astype(np.float64)
 
@@ -149,7 +150,7 @@ def _is_narrow(tower: keras.Model, name: str) -> bool:
 
 
 def shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
-    """Of the weights of a layer, or of a whole tower, which is one."""
+    """The shapes of the weights of a layer or of a whole tower."""
     return [tuple(weights.shape) for weights in layer.weights]
 
 

@@ -1,7 +1,7 @@
-"""Quantisation-aware training (Jacob et al. 2018): a tower that computes in float as its int8 file will, rounding and all.
+"""Quantisation-aware training (Jacob et al. 2018): the tower in float, with the rounding that its int8 file will have.
 
-Weights are rounded to eight bits a filter and activations to eight bits a layer, where the converter does it; gradients pass as if
-nothing were rounded. The variables are the tower's own, so that what is trained is the tower.
+Weights are rounded to eight bits per filter and activations to eight bits per layer, where the converter rounds them; gradients pass
+straight through. The rounding model shares the tower's variables, so training it trains the tower.
 """
 
 from __future__ import annotations
@@ -17,28 +17,28 @@ from trainer.backend import as_input, keras, tf
 layers = keras.layers
 
 BATCH = 32
-# Layers whose outputs the converter stores with a range of their own. Pooling keeps its input's.
+# Layers whose outputs the converter stores with their own range. Other pooling keeps its input's range.
 _STORED = (layers.Conv2D, layers.Dense, layers.BatchNormalization, layers.ReLU, layers.Add, layers.GlobalAveragePooling2D)
 # Layers whose kernels are rounded.
 _WEIGHTED = (layers.Conv2D, layers.Dense)
-# What is folded into the layer before it: between the two nothing is rounded.
+# Layers that the converter folds into the layer before them, with no rounding in between.
 _FOLDED = (layers.BatchNormalization, layers.ReLU)
 
 
 class RoundedWeights(layers.Layer):
-    """A Conv2D or Dense whose kernel is rounded as int8 a filter, symmetric, -127 to 127; the layer's own variables."""
+    """A Conv2D or Dense layer with its kernel rounded to int8 per filter, symmetric, -127 to 127; shares the layer's variables."""
 
     def __init__(self, inner: Any, **given: Any) -> None:
         super().__init__(name=f"{inner.name}_rounded", **given)
         self.inner = inner
 
     def call(self, x: Any) -> Any:
-        """As the inner layer, with the rounded kernel."""
+        """The inner layer's output with the rounded kernel."""
         kernel = tf.cast(tf.convert_to_tensor(self.inner.kernel), tf.float32)
         reach = tf.maximum(tf.reduce_max(tf.abs(kernel), axis=list(range(len(kernel.shape) - 1))), 1e-9)
         kernel = tf.quantization.fake_quant_with_min_max_vars_per_channel(kernel, -reach, reach, narrow_range=True)
         kernel = tf.cast(kernel, x.dtype)
-        # With the layer's own strides, padding, dilation and groups.
+        # convolution_op applies the layer's own strides, padding, dilation and groups.
         y = tf.matmul(x, kernel) if isinstance(self.inner, layers.Dense) else self.inner.convolution_op(x, kernel)
         if self.inner.bias is not None:
             y += tf.cast(tf.convert_to_tensor(self.inner.bias), x.dtype)
@@ -46,21 +46,21 @@ class RoundedWeights(layers.Layer):
 
 
 class RoundedValues(layers.Layer):
-    """Activations rounded to 256 steps between `low` and `high`, which contain zero; beyond them they are cut."""
+    """Rounds activations to 256 levels from `low` to `high`, a range that contains zero, and clips them to it."""
 
     def build(self, _: Any) -> None:
-        """The two ends; both 0 until they are measured."""
+        """Adds the two ends of the range, both 0 until they are measured."""
         self.low = self.add_weight(name="low", shape=(), initializer="zeros", trainable=False, dtype="float32")
         self.high = self.add_weight(name="high", shape=(), initializer="zeros", trainable=False, dtype="float32")
 
     def call(self, x: Any) -> Any:
-        """Rounded, of the dtype given."""
+        """The rounded activations, in the dtype of `x`."""
         low, high = tf.convert_to_tensor(self.low), tf.convert_to_tensor(self.high)
         return tf.cast(tf.quantization.fake_quant_with_min_max_vars(tf.cast(x, tf.float32), low, high), x.dtype)
 
 
 def check_rounding(tower: keras.Model) -> None:
-    """Raises InputError where a tower has layers with weights of which is not known here how they round."""
+    """Raises InputError if a tower has a layer with weights for which no rounding is implemented here."""
     for layer in tower.layers:
         if layer.weights and not isinstance(layer, (*_WEIGHTED, layers.BatchNormalization)):
             raise InputError(
@@ -70,13 +70,13 @@ def check_rounding(tower: keras.Model) -> None:
 
 
 def quantised(tower: keras.Model) -> keras.Model:
-    """A model of the tower's own variables that rounds. Its ranges are still to be measured or copied."""
+    """A rounding model that shares the tower's variables. Its ranges must still be measured or copied."""
     return keras.models.clone_model(tower, clone_function=lambda layer: layer, call_function=_rounding_values)
 
 
 def measure_ranges(rounding: keras.Model, tower: keras.Model, pixels: NDArray[np.uint8]) -> None:
-    """Sets the ranges to what the layers of `tower` give for `pixels`, uint8 [n, side, side] or [n, side, side, 3], as the
-    converter does."""
+    """Sets each range to that of the layer's output in `tower` for `pixels`, uint8 [n, side, side] or [n, side, side, 3], extended to
+    contain zero, as the converter does."""
     found = [layer for layer in rounding.layers if isinstance(layer, RoundedValues)]
     watched = keras.Model(tower.inputs, [tower.get_layer(layer.name.removesuffix("_values")).output for layer in found])
     low, high = np.zeros(len(found)), np.zeros(len(found))
@@ -90,14 +90,14 @@ def measure_ranges(rounding: keras.Model, tower: keras.Model, pixels: NDArray[np
 
 
 def copy_ranges(source: keras.Model, to: keras.Model) -> None:
-    """The ranges of one rounding model to another of the same tower."""
-    # In their order: layers that nobody named are numbered otherwise in every tower.
+    """Copies the ranges of one rounding model to another of the same architecture."""
+    # By order, not by name: Keras numbers unnamed layers differently in every tower.
     for variable, value in zip(ranges(to), ranges(source), strict=True):
         variable.assign(value)
 
 
 def ranges(rounding: keras.Model) -> list[Any]:
-    """The variables that a resumed training needs beside the tower's."""
+    """The range variables, which a resumed training needs in addition to the tower's."""
     return [variable for layer in rounding.layers if isinstance(layer, RoundedValues) for variable in (layer.low, layer.high)]
 
 

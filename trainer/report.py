@@ -1,4 +1,4 @@
-"""The report of an evaluation: one HTML file with everything in it, and its figures as JSON. Shows faces: it stays on the workstation."""
+"""The report of an evaluation: one self-contained HTML file, and its figures as JSON. Shows faces, so it must stay on the workstation."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ EACH = 8
 
 
 def write_run_report(run: Path, folders: list[Path]) -> dict[str, Any]:
-    """Hands a finished run over to the exporter and evaluates it on its test people, who are in the first of the sets that it was trained
-    on; returns the figures."""
+    """Writes the exporter's chips.npz for a finished run, evaluates the run on its test people, who are in the first of its training sets,
+    and writes the report. Returns the figures."""
     write_handover(run, folders)
     data = folders[0]
     seen = seen_people(run) | ({*load_faces(data).identities} - {*read_split(run)["test"]})
@@ -39,7 +39,7 @@ def write_run_report(run: Path, folders: list[Path]) -> dict[str, Any]:
 
 
 def write_report(evaluation: Evaluation, out: Path, run: Path | None) -> dict[str, Any]:
-    """Writes report.html, evaluation.json and the report's pictures into `out`; `run` adds its losses and its record.
+    """Writes report.html, evaluation.json and the report's pictures into `out`, with the loss curves and record of `run` if given.
 
     Raises:
         StorageError: they cannot be written.
@@ -99,7 +99,7 @@ def _draw_scores(found: Comparisons) -> bytes:
 
 
 def _draw_pairs(evaluation: Evaluation) -> bytes:
-    """Rows of pairs: genuine with the highest and lowest scores, impostors with the highest."""
+    """Rows of pairs: genuine ones with the highest and with the lowest scores, impostor ones with the highest."""
     found, chips = evaluation.comparisons, evaluation.faces.chips
     rows = [
         ("same person, most alike", found.genuine[::-1], found.genuine_rows[::-1]),

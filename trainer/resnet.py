@@ -1,10 +1,10 @@
-"""The residual tower of dlib's face recogniser in Keras, for grey or colour; takes its weights from `trainer.dlibfile`.
+"""The residual tower of dlib's face recogniser in Keras, for grey or colour chips; takes its weights from `trainer.dlibfile`.
 
-Structure (davisking/dlib-models): a 7x7 convolution, residual blocks in stages of 32, 64, 128, 256 and 256 maps, the average,
+Structure (davisking/dlib-models): a 7x7 convolution, residual blocks in stages of 32, 64, 128, 256 and 256 maps, global average pooling,
 and a matrix to 128 numbers. Convolutions of stride 2 have no padding.
 
-The 7x7 convolution of stride 2 is one of 4x4 over squares of 2x2 pixels, which a layer before it lays side by side as maps: the same
-numbers, and kernels that take maps by fours or eights do it in half the time.
+The 7x7 convolution of stride 2 is computed as a 4x4 one over squares of 2x2 pixels, which a layer before it rearranges into maps (space
+to depth): the results are the same, and kernels that process maps in fours or eights take half the time.
 """
 
 from __future__ import annotations
@@ -33,14 +33,13 @@ def build_resnet(
 ) -> keras.Model:
     """A tower with fresh weights, for grey chips or, with three `channels`, for colour.
 
-    `inner` are the maps between the two convolutions of the blocks of each stage, as many as run past them where empty; what
-    runs past stays as it is, so that a tower of fewer inner maps can be cut out of a trained one (trainer/prune.py). A convolution
-    that `narrow` names, s3b0_1 for the first of the first block of stage 3, is one to so many maps and one of 1x1 from these to all. The
-    first `fixed` stages, and what comes before them, are not trained.
+    `inner` has, for each stage, the number of maps between the two convolutions of its blocks; if empty, as many as in the shortcut. The
+    shortcuts stay unchanged, so that a tower with fewer inner maps can be cut out of a trained one (trainer/prune.py). A convolution named
+    in `narrow`, such as s3b0_1 for the first one of block 0 of stage 3, becomes a 3x3 to that many maps and a 1x1 from these to all. The
+    first `fixed` stages, and the layers before them, are not trained.
 
     Raises:
-        InputError: chips of this size would leave nothing of the last stage, `inner` is not of five stages, or `narrow` names another
-            layer.
+        InputError: the side is odd or not from 118 to 256 px, `inner` does not have five stages, or `narrow` names an unknown layer.
     """
     if not 118 <= side_px <= 256 or side_px % 2:
         raise InputError(
@@ -71,12 +70,12 @@ def build_resnet(
 
 
 def load_dlib(tower: keras.Model, network: DlibNetwork, *, bgr: bool = False) -> None:
-    """Puts dlib's weights into a fresh tower. The means that dlib subtracts move into the first layer's bias (exact, for that
-    layer has no padding). In a grey tower its three colours become one: for a grey picture R = G = B, so that its filters add up.
-    A colour tower takes R, G, B as dlib does, or with `bgr` the other way round, as OpenCV has pictures.
+    """Puts dlib's weights into a fresh tower. The means that dlib subtracts move into the first layer's bias (exact, because that
+    layer has no padding). For a grey tower the filters of the three colours are added up, since R = G = B in a grey picture. A colour
+    tower takes R, G, B as dlib does, or B, G, R as OpenCV does with `bgr`.
 
     Raises:
-        InputError: it is another network.
+        InputError: the weights are of another network.
     """
     names = [layer.name for layer in tower.layers if layer.name.endswith("_conv")]
     wanted = [tower.get_layer(name).kernel.shape for name in names]
@@ -100,7 +99,7 @@ def load_dlib(tower: keras.Model, network: DlibNetwork, *, bgr: bool = False) ->
 
 
 def _over_squares(filters: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Filters of stride 2, [7, 7, c, n], as filters over squares of 2x2 pixels, [4, 4, 4c, n], their eighth row and column zero."""
+    """Converts filters of stride 2, [7, 7, c, n], to filters over squares of 2x2 pixels, [4, 4, 4c, n]; row and column 8 are zeros."""
     size, _, channels, count = filters.shape
     whole = np.pad(filters, ((0, 8 - size), (0, 8 - size), (0, 0), (0, 0)))
     return whole.reshape(4, 2, 4, 2, channels, count).transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * channels, count)
@@ -124,11 +123,11 @@ def _residual(
         straight = layers.AveragePooling2D(2, name=f"{name}_pool")(x)
         before = x.shape[-1]
         if before != maps:
-            # dlib appends maps of zeros. A 1x1 convolution that begins as that quantises alike, and may learn better.
+            # dlib appends maps of zeros. A 1x1 convolution that starts as just that quantises as well, and may learn something better.
             append = layers.Conv2D(maps, 1, use_bias=False, name=f"{name}_skip")
             straight = append(straight)
             append.set_weights([np.eye(before, maps, dtype=np.float32)[None, None]])
-        # A side that is even leaves the convolution one pixel less than the average; dlib fills it with zeros.
+        # For an even side the convolution gives one pixel less than the average pooling; dlib pads it with zeros.
         less = straight.shape[1] - y.shape[1]
         if less:
             y = layers.ZeroPadding2D(((0, less), (0, less)), name=f"{name}_pad")(y)

@@ -1,4 +1,4 @@
-"""A run's folder: its record, and the checkpoint that a killed training goes on from."""
+"""A run's folder: its record, and the checkpoint from which a killed training resumes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CHECKPOINTS, LAST, BEST = "checkpoint", Path("checkpoint/last.npz"), Path("check
 
 @dataclass(slots=True)
 class Progressed:
-    """How far a run has come; what a checkpoint holds beside the weights."""
+    """The progress of a run, which a checkpoint holds in addition to the weights."""
 
     epoch: int = 0
     best_cost: float = float("inf")
@@ -52,11 +52,12 @@ def open_run(
     command: str,
     split: dict[str, list[str]] | None,
 ) -> dict[str, Any]:
-    """The record of a new run, written with its `split`, or, without one, of a run that was begun with the same recipe and data.
+    """With a `split`, begins a new run and writes its record and split; without one, reads the record of a run to resume, which must have
+    been begun with the same recipe and data.
 
     Raises:
         InputError: the folder belongs to another training.
-        StorageError: it cannot be written.
+        StorageError: the folder cannot be read or written.
     """
     record: dict[str, Any] = {
         "run": run.name,
@@ -73,7 +74,7 @@ def open_run(
         "fingerprint": chip_fingerprint(main.spec),
         "command": command,
         "versions": {
-            # TensorFlow's package has another name where it computes on a GPU.
+            # TensorFlow is asked itself: its package may have another name on a GPU.
             **{name: version(name) for name in ("facelatch", "keras", "numpy", "opencv-python-headless")},
             "tensorflow": tf.version.VERSION,
             "python": platform.python_version(),
@@ -84,7 +85,7 @@ def open_run(
     path = run / RECORD
     if split is None:
         before = read_run(run)
-        # A knob that came later was at its default then.
+        # A setting added since then was effectively at its default.
         started_with = _flat(Recipe().model_dump(mode="json")) | _flat(before["settings"])
         for key, value in _flat(record["settings"]).items():
             had = started_with[key]
@@ -96,14 +97,14 @@ def open_run(
             raise InputError(f"{path}: this run's chips were cut otherwise; choose another --run folder, or delete {run}")
         if before["data"]["sha256"] != together.digest:
             raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
-        # Runs from before the teacher's digest was kept have none.
+        # Older runs have no digest of the teacher's vectors.
         taught_by = before["data"].get("teacher_sha256", record["data"].get("teacher_sha256"))
         if taught_by != record["data"].get("teacher_sha256"):
             raise InputError(
                 f"{path}: the teacher's vectors have changed since this run was started; choose another --run folder"
             )
         return before
-    # It would go on with weights that may have been trained on whom this one keeps out.
+    # Otherwise the run would resume from weights that may have been trained on people whom this one holds out.
     if left := [name for name in (CHECKPOINTS, ALIGN_SPEC, COHORT, TOWER) if (run / name).exists()]:
         raise InputError(
             f"{run}: holds {left[0]} of another training, whose {RECORD} is gone; choose another --run folder, or delete {run}"
@@ -117,7 +118,7 @@ def read_run(run: Path) -> dict[str, Any]:
     """run.json of a run folder.
 
     Raises:
-        InputError: the folder is no run.
+        InputError: the folder is not a run's, or its run.json is damaged.
         StorageError: it cannot be read.
     """
     try:
@@ -134,29 +135,29 @@ def read_run(run: Path) -> dict[str, Any]:
 
 
 def write_record(run: Path, record: dict[str, Any]) -> None:
-    """Writes run.json. Raises StorageError where that fails."""
+    """Writes run.json. Raises StorageError if that fails."""
     write_atomically(run / RECORD, json.dumps(record, indent=1).encode())
 
 
 def save_best(run: Path, model: Siamese) -> None:
-    """Keeps the weights as the best so far."""
+    """Saves the weights as the best so far."""
     write_atomically(run / BEST, _bytes(model.weights()))
 
 
 def restore_best(run: Path, model: Siamese) -> None:
-    """Puts the best weights back. Raises InputError as `restore_last` does."""
+    """Restores the best weights. Raises InputError as `restore_last` does."""
     with _checkpoint(run / BEST) as saved:
         _assign(model.weights(), saved)
 
 
 def save_last(run: Path, model: Siamese, progressed: Progressed) -> None:
-    """Writes the checkpoint: one file of weights, optimiser and progress, so that a kill leaves the last one or this one, never a
-    mixture."""
+    """Writes the checkpoint as one file of weights, optimiser state and progress, so that a kill leaves the old one or the new one, never
+    a mixture."""
     write_atomically(run / LAST, _bytes(model.state(), progressed=np.array(json.dumps(asdict(progressed)))))
 
 
 def restore_last(run: Path, model: Siamese) -> Progressed:
-    """Puts the last checkpoint back; says how far the run had come.
+    """Restores the last checkpoint, if any, and returns the run's progress.
 
     Raises:
         InputError: the checkpoint is damaged, or of another network.
@@ -198,6 +199,6 @@ def _assign(variables: list[Any], saved: Any) -> None:
 def _flat(tables: dict[str, Any], before: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tables.items():
-        # A table within a table is a value, `narrow`: which keys it has is what is compared.
+        # A nested table, `narrow`, stays one value: its keys are compared too.
         flat |= _flat(value, f"{key}.") if isinstance(value, dict) and not before else {f"{before}{key}": value}
     return flat

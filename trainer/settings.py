@@ -1,4 +1,4 @@
-"""A recipe: every knob of a training, its type, range and default, once. Reads TOML; the recipes that come along are in recipes/."""
+"""Recipes: every setting of a training with its type, range and default. Reads TOML; the included recipes are in recipes/."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class _Table(BaseModel):
 
 
 class ChipSettings(_Table):
-    """What `trainer prepare --recipe` cuts."""
+    """The chips that `trainer prepare --recipe` cuts."""
 
     side: Annotated[int, Field(ge=32, le=256, description="pixels")] = _CHIP.side_px
     scale: Annotated[float, Field(ge=0.5, le=3.0, description="widths of the detector's box")] = _CHIP.scale
@@ -98,7 +98,7 @@ class TowerSettings(_Table):
 
 
 class LossSettings(_Table):
-    """Weights of what is minimised, and what they need."""
+    """Weights of the loss terms, and their settings."""
 
     pairs: Annotated[float, Field(ge=0, description="binary cross-entropy through the head")] = 1.0
     hardest: Annotated[float, Field(gt=0, le=1, description="share of the anchor-negative pairs, the closest, that count")] = (
@@ -126,7 +126,7 @@ class LossSettings(_Table):
 
 
 class BatchSettings(_Table):
-    """What one step sees."""
+    """The people of one batch."""
 
     people: Annotated[int, Field(ge=2, le=1024, description="anchor-positive pairs, all of different people")] = 48
     strangers: Annotated[int, Field(ge=0, le=4096, description="lone negatives, of further people")] = 32
@@ -134,7 +134,7 @@ class BatchSettings(_Table):
 
 
 class ScheduleSettings(_Table):
-    """How long and how fast."""
+    """Length of a training, and its learning rate."""
 
     epochs: Annotated[int, Field(ge=1, le=10000)] = 60
     steps: Annotated[int, Field(ge=1, le=100000, description="steps an epoch")] = 100
@@ -147,7 +147,7 @@ class ScheduleSettings(_Table):
 
 
 class AugmentSettings(_Table):
-    """What a chip may look like another day: standard deviations and chances."""
+    """Augmentation: standard deviations and chances of random changes to a chip."""
 
     rotate_deg: Annotated[float, Field(ge=0, le=90)] = 5.0
     shear: Annotated[float, Field(ge=0, le=1)] = 0.0
@@ -172,7 +172,7 @@ class AugmentSettings(_Table):
 
 
 class Recipe(_Table):
-    """A training. What is not in a recipe's file has its default; a resumed run must have the same."""
+    """All settings of a training. Those that a recipe's file does not set have their defaults; a resumed run must have the same ones."""
 
     chip: ChipSettings = ChipSettings()
     tower: TowerSettings = TowerSettings()
@@ -217,7 +217,7 @@ class Recipe(_Table):
         return self
 
     def changed(self, **values: object) -> Recipe:
-        """The recipe with other values, keys as `table__key`; those of None stay as they are.
+        """The recipe with other values, named `table__key`; values of None change nothing.
 
         Raises:
             InputError: a value is out of range.
@@ -231,10 +231,10 @@ class Recipe(_Table):
 
 
 def read_recipe(name: str) -> Recipe:
-    """A recipe by the name of one that comes along, or by a file's path.
+    """Reads a recipe by the name of an included one, or by the path of a file.
 
     Raises:
-        InputError: there is none, or it holds an unknown key or a value out of range.
+        InputError: there is no such recipe, or it has an unknown key or a value out of range.
     """
     path = RECIPES / f"{name}.toml" if name in recipe_names() else Path(name)
     try:

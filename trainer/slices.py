@@ -1,4 +1,4 @@
-"""Error rates of parts of the comparisons at the threshold of all: by light, sharpness and size, and by groups of people."""
+"""Error rates of subsets of the comparisons at the common threshold: by light, sharpness and face size, and by groups of people."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ TARGET_FMR = 1e-3
 
 
 def slices(found: Comparisons, faces: Faces, folder: Path) -> list[dict[str, Any]]:
-    """FNMR at the common threshold of FMR 1e-3 in the lower, middle and upper third of the worse of two pictures."""
+    """FNMR and FMR at the common threshold for FMR 1e-3, by thirds of each quality measure of the worse of the two pictures. Empty if
+    there are too few comparisons for that FMR."""
     if found.impostors * TARGET_FMR < 3:
         return []
     threshold = found.threshold(TARGET_FMR)
@@ -41,7 +42,7 @@ def slices(found: Comparisons, faces: Faces, folder: Path) -> list[dict[str, Any
             if not chosen.any():
                 continue
             missed = found.miss_rate(threshold, chosen)
-            # All pairs whose worse picture is in this third, less those of one person.
+            # All pairs whose worse picture is in this third, less the genuine ones.
             strangers = comb(int((everyone >= third).sum()), 2) - comb(int((everyone > third).sum()), 2) - missed.trials
             matched = rate(int(((worse["impostor_rows"] == third) & (found.impostor >= threshold)).sum()), max(strangers, 1))
             table.append(
@@ -55,12 +56,12 @@ def slices(found: Comparisons, faces: Faces, folder: Path) -> list[dict[str, Any
 
 
 def read_groups(path: Path, faces: Faces) -> dict[str, str]:
-    """The group of each person in `faces` that a file names: lines of a person's name, a tab and the group, such as
+    """Reads the groups of people in `faces` from a file, whose lines are a person's name, a tab and a group, such as
 
         Ada_Lovelace\tfemale, 20-40
 
     Raises:
-        InputError: a line is something else, or the file names nobody who is compared.
+        InputError: a line has another form, a person has two groups, or the file names nobody in `faces`.
     """
     try:
         lines = [line for line in path.read_text().splitlines() if line.strip() and not line.startswith("#")]
@@ -83,7 +84,8 @@ def read_groups(path: Path, faces: Faces) -> dict[str, str]:
 
 
 def by_group(found: Comparisons, faces: Faces, groups: dict[str, str]) -> list[dict[str, Any]]:
-    """FNMR of each group's people, and FMR of strangers within it, at the common threshold of FMR 1e-3."""
+    """FNMR of each group, and FMR between strangers within it, at the common threshold for FMR 1e-3. Empty if there are too few
+    comparisons for that FMR."""
     if found.impostors * TARGET_FMR < 3:
         return []
     threshold = found.threshold(TARGET_FMR)

@@ -1,4 +1,4 @@
-"""Who has which part in a training: trained on, judged by, measured on, or a stranger of the cohort. By identity, never by picture."""
+"""Splits the people of a training into train, validation, test and cohort. By identity, never by picture."""
 
 from __future__ import annotations
 
@@ -17,28 +17,29 @@ from trainer.layout import photograph_of
 from trainer.settings import Recipe
 
 SPLIT = "split.json"
-# The splits of the files that ship, by the SHA-256 that each file has of its own.
+# The splits of the model files that ship, named by the SHA-256 of split.json that each model file records.
 SHIPPED = Path(__file__).parent / "splits"
-# In a split, the people of further sets: trained on, never evaluated on. And those whom the training that it started from used beside.
+# Further parts of a split: people of further sets, trained on but never evaluated on; and other people whom the training that this one
+# started from had used.
 FURTHER, START = "further", "start"
-# Cohort and test are for the exporter and the report; training never sees them, validation only chooses the epoch. The cohort has
-# two pieces, so that test and validation people are those of trainings from before it had the second.
+# Cohort and test are for the exporter and the report. Only "train" trains the tower; validation chooses the epoch and fits the head's
+# scale and bias. The cohort has two entries, so that test and validation are the same as in trainings from before the second was added.
 SPLIT_SHARES = (("test", 0.10), ("cohort", 0.05), ("validation", 0.10), ("cohort", 0.05), ("train", 0.70))
 LEAST_PEOPLE = 10
-# Of a further set, as many of its people are kept for the cohort: faces of another camera and place are strangers too.
+# The share, and the maximum, of the people of a further set kept for the cohort: strangers from other cameras and places count too.
 FURTHER_COHORT_SHARE, FURTHER_COHORT_MOST = 0.2, 96
-# A set of fewer people is somebody's own: its people are to be trained on.
+# A further set with fewer people is taken to be a user's own, and all of them are trained on.
 FURTHER_COHORT_LEAST_PEOPLE = 100
 
 
 def new_split(
     recipe: Recipe, main: Faces, further: list[Faces], together: Faces, before: dict[str, list[str]] | None = None
 ) -> dict[str, list[str]]:
-    """Everybody's part in a new training. Split are the people of `main`; `together` has those of the `further` sets too. After a
-    training with the split `before`, whoever it knew keeps his or her part.
+    """The split of a new training: names by part. The people of `main` are split; `together` also has those of the `further` sets. If the
+    training starts from one with the split `before`, people known there keep their part.
 
     Raises:
-        InputError: there are too few people to split, or to judge and to measure by.
+        InputError: there are too few people to split, or too few in test or validation.
     """
     if before is not None:
         return _continued(recipe, main, together, before)
@@ -50,18 +51,18 @@ def new_split(
 
 
 def check_two_names(together: Faces, split: dict[str, list[str]]) -> None:
-    """Refuses a training that has somebody whom it keeps out for the figures, or is judged by, under another name as well: a set that was
-    imported twice, once with a prefix, or folders that were renamed.
+    """Refuses a training in which a test or validation person also appears under another name, as when a set was imported twice, once
+    with a prefix, or folders were renamed.
 
     Raises:
-        InputError: a chip of such a person is byte for byte that of somebody who has another part.
+        InputError: a chip of such a person is byte for byte that of someone in another part.
     """
     part = {name: part for part, names in split.items() for name in names}
     owners: dict[bytes, int] = {}
     twice = []
     for row, (label, name) in enumerate(zip(together.labels, together.names, strict=True)):
         person = together.identities[label]
-        # What is known to stand under two names is in no figure.
+        # Pictures known to appear under two names (trainer/errata.py) are left out of all figures anyway.
         if person not in part or not rightly_labelled(person, photograph_of(name)):
             continue
         first = owners.setdefault(hashlib.blake2b(together.chips.one(row).tobytes(), digest_size=16).digest(), row)
@@ -78,7 +79,7 @@ def check_two_names(together: Faces, split: dict[str, list[str]]) -> None:
 def _continued(recipe: Recipe, main: Faces, together: Faces, before: dict[str, list[str]]) -> dict[str, list[str]]:
     had = {name: part for part, names in before.items() for name in names}
     unknown = main.of([name for name in main.identities if name not in had])
-    # A few people beside those whom the start knew are to be trained on; a set of many is shared out as any other.
+    # Only a few new people are all trained on; LEAST_PEOPLE or more with several pictures are split as in a new training.
     several = np.bincount(unknown.labels, minlength=1) > 1
     parts = {"test": [], "cohort": [], "validation": [], "train": unknown.identities}
     if several.sum() >= LEAST_PEOPLE:
@@ -94,7 +95,7 @@ def _continued(recipe: Recipe, main: Faces, together: Faces, before: dict[str, l
             split[FURTHER].append(name)
         elif part in ("cohort", FURTHER_COHORT) and recipe.tower.cohort:
             split[FURTHER_COHORT].append(name)
-        # Whom it was judged by or measured on may not be trained on, and is not in the set that is measured.
+        # The start's validation and test people may not be trained on, and those outside `main` cannot be evaluated here: left out.
     split = {part: sorted(names) for part, names in split.items()}
     counts = dict(zip(main.identities, np.bincount(main.labels, minlength=len(main.identities)), strict=True))
     for part in ("test", "validation"):
@@ -108,13 +109,12 @@ def _continued(recipe: Recipe, main: Faces, together: Faces, before: dict[str, l
 
 
 def used_people(split: dict[str, list[str]]) -> set[str]:
-    """Everybody whom a training used: for the weights, for the choice of the epoch and the head, or as the cohort; itself or where it
-    started."""
+    """Everyone whom a training, or one that it started from, used: for the weights, the choice of epoch and head, or the cohort."""
     return {name for part, names in split.items() if part != "test" for name in names}
 
 
 def as_bytes(split: dict[str, list[str]]) -> bytes:
-    """What split.json holds; a model file has the SHA-256 of it."""
+    """The contents of split.json; a model file records their SHA-256."""
     return json.dumps(split, indent=1).encode()
 
 
@@ -136,11 +136,11 @@ def split_digest(model: ModelFile) -> str:
 
 
 def split_of_file(model: ModelFile, folders: list[Path]) -> dict[str, list[str]]:
-    """The split of the training that a model file comes from: kept here for the files that ship, and of others made anew from the
-    prepared sets that they were trained on, in their order. It is the one whose digest the file has, or none.
+    """The split of the training that a model file comes from. It is stored here for the files that ship; for others it is recomputed from
+    the prepared sets that they were trained on, in their order. Its digest must be the one that the file records.
 
     Raises:
-        InputError: the file does not ship, and `folders` are not its sets.
+        InputError: the file does not ship, and `folders` are not its training sets.
     """
     made_from = model.record["provenance"]
     digest = split_digest(model)
@@ -154,7 +154,7 @@ def split_of_file(model: ModelFile, folders: list[Path]) -> dict[str, list[str]]
         try:
             data = as_bytes(new_split(recipe, main, further, joined(main, further)))
         except InputError:
-            data = b""  # too few people to be those
+            data = b""  # too few people for a split, so not the file's sets
     if hashlib.sha256(data).hexdigest() != digest:
         raise InputError(
             f"{model.path}: whom it was trained on is not known here; name with --data all the sets that it was trained on, in that order"
@@ -167,13 +167,11 @@ def _parsed(data: bytes) -> dict[str, list[str]]:
 
 
 def split_identities(labels: NDArray[np.int64], identities: list[str], seed: int) -> dict[str, list[str]]:
-    """Every identity, of pictures with `labels`, int [n], into one of train, validation, test and cohort, by a hash of its name and the
-    seed.
-
-    People with one picture and with several are shared out separately, so that each part has genuine pairs.
+    """Puts every identity, of pictures with `labels`, int [n], into train, validation, test or cohort, in the order of a hash of its name
+    and the seed. People with one picture and people with several are split separately, so that each part has genuine pairs.
 
     Raises:
-        InputError: fewer people with several pictures than the parts need.
+        InputError: fewer than LEAST_PEOPLE people have several pictures.
     """
     counts = np.bincount(labels, minlength=len(identities))
     several = [name for name, count in zip(identities, counts, strict=True) if count > 1]
@@ -196,7 +194,8 @@ def split_identities(labels: NDArray[np.int64], identities: list[str], seed: int
 
 
 def further_cohort(further: list[Faces], main: Faces, seed: int) -> list[str]:
-    """Whom further sets lend to the cohort: a fifth of each, nobody who is in `main`, by a hash of the name and the seed."""
+    """The people of further sets that are kept for the cohort, chosen by a hash of name and seed: a fifth of each set, at most
+    FURTHER_COHORT_MOST, and nobody who is in `main`."""
     chosen: list[str] = []
     for faces in further:
         if len(faces.identities) < FURTHER_COHORT_LEAST_PEOPLE:

@@ -1,9 +1,9 @@
-"""No direction of the embeddings counts for more than it tells.
+"""Damps the dominant directions of the embeddings.
 
-The directions in which people vary most are what whole groups of them share, the first of dlib's tower whether somebody is a woman or
-a man (docs/decisions/0025): they outweigh the many by which one person is told from another of the same kind. Where embeddings of unit
-length vary much more in some directions than in others they are damped there (after Mu and Viswanath 2018, who take such directions out
-of word vectors). The last layer of the tower does it: nothing of it costs a frame.
+The directions in which people vary most are shared by whole groups; the first one of dlib's tower tells women from men
+(docs/decisions/0025). They outweigh the many directions that tell one person from another of the same group. So directions in which
+unit embeddings vary much more than in others are damped (after Mu and Viswanath 2018, who remove such directions from word vectors).
+The damping is folded into the last layer of the tower, so it costs no time on the device.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ layers = keras.layers
 def damp(
     tower: keras.Model, seen: NDArray[np.float32], most: float, judges: Judges, head: SiameseHead
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Damps a finished tower by its `damping`, where the validation people are told apart the better for it. Returns what has become of
-    the embeddings `seen`, float32 [n, D], and the figures of both."""
+    """Damps a finished tower if that improves the validation figures, and leaves it unchanged otherwise. Returns the embeddings `seen`,
+    float32 [n, D], as the tower now gives them, and the figures before and after."""
     kept, (before, cost_before) = tower.get_weights(), judges.validate(head, tower)
     matrix = damping(seen, most)
     fold(tower, matrix)
@@ -35,14 +35,14 @@ def damp(
     damped = cost_after < cost_before
     if not damped:
         tower.set_weights(kept)
-    # The teacher's vectors are not damped: how far off they are says nothing of what is.
+    # The teacher's vectors are not damped, so the distance to them says nothing here.
     figures = ({key: value for key, value in row.items() if key != "val_teacher"} for row in (before, after))
     return (seen @ matrix if damped else seen), {"damped": damped} | dict(zip(("before", "after"), figures, strict=True))
 
 
 def damping(embeddings: NDArray[np.float32], most: float) -> NDArray[np.float32]:
-    """What embeddings, float32 [n, D], are to be multiplied by, symmetric float32 [D, D], so that as unit vectors they vary in no
-    direction more than `most` times the mean of all directions. What it has damped it leaves nearly as it is."""
+    """The symmetric matrix, float32 [D, D], by which embeddings, float32 [n, D], are multiplied so that as unit vectors their variance in
+    no direction exceeds `most` times the mean over directions. Damping a second time changes little."""
     variances, axes = np.linalg.eigh(np.cov(unit(embeddings).T.astype(np.float64)))
     allowed = most * variances.mean()
     matrix: NDArray[np.float32] = ((axes * np.sqrt(allowed / np.maximum(variances, allowed))) @ axes.T).astype(np.float32)
@@ -50,8 +50,8 @@ def damping(embeddings: NDArray[np.float32], most: float) -> NDArray[np.float32]
 
 
 def check_end(tower: keras.Model) -> None:
-    """Raises InputError where a tower does not end in a dense layer without an activation, normalised or not: only that can be multiplied
-    out."""
+    """Raises InputError unless a tower ends in a dense layer without activation, with or without a batch normalisation after it: only there
+    can a matrix be folded in."""
     if _dense(tower) is None:
         raise InputError(
             f"tower.spread: the {tower.name} network ends in {tower.layers[-1].name}, where a dense layer without an activation is needed; "

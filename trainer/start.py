@@ -1,4 +1,5 @@
-"""What a training starts from, checked before its folder is begun: a folder that was begun with what cannot be keeps nothing but it."""
+"""What a training starts from: dlib's weights, a run or a model file. Checked before anything is written to the run folder, because a
+folder takes no other recipe than the one it was begun with."""
 
 from __future__ import annotations
 
@@ -31,42 +32,42 @@ from trainer.verifier import Verifier, load_verifier
 
 @dataclass(frozen=True)
 class Start:
-    """A training that another goes on from: a finished run's folder, or a model file."""
+    """A finished training that another continues from: a run folder or a model file."""
 
     path: Path
 
     @property
     def name(self) -> str:
-        """What it is told by."""
+        """The name that records and messages use."""
         return self.path.name
 
     @cached_property
     def verifier(self) -> Verifier:
-        """Tower, head and aligner in float. Raises InputError where they cannot be had."""
+        """Tower, head and aligner in float. Raises InputError if they cannot be loaded."""
         return load_verifier(self.path) if self.path.is_dir() else verifier_of(self.path)
 
     def tower(self) -> TowerSettings:
-        """Its recipe's `tower`."""
+        """The `tower` table of its recipe."""
         if self.path.is_dir():
             return TowerSettings.model_validate(read_run(self.path)["settings"]["tower"])
         return tower_settings(read_model(self.path))
 
     def aligner_record(self) -> dict[str, Any]:
-        """What is known of its aligner; of a model file's, what it was found to be off by is not."""
+        """The record of its aligner, empty if it has none; a model file does not have the aligner's measured errors."""
         if self.path.is_dir():
             return read_run(self.path).get("aligner", {})
         return {"spec": self.verifier.aligner.spec.to_json()} if self.verifier.aligner else {}
 
     def chip(self) -> ChipSpec:
-        """How the chips that it was trained on were cut."""
+        """The specification of the chips that it was trained on."""
         return ChipSpec.from_json(read_run(self.path)["chip"]) if self.path.is_dir() else read_model(self.path).chip
 
     def check_chips(self, folder: Path | str, spec: ChipSpec) -> None:
-        """Refuses chips that show another part of the box than those that its aligner, or its tower, knows. Their side may be another,
-        where an aligner shrinks it.
+        """Refuses chips that show another part of the detector's box than those it was trained on. With an aligner, their side in
+        pixels may differ.
 
         Raises:
-            InputError: they do, or their side is none that the aligner can shrink.
+            InputError: they do, or the aligner cannot shrink chips of this side.
         """
         own, aligner = self.chip(), self.verifier.aligner
         if replace(own, side_px=spec.side_px, channels=spec.channels) != spec:
@@ -81,16 +82,16 @@ class Start:
             )
 
     def split(self, data: list[Path]) -> dict[str, list[str]]:
-        """Whom it used for what; `data` are the prepared sets at hand. Raises InputError where that is not known."""
+        """The split that it used; `data` are the prepared sets at hand. Raises InputError if the split cannot be determined."""
         return read_split(self.path) if self.path.is_dir() else split_of_file(read_model(self.path), data)
 
 
 def load_sets(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
-    """The first set, whose people are split, and the further ones, with what a teacher said where the recipe needs it. Pictures that one
-    set hides of another are told on standard error.
+    """Loads the first set, whose people are split, and the further ones, with the teacher's answers if the recipe needs them. Warns on
+    standard error of pictures that are left out because an earlier set has a different one under the same name.
 
     Raises:
-        InputError: a set is not prepared, not taught, or not as the recipe takes it.
+        InputError: a set is not prepared, lacks a teacher's answers that the recipe needs, or does not fit the recipe.
     """
     taught = bool(recipe.loss.teacher or recipe.loss.contrast or recipe.tower.align or recipe.batch.alike)
     main, *further = (load_taught(folder) if taught else load_faces(folder) for folder in data)
@@ -120,22 +121,22 @@ def load_sets(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
 
 
 def started_from(recipe: Recipe) -> Start | None:
-    """What a recipe starts from, None for dlib's weights or none.
+    """The run or model file that a recipe starts from; None for dlib's weights, or for no start.
 
     Raises:
         InputError: it is neither a run nor a model file.
     """
     if recipe.tower.init in ("", "dlib"):
         return None
-    # What is wrong with a recipe is told before the run's folder is begun with it.
+    # Checked here, so that a wrong recipe is refused before its run folder is begun.
     return start_at(recipe.tower.init)
 
 
 def start_at(named: str) -> Start:
-    """A training by its folder or its file.
+    """A start by the path of its run folder or model file.
 
     Raises:
-        InputError: there is none.
+        InputError: it is neither.
     """
     path = Path(named)
     if not (path / RECORD).is_file() and not path.is_file():
@@ -144,8 +145,8 @@ def start_at(named: str) -> Start:
 
 
 def as_started(recipe: Recipe, start: Start | None) -> Recipe:
-    """The recipe, with as few maps inside its blocks and convolutions as its start has where it says nothing of them, and squares no
-    larger than its start sees: no tower is cut back to more."""
+    """The recipe with `tower.inner` and `tower.narrow` of its start where it sets none itself, and `tower.side` no larger than that of its
+    start: cutting a tower never makes it larger."""
     if start is None or recipe.tower.network != Network.RESNET:
         return recipe
     began = start.tower()
@@ -157,20 +158,20 @@ def as_started(recipe: Recipe, start: Start | None) -> Recipe:
 
 
 def check_start(start: Start | None, settings: TowerSettings, tower: keras.Model) -> None:
-    """Refuses a start that a fresh `tower` of these settings cannot take. Raises as `initialise` does."""
+    """Refuses a start whose weights a fresh `tower` of these settings cannot take. Raises as `initialise` does."""
     _starting_tower(start, settings, tower)
 
 
 def initialise(
     tower: keras.Model, settings: TowerSettings, start: Start | None, sample: Callable[[int], NDArray[np.uint8]]
 ) -> None:
-    """Starts a fresh tower from trained weights, where the recipe says so: dlib's, or those of `start`.
+    """Sets a fresh tower to the trained weights that the recipe starts from, if any: dlib's, or those of `start`.
 
-    Where the tower has fewer maps inside its blocks or convolutions, or sees fewer pixels, what it has of each is fitted to what the
-    start says of `sample`, which gives the same faces for a side in pixels, uint8 [n, side, side] or [n, side, side, 3].
+    If the tower has fewer maps or sees fewer pixels than the start, its filters are fitted to the start's outputs (trainer/prune.py) for
+    `sample(side_px)`, which gives the same faces at any side, uint8 [n, side, side] or [n, side, side, 3].
 
     Raises:
-        InputError: the start is not finished, or its tower is another one.
+        InputError: the start is not finished, or its tower does not fit.
         PackageMissing: dlib's weights are not installed.
     """
     source = _starting_tower(start, settings, tower)
@@ -190,7 +191,7 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
         if settings.network is not Network.RESNET:
             raise InputError(f"init = 'dlib' with network = {settings.network}: dlib's weights are for network = 'resnet'")
         _, side_px, _, channels = tower.input_shape
-        # Its filters are of the size of a face in squares of SIDE_PX: smaller ones are fitted to what they say of those.
+        # dlib's filters suit the size of a face in squares of SIDE_PX. For a smaller side they are refitted to their outputs at SIDE_PX.
         source = build_resnet(max(side_px, SIDE_PX) if settings.align else side_px, channels)
         load_dlib(source, read_dlib(find_weights()), bgr=True)
     else:
@@ -205,9 +206,9 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
 
 
 def _can_be_cut(given: list[tuple[int, ...]], settings: TowerSettings, tower: keras.Model) -> bool:
-    """Whether a tower of weights of these shapes is what `tower` is a smaller one of."""
+    """Whether `tower` can be cut out of a tower whose weights have the shapes `given`."""
     wanted = shapes(_before_narrowing(settings, tower))
-    # What is cut out of it may be larger inside.
+    # With `inner`, the blocks of the larger tower may have more maps inside.
     larger = settings.network is Network.RESNET and bool(settings.inner)
     return [len(shape) for shape in given] == [len(shape) for shape in wanted] and all(
         x == y or (x > y and larger) for a, b in zip(given, wanted, strict=True) for x, y in zip(a, b, strict=True)
@@ -215,8 +216,8 @@ def _can_be_cut(given: list[tuple[int, ...]], settings: TowerSettings, tower: ke
 
 
 def _can_be_shrunk(source: keras.Model, settings: TowerSettings, tower: keras.Model) -> bool:
-    """Whether `tower` may see fewer pixels than what it starts from: squares that are cut out of chips are cut to any size, and filters
-    that are whole are fitted to any."""
+    """Whether `tower` sees fewer pixels than its start and can be fitted to them: only an aligned tower, whose squares are cut from chips
+    at any size, and only from a start without narrow convolutions."""
     _, given, _, channels = source.input_shape
     _, wanted, _, same = tower.input_shape
     whole = not any(layer.name.endswith("_narrow") for layer in source.layers)
@@ -224,7 +225,7 @@ def _can_be_shrunk(source: keras.Model, settings: TowerSettings, tower: keras.Mo
 
 
 def _before_narrowing(settings: TowerSettings, tower: keras.Model) -> keras.Model:
-    """A tower like this one whose convolutions go through no fewer maps."""
+    """A tower like this one without narrow convolutions."""
     if not settings.narrow:
         return tower
     _, side_px, _, channels = tower.input_shape
@@ -232,11 +233,11 @@ def _before_narrowing(settings: TowerSettings, tower: keras.Model) -> keras.Mode
 
 
 def check_cohort(recipe: Recipe, split: dict[str, list[str]], people: int) -> None:
-    """Refuses a recipe whose `tower.cohort` nearest strangers are not fewer than those who are kept for a cohort, and than the `people`
-    whom the one of the finished model is chosen among.
+    """Refuses a recipe whose `tower.cohort`, the number of nearest strangers, is not below both the number of people kept for the cohort
+    and `people`, the number of candidates for the finished model's cohort.
 
     Raises:
-        InputError: they are not.
+        InputError: it is not.
     """
     nearest, strangers = recipe.tower.cohort, min(people, len(split["cohort"]) + len(split[FURTHER_COHORT]))
     if nearest and strangers <= nearest:

@@ -1,4 +1,4 @@
-"""One step of training: a batch through the tower once, all its pairs through the head, the losses that a recipe weighs."""
+"""One training step: the batch runs through the tower once, all its pairs through the head; the recipe weighs the losses."""
 
 from __future__ import annotations
 
@@ -17,18 +17,19 @@ from trainer.quantise import ranges
 from trainer.settings import LossSettings
 from trainer.team import Team
 
-CLIP = 1.0  # of each variable's gradient: a copied tower has no normalisation layers to bear a shock
+CLIP = 1.0  # norm of each variable's gradient: a tower that starts as dlib's has no normalisation layers to absorb a large step
 
 
 class Siamese:
-    """The two towers are one tower called on both sides' pictures at once: the weights are shared by being the same.
+    """A Siamese network and its training state. Both towers are one Keras model, called once on the pictures of both sides.
 
-    With `loss.contrast`, `memory` holds the latest vector of every training picture, so that an anchor's partner is told from
-    all of them and not from a batch alone (cross-batch memory, Wang et al. 2020). It starts as the teacher's vectors.
+    With `loss.contrast`, a memory holds the latest unit embedding of every training picture, so that an anchor's partner competes
+    with all other people and not with one batch alone (cross-batch memory, Wang et al. 2020). It starts as `targets`, the teacher's
+    vectors, float32 [pictures, D].
 
-    `rounding` computes in the tower's stead where its int8 file's rounding is to be trained for (trainer/quantise.py). `asked` is a
-    teacher whose word of what a step sees counts in place of `targets`; pictures are laid over one another with a chance of `mix`
-    (trainer/asked.py).
+    `rounding`, if given, runs in place of `tower`, to train for the rounding of its int8 file (trainer/quantise.py). `asked` is a
+    teacher that is run on the pictures of each step, in place of `targets`. `mix` is the chance that a picture is blended with another
+    one of the batch (trainer/asked.py).
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Siamese:
         optimizer.build(self.variables)
         self._labels = tf.constant(labels)
         self._targets = None if targets is None else tf.constant(unit(targets), tf.float32)
-        once = tf.VariableAggregation.ONLY_FIRST_REPLICA  # all replicas would write the same
+        once = tf.VariableAggregation.ONLY_FIRST_REPLICA  # all replicas write the same values
         self._memory = tf.Variable(self._targets, trainable=False, aggregation=once) if loss.contrast else None
         self._traced = team.traced(self._step)
 
@@ -62,7 +63,7 @@ class Siamese:
     def _step(self, chips: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
         pixels = as_input(chips)
         if self._mix:
-            # The step's number, so that a resumed run sees what an unbroken one would have.
+            # Seeded by the step's number, so that a resumed run sees the same pictures as an uninterrupted one.
             pixels = mixed(pixels, self._mix, tf.stack([0, tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)]))
         told = self._told(pixels, rows) if self._loss.teacher else None
         with tf.GradientTape() as tape:
@@ -78,10 +79,10 @@ class Siamese:
             if self._loss.contrast:
                 loss += self._loss.contrast * self._contrast(unit, rows, people)
             total = loss + tf.add_n(self.tower.losses) if self.tower.losses else loss
-            # Every replica computes the loss of the whole batch; their gradients are summed.
+            # Every replica computes the loss of the whole batch, and their gradients are summed.
             total /= self._team.replicas
         gradients = [tf.clip_by_norm(part, CLIP) for part in self._team.sum(tape.gradient(total, self.variables))]
-        # The optimiser sums them once more over the replicas.
+        # The optimiser sums the gradients over the replicas once more.
         self.optimizer.apply([part / self._team.replicas for part in gradients], self.variables)
         if self._memory is not None:
             self._memory.assign(tf.tensor_scatter_nd_update(self._memory.read_value(), rows[:, None], unit))
@@ -115,7 +116,7 @@ class Siamese:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within, the weights are their moving average, where the optimiser keeps one (Polyak and Juditsky 1992)."""
+        """Replaces the weights within the context by their moving average, if the optimiser keeps one (Polyak and Juditsky 1992)."""
         if not self.optimizer.use_ema:
             yield
             return
@@ -128,15 +129,15 @@ class Siamese:
                 variable.assign(value)
 
     def weights(self) -> list[Any]:
-        """What the verifier needs."""
+        """The variables that the verifier needs."""
         return [*self.tower.variables, *self.head.variables]
 
     def state(self) -> list[Any]:
-        """What a resumed run needs."""
+        """The variables that a resumed run needs."""
         memory = [] if self._memory is None else [self._memory]
         return [*self.weights(), *self.optimizer.variables, *memory, *self._ranges]
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Vectors, float32 [n, D], divided by their Euclidean norms; one of no length stays."""
+    """Divides vectors, float32 [n, D], by their Euclidean norms; zero vectors stay zero."""
     return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)

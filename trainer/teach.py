@@ -1,8 +1,8 @@
-"""A teacher's word on prepared pictures, asked once: its vector of each, and where in the chip it looked.
+"""A teacher's answers for a prepared set, asked for once and stored: a vector for each picture, and where in the chip it looked.
 
     <data>/teacher.npz    names [n], vectors float16 [n, T], placements float32 [n, 4], made_by, asked_about, learned [m]
 
-Any recogniser can be the teacher: what writes such a file can stand in for this module.
+Any recogniser can be the teacher: a program that writes such a file can replace this module.
 """
 
 from __future__ import annotations
@@ -35,21 +35,22 @@ _KEEP_EVERY_S = 30.0
 
 
 class Teacher(Protocol):
-    """Who is asked; `made_by` says who it is, to a person, and `learned` the names of whom it was trained on, as data sets have them."""
+    """A recogniser to learn from. `made_by` describes it for people; `learned` lists the identities it was trained on, as data sets name
+    them."""
 
     made_by: str
     learned: Sequence[str]
 
     def ask(self, rows: range) -> Teaching:
-        """What it says of these pictures of the prepared set that it was made for."""
+        """Vectors and placements for these rows of the prepared set that the teacher was made for."""
         ...
 
 
 class VerifierTeacher:
-    """A verifier of one's own, asked about the chips of a prepared set: the mean of what it says of a face and of its mirror image.
+    """A trained verifier as the teacher for a prepared set: the mean of its embeddings of a face and of the mirror image.
 
     Raises:
-        InputError: the set is not prepared, or its chips are not as the verifier takes them.
+        InputError: the set is not prepared, or its chips are not what the verifier takes.
     """
 
     def __init__(self, folder: Path, verifier: Verifier, name: str, learned: Collection[str]) -> None:
@@ -64,7 +65,7 @@ class VerifierTeacher:
         self.made_by = f"{name} (weights {weights_digest(verifier.tower)[:12]}), mean over a face and its mirror image"
 
     def ask(self, rows: range) -> Teaching:
-        """What it says of these pictures of the set."""
+        """Vectors and placements for these rows of the set; without an aligner, the whole chip is the placement."""
         chips, aligner = self._chips[np.array(rows)], self._verifier.aligner
         placed: list[Placement] | None = aligner.placements(chips) if aligner else None
         said = [embed(self._verifier.tower, chips, placed, mirrored=mirrored) for mirrored in (False, True)]
@@ -73,8 +74,8 @@ class VerifierTeacher:
 
 
 def teach(folder: Path, teacher: Teacher) -> Teaching:
-    """Asks a teacher about every prepared picture of `folder` and writes teacher.npz there. Asking that was broken off goes on from its
-    last half minute.
+    """Asks a teacher about every prepared picture of `folder` and writes teacher.npz there. An interrupted call is resumed and loses
+    about half a minute of work at most.
 
     Raises:
         InputError: the set is not prepared.
@@ -103,7 +104,7 @@ def teach(folder: Path, teacher: Teacher) -> Teaching:
 
 
 def _begun(folder: Path, names: list[str], made_by: str) -> list[Teaching]:
-    """What the same teacher said of the same pictures before it was broken off, in one piece; nothing where it was not."""
+    """The answers of the same teacher for the same pictures from an interrupted call, as one Teaching; empty if there are none."""
     path = folder / UNFINISHED
     if not path.exists():
         return []
@@ -114,7 +115,7 @@ def _begun(folder: Path, names: list[str], made_by: str) -> list[Teaching]:
             same = same and saved["names"].tolist() == names[:count]
             return [Teaching(saved["vectors"].astype(np.float32), saved["placements"])] if same else []
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-        return []  # it saves time where it can be read, and decides nothing
+        return []  # the file only saves time, so an unreadable one is ignored
 
 
 def _joined(parts: list[Teaching]) -> Teaching:
@@ -125,7 +126,7 @@ def _joined(parts: list[Teaching]) -> Teaching:
 def write_teaching(
     folder: Path, names: list[str], teaching: Teaching, *, made_by: str, learned: Sequence[str] = (), into: str = TEACHER
 ) -> None:
-    """Writes teacher.npz. Raises StorageError where that fails."""
+    """Writes teacher.npz. Raises StorageError if that fails."""
     out = io.BytesIO()
     np.savez(
         out,
@@ -140,10 +141,10 @@ def write_teaching(
 
 
 def load_taught(folder: Path) -> Faces:
-    """A prepared set with what the teacher said of it, in the order of its chips.
+    """A prepared set with the teacher's answers, in the order of its chips.
 
     Raises:
-        InputError: the teacher was not asked, not about all pictures, or before they were prepared as they are now.
+        InputError: the set is not prepared, or its teacher.npz is missing, unreadable, incomplete or of an earlier preparation.
     """
     faces = load_faces(folder)
     path, again = folder / TEACHER, f"run `trainer teach {folder}` again"
@@ -151,7 +152,7 @@ def load_taught(folder: Path) -> Faces:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
             names = [str(name) for name in saved["names"]]
             vectors, placements = (saved[key].astype(np.float32) for key in ("vectors", "placements"))
-            # Files from before this was noted, and those of others, may lack it.
+            # Older files, and files written by other programs, may lack it.
             asked_about = str(saved["asked_about"]) if "asked_about" in saved else None
     except FileNotFoundError as error:
         raise InputError(f"{folder}: this recipe needs a teacher's vectors; run `trainer teach {folder}`") from error
@@ -167,7 +168,7 @@ def load_taught(folder: Path) -> Faces:
         raise InputError(f"{path}: {folder} was prepared anew since, with other boxes or chips; {again}")
     rows = [row[name] for name in faces.names]
     teaching = Teaching(vectors[rows], placements[rows])
-    # Of what is no number, a training would say so an hour later; a vector of length 0 has no direction.
+    # Checked now, because a training would fail on NaN only an hour later. A vector of length 0 has no direction.
     usable = np.isfinite(teaching.vectors).all(1) & teaching.vectors.any(1) & np.isfinite(teaching.placements).all(1)
     usable &= teaching.placements[:, 2] > 0
     if not usable.all():
@@ -176,7 +177,8 @@ def load_taught(folder: Path) -> Faces:
 
 
 def teacher_learned(folder: Path) -> set[str]:
-    """Whom the teacher of a set was trained on, as its teacher.npz says; files from before this was noted, and those of others, may not.
+    """The identities that the teacher of a set was trained on, from its teacher.npz; empty for older files, and for those of other
+    programs, that do not say.
 
     Raises:
         InputError: the file cannot be read.
@@ -190,6 +192,6 @@ def teacher_learned(folder: Path) -> set[str]:
 
 
 def _asked_about(folder: Path) -> str:
-    """A digest of how a set was prepared: a placement is one in the chip of a box."""
+    """A digest of how a set was prepared, because placements are only valid for chips that were cut the same way."""
     manifest = read_manifest(folder)
     return hashlib.sha256(json.dumps([manifest["chip"], manifest["chips"]], sort_keys=True).encode()).hexdigest()

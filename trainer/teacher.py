@@ -1,4 +1,4 @@
-"""Whom a recipe asks anew about what each step sees: found and checked before a training's folder is begun."""
+"""The teacher that a recipe runs on the pictures of each step: finds and checks it, before anything is written to a run folder."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ STARTED_FROM = "start"
 
 
 def asked_teacher(recipe: Recipe, start: Start | None) -> Start | None:
-    """Whom a recipe asks anew; None where it asks nobody.
+    """The teacher that `loss.asked` names, None if it names none.
 
     Raises:
-        InputError: there is none such, or the recipe asks its start and has none that can be asked.
+        InputError: there is no such run or model file, or `loss.asked` is "start" and the recipe starts from neither.
     """
     named = recipe.loss.asked
     if named == STARTED_FROM and start is None:
@@ -34,10 +34,10 @@ def asked_teacher(recipe: Recipe, start: Start | None) -> Start | None:
 
 
 def check_teacher(teacher: Start, tower: keras.Model) -> None:
-    """Refuses a teacher that cannot be asked about what `tower` sees, or that answers otherwise.
+    """Refuses a teacher whose input or output shape differs from that of `tower`.
 
     Raises:
-        InputError: it sees other squares, gives other vectors, or is not finished.
+        InputError: a shape differs, or the teacher's run is not finished.
     """
     asked = teacher.verifier.tower
     for what, given, wanted in (
@@ -51,11 +51,11 @@ def check_teacher(teacher: Start, tower: keras.Model) -> None:
 
 
 def learned_by(teacher: Start, data: list[Path]) -> set[str]:
-    """Whom a teacher was trained on, itself or where it started; `data` are the prepared sets at hand, for a file that does not ship those
-    that it was trained on, in their order.
+    """The identities that a teacher, or a training it started from, was trained on. `data` are the prepared sets at hand; for a model file
+    that does not ship with facelatch they must be its training sets, in their order.
 
     Raises:
-        InputError: nobody knows.
+        InputError: they cannot be determined.
     """
     try:
         before = teacher.split(data)
@@ -68,21 +68,21 @@ def learned_by(teacher: Start, data: list[Path]) -> set[str]:
 
 
 def with_learned(teacher: Start, split: dict[str, list[str]], data: list[Path]) -> dict[str, list[str]]:
-    """The split of a training in which this teacher is asked: with those of whom the teacher alone knows beside those whom the start
-    used. What it says tells of them, and rates on them would be no rates on people unseen. So one that was trained on somebody whom this
-    training keeps out is refused.
+    """The split of a training that uses this teacher. People known to the teacher alone are listed with those that the start used: its
+    vectors carry what it learned of them, so rates on them would not be rates on unseen people. For the same reason a teacher is
+    refused that was trained on anyone whom this training holds out.
 
     Raises:
-        InputError: it was, or nobody knows.
+        InputError: the teacher was trained on held-out people, or whom it was trained on cannot be determined.
     """
     return _with_learned(f"loss.asked = {str(teacher.path)!r}: it", learned_by(teacher, data), split)
 
 
 def with_taught(data: list[Path], split: dict[str, list[str]]) -> dict[str, list[str]]:
-    """The same for the teachers that prepared sets were told by.
+    """As `with_learned`, for the teachers whose vectors are stored with the prepared sets `data`.
 
     Raises:
-        InputError: one was trained on somebody whom this training keeps out.
+        InputError: one of them was trained on anyone whom this training holds out.
     """
     for folder in data:
         split = _with_learned(f"{folder / TEACHER}: the teacher that was asked", teacher_learned(folder), split)
@@ -90,13 +90,13 @@ def with_taught(data: list[Path], split: dict[str, list[str]]) -> dict[str, list
 
 
 def check_same_teacher(teacher: Start, record: dict[str, Any], run: Path) -> None:
-    """Notes in a run's record who is asked, or holds the teacher against what was noted when the run was begun.
+    """Notes the digest of the teacher's weights in a run's record, or compares it with the one noted when the run was begun.
 
     Raises:
-        InputError: it is another one now.
+        InputError: the teacher's weights have changed.
     """
     weights = weights_digest(teacher.verifier.tower)
-    # Runs from before this was noted have none.
+    # Older runs have no digest yet.
     if record["data"].setdefault("asked_sha256", weights) != weights:
         raise InputError(
             f"{run}: {teacher.path}, which is asked, has changed since this run was started; choose another --run folder"
@@ -114,7 +114,7 @@ def _with_learned(who: str, learned: set[str], split: dict[str, list[str]]) -> d
 
 
 def teaching_tower(teacher: Start, tower: keras.Model) -> keras.Model:
-    """The teacher's tower, in the precision that is computed in here. Raises InputError as `check_teacher` does."""
+    """The teacher's tower, frozen, in the current precision policy. Raises InputError as `check_teacher` does."""
     check_teacher(teacher, tower)
     _, side_px, _, channels = tower.input_shape
     asked = build_tower(teacher.tower(), side_px, tower.output_shape[-1], channels)

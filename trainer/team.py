@@ -1,7 +1,8 @@
-"""One training on several devices or machines: the same batches, losses and weights on each. What there is to know of tf.distribute.
+"""One training on several devices or machines, with the same batches, losses and weights on each. The only module that uses
+tf.distribute.
 
-Every replica takes its part of a batch through the tower; the embeddings are put together again before the loss, so that pairs
-across parts count and the loss is that of one device. The chief alone judges, writes and decides when it is enough.
+Every replica runs its share of a batch through the tower. The embeddings are gathered before the loss, so that pairs across shares
+count, and the loss is the same as on one device. Only the chief validates, writes files and decides when to stop.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from edge.contract.errors import InputError, WorkerLost
 from trainer.backend import tf
 from trainer.choices import Strategy
 
-WAIT_S = 3600.0  # for the chief: an aligner is trained before anything is shared
+WAIT_S = 3600.0  # for the chief, which trains the aligner before the others can start
 _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalError, tf.errors.CancelledError)
 
 
 class Team:
-    """The replicas of a training: `replicas` in all, of which this process has those from `first` on, as many as `here`."""
+    """The replicas of a training: `replicas` in all, of which this process has `here`, starting with number `first`."""
 
     def __init__(self, strategy: tf.distribute.Strategy | None = None, first: int = 0, here: int = 1) -> None:
         self._strategy, self._first, self._here = strategy, first, here
@@ -36,7 +37,7 @@ class Team:
         self._vote = tf.function(lambda flag: self._run(_sum, flag)) if strategy else None
 
     def scope(self) -> Any:
-        """Variables made within are the same on all replicas."""
+        """A context in which variables are created as mirrored on all replicas."""
         return self._strategy.scope() if self._strategy else nullcontext()
 
     def share(self, total: int) -> slice:
@@ -54,30 +55,31 @@ class Team:
         return slice(self._first * each, (self._first + self._here) * each)
 
     def traced(self, step: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-        """A step of tensors (this replica's chips, the batch's rows, its number of people) as one graph on all replicas."""
+        """Compiles a step to one graph that runs on all replicas. A step takes tensors: its replica's chips, the batch's rows, the
+        number of people."""
         if not self._strategy:
             return tf.function(step, reduce_retracing=True)
         graph = tf.function(lambda *given: self._run(step, *given), reduce_retracing=True)
         return lambda chips, *others: graph(self._spread(chips), *others)
 
     def gather(self, part: tf.Tensor, total: int) -> tf.Tensor:
-        """In a step: the rows of all replicas, [total, D], of this one's, [total / replicas, D]. Gradients flow back to each."""
+        """Within a step: gathers this replica's rows, [total / replicas, D], with those of all others, [total, D]. Gradients flow back."""
         if not self._strategy:
             return part
-        # A sum of parts among zeros: TensorFlow's own gather knows no collective for several workers.
+        # As a sum of zero-padded parts: TensorFlow's own gather does not work across several workers.
         context = tf.distribute.get_replica_context()
         before = context.replica_id_in_sync_group * (total // self.replicas)
         padded = tf.pad(part, [[before, total - total // self.replicas - before], [0, 0]])
         return context.all_reduce(tf.distribute.ReduceOp.SUM, padded)
 
     def sum(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
-        """In a step: each gradient summed over the replicas."""
+        """Within a step: sums each gradient over the replicas."""
         if not self._strategy:
             return gradients
         return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, gradients)
 
     def agree(self, stop: bool) -> bool:
-        """What the chief says of `stop`, on all workers at once."""
+        """The chief's value of `stop`, on all workers; every worker must call it."""
         if self._vote is None:
             return stop
         said = self._vote(self._spread(np.full(self._here, float(stop and self.chief), np.float32)))
@@ -97,10 +99,11 @@ class Team:
 
 
 def assemble(wanted: Strategy) -> Team:
-    """The team that the machine and TF_CONFIG make. Before anything else is asked of TensorFlow, which cannot join one later.
+    """The team for this machine and TF_CONFIG. Call it before anything else that initialises TensorFlow, which cannot join a cluster
+    later.
 
     Raises:
-        InputError: TF_CONFIG is no cluster of workers, or there is none and one is wanted.
+        InputError: TF_CONFIG does not describe a cluster of workers, or is not set although `wanted` needs it.
     """
     workers, index = _cluster()
     if wanted is Strategy.MULTI_WORKER or (wanted is Strategy.AUTO and workers > 1):
@@ -120,10 +123,10 @@ def assemble(wanted: Strategy) -> Team:
 
 
 def wait_for_chief(files: list[Path]) -> None:
-    """Waits until the chief has written what all workers start from.
+    """Waits until the chief has written the files that all workers start from.
 
     Raises:
-        WorkerLost: it does not come.
+        WorkerLost: they are not there after WAIT_S.
     """
     until = time.monotonic() + WAIT_S
     while missing := [path for path in files if not path.exists()]:
@@ -134,12 +137,12 @@ def wait_for_chief(files: list[Path]) -> None:
 
 @contextmanager
 def telling_who_is_lost(run: Path, team: Team) -> Iterator[None]:
-    """Within, the loss of another worker is an error that says how to go on."""
+    """Turns TensorFlow's errors for a lost worker into a WorkerLost that says how to resume."""
     try:
         yield
     except _LOST as error:
         if team.alone:
-            raise  # a driver's, of this machine
+            raise  # there are no other workers: an error of this machine, such as its driver's
         raise WorkerLost(
             f"{run}: another worker is gone ({type(error).__name__}); start all of them again with their commands: "
             "they go on after the last whole epoch"
@@ -147,12 +150,12 @@ def telling_who_is_lost(run: Path, team: Team) -> Iterator[None]:
 
 
 def _sum(flag: tf.Tensor) -> tf.Tensor:
-    # What comes from outside the graph has no device, and a sum is sent to its parts' devices.
+    # identity: a value from outside the graph has no device, and all_reduce needs one.
     return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, tf.identity(flag))
 
 
 def _cluster() -> tuple[int, int]:
-    """How many workers TF_CONFIG names, 0 without it, and which of them this one is."""
+    """The number of workers in TF_CONFIG, 0 if it is not set, and the index of this one."""
     text = os.environ.get("TF_CONFIG", "")
     if not text:
         return 0, 0

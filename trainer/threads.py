@@ -1,4 +1,4 @@
-"""Threads for work on one picture after the other."""
+"""A thread pool for per-picture work."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from contextlib import contextmanager
 
 @contextmanager
 def threads(count: int) -> Iterator[ThreadPoolExecutor]:
-    """As many threads. Where what is within is broken off, what they have not begun is dropped: a pool by itself would first do all that
-    waits, after Ctrl-C too, which for a large set is an hour."""
+    """A pool of `count` threads. If its block is left by an exception, Ctrl-C included, pending work is cancelled; ThreadPoolExecutor alone
+    would finish it first, which takes an hour for a large set."""
     with ThreadPoolExecutor(count) as pool:
         try:
             yield pool

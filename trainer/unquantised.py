@@ -1,5 +1,7 @@
-"""A model file's networks in float again, for a training to go on from where no run is left: weights that were rounded to eight bits a
-filter, multiplied out. Nothing of what rounding took comes back, and none of the rounding of what flows between the layers remains.
+"""Dequantises a model file's networks to float, so that a training can start from it when its run folder is gone.
+
+The eight-bit weights are multiplied by the scale of their filter; the precision that rounding lost is not recovered. Activations are not
+rounded any more.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from trainer.verifier import Verifier
 
 layers = keras.layers
 
-# As the gate of an export has it, for the other way.
+# The same figure as the export's gate on int8 against float (export/measure.py).
 MIN_MEDIAN_COSINE = 0.98
 _NUMBERED = re.compile(r"(.+?)(?:_([0-9]+))?")
 _WEIGHTED = ("CONV_2D", "FULLY_CONNECTED")
@@ -32,11 +34,12 @@ _COMPUTED = ("convolution", "MatMul")
 
 
 def verifier_of(path: Path) -> Verifier:
-    """The verifier of a model file.
+    """The verifier of a model file, in float.
 
     Raises:
-        ModelError: it is none.
-        InputError: its tower holds other layers with weights than convolutions, dense ones and what is folded into them.
+        ModelError: `path` is no model file.
+        InputError: a network has layers with weights other than convolutions, dense layers and what is folded into them, or the tower
+            in float does not give the embeddings that the file does.
     """
     model = read_model(path)
     settings = tower_settings(model)
@@ -54,12 +57,12 @@ def verifier_of(path: Path) -> Verifier:
 
 
 def tower_settings(model: ModelFile) -> TowerSettings:
-    """The `tower` table of the recipe that a file's tower is of."""
+    """The `tower` table of the recipe that a model file was trained with."""
     return TowerSettings.model_validate(model.record["provenance"]["run"]["settings"]["tower"])
 
 
 def _check(verifier: Verifier, model: ModelFile) -> None:
-    """Holds it against the file's own answers to the chips of the generated frames."""
+    """Compares the verifier's embeddings with the file's golden ones, for the chips of the generated frames."""
     said, wanted = verifier.embed(golden_chips(model.chip)), model.tower.output.to_real(model.golden)
     cosine = float(np.median((unit(said) * unit(wanted)).sum(1)))
     if not cosine >= MIN_MEDIAN_COSINE:
@@ -77,15 +80,15 @@ def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
             continue
         followed_by = [node.operation for node in layer._outbound_nodes]
         folded = followed_by[0] if len(followed_by) == 1 and isinstance(followed_by[0], layers.BatchNormalization) else None
-        # A dense layer's kernel is named for what was folded into it.
+        # The converter may name a dense kernel after the layer that it folded into it.
         named = [part.name for part in (layer, folded) if part]
         name = next((name for name in (*named, *map(first.get, named)) if name in weights), layer.name)
         match layer:
             case layers.BatchNormalization():
-                continue  # with what it was folded into
+                continue  # handled with the layer it was folded into
             case layers.Conv2D() | layers.Dense() if name in weights:
                 kernel, bias = weights[name]
-                # TFLite has the outputs first, Keras last.
+                # The output axis is first in TFLite, last in Keras.
                 kernel = np.moveaxis(kernel, 0, -1)
             case _:
                 raise InputError(
@@ -93,7 +96,7 @@ def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
                 )
         before = [node.operation for node in layer._inbound_nodes[0].parent_nodes]
         if not rescaled and isinstance(before[0], layers.Rescaling):
-            kernel = kernel / before[0].scale  # the converter multiplied it in, and what it adds into the bias
+            kernel = kernel / before[0].scale  # the converter folded its scale into the kernel, its offset into the bias
             bias = bias - before[0].offset * kernel.sum(tuple(range(kernel.ndim - 1)))
         if kernel.shape != layer.kernel.shape or (bias.any() and not (layer.use_bias or folded)):
             raise InputError(
@@ -107,8 +110,8 @@ def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
 
 
 def _as_first(network: keras.Model) -> dict[str, str]:
-    """What the layers of a network would be called had it been the first of its process, as that of a file was: layers that nobody named
-    are numbered on from tower to tower."""
+    """Maps each layer's name to the one it would have in the first network of a process, as the network of a model file was: Keras goes on
+    counting unnamed layers from one network to the next."""
     parts = {layer.name: _NUMBERED.fullmatch(layer.name).groups(default="0") for layer in network.layers}  # type: ignore[union-attr]
     least: dict[str, int] = {}
     for kind, number in parts.values():
@@ -118,7 +121,7 @@ def _as_first(network: keras.Model) -> dict[str, str]:
 
 
 def pass_through(norm: Any, shift: NDArray[np.float32]) -> None:
-    """Makes a batch normalisation add `shift` and nothing else: its factors are in the kernel before it."""
+    """Makes a batch normalisation only add `shift`: its scale is already in the kernel before it."""
     one = np.ones_like(shift)
     if norm.scale:
         norm.gamma.assign(one)
@@ -128,8 +131,8 @@ def pass_through(norm: Any, shift: NDArray[np.float32]) -> None:
 
 
 def _weights(flatbuffer: bytes) -> tuple[dict[str, tuple[NDArray[np.float32], NDArray[np.float32]]], bool]:
-    """Kernel and bias of every convolution and dense layer, by the layer's name; a bias that is missing is zeros. And whether pixels are
-    rescaled by an operator of their own."""
+    """Kernel and bias of every convolution and dense layer, by layer name, with zeros for a missing bias; and whether an operator of its
+    own rescales the pixels."""
     interpreter = Interpreter(
         model_content=flatbuffer, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     )
@@ -155,8 +158,8 @@ def _weights(flatbuffer: bytes) -> tuple[dict[str, tuple[NDArray[np.float32], ND
             continue
         _, kernel, *bias = (int(index) for index in op["inputs"] if index >= 0)
         weights = real(kernel)
-        # .../<tower>/<layer>_1/convolution, or .../<layer>_1/batchnorm/mul: the converter numbers what it was given, by 1 or what is free.
-        # A kernel into which the rescaling was multiplied is named for all that became one with it.
+        # .../<tower>/<layer>_1/convolution, or .../<layer>_1/batchnorm/mul: the converter appends _1, or the next free number, to the
+        # names it is given. A kernel that includes the rescaling has the names of all operators folded into it, joined by ";".
         names = [name.split("/") for name in details[kernel]["name"].split(";")]
         named = next((name for name in names if name[-1].rstrip("0123456789") in _COMPUTED), names[0])
         parts = [part for part in named if part != "batchnorm"]

@@ -1,4 +1,4 @@
-"""Whom a training used and whom it did not: only these are evaluated on."""
+"""The people that a training used. Only other people are evaluated on."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from trainer.split import SPLIT, START, read_split, split_digest, split_of_file,
 
 
 def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, strangers: bool) -> set[str]:
-    """Everybody whom the training of one of `models`, runs and model files, used, as far as `runs`, or else `split_of_file`,
-    tell; `strangers` is somebody's word that a file which no run tells of used nobody who is here.
+    """Everyone whom the training of any of `models` (runs and model files) used. It is known from `runs`, or for other model files from
+    `split_of_file`. With `strangers` the user asserts that model files without a run used nobody who is in the data.
 
     Raises:
-        InputError: of a file nothing is told.
+        InputError: whom a file's training used cannot be determined, or no model, run or assertion is given.
     """
     runs = [*runs, *(model for model in models if model.is_dir())]
     files = [model for model in models if model.is_file()]
@@ -40,10 +40,10 @@ def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, stran
 
 
 def seen_people(run: Path) -> set[str]:
-    """Everybody whom a run, or one that it started from, used: for training, for the choice of the epoch and the head, or as the cohort.
+    """Everyone whom a run, or one that it started from, used: for training, for the choice of epoch and head, or as the cohort.
 
     Raises:
-        InputError: it is no run, or one that does not tell whom its start used.
+        InputError: `run` is not a run, or does not record whom its start used.
     """
     start, split = read_run(run)["settings"]["tower"]["init"], read_split(run)
     if start not in ("", "dlib") and START not in split:
@@ -52,15 +52,15 @@ def seen_people(run: Path) -> set[str]:
 
 
 def _made_from(file: ModelFile, run: Path) -> bool:
-    """Whether a file is of a training with this run's split."""
+    """Whether a model file comes from a training with this run's split."""
     return split_digest(file) == hashlib.sha256((run / SPLIT).read_bytes()).hexdigest()
 
 
 def unseen_faces(folder: Path, seen: set[str], *, each: int = PICTURES_EACH) -> Faces:
-    """The faces of a prepared set whose people are not in `seen`, as `Faces.measured` has them, of each person the first `each`.
+    """The faces of a prepared set's people who are not in `seen`, by `Faces.measured`: at most `each` of a person.
 
     Raises:
-        InputError: nobody remains, or nobody with two pictures.
+        InputError: fewer than two people remain, or nobody with two pictures.
     """
     faces = load_faces(folder)
     left = [name for name in faces.identities if name not in seen]
@@ -77,11 +77,11 @@ def unseen_faces(folder: Path, seen: set[str], *, each: int = PICTURES_EACH) -> 
 
 
 def other_cameras(folders: list[Path], seen: set[str], *, may_be_trained_on: bool) -> dict[Path, Faces]:
-    """`unseen_strangers` of each set, by its folder; of those that `may_be_trained_on`, named to tell whom a file saw, only where anybody
-    is unseen.
+    """`unseen_strangers` of each set, by folder. If the sets `may_be_trained_on`, because a model file's training sets must be named too,
+    those without any unseen people are skipped.
 
     Raises:
-        InputError: of one fewer than two people remain.
+        InputError: fewer than two people of a set remain.
     """
     return {
         folder: unseen_strangers(folder, seen)
@@ -91,7 +91,7 @@ def other_cameras(folders: list[Path], seen: set[str], *, may_be_trained_on: boo
 
 
 def unseen_strangers(folder: Path, seen: set[str]) -> Faces:
-    """The faces of another camera, for the same-camera check, whose people are not in `seen`.
+    """The faces of people in another camera's set who are not in `seen`, for the same-camera check.
 
     Raises:
         InputError: fewer than two people remain.

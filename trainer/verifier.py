@@ -1,4 +1,4 @@
-"""A verifier in float, as a run holds it: aligner, tower and head. A run's files are written and read here alone."""
+"""A run's verifier in float: aligner, tower and head. Only this module writes and reads their files."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BATCH = 128
 
 @dataclass(frozen=True, slots=True)
 class Verifier:
-    """Chips in, embeddings and scores out. The tower takes float32 pixels 0..255, [n, side, side, 1]."""
+    """Computes embeddings of chips, and scores with `head`. The tower takes float32 pixels 0..255, [n, side, side, 1 or 3]."""
 
     tower: keras.Model
     head: Head
@@ -34,26 +34,26 @@ class Verifier:
     mirrored_templates: bool = False
 
     def templates(self, chips: Chips | NDArray[np.uint8], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What would be kept of chips, float32 [n, D], whose `embeddings` are known."""
+        """The templates that enrolment would store for chips with these `embeddings`, float32 [n, D] both."""
         if not self.mirrored_templates:
             return embeddings
         return merge(self.head, np.stack([embeddings, self.embed(chips, mirrored=True)], axis=1))
 
     def embed(self, chips: Chips | NDArray[np.uint8], *, mirrored: bool = False) -> NDArray[np.float32]:
-        """Embeddings, float32 [n, D], of chips, uint8 [n, side, side]; of their mirror images with `mirrored`."""
+        """Embeddings, float32 [n, D], of chips, uint8 [n, side, side] or [n, side, side, 3]; with `mirrored`, of their mirror images."""
         placements = self.aligner.placements(chips) if self.aligner else None
         return embed(self.tower, chips, placements, mirrored=mirrored)
 
 
 def weights_digest(network: keras.Model) -> str:
-    """The SHA-256 of a network's weights: by it a run or a file says whose word it has."""
+    """The SHA-256 of a network's weights, by which a run or a teacher.npz identifies its teacher."""
     return hashlib.sha256(b"".join(weights.tobytes() for weights in network.get_weights())).hexdigest()
 
 
 def embed(
     tower: keras.Model, chips: Chips | NDArray[np.uint8], placements: list[Placement] | None = None, *, mirrored: bool = False
 ) -> NDArray[np.float32]:
-    """Embeddings, float32 [n, D], of chips, uint8 [n, side, side], or of the squares at `placements` in them."""
+    """Embeddings, float32 [n, D], of chips, uint8 [n, side, side] or [n, side, side, 3], or of the squares at `placements` in them."""
     side_px = tower.input_shape[1]
     parts = []
     for at in range(0, len(chips), BATCH):
@@ -66,7 +66,7 @@ def embed(
 
 
 def save_verifier(run: Path, verifier: Verifier) -> None:
-    """Writes a verifier's files into a run folder, each whole or not at all."""
+    """Writes a verifier's files into a run folder, each of them atomically. Raises StorageError if that fails."""
     if verifier.aligner:
         save_aligner(run, verifier.aligner)
     _save_network(run / TOWER, verifier.tower)
@@ -74,7 +74,7 @@ def save_verifier(run: Path, verifier: Verifier) -> None:
 
 
 def save_head(path: Path, head: Head) -> None:
-    """Writes a head, as `python -m export` reads it. Raises StorageError where that fails."""
+    """Writes a head, as `python -m export` reads it. Raises StorageError if that fails."""
     data = io.BytesIO()
     shape = {"weights": head.weights, "bias": np.float32(head.bias), "normalise": head.normalise, "squared": head.squared}
     if head.cohort:
@@ -89,7 +89,7 @@ def load_verifier(run: Path) -> Verifier:
     """The verifier of a finished run.
 
     Raises:
-        InputError: the run is not finished, damaged, or no run.
+        InputError: `run` is not a run folder, or the run is unfinished or damaged.
     """
     from trainer.run import read_run
 
@@ -113,13 +113,13 @@ def load_verifier(run: Path) -> Verifier:
 
 
 def save_aligner(run: Path, aligner: Aligner) -> None:
-    """Writes an aligner's two files; the specification last, so that a kill leaves no half of it."""
+    """Writes an aligner's two files. The specification comes last: without it an interrupted write does not count."""
     _save_network(run / ALIGNER, aligner.network)
     write_atomically(run / ALIGN_SPEC, json.dumps(aligner.spec.to_json(), indent=1).encode())
 
 
 def load_aligner(run: Path) -> Aligner | None:
-    """The aligner of a run folder, None where it has none."""
+    """The aligner of a run folder, None if it has none."""
     if not (run / ALIGN_SPEC).exists():
         return None
     spec = AlignSpec.from_json(json.loads((run / ALIGN_SPEC).read_text()))

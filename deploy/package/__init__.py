@@ -1,1 +1,1 @@
-"""Makes the Debian package: `python -m deploy.package`. Stages a tree, lets debhelper build it. Installs nothing here."""
+"""Builds the Debian packages (`python -m deploy.package`): stages a tree and lets debhelper build it. Installs nothing here."""

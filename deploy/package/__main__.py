@@ -1,4 +1,4 @@
-"""`python -m deploy.package`: the Debian packages, from the source tree to dist/, one for each architecture."""
+"""`python -m deploy.package`: builds the Debian packages from the source tree into dist/, one for each architecture. Installs nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ TOOLS = {"dpkg-buildpackage": "dpkg-dev", "dh": "debhelper", "readelf": "binutil
 
 
 def main(arguments: list[str]) -> int:
-    """Builds what the arguments say; 0 where every package is there and lintian has nothing to say against it."""
+    """Builds the packages that the arguments name; returns 0 if all were built and lintian accepts them."""
     parser = argparse.ArgumentParser(
         prog="python -m deploy.package",
         description="Builds the Debian packages of the device. Fetches the locked wheels; runs nothing of the other architecture.",
@@ -62,7 +62,7 @@ def _build(package: Package, work: Path, out: Path) -> Path:
     if wrong := problems(packages, package.architecture):
         raise SystemExit("error: " + "\nerror: ".join(wrong))
     stage(package, tree)
-    # -d: what Build-Depends names was looked for above; dpkg would ask for it from Debian's packages alone.
+    # -d: the tools of Build-Depends were checked above; dpkg would accept them only from Debian's packages.
     subprocess.run(
         ["dpkg-buildpackage", "--build=any", "--no-sign", "-d", f"--host-arch={package.architecture}"],
         cwd=tree,
@@ -76,12 +76,12 @@ def _build(package: Package, work: Path, out: Path) -> Path:
 
 
 def _maintainer() -> str:
-    """Who builds, by the variables that Debian's tools read."""
+    """The maintainer, from the variables that Debian's tools read."""
     return f"{os.environ.get('DEBFULLNAME', 'facelatch contributors')} <{os.environ.get('DEBEMAIL', 'facelatch@localhost')}>"
 
 
 def _source_time() -> datetime:
-    """SOURCE_DATE_EPOCH, else the time of the last commit, else, outside a repository, now."""
+    """SOURCE_DATE_EPOCH, else the time of the last commit, else (outside a repository) now."""
     epoch = (
         os.environ.get("SOURCE_DATE_EPOCH")
         or subprocess.run(

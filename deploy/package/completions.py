@@ -1,4 +1,4 @@
-"""The completions of `edge` for bash, zsh and fish, as the command itself gives them, in the folders where each shell looks."""
+"""Writes the completions of `edge` for bash, zsh and fish, as the command prints them, where each shell looks. Defines none itself."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-# The package's, and the installer's: Debian's fish looks nowhere below /usr/local.
+# Places of the package, then of the installer. Debian's fish looks nowhere below /usr/local.
 PLACES = {
     "bash": "usr/share/bash-completion/completions/edge",
     "zsh": "usr/share/zsh/vendor-completions/_edge",
@@ -22,18 +22,18 @@ LOCAL_PLACES = {
 
 
 def completion(shell: str) -> str:
-    """What the shell reads when it first completes `edge`."""
+    """The script that the shell loads when it first completes `edge`."""
     asked = os.environ | {"_EDGE_COMPLETE": f"source_{shell}"}
     script = subprocess.run(
         [sys.executable, "-m", "edge"], env=asked, check=True, capture_output=True, text=True
     ).stdout.strip()
-    # zsh loads a file of its function path as the body of a function, at the first completion. The command's own script only
-    # registers another function: without the call that first completion would be empty.
+    # At the first completion, zsh loads a file from its function path as the body of a function. The command's own script only
+    # registers another function; without the added call, that first completion would be empty.
     return script + ('\n\n_edge_completion "$@"\n' if shell == "zsh" else "\n")
 
 
 def write_completions(root: Path, places: Mapping[str, str] = PLACES) -> None:
-    """Writes all three below the root of a file system."""
+    """Writes all three completions below `root`, the root of a file system."""
     for shell, place in places.items():
         file = root / place
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The package's copyright file: the project's own part, and a line for every wheel as its metadata say."""
+"""The package's copyright file: the project's own part, and an entry for every wheel from its metadata. Judges no licence."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PRIVATE = Path("usr/lib/facelatch")
 
 
 def copyright_text(own: str, packages: Path) -> str:
-    """The own part and, below it, name, version, licence and the place of its text for every package in a folder."""
+    """`own`, followed by the name, version, licence and path of the licence text of every package in the folder `packages`."""
     lines = [own.rstrip(), ""]
     for info in sorted(packages.glob("*.dist-info")):
         metadata = Parser().parsestr((info / "METADATA").read_text(encoding="utf-8"), headersonly=True)
@@ -23,7 +23,7 @@ def copyright_text(own: str, packages: Path) -> str:
 
 def _licence(metadata: Message) -> str:
     classified = [c.rpartition(" :: ")[2] for c in metadata.get_all("Classifier", []) if c.startswith("License :: ")]
-    # Some packages put the whole text into the field: its first line is the name.
+    # Some packages put the whole licence into the field; its first line is the name.
     field = str(metadata.get("License-Expression") or metadata.get("License") or "").strip().partition("\n")[0]
     return field or ", ".join(classified) or "not told by its metadata"
 

@@ -1,6 +1,6 @@
-"""`python -m deploy.package.local FOLDER`: manual pages, completions and examples below FOLDER, as deploy/install.sh puts them below /.
+"""`python -m deploy.package.local FOLDER`: writes manual pages, completions and examples below FOLDER; deploy/install.sh passes /.
 
-Run by a release's own Python, so that they are those of its commands and settings.
+Run by a release's own Python, so that they match its commands and settings.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ MAN, EXAMPLES = "usr/local/share/man", "usr/share/doc/facelatch/examples"
 
 
 def write_local(root: Path) -> None:
-    """Writes all of them. Their date is today: a release is made once."""
+    """Writes all of them below `root`, dated today: a release is installed once."""
     version = tomllib.loads((SOURCE / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     today = datetime.now(UTC).date()
     pages = {"man1/edge.1": manual.edge_1(version, today), "man5/edge.toml.5": manual.edge_toml_5(version, today)}
@@ -30,7 +30,7 @@ def write_local(root: Path) -> None:
         page.write_text(text, encoding="utf-8")
     write_completions(root, LOCAL_PLACES)
     shutil.copytree(SOURCE / "deploy/options", root / EXAMPLES, dirs_exist_ok=True)
-    # Where each says how to install it, it shall name itself.
+    # Each example says how to install it; the path there must be its own.
     for example in (root / EXAMPLES).iterdir():
         example.write_text(example.read_text(encoding="utf-8").replace("deploy/options", f"/{EXAMPLES}"), encoding="utf-8")
 

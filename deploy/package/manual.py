@@ -1,4 +1,4 @@
-"""edge(1) and edge.toml(5), made from the commands and the settings themselves, so that they cannot say anything else."""
+"""Generates edge(1) and edge.toml(5) from the commands and settings themselves, so that they cannot differ. Runs no command."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ EXITS = {
 
 
 def commands() -> Iterator[tuple[str, Any, Any]]:
-    """Every command that is no group, as (its words, typer's command, typer's context), in the order of `--help`."""
+    """Every visible command that is not a group, as (its words, Typer's command, Typer's context), in the order of `--help`."""
     yield from _below("edge", typer.main.get_command(app), None)
 
 
@@ -49,7 +49,7 @@ def _below(words: str, command: Any, parent: Any) -> Iterator[tuple[str, Any, An
 
 
 def edge_1(version: str, of: date) -> str:
-    """The page of the command `edge`."""
+    """The source of the manual page edge(1)."""
     page = Page("edge", 1, of, f"facelatch {version}")
     page.section("name")
     page.paragraph("edge \\- face unlock on the device")
@@ -89,7 +89,7 @@ def edge_1(version: str, of: date) -> str:
 
 
 def edge_toml_5(version: str, of: date) -> str:
-    """The page of the settings file."""
+    """The source of the manual page edge.toml(5)."""
     schema = Settings.model_json_schema()
     page = Page("edge.toml", 5, of, f"facelatch {version}")
     page.section("name")
@@ -132,7 +132,7 @@ def _table(page: Page, schema: dict[str, Any], name: str, table: dict[str, Any])
 
 
 def _resolved(schema: dict[str, Any], field: dict[str, Any]) -> dict[str, Any]:
-    """The field with what it refers to put in; what stands beside the reference wins."""
+    """The field with its "$ref" resolved; keys beside the reference take precedence."""
     if "$ref" not in field:
         return field
     found: dict[str, Any] = schema["$defs"][field["$ref"].rpartition("/")[2]] | field

@@ -1,21 +1,21 @@
-"""Text in the man macros of groff. Knows nothing of commands and settings."""
+"""Writes text with groff's man macros. Knows nothing of commands and settings."""
 
 from __future__ import annotations
 
 import re
 from datetime import date
 
-# Without these a reader cannot copy what is shown: roff sets a hyphen for -, a quotation mark for ', an accent for ^.
+# Without these escapes, text copied from the page is wrong: roff prints a hyphen for -, a quotation mark for ', an accent for ^.
 _ASCII = str.maketrans({"\\": "\\e", "-": "\\-", "'": "\\(aq", '"': "\\(dq", "`": "\\(ga", "^": "\\(ha", "~": "\\(ti"})
 
 
 def plain(text: str) -> str:
-    """The text as it is, whatever roff would make of it; letters beyond ASCII by their number."""
+    """Escapes text so that roff prints it literally; characters beyond ASCII by their code points."""
     return "".join(letter if letter.isascii() else f"\\[u{ord(letter):04X}]" for letter in text.translate(_ASCII))
 
 
 def prose(text: str) -> str:
-    """A paragraph on one line, `code` in bold. A dot at its start would be a request of roff and is guarded."""
+    """A paragraph on one line, with `code` in bold. A dot at its start, which would begin a roff request, is guarded."""
     parts = re.split(r"`([^`]+)`", " ".join(text.split()))
     return "\\&" * text.startswith(".") + "".join(bold(part) if at % 2 else plain(part) for at, part in enumerate(parts))
 
@@ -29,7 +29,7 @@ def italic(text: str) -> str:
 
 
 class Page:
-    """A manual page that grows from its head. `text()` is the source for man."""
+    """A manual page, built from top to bottom. `text()` returns the source for man."""
 
     def __init__(self, name: str, section: int, of: date, source: str) -> None:
         self._lines = [f'.TH {plain(name.upper())} {section} {of.isoformat()} "{plain(source)}" "facelatch"', ".nh", ".ad l"]
@@ -41,15 +41,15 @@ class Page:
         self._lines.append(f'.SS "{plain(title)}"')
 
     def paragraph(self, roff: str) -> None:
-        """A paragraph of what `prose`, `bold` and `italic` made."""
+        """A paragraph; `roff` comes from `prose`, `bold` and `italic`."""
         self._lines += [".PP", roff]
 
     def item(self, tag: str, roff: str) -> None:
-        """A tag, and what it means indented below it."""
+        """A tag, with its meaning indented below it."""
         self._lines += [".TP", tag, roff or "\\&"]
 
     def example(self, lines: list[str]) -> None:
-        """Lines to be typed, as they are."""
+        """Lines to be typed, printed literally."""
         self._lines += [".PP", ".in +4n", ".nf", *("\\&" + plain(line) for line in lines), ".fi", ".in"]
 
     def text(self) -> str:

@@ -1,4 +1,4 @@
-"""Lays out what debhelper is given: the package's files under root/, manual pages, documents and debian/. Builds nothing."""
+"""Lays out the tree for debhelper: the package's files under root/, manual pages, documents and debian/. Builds nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from deploy.package.targets import Distribution
 from edge.settings import Settings, as_toml
 
 SOURCE = Path(__file__).parents[2]
-# Where a file of deploy/ lies in the package; units are moved to usr/lib by debian/rules. What is not there is not in it.
+# Where each file of deploy/ goes in the package; others are not packaged. debian/rules moves units to usr/lib.
 PLACES = {
     "facelatch*.service": "lib/systemd/system/{name}",
     "facelatch.sysusers": "usr/lib/sysusers.d/facelatch.conf",
@@ -28,13 +28,13 @@ PLACES = {
     "io.facelatch.policy": "usr/share/polkit-1/actions/{name}",
     "options/*": "usr/share/doc/facelatch/examples/{name}",
 }
-# The installer's places in the texts of those files, and the package's.
+# The installer's paths in those files, and the package's paths that replace them.
 REPLACED = {"/usr/local/bin/edge": "/usr/bin/edge", "deploy/options": "/usr/share/doc/facelatch/examples"}
 
 
 @dataclass(frozen=True)
 class Package:
-    """What is built, when and by whom. `at` is the time that goes into the package: the same source makes the same bytes."""
+    """What is built, when and by whom. `at` is the time recorded in the package, so that the same source gives the same bytes."""
 
     version: str
     distribution: Distribution
@@ -44,12 +44,12 @@ class Package:
 
     @property
     def debian_version(self) -> str:
-        """Sorts by distribution, so that a system's upgrade brings its own package, and below a package of Debian's own."""
+        """Sorts by distribution, so that a system upgrade brings the new one's package, and below any package of Debian itself."""
         return f"{self.version}-1~deb{self.distribution.number}"
 
 
 def stage(package: Package, folder: Path) -> None:
-    """Lays out everything but the wheels, which are in root/ already, in a folder."""
+    """Lays out everything in `folder`, except the wheels, which are already in root/."""
     root = folder / "root"
     _own_code(root / PRIVATE)
     _system_files(root)
@@ -65,7 +65,7 @@ def stage(package: Package, folder: Path) -> None:
 
 
 def sample() -> str:
-    """The settings file of a fresh installation: every key as a comment, so that defaults stay those of the program."""
+    """The settings file of a fresh installation: every key is a comment, so that the program's defaults stay in force."""
     head = (
         "# Settings of facelatch: edge.toml(5). A key is in force once its # is taken away; else the program's default is.\n\n"
     )

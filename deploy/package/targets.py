@@ -1,4 +1,4 @@
-"""What packages are made for: distributions and architectures, and what each promises."""
+"""The distributions and architectures that packages are built for, and what each provides. Builds nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Distribution:
-    """A release of Debian. Wheels are compiled for one CPython and for no newer C library than this."""
+    """A release of Debian. The wheels are compiled for this CPython version and for this C library or an older one."""
 
     name: str
     number: int
@@ -16,7 +16,7 @@ class Distribution:
 
     @property
     def depends(self) -> str:
-        """The packages that what lies in the wheels needs, as Depends says it."""
+        """The packages that the wheels need, in the form of Depends."""
         (major, minor), (g, h) = self.python, self.glibc
         return (
             f"python3 (>= {major}.{minor}~), python3 (<< {major}.{minor + 1}~), "
@@ -24,10 +24,10 @@ class Distribution:
         )
 
 
-# The newest platform that uv knows of is one of glibc 2.40; Debian 13 has 2.41.
+# uv knows no platform newer than glibc 2.40; Debian 13 has 2.41.
 DISTRIBUTIONS = {
     found.name: found
     for found in (Distribution("bookworm", 12, (3, 11), (2, 36)), Distribution("trixie", 13, (3, 13), (2, 40)))
 }
-# Debian's name of an architecture, the wheels' name, and what readelf calls it.
+# Debian's name of each architecture: its name in wheels, and in readelf's output.
 ARCHITECTURES = {"amd64": ("x86_64", "X86-64"), "arm64": ("aarch64", "AArch64")}

@@ -1,4 +1,4 @@
-"""The locked wheels of a target, unpacked, less what the device never loads. No emulation: nothing of them is run."""
+"""Unpacks the locked wheels of a target, without what the device never loads. Runs none of their code, so needs no emulation."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from deploy.package.targets import ARCHITECTURES, Distribution
 
-# What is left out of the wheels, and why; the rest stays byte for byte what the lock's hashes name.
+# What is left out of the wheels, and why. The rest stays byte for byte what the lock file's hashes name.
 LEFT_OUT = {
     "bin": "commands of the packages; this package's only command is edge",
     "**/tests": "the packages' own tests",
@@ -24,21 +24,21 @@ LEFT_OUT = {
     "ai_edge_litert/vendors": "plugins for other processors; they need libraries that Debian does not have",
     "ai_edge_litert/libLiteRtWebGpuAccelerator.so": "for graphics processors; networks run on the CPU",
 }
-# What Depends brings (targets.Distribution.depends), by the name that a library asks for.
+# The libraries that Depends brings (targets.Distribution.depends), by the names that other libraries need.
 SYSTEM_LIBRARIES = re.compile(
     r"(lib(c|m|dl|rt|pthread)\.so\.\d+|ld-linux-(x86-64|aarch64)\.so\.\d+|libgcc_s\.so\.1|libstdc\+\+\.so\.6|libz\.so\.1)"
 )
 
 
 def unpack(lock: Path, distribution: Distribution, architecture: str, folder: Path) -> None:
-    """Fetches the wheels of a lock file and unpacks them into a folder. Markers are those of the target, not of this machine.
+    """Fetches the wheels of a lock file and unpacks them into a folder. Markers are evaluated for the target, not for this machine.
 
     Raises:
-        subprocess.CalledProcessError: a wheel cannot be had, or is not the one whose hash was locked.
+        subprocess.CalledProcessError: a wheel cannot be fetched, or does not have its locked hash.
     """
     platform = "{}-manylinux_{}_{}".format(ARCHITECTURES[architecture][0], *distribution.glibc)
     python = "{}.{}".format(*distribution.python)
-    # No configuration: the project's holds constraints for making the lock file, which with hashes are an error.
+    # --no-config: the project's configuration has constraints for making the lock file, which are an error together with hashes.
     command = (
         f"-m uv pip install --quiet --no-config --require-hashes --no-deps --only-binary :all: --python-platform {platform}"
     )
@@ -49,11 +49,11 @@ def unpack(lock: Path, distribution: Distribution, architecture: str, folder: Pa
             shutil.rmtree(found) if found.is_dir() else found.unlink()
     for file in folder.rglob("*"):
         if file.is_file():
-            file.chmod(0o644)  # nothing of them is a program, whatever the wheel says
+            file.chmod(0o644)  # none of them is a program, whatever the wheel says
 
 
 def problems(folder: Path, architecture: str) -> list[str]:
-    """What would not load on the target: a library for another processor, or one that asks for what nobody brings."""
+    """What would not load on the target: a library for another processor, or one that needs a library that nothing provides."""
     wrong = []
     libraries = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
     if not libraries:

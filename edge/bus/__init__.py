@@ -1,1 +1,1 @@
-"""The daemon on the system bus: io.facelatch, and net.reactivated.Fprint where the settings want it. Judges nothing itself."""
+"""The daemon on the system bus: io.facelatch, and net.reactivated.Fprint if the settings enable it. Makes no decision itself."""

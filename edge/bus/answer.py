@@ -1,4 +1,4 @@
-"""From what the daemon says to what the bus carries: refusals as errors by name."""
+"""Translates the refusal of a call into a named D-Bus error."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 
 
 def refusing(prefix: str, names: Mapping[Problem, str] | None = None) -> Callable[[Method], Method]:
-    """Makes what refuses a method's call an error `prefix.NAME`, NAME being the problem's own or its one in `names`."""
+    """Decorates a D-Bus method: a refusal becomes the error `prefix.NAME`, where NAME is the problem's entry in `names`, or its value."""
 
     def refuse(problem: Problem, error: Exception) -> DBusError:
         return DBusError(f"{prefix}.{(names or {}).get(problem, problem.value)}", str(error))

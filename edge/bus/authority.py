@@ -1,4 +1,4 @@
-"""Who may ask for what: the caller's user by the bus, polkit's word, and whether she or he sits at the desk by logind."""
+"""Authorises callers: the bus names the caller's user, polkit says what is allowed, logind whether the caller sits at this computer."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dbus_fast.aio import MessageBus
 from edge.bus.seat import CallRefused, Problem, Seat
 
 CALLER: ContextVar[str] = ContextVar("caller")
-"""The unique name of the caller whose method is being answered; set for each message by the server."""
+"""The unique bus name of the caller being answered; the server sets it for each message."""
 
 _BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _POLKIT = ("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority")
@@ -27,7 +27,7 @@ _UNKNOWN = "whether you are at the desk cannot be known ({}); see service.refuse
 
 
 class Action(StrEnum):
-    """polkit's actions, as deploy/io.facelatch.policy has them."""
+    """The polkit actions that deploy/io.facelatch.policy declares."""
 
     VERIFY = "io.facelatch.verify"
     ENROLL = "io.facelatch.enroll"
@@ -35,7 +35,7 @@ class Action(StrEnum):
 
 
 class Authority:
-    """Asks for one connection to the bus."""
+    """Asks over one connection to the bus."""
 
     def __init__(self, bus: MessageBus, *, refuse_remote: bool) -> None:
         self._bus, self._refuse_remote = bus, refuse_remote
@@ -43,18 +43,18 @@ class Authority:
 
     @property
     def asks(self) -> bool:
-        """Whether somebody waits for polkit's word, who may be typing a password: on demand it is not time to leave."""
+        """Whether a call waits for polkit, perhaps while a password is typed: the daemon must not exit as idle."""
         return self._asking > 0
 
     async def user(self, caller: str) -> str:
-        """The caller's user name, empty where the uid has none."""
+        """The caller's user name, empty if the uid has none."""
         try:
             return pwd.getpwuid(await self._uid(caller)).pw_name
         except KeyError:
             return ""
 
     async def must_be_own(self, caller: str, subject: str) -> None:
-        """Refuses a caller who is not `subject` and may not act for others. A user without a name is nobody, not the empty subject.
+        """Refuses a caller who is not `subject` and may not act for others. A uid without a user name owns no subject, not the empty one.
 
         Raises:
             CallRefused: as `must`.
@@ -67,10 +67,10 @@ class Authority:
         return bool(subject) and subject == await self.user(caller)
 
     async def must(self, caller: str, *actions: Action) -> None:
-        """Refuses a caller who may do none of `actions`. root and the daemon's own user may do all: the files are theirs anyway.
+        """Refuses a caller who is authorised for none of `actions`. root and the daemon's own user may do all: the files are theirs anyway.
 
         Raises:
-            CallRefused: polkit says no, or is not there to be asked.
+            CallRefused: polkit says no, or cannot be asked.
         """
         self._asking += 1
         try:
@@ -93,29 +93,31 @@ class Authority:
         raise CallRefused(Problem.PERMISSION, f"{' or '.join(actions)}: not authorised")
 
     async def claim(self, seat: Seat, caller: str, subject: str) -> None:
-        """Claims the seat for a caller who may use it for anything at all: one who holds it shuts out all others.
+        """Claims the seat for a caller who may verify or enrol. Nobody else may: the holder shuts out all others.
 
         Raises:
-            CallRefused: as `must` and `Seat.claim`, or the caller is gone.
+            CallRefused: as `must` and `Seat.claim`, or the caller has left the bus.
         """
         await self.must(caller, Action.VERIFY, Action.ENROLL)
         seat.claim(caller, subject)
         try:
-            # The bus told of a caller who left while polkit was asked before there was a claim to end.
+            # If the caller left while polkit was asked, the bus reported that before there was a claim to end.
             await self._uid(caller)
         except CallRefused:
             seat.vanished(caller)
             raise
 
     async def must_be_here(self, caller: str) -> None:
-        """Refuses a verification for whoever came over the network: the face at the desk is not the one who asks.
+        """Refuses to verify for a caller who came over the network: the face at the desk is not the caller's.
 
-        Sessions do not tell all: a user's own service manager is in none, and a login over the network starts programs in it. It counts
-        as the best of that user's sessions; without any, too: what was left running waits for nobody at the desk. A service of the system
-        passes, as nobody types there: by root's group a login screen is told from sudo under cron or an SSH server without PAM.
+        A process in a session passes unless the session is remote. A user's service manager is in no session, and a login over the
+        network can start programs in it: such a program passes if one of the user's sessions is at a seat. Without any session it is
+        refused: what was left running waits for nobody at the desk. Everything else is a system service, which passes, as nobody types
+        there. But root's must have root's group, which tells a login screen from sudo under cron or under an SSH server without PAM, and
+        if another user has sessions, one must be at a seat.
 
         Raises:
-            CallRefused: it did, or nobody knows.
+            CallRefused: the caller is remote, or this cannot be known.
         """
         if not self._refuse_remote:
             return
@@ -140,7 +142,7 @@ class Authority:
         return [path for _, path in sessions]
 
     async def _sits_here(self, sessions: list[str]) -> bool:
-        """Whether one of them is in the foreground of a seat. Not merely one that is not remote: `su` and service managers open such."""
+        """Whether a session is in the foreground of a seat. Not being remote is not enough: `su` and service managers open such ones."""
         for session in sessions:
             with suppress(CallRefused):  # one that ended just now
                 remote, (seat, _), state = await self._told_of(session, "Session", "Remote", "Seat", "State")
@@ -149,7 +151,7 @@ class Authority:
         return False
 
     async def _logind(self, member: str, signature: str, key: int) -> str:
-        """The path of a session or user; empty where there is none."""
+        """The object path of a session or user; empty if there is none."""
         answer = await self._call(_LOGIND, member, signature, [key])
         if answer.message_type is not MessageType.ERROR:
             return str(answer.body[0])
@@ -183,7 +185,7 @@ class Authority:
 
 
 def _credential(told: dict[str, Variant], key: str) -> Any:
-    """What the bus knows of a caller. Not every bus tells groups, which are needed of root's services alone."""
+    """One of a caller's credentials. Not every bus reports groups, which are needed for root's services only."""
     if key not in told:
         raise CallRefused(Problem.PERMISSION, _UNKNOWN.format(f"the bus does not tell {key}"))
     return told[key].value

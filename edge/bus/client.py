@@ -1,4 +1,4 @@
-"""The daemon asked over the bus, for the commands. Where no daemon answers, `ask` says so and the command does its own work."""
+"""The commands' client of the daemon on the bus. If no daemon answers, `ask` returns None and the command does the work itself."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edge.bus.names import DEVICE, DEVICE_PATH, NAME
 from edge.contract.errors import BusRefused, InputError
 
 SOCKET = Path("/run/dbus/system_bus_socket")
-# A bus that takes a connection and says nothing is none.
+# A bus that accepts a connection and stays silent counts as no bus.
 CONNECT_S = 3.0
 _DAEMON_BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _INPUT = frozenset({"NotEnrolled", "AlreadyEnrolled", "InvalidSubject"})
@@ -28,11 +28,11 @@ def there_is_a_bus() -> bool:
 
 
 def ask(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
-    """What the daemon answers to `work`; None where there is no bus, no daemon on it, and none that the bus can start.
+    """Runs `work` against the daemon and returns its result; None if there is no bus, or no daemon on it and none that the bus can start.
 
     Raises:
-        InputError: it has no such subject, or has one already.
-        BusRefused: it refuses, or ended in the middle.
+        InputError: the subject is not enrolled, is enrolled already, or cannot have this name.
+        BusRefused: the daemon refuses, or ended in the middle.
     """
     if not there_is_a_bus():
         return None
@@ -49,7 +49,7 @@ class Remote:
         bus.add_message_handler(self._listen)
 
     async def state(self) -> dict[str, Any]:
-        """What the daemon says of itself."""
+        """The daemon's report on itself, by key."""
         (told,) = await self.call("Status")
         return {key: value.value for key, value in told.items()}
 
@@ -58,11 +58,11 @@ class Remote:
         return await self._send(NAME, DEVICE_PATH, DEVICE, member, signature, *body)
 
     async def verify(self, subject: str, timeout_s: int, heard: Heard) -> dict[str, Any]:
-        """Verifies a subject, or with an empty name anyone; `heard` gets what the person can mend. Returns the result and its details."""
+        """Verifies a subject, or anyone if the name is empty. `heard` gets each hint to the person. Returns the result and its details."""
         return await self._act(subject, ("VerifyStart", "u", timeout_s), "VerifyStop", heard)
 
     async def enrol(self, subject: str, manner: str, heard: Heard) -> dict[str, Any]:
-        """Enrols a subject: `new`, `add` or `replace`. See `verify`."""
+        """Enrols a subject; `manner` is `new`, `add` or `replace`. See `verify`."""
         return await self._act(subject, ("EnrollStart", "s", manner), "EnrollStop", heard)
 
     async def _act(self, subject: str, start: tuple[Any, ...], stop: str, heard: Heard) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class Remote:
                 raise BusRefused("the daemon ended; nothing was decided")
             result, done, details = status
             if done:
-                # The claim ends with the connection, whatever happens before.
+                # No release here: the claim ends with the connection, whatever happens before.
                 await self.call(stop)
                 return {"result": result, **details}
             heard(result, details)
@@ -97,7 +97,7 @@ class Remote:
         return list(answer.body)
 
     async def start(self) -> bool:
-        """Whether the daemon answers, after the bus has tried to start it where it can."""
+        """Whether the daemon is on the bus, which starts it first if it can."""
         (running,) = await self._send(*_DAEMON_BUS, "NameHasOwner", "s", NAME)
         if not running:
             (can_start,) = await self._send(*_DAEMON_BUS, "ListActivatableNames", "")
@@ -113,7 +113,7 @@ class Remote:
         return True
 
     def _listen(self, message: Any) -> None:
-        # The bus carries a signal to whomever it is addressed to, whoever sends it: another's word on a face is none.
+        # Anyone on the bus may address a signal to us: only the daemon's own word on a face counts.
         ours = message.sender == self._owner and message.destination == self._bus.unique_name
         if ours and message.interface == DEVICE and message.member in ("VerifyStatus", "EnrollStatus"):
             result, done, details = message.body

@@ -1,4 +1,4 @@
-"""What is shown of an enrolment as the details of a signal, packed and unpacked: docs/dbus.md describes them. Knows no bus."""
+"""Packs an enrolment's progress into the details of a signal and unpacks it; docs/dbus.md describes the keys. Makes no bus calls."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge.quality import Gate, Gauge
 
 
 def pack(shown: Progress) -> dict[str, tuple[str, Any]]:
-    """Signature and value by key; `have`, `want`, `reason` and `text` are details of every status and not among them."""
+    """D-Bus signature and value by key, without `have`, `want`, `reason` and `text`, which every status carries anyway."""
     details: dict[str, tuple[str, Any]] = {
         "poses": ("a(suub)", [[count.pose.value, count.have, count.want, count.over] for count in shown.poses]),
         "gates": ("a(sddd)", [[gauge.gate.value, gauge.value, gauge.least, gauge.most] for gauge in shown.gauges]),
@@ -24,7 +24,7 @@ def pack(shown: Progress) -> dict[str, tuple[str, Any]]:
 
 
 def unpack(details: dict[str, Any]) -> Progress:
-    """What was packed, with the details of every status. A daemon from before an upgrade packs nothing, and is shown as far as it goes."""
+    """The packed progress, with the details of every status. A missing key gets its default: a daemon from before an upgrade packs none."""
     aspect, aim = details.get("frame", (ASPECT, AIM))
     return Progress(
         details.get("have", 0),

@@ -1,9 +1,9 @@
-"""net.reactivated.Fprint, so that pam_fprintd, login screens and the fprintd-* tools take a face. A face is one finger of its user.
+"""net.reactivated.Fprint, so that pam_fprintd, login screens and the fprintd-* tools accept a face. A face is one finger of its user.
 
-The interface is fprintd 1.94's, file net.reactivated.Fprint.Device.xml. What it has no word for is told in its nearest one.
+The interface is fprintd 1.94's, file net.reactivated.Fprint.Device.xml. What it has no word for is reported with its nearest word.
 """
 
-# No `from __future__ import annotations`: dbus-fast reads `-> None` as text then, and takes it for a signature.
+# No `from __future__ import annotations`: dbus-fast would read `-> None` as text and take it for a D-Bus signature.
 
 import asyncio
 from collections.abc import Callable
@@ -28,9 +28,9 @@ MANAGER_PATH = "/net/reactivated/Fprint/Manager"
 DEVICE_PATH = "/net/reactivated/Fprint/Device/0"
 DEVICE = f"{NAME}.Device"
 ERRORS = f"{NAME}.Error"
-# Longer than pam_fprintd's own limit of thirty seconds, so that its limit is the one that ends.
+# Longer than pam_fprintd's own limit of thirty seconds, so that pam_fprintd times out first.
 TIMEOUT_S = 60.0
-# The face is listed as this one; a face enrolled as another finger is another look of the same person.
+# The face is listed as this finger; enrolling another finger adds another look of the same person.
 FINGER = "right-index-finger"
 _AFTER_THE_ANSWER_S = 0.02
 FINGERS = frozenset(f"{side}-{finger}" for side in ("left", "right") for finger in (
@@ -43,7 +43,7 @@ _NAMES = {
     Problem.INVALID: "InvalidFingername",
     Problem.NOT_DELETED: "PrintsNotDeleted",
 }
-# By the reason's text: what a challenge asks for is no reason, and a client has no word for it.
+# Keyed by text: a status may also carry what a challenge asks for, which is no Reason and for which fprintd has no word.
 _RETRIES: dict[str, str] = {
     Reason.SEVERAL_FACES: "remove-and-retry",
     Reason.TOO_FAR: "finger-not-centered",
@@ -57,7 +57,7 @@ Told = Annotated[tuple[str, bool], DBusSignature("sb")]
 
 
 class ManagerInterface(ServiceInterface):
-    """Which readers there are: one."""
+    """Lists the readers: there is one."""
 
     def __init__(self) -> None:
         super().__init__(f"{NAME}.Manager")
@@ -72,7 +72,7 @@ class ManagerInterface(ServiceInterface):
 
 
 class DeviceInterface(ServiceInterface):
-    """The face as a finger."""
+    """Presents the face as a finger."""
 
     def __init__(self, seat: Seat, authority: Authority, unicast: Unicast, stages: int) -> None:
         super().__init__(DEVICE)
@@ -80,7 +80,7 @@ class DeviceInterface(ServiceInterface):
         self._followed: dict[str, int | bool] = {"num-enroll-stages": -1, "finger-needed": False}
 
     def follow(self) -> None:
-        """Sends the properties that have changed, as fprintd does, to all who listen: nobody's name is among them."""
+        """Broadcasts the properties that have changed, as fprintd does. None of them names a person."""
         now = {"num-enroll-stages": self.stages, "finger-needed": self.finger_needed}
         changed = {name: value for name, value in now.items() if value != self._followed[name]}
         self._followed = now
@@ -93,7 +93,7 @@ class DeviceInterface(ServiceInterface):
 
     @dbus_property(access=PropertyAccess.READ, name="num-enroll-stages")
     def stages(self) -> DBusInt32:
-        # As fprintd says until the device is claimed.
+        # -1 until the device is claimed, as in fprintd.
         return -1 if self._seat.holder is None else self._stages
 
     @dbus_property(access=PropertyAccess.READ, name="scan-type")
@@ -163,7 +163,7 @@ class DeviceInterface(ServiceInterface):
             if said:
                 tell(status)
             elif status.done:
-                early.append(status)  # of hints there will be others; how it ended is told once
+                early.append(status)  # more hints will follow, but the end is reported only once
 
         goes_on = self._seat.verify(caller, heard, TIMEOUT_S, WayIn.FPRINTD, anyone=False)
         finger = "any" if finger_name == "any" else FINGER
@@ -171,13 +171,13 @@ class DeviceInterface(ServiceInterface):
         def say() -> None:
             nonlocal said
             if not goes_on():
-                return  # stopped meanwhile; what it found is no word on a verification that was begun after it
+                return  # stopped meanwhile: its result must not pass for that of a verification begun since
             self._unicast(caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", [finger])
             said = True
             for status in early:
                 tell(status)
 
-        # pam_fprintd says what to do only when the signal comes after the answer to its call, and how it went only after that.
+        # pam_fprintd prompts only if this signal comes after the reply to its call, and reports a result only after that signal.
         asyncio.get_running_loop().call_later(_AFTER_THE_ANSWER_S, say)
 
     @dbus_method()
@@ -193,7 +193,7 @@ class DeviceInterface(ServiceInterface):
         known = self._seat.is_enrolled(self._seat.must_hold(caller))
         await self._authority.must(caller, Action.ENROLL)
         manner = Manner.NEW if not known else Manner.REPLACE if finger_name == FINGER else Manner.ADD
-        # No client has a word for a pose.
+        # fprintd's clients have no word for a pose.
         self._seat.enrol(caller, self._telling(caller, "enroll"), manner, asks=False)
 
     @dbus_method()
@@ -201,7 +201,7 @@ class DeviceInterface(ServiceInterface):
     async def EnrollStop(self) -> None:  # noqa: N802
         self._seat.stop(CALLER.get(), verifying=False)
 
-    # Declared for whoever introspects; they are sent by `_telling`.
+    # Declared for introspection only: `_unicast` sends them.
     @dbus_signal()
     def VerifyFingerSelected(self, finger_name: Any) -> DBusStr:  # noqa: N802
         return finger_name  # type: ignore[no-any-return]
@@ -218,7 +218,7 @@ class DeviceInterface(ServiceInterface):
         name = username or await self._authority.user(caller)
         await self._authority.must_be_own(caller, name)
         if not NAME_PATTERN.fullmatch(name):
-            # PAM asks for every user there is; one whose name no subject can have has no face.
+            # PAM asks about every user; one whose name no subject can have has no face enrolled.
             raise CallRefused(Problem.NOT_ENROLLED, f"{name}: no subject can have this name")
         return name
 
@@ -246,9 +246,9 @@ class DeviceInterface(ServiceInterface):
         def tell(status: Status) -> None:
             nonlocal stage
             if not status.done and status.reason == Reason.NO_FACE:
-                return  # a client prints a line each time, and nobody has come yet
+                return  # a client prints a line for each hint, and nobody has come yet
             if status.result is Result.PROGRESS:
-                # Many frames make one stage.
+                # One stage takes many frames.
                 reached = status.have * self._stages // max(1, status.want)
                 if reached <= stage:
                     return

@@ -1,4 +1,4 @@
-"""What the daemon is called on the bus. A module of its own: who only calls it needs nothing else of the device."""
+"""The daemon's names on the bus, in a module of their own: a client needs nothing else of the device."""
 
 from __future__ import annotations
 

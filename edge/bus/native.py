@@ -1,6 +1,6 @@
-"""io.facelatch.Manager and io.facelatch.Device, in the shape of fprintd's. docs/dbus.md describes them; change both together."""
+"""io.facelatch.Manager and io.facelatch.Device, modelled on fprintd's interfaces. docs/dbus.md describes them; change both together."""
 
-# No `from __future__ import annotations`: dbus-fast reads `-> None` as text then, and takes it for a signature.
+# No `from __future__ import annotations`: dbus-fast would read `-> None` as text and take it for a D-Bus signature.
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -25,13 +25,13 @@ Names = Annotated[list[str], DBusSignature("as")]
 Paths = Annotated[list[str], DBusSignature("ao")]
 Told = Annotated[tuple[str, bool, dict[str, Variant]], DBusSignature("sba{sv}")]
 Unicast = Callable[[str, str, str, str, str, list[Any]], None]
-"""Sends a signal to one name alone: destination, path, interface, member, signature, body."""
+"""Sends a signal to one bus name only: destination, path, interface, member, signature, body."""
 
 _MANNERS = {"new": Manner.NEW, "add": Manner.ADD, "replace": Manner.REPLACE}
 
 
 class ManagerInterface(ServiceInterface):
-    """Which devices there are: one."""
+    """Lists the devices: there is one."""
 
     def __init__(self) -> None:
         super().__init__(f"{NAME}.Manager")
@@ -50,7 +50,7 @@ class ManagerInterface(ServiceInterface):
 
 
 class DeviceInterface(ServiceInterface):
-    """The camera and the gallery behind it. `state` says how they are; `intend` lets whoever stands there be judged."""
+    """The camera and the gallery behind it. `state` reports on them; `intend` lets whoever stands at the door be judged."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class DeviceInterface(ServiceInterface):
     def state(self) -> DBusDict:
         return self._state()
 
-    # Declared for whoever introspects; they are sent by `_telling`.
+    # Declared for introspection only: `_telling` sends them.
     @dbus_signal()
     def VerifyStatus(self, status: Any) -> Told:  # noqa: N802
         return status  # type: ignore[no-any-return]
@@ -150,7 +150,7 @@ class DeviceInterface(ServiceInterface):
         return status  # type: ignore[no-any-return]
 
     def _telling(self, caller: str, member: str) -> Callable[[Status], None]:
-        # To the one who asked alone: who was recognised is nobody else's business.
+        # To the caller only: who was recognised is nobody else's business.
         def tell(status: Status) -> None:
             body = [status.result.value, status.done, _details(status)]
             self._unicast(caller, DEVICE_PATH, DEVICE, member, "sba{sv}", body)

@@ -1,6 +1,6 @@
-"""The one device as callers see it: claimed by one of them at a time, who verifies or enrols a subject. Knows no bus.
+"""The device as callers see it: one caller at a time claims it, then verifies or enrols a subject. Makes no bus calls.
 
-All methods are called from one thread; jobs run in the camera's, and what they tell comes back through `post`.
+All methods are called from one thread. Jobs run in the camera's thread and report back through `post`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from edge.progress import Progress
 from edge.reasons import ADVICE, MENDABLE, Reason
 from edge.station import Manner, Station, remove_subject
 
-# The same advice is not told more often.
+# The same advice is not repeated sooner than this.
 SAME_ADVICE_S = 2.0
 
 
 class Problem(StrEnum):
-    """Why a call is refused; the last part of the error's name on the bus."""
+    """Why a call is refused: the last part of the error's name on the bus."""
 
     ALREADY_IN_USE = "AlreadyInUse"
     CLAIM_DEVICE = "ClaimDevice"
@@ -44,7 +44,7 @@ class Problem(StrEnum):
 
 
 class CallRefused(FacelatchError):
-    """A caller asks for what it may not have, or not now."""
+    """The caller may not have what it asks for, or not now."""
 
     code = "bus"
 
@@ -54,7 +54,7 @@ class CallRefused(FacelatchError):
 
 
 class Result(StrEnum):
-    """What a caller hears while it waits. `retry` is something that the person can mend, and not the end."""
+    """What a waiting caller is told. `retry` names something the person can correct; the action goes on."""
 
     MATCH = "match"
     NO_MATCH = "no-match"
@@ -68,7 +68,7 @@ class Result(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """One message to a caller; `done` with the last of an action."""
+    """One message to a caller; `done` marks the last one of an action."""
 
     result: Result
     done: bool
@@ -98,41 +98,41 @@ class Seat:
         self.holder: str | None = None
         self.subject = ""
         self.changed: Callable[[], None] = lambda: None
-        """Called when somebody else has the device, and when a face is wanted or no longer."""
+        """Called when the holder changes, and when a face starts or ceases to be wanted."""
         self._job: Job | None = None
         self._verifying = self._ended = False
 
     @property
     def busy(self) -> bool:
-        """Whether something is going on."""
+        """Whether a verification or an enrolment was begun and not yet stopped, even if it has ended."""
         return self._job is not None
 
     @property
     def wants_face(self) -> bool:
-        """Whether it has not come to its end yet."""
+        """Whether a verification or an enrolment was begun and has not ended."""
         return self._job is not None and not self._ended
 
     def claim(self, caller: str, subject: str) -> None:
-        """Takes the device for `caller`, to act for `subject`; without one it can only ask whether it is anyone."""
+        """Claims the device for `caller`, to act for `subject`; with an empty one the caller can only verify anyone."""
         if self.holder is not None:
             raise CallRefused(Problem.ALREADY_IN_USE, "the device is claimed by another program; try again when it is done")
         self.holder, self.subject = caller, subject
         self.changed()
 
     def release(self, caller: str) -> None:
-        """Gives it back, and ends what is being done."""
+        """Gives the device back and stops what is going on."""
         self.must_hold(caller)
         self._abandon()
         self.holder, self.subject = None, ""
         self.changed()
 
     def vanished(self, caller: str) -> None:
-        """A caller is gone from the bus."""
+        """Handles a caller that has left the bus."""
         if caller == self.holder:
             self.release(caller)
 
     def names(self) -> list[str]:
-        """Who is enrolled."""
+        """The names of the enrolled subjects."""
         return self._station.gallery.names()
 
     def is_enrolled(self, subject: str) -> bool:
@@ -140,7 +140,7 @@ class Seat:
         return subject in self.names()
 
     def verify(self, caller: str, told: Told, timeout_s: float, way: WayIn, *, anyone: bool) -> Callable[[], bool]:
-        """Begins to verify the claimed subject, or anyone. Says, whenever it is asked, whether nobody has ended that since."""
+        """Begins to verify the claimed subject, or anyone. Returns a function that says whether this verification has not been stopped."""
         self._must_be_free(caller)
         name = None if anyone else self.subject
         if name is not None and not self.is_enrolled(name):
@@ -173,8 +173,8 @@ class Seat:
         return self._begin(work, told, verifying=True)
 
     def enrol(self, caller: str, told: Told, manner: Manner, *, asks: bool = True, own: bool = False) -> None:
-        """Begins to enrol the claimed subject. `asks` is whether the caller can tell the person which pose to take; who enrols his or
-        her `own` face, or a picture, hears nobody else's name.
+        """Begins to enrol the claimed subject. `asks`: the caller can tell the person which pose to take. `own`: the subject is the caller,
+        who is not told which other name the face has: the camera may see a picture of somebody else.
         """
         self._must_be_free(caller)
         name = self.subject
@@ -215,22 +215,22 @@ class Seat:
         self._begin(work, told, verifying=False)
 
     def stop(self, caller: str, *, verifying: bool) -> None:
-        """Ends a verification or an enrolment, done or not."""
+        """Stops a verification or an enrolment, whether or not it has ended."""
         self.must_hold(caller)
         if self._job is None or self._verifying is not verifying:
             raise CallRefused(Problem.NO_ACTION, f"no {'verification' if verifying else 'enrolment'} is going on")
         self._abandon()
 
     def remove(self, subject: str) -> None:
-        """Takes a subject out of the gallery, whoever has the device: who is to be removed could hold it for ever, and what goes on
-        meanwhile grants and keeps nothing of her or him.
+        """Removes a subject from the gallery, whoever holds the device: the person to be removed could hold it for ever. What is going on
+        then neither grants nor stores anything for the removed subject.
         """
         if not self.is_enrolled(subject):
             raise CallRefused(Problem.NOT_ENROLLED, f"{subject}: not enrolled")
         try:
             remove_subject(self._station.gallery, self._station.lockout, self._station.journal, subject)
         except FacelatchError as error:
-            # The templates may be gone, and the count of failures not.
+            # The templates may be gone although the failure count is not.
             raise CallRefused(Problem.NOT_DELETED if self.is_enrolled(subject) else Problem.INTERNAL, str(error)) from error
 
     def _begin(self, work: Callable[[Frames, Told, LastStep], None], told: Told, *, verifying: bool) -> Callable[[], bool]:
@@ -238,7 +238,7 @@ class Seat:
             return self._job is job
 
         def heard(status: Status) -> None:
-            # What an abandoned job still says reaches nobody: the caller may be another by now.
+            # What an abandoned job still reports is dropped: another caller may hold the device by now.
             if not goes_on():
                 return
             told(status)
@@ -269,7 +269,7 @@ class Seat:
             self.changed()
 
     def must_hold(self, caller: str) -> str:
-        """The claimed subject. Refuses everyone but the holder."""
+        """Returns the claimed subject; refuses everyone but the holder."""
         if caller != self.holder:
             raise CallRefused(Problem.CLAIM_DEVICE, "claim the device first")
         return self.subject
@@ -281,7 +281,7 @@ class Seat:
 
 
 class _Hints:
-    """What a person can mend, told when it changes and now and then."""
+    """Hints about what the person can correct: sent when they change, and repeated at most every SAME_ADVICE_S."""
 
     def __init__(self) -> None:
         self._last: Reason | Way | None = None

@@ -1,4 +1,4 @@
-"""Joins the system bus in a thread of its own and answers there; joins again when the bus was lost. A door is watched without it."""
+"""Joins the system bus in its own thread, answers calls there, and rejoins a bus it has lost. The door is watched with or without a bus."""
 
 from __future__ import annotations
 
@@ -26,10 +26,11 @@ from edge.settings import IntentKind, Mode
 from edge.station import Station
 
 SETTLED_S = 2.0
-# Less than TimeoutStopSec= of the service, with what a camera takes to close.
+# Together with the time that a camera takes to close, this must stay below the service's TimeoutStopSec=.
 ANSWER_S = 3.0
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
-# Of a name that a caller says. An error has it in its sentence, longer than it came, and the bus cuts off who sends more than it carries.
+# The most characters in a caller's text. An error message quotes them, escaped and so longer, and the bus disconnects whoever sends more
+# than it carries.
 LONGEST_TEXT = 1024
 _BUS = "org.freedesktop.DBus"
 _GONE = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged'"
@@ -40,7 +41,7 @@ Answer = TypeVar("Answer")
 
 
 class _SiftedBus(MessageBus):
-    """A connection of which `Sieve` keeps what is too long."""
+    """A bus connection that reads through `Sieve`, which keeps out over-long messages."""
 
     async def _authenticate(self) -> None:
         await super()._authenticate()  # type: ignore[no-untyped-call]
@@ -52,7 +53,7 @@ class NameTaken(OSError):
 
 
 class BusServer:
-    """See the module. `start` comes back at once."""
+    """See the module. `start` returns after SETTLED_S at the latest."""
 
     def __init__(self, daemon: Daemon, station: Station) -> None:
         self._daemon, self._station, self._settings = daemon, station, station.settings
@@ -65,7 +66,7 @@ class BusServer:
         self._waits_for_name = False
 
     def start(self) -> None:
-        """Begins to answer. Waits a moment for the name, so that whoever waits for READY finds it."""
+        """Begins to answer. Waits up to SETTLED_S for the bus name, so that whoever waits for systemd's READY finds it."""
         self._thread.start()
         self._settled.wait(SETTLED_S)
 
@@ -93,7 +94,7 @@ class BusServer:
             if not self._lost:
                 self._station.journal.tell(Event.BUS_LOST, f"the system bus: {told}; nobody can ask", ERROR="bus")
             self._lost = True
-            # Only a stop ends the pause early.
+            # Only a stop ends this pause early.
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._stopped.wait(), self._pause_s)
             self._pause_s = min(LONGEST_PAUSE_S, self._pause_s * 2)
@@ -120,7 +121,7 @@ class BusServer:
             stopped = asyncio.ensure_future(self._stopped.wait())
             await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
-            # A claim ends with the bus that it was made on, where nobody hears of it any more.
+            # A claim ends with the bus it was made on; nobody there can be notified any more.
             seat.changed = lambda: None
             if seat.holder is not None:
                 seat.release(seat.holder)
@@ -147,11 +148,11 @@ class BusServer:
         seat.changed = finger.follow
 
     async def _stand_in(self, bus: MessageBus) -> None:
-        """Takes fprintd's name, or queues for it: fprintd leaves when it is idle, and then the bus gives the name on."""
+        """Takes fprintd's name, or queues for it: fprintd exits when idle, and the bus then passes the name on."""
         try:
             self._waits_for_name = await _answered(bus.request_name(fprint.NAME)) not in _OURS
         except DBusError as error:
-            # That this bus lets us have one name only is no reason to answer under none.
+            # A bus that denies us the second name is no reason to stop answering under the first.
             text = f"{fprint.NAME}: {error}; its clients are not answered"
             self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
             return
@@ -160,7 +161,7 @@ class BusServer:
             self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
 
     def _intend(self) -> None:
-        """Somebody asks that whoever stands at the door be judged."""
+        """Lets whoever stands at the door be judged, as a caller asks. Refused unless the door waits for such a call."""
         kind, mode = self._settings.intent.kind, self._settings.service.mode
         if mode is not Mode.WATCH or kind is not IntentKind.CALL:
             raise CallRefused(
@@ -170,7 +171,7 @@ class BusServer:
         self._daemon.door.intent.call()
 
     def _before(self, seat: Seat, message: Message) -> None:
-        """Sees every message before it is answered: who calls, and who is gone."""
+        """Sees every message before it is answered: notes who calls and who has left the bus."""
         if message.message_type is MessageType.METHOD_CALL and message.sender:
             CALLER.set(message.sender)
             self._daemon.asked()
@@ -208,8 +209,8 @@ class BusServer:
 
 
 def _hush_refusals() -> None:
-    """Keeps off stderr what dbus-fast tells of whoever is refused and wants no answer: nine lines a call, and after ten thousand of them
-    in half a minute journald takes nothing more of this service, events neither.
+    """Keeps off stderr what dbus-fast logs about refused callers who want no reply: nine lines a call. After ten thousand of them in half
+    a minute journald drops whatever this service writes, its events too.
     """
     log = logging.getLogger("dbus_fast")
     if not log.handlers:
@@ -220,7 +221,7 @@ def _hush_refusals() -> None:
 
 
 async def _answered(asked: Awaitable[Answer]) -> Answer:
-    """What the bus answers. Raises OSError where it does not: a stop must not wait for it, and that nobody can ask must be told."""
+    """The bus's answer. Raises OSError after ANSWER_S without one: a stop must not wait for it, and a lost bus must be reported."""
     try:
         return await asyncio.wait_for(asked, ANSWER_S)
     except TimeoutError:

@@ -1,7 +1,7 @@
-"""What the bus sends, before it is read: a message beyond what anybody has to say loses its body. Knows the frame of a message alone.
+"""Filters what the bus sends before it is parsed: a message longer than any caller needs loses its body. Knows only a message's frame.
 
-The bus carries 32 MB from anybody to anybody, and of four bytes a message's reader can make a hundred: one message would take more
-memory than the service has, and hold up the camera while it is taken apart. Without its body it is a call that no method answers.
+The bus carries 32 MB from anybody to anybody, and the parser can turn four bytes into a hundred: one message could take more memory
+than the service has, and block the camera while it is parsed. Without its body it is a call that no method answers.
 """
 
 from __future__ import annotations
@@ -10,14 +10,15 @@ import socket
 import struct
 from typing import Any
 
-# A thousand sessions of one user, as logind tells them, are fewer; what callers say is a name or a number.
+# More than logind's list of a thousand sessions of one user; what callers send is a name or a number.
 MOST_BYTES = 65536
-# Endianness, type, flags, version; bytes of the body, serial, bytes of the header's fields, which end at a multiple of eight.
+# A message's frame: endianness, type, flags, version; length of the body, serial, length of the header's fields, which are padded to a
+# multiple of eight.
 _FRAME_BYTES = 16
 
 
 class Sieve:
-    """A connected socket whose `recv` gives no message that is too long as it came. All else is the socket's own."""
+    """A connected socket whose `recv` strips messages that are too long. All else is the socket's own."""
 
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
@@ -28,7 +29,7 @@ class Sieve:
         return getattr(self._socket, name)
 
     def recv(self, size: int) -> bytes:
-        """As `socket.recv`; it never gives nothing but at the end."""
+        """As `socket.recv`, but reads on if all that it got was dropped: empty bytes still mean the end of the stream."""
         while data := self._socket.recv(size):
             if sifted := self._sift(data):
                 return sifted
@@ -53,7 +54,7 @@ class Sieve:
         return bytes(sifted)
 
     def _begun(self) -> bytes:
-        """The frame of a message as it is to be read."""
+        """The frame to pass on: as it came, or with a body length of 0, or nothing if even the header's fields are too long."""
         frame, self._frame = self._frame, bytearray()
         order = "<" if frame[0] == ord("l") else ">"
         body, _, fields = struct.unpack_from(f"{order}III", frame, 4)

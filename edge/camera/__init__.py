@@ -1,4 +1,4 @@
-"""Where frames come from. `open_camera` is the way in; the sources are modules of their own. Judges nothing."""
+"""Where frames come from. `open_camera` is the entry point; each kind of source has a module. Judges no frame."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def open_camera(settings: CameraSettings) -> Camera:
     """Opens `settings.source`, turned and mirrored as the settings say.
 
     Raises:
-        CameraError: it is missing, not ours to read, in use, or neither a device nor pictures.
-        PackageMissing: it needs picamera2, which is not installed.
-        SettingsError: it is like the name of a camera and is none.
+        CameraError: the source is missing, not readable, in use, or neither a device nor a recording.
+        PackageMissing: the source needs picamera2, which is not installed.
+        SettingsError: the source resembles a camera's name but is none.
     """
     camera = _open(settings)
     return Turned(camera, settings) if settings.rotate or settings.mirror else camera
 
 
 class Turned:
-    """A camera that hangs on its side or before a mirror."""
+    """A camera whose frames are rotated and mirrored as the settings say."""
 
     def __init__(self, camera: Camera, settings: CameraSettings) -> None:
         self.name, self.live = camera.name, camera.live

@@ -1,4 +1,4 @@
-"""The one module that knows picamera2: the cameras on a Raspberry Pi's ribbon cable, which V4L2 does not give."""
+"""The only module that imports picamera2: cameras on a Raspberry Pi's ribbon cable, which V4L2 cannot read."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ class Capture:
             raise CameraError(
                 f"csi:{number}: no such camera; libcamera knows of {len(found)}: is the cable in, the overlay loaded?"
             )
-        # Made and opened in two steps, so that what could not be opened can be given back.
+        # __new__ and __init__ are called separately, so that a camera that fails to open can be released.
         self._camera = library.Picamera2.__new__(library.Picamera2)
         self._metadata: dict[str, Any] = {}
         try:
             self._camera.__init__(number)
-            # libcamera's RGB888 has blue first in memory, as OpenCV has it.
+            # libcamera's RGB888 has blue first in memory, as OpenCV expects.
             main = {"size": (settings.width, settings.height), "format": "RGB888"}
             controls = {"AeEnable": False, "ExposureTime": settings.exposure} if settings.exposure else {}
             self._camera.configure(self._camera.create_video_configuration(main=main, controls=controls, buffer_count=2))
             self._camera.start()
         except (RuntimeError, OSError, IndexError) as error:
             self._let_go()
-            # libcamera has no code for it but the kernel's words, and picamera2 tells them as the cause of its own.
+            # libcamera has no error code for "busy", only the kernel's text, which picamera2 keeps as the context of its own error.
             words = str(error.__context__ or error)
             kind = CameraBusy if "busy" in words.lower() else CameraError
             raise kind(f"csi:{number}: cannot open: {words}; is it in use by another program?") from error
@@ -54,8 +54,8 @@ class Capture:
         return pixels
 
     def stamp(self) -> float | None:
-        """See `live.Driver`. In nanoseconds of CLOCK_BOOTTIME, says libcamera; where it is the kernel's CLOCK_MONOTONIC that it gives on,
-        a machine that has slept once makes its frames too old, and the stamps are not taken."""
+        """See `live.Driver`. libcamera documents nanoseconds of CLOCK_BOOTTIME. Where it passes on the kernel's CLOCK_MONOTONIC instead,
+        frames look too old once the machine has slept, and `Stamps` ignores the stamps."""
         nanoseconds = self._metadata.get("SensorTimestamp")
         return nanoseconds / 1e9 if nanoseconds else None
 
@@ -65,8 +65,8 @@ class Capture:
         self._camera.close()
 
     def _let_go(self) -> None:
-        """Gives back what a camera holds that could not be opened: one that was acquired is in use for the next try of this process, too,
-        and of another picamera2 forgets its pipe, a descriptor with each try."""
+        """Releases what a camera that failed to open still holds. If it was acquired, it would be busy for this process's next try; if
+        not, picamera2 forgets its pipe, and each try leaks a descriptor."""
         with suppress(AttributeError, KeyError, OSError, RuntimeError):
             if self._camera.is_open:
                 self._camera.close()
@@ -75,12 +75,12 @@ class Capture:
 
 
 def open_csi(number: int, settings: CameraSettings) -> Live:
-    """A camera on the ribbon cable. Raises CameraError where it cannot be opened, PackageMissing without picamera2."""
+    """Opens a camera on the ribbon cable. Raises CameraError if it cannot be opened, PackageMissing without picamera2."""
     return Live(f"csi:{number}", Capture(number, settings), settings)
 
 
 def cameras() -> list[str]:
-    """The models of the cameras that libcamera knows, in the order of their numbers. Raises PackageMissing."""
+    """The models of the cameras that libcamera knows, in the order of their numbers. Raises PackageMissing without picamera2."""
     return [str(info.get("Model", "?")) for info in _library().Picamera2.global_camera_info()]
 
 
@@ -93,7 +93,7 @@ def _library() -> Any:
             "Debian's packages"
         ) from error
     except ValueError as error:
-        # What Cython's modules say. Debian 12's picamera2 comes with one that was built for numpy 1, simplejpeg.
+        # Raised by Cython modules built for another numpy: Debian 12's picamera2 brings simplejpeg, built for numpy 1.
         raise PackageMissing(
             f"picamera2 cannot be loaded beside numpy {np.__version__} ({error}): pip install 'simplejpeg>=1.8.2' into the environment "
             "of facelatch, or use Debian 13"

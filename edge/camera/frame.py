@@ -1,4 +1,4 @@
-"""What a camera gives, and what every source of frames can do."""
+"""The frame, and the interface of every source of frames. Opens nothing."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from edge.clock import seconds_asleep
 
 _SILENT = 0
-# Of no sleep, two readings of the clocks differ by as long as this process had to wait for a processor between them.
+# Even without sleep, `seconds_asleep` varies by the time that the process waits for a processor between its two clock readings.
 _SLEPT_S = 1.0
 DARK_LEVEL = 10.0
-"""Mean grey level, 0 to 255, under which a frame shows nothing: a lens that is covered, a camera that warms up, a room at night."""
+"""Mean grey level, 0 to 255, below which a frame shows nothing: a covered lens, a camera that warms up, a room at night."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
 class Frame:
-    """`pixels` is uint8 [h, w, 3] BGR or [h, w] grey; `at` is when it was taken: by edge/clock.py (edge/camera/stamp.py says how), or a
-    recording's own time. `asleep` is how long the machine had slept when it was made, in seconds."""
+    """`pixels` is uint8 [h, w, 3] BGR or [h, w] grey. `at` is when it was taken, in seconds: on the clock of edge/clock.py (see
+    edge/camera/stamp.py), or in a recording's own time. `asleep` is how long the machine had slept by then, in seconds."""
 
     pixels: NDArray[np.uint8]
     at: float
@@ -30,12 +30,12 @@ class Frame:
 
     @property
     def is_of_before_a_sleep(self) -> bool:
-        """Whether the machine slept since it was made, however little of that this process has noticed."""
+        """Whether the machine has slept since the frame was made, even if this process did not notice."""
         return seconds_asleep() - self.asleep > _SLEPT_S
 
     @property
     def brightness(self) -> float:
-        """Mean level, 0 to 255, of every eighth pixel of every eighth row."""
+        """Mean level, 0 to 255, of every eighth pixel in every eighth row."""
         return float(self.pixels[::8, ::8].mean())
 
 
@@ -46,10 +46,10 @@ class Camera(Protocol):
     live: bool
 
     def frames(self) -> Iterator[Frame | None]:
-        """The newest frame each time, each once; None where there was none for a moment. Ends with a replay.
+        """Yields the newest frame each time, no frame twice, and None if there was none for a moment. A replay ends; a device does not.
 
         Raises:
-            CameraError: a device was unplugged, stalls, or gives something else than pictures.
+            CameraError: a device was unplugged, stalls, or gives something other than pictures.
         """
         ...
 
@@ -57,14 +57,13 @@ class Camera(Protocol):
         """Releases the source.
 
         Raises:
-            CameraWedged: the driver does not come back from a read; only the end of the process frees the device.
+            CameraWedged: the driver does not return from a read; only the end of the process frees the device.
         """
         ...
 
 
 def silence_opencv() -> None:
     """Keeps OpenCV's own log off stderr."""
-    # What goes wrong is told once, in our words, with a remedy.
-    # The call moved between 4.11 and 4.12.
+    # Our own messages report each error once, with a remedy. The call moved between OpenCV 4.11 and 4.12.
     set_level = getattr(cv2, "setLogLevel", None) or cv2.utils.logging.setLogLevel
     set_level(_SILENT)

@@ -1,5 +1,5 @@
-"""Which of a live camera's frames are of now: not what lay in buffers while nobody read, not one and the same frame again. Pure; the
-clock is passed in.
+"""Decides which of a live camera's frames are current: not those that waited in buffers while nobody read, and no repeated frame. Pure;
+the clock is passed in.
 """
 
 from __future__ import annotations
@@ -11,37 +11,37 @@ from numpy.typing import NDArray
 
 from edge.camera.frame import DARK_LEVEL
 
-# V4L2 keeps about so many frames, libcamera fewer.
+# Frames that V4L2 buffers, about; libcamera buffers fewer.
 BUFFERED = 4
-# Of the time between two frames; a frame out of a buffer comes sooner, one that was waited for does not.
+# Fraction of the frame period. A buffered frame arrives sooner than this, a frame that had to be waited for does not.
 WAITED = 0.5
-# A late packet in the middle of a queue is waited for, too: the queue is over when for so long there came no more frames than so many
-# times those that are taken meanwhile, and a driver's.
+# A late packet causes a wait in the middle of a queue, too. So a queue counts as over only when LATELY_S passed with at most CROWD times
+# the frames that a camera takes in that time, plus BUFFERED.
 LATELY_S, CROWD = 0.2, 1.4
-# A camera that has become faster meanwhile is not waited for as long as before.
+# Early frames are dropped no longer than this: all frames of a camera that has become faster look early.
 LONGEST_DROP_S = 3.0
-# Weight of the newest in the running mean of that time.
+# Weight of the newest interval in the running mean of the frame period.
 NEWEST = 0.1
-# Of rows and of columns every so many are compared: 0.06 ms for 640x480, and a sensor's noise is everywhere.
+# Every STEP-th row and column is compared: 0.06 ms for 640x480, and a sensor's noise is everywhere.
 STEP = 8
-# Of them at least so many change where a sensor is seen: 3 % in 19 of 20 frames of strongly compressed clips, of somebody who holds
-# still. A clock that a camera draws into its picture changes 0.4 % at most.
+# At least this fraction of the compared pixels changes in a sensor's next frame: 3 % in 19 of 20 frames of strongly compressed clips of
+# somebody holding still. A clock that a camera draws into its picture changes at most 0.4 %.
 MOVED = 0.005
-# Percent of the pixels that are dark where a picture shows nothing: a lit face before a dark room covers more than the rest.
+# A picture shows nothing if this percentage of its pixels is dark: a lit face in a dark room covers more than the remainder.
 NOTHING = 99.9
 
 
 class Freshness:
-    """Takes every frame of one camera in its order, with the time at which the read of it came back.
+    """Takes every frame of one camera in order, with the time at which its read returned.
 
-    After a pause of more than `max_age_s`, the process stopped or the machine asleep, the driver's buffers come first: they are no
-    frames of now, whatever time they are read at. A network camera's are longer than a driver's, so frames are dropped for a moment, at
-    least as many as V4L2 keeps, and until one had to be waited for that no crowd of others came before. A camera that needs longer for
-    every frame loses its first ones. A link that gives its frames in bursts alone has none of now: the first of each is as old as the
-    silence before it.
+    After a pause of more than `max_age_s`, when the process was stopped or the machine asleep, the buffered frames come first: they are
+    not current, whenever they are read. A network camera's queue is longer than a driver's. So frames are dropped for a moment, at least
+    as many as V4L2 buffers, until one had to be waited for and no crowd of others came just before it. A camera that takes longer than
+    that for every frame loses its first frames. A link that delivers its frames only in bursts has no current frame: the first of each
+    burst is as old as the silence before it.
 
-    `period_s` is about what a camera in the network takes between two frames, 0 for others: it begins as after a pause, for a relay sends
-    first what it has kept since the last whole picture, which may be of seconds ago.
+    `period_s` is the approximate time between two frames of a network camera, and 0 for other cameras. A network camera starts as if
+    after a pause, because a relay first sends what it has kept since the last key frame, which may be seconds old.
     """
 
     def __init__(self, max_age_s: float, period_s: float = 0.0) -> None:
@@ -54,10 +54,10 @@ class Freshness:
         self._early, self._paused_s = 0, 0.0
         self._lately = deque[float]()
         self.behind_s = 0.0
-        """How long a pause was of which a queue longer than a driver's may not be over with the last frame; 0 where it is."""
+        """Length in seconds of the pause whose queue, longer than a driver's, may not have ended with the last frame; 0 if it has."""
 
     def is_of_now(self, read_at: float) -> bool:
-        """Whether a frame whose read came back at `read_at` was taken just before. To be asked once for each frame."""
+        """Whether a frame whose read returned at `read_at` was taken just before. Must be called once for each frame."""
         last_at, self._last_at = self._last_at, read_at
         self._lately.append(read_at)
         while read_at - self._lately[0] > LATELY_S:
@@ -67,7 +67,7 @@ class Freshness:
             return self._dropped is None
         waited_s, self.behind_s = read_at - last_at, 0.0
         paused = waited_s > max(self._max_age_s, 2 * self._period_s)
-        # Where more than a driver keeps, and most, came sooner than they are taken, what is waited for so long begins the next queue.
+        # If most frames, and more than a driver buffers, came faster than they are taken, a long wait means that the next queue begins.
         burst = self._dropped is not None and paused and self._early > BUFFERED and self._dropped - 1 <= 2 * self._early
         if self._dropped is not None and not burst:
             soon = waited_s < WAITED * self._period_s
@@ -77,10 +77,10 @@ class Freshness:
             if self._dropped < BUFFERED or dropping_s < LATELY_S or (soon and dropping_s < LONGEST_DROP_S):
                 self._dropped += 1
                 return False
-            # Who decodes as slowly as frames are taken never waits for one, and never sees the end of a queue.
+            # A machine that decodes only as fast as frames are taken never waits for one, and so never sees the end of a queue.
             if soon or 2 * self._early < self._dropped - 1:
                 self.behind_s = self._paused_s
-            # What the camera needs now, if it became slower; or slow is what it has always been.
+            # The camera's period now: it may have become slower, or always have been slow.
             self._dropped, self._period_s = None, waited_s
             return True
         if paused:
@@ -92,9 +92,9 @@ class Freshness:
         return True
 
     def is_another(self, pixels: NDArray[np.uint8]) -> bool:
-        """Whether a frame differs from the last that did. A sensor has noise: the same again is a driver that hangs, or no sensor.
+        """Whether a frame differs from the last different one. A sensor has noise: a repeated frame means a hanging driver, or no sensor.
 
-        In the dark a camera may well give nothing but zeros; that is no frame to be judged by, and told as what it is.
+        Dark frames always count as different, because in the dark a camera may give only zeros. They are not judged, but reported as dark.
         """
         sample, last = pixels[::STEP, ::STEP], self._sample
         same = (

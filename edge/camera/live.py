@@ -1,4 +1,4 @@
-"""A camera that is read by a thread, for a read can block for ten seconds. Keeps the newest frame only; what is stale is never given."""
+"""A camera read by its own thread, because a read can block for ten seconds. Keeps only the newest frame; never gives a stale one."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ from edge.clock import seconds_since_boot
 from edge.contract.errors import CameraError, CameraFrozen, CameraWedged
 from edge.settings import CameraSettings
 
-# An unplugged device fails each read at once and for ever; a single failure can be a dropped buffer.
+# An unplugged device fails every read at once, for ever; a single failure may be a dropped buffer.
 MAX_MISSED = 15
 MISSED_PAUSE_S = 0.05
 WAIT_S = 0.25
-# V4L2 gives a read up after ten seconds. Whoever stops us waits for twenty, the watchdog for thirty.
+# A V4L2 read gives up after 10 s. systemd waits 20 s for a stop (TimeoutStopSec=), its watchdog 30 s (WatchdogSec=).
 LET_GO_S = 12.0
 
 
 class Driver(Protocol):
-    """What the thread reads: blocks until there is a picture, uint8 [h, w, 3] BGR or [h, w] grey, or gives None."""
+    """What the thread reads from."""
 
     def grab(self) -> NDArray[np.uint8] | None:
-        """The next picture, None where a read failed."""
+        """Blocks until there is a picture, uint8 [h, w, 3] BGR or [h, w] grey; None if the read failed."""
         ...
 
     def stamp(self) -> float | None:
-        """When the last picture was exposed, in seconds of edge/clock.py, as the driver tells it; None where it does not."""
+        """When the last picture was exposed according to the driver, in seconds of edge/clock.py; None if the driver does not say."""
         ...
 
     def release(self) -> None:
-        """Gives the device back. Called by the thread that reads."""
+        """Releases the device. Called by the reading thread."""
         ...
 
 
 class Live:
-    """See `Camera`. `period_s` is of a camera in the network, as `Freshness` has it, 0 of others: between it and us lie more frames than a
-    driver keeps, and after a pause it must be opened again."""
+    """See `Camera`. `period_s` is that of `Freshness`: 0 except for a network camera, whose connection queues more frames than a driver
+    buffers, so that it must be opened again after a pause."""
 
     live = True
 
@@ -54,7 +54,7 @@ class Live:
         self._newest: Frame | None = None
         self._error: str | None = None
         self._kept: Exception | None = None
-        # Of any picture, fresh or not; and of the last that was not the one before again.
+        # When the last picture was read, fresh or not, and when the last one that differed from the one before.
         self._read_at = self._changed_at = time.monotonic()
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._read, name="camera", daemon=True)
@@ -81,7 +81,7 @@ class Live:
                 yield None
 
     def close(self) -> None:
-        """See `Camera.close`. Raises CameraError where the driver cannot give the device back, too."""
+        """See `Camera.close`. Also raises CameraError if the driver cannot release the device."""
         self._stop.set()
         self._thread.join(LET_GO_S)
         if self._thread.is_alive():
@@ -100,7 +100,7 @@ class Live:
             self._kept = error
 
     def _read_on(self) -> str | None:
-        """Until it is to stop, or cannot go on: why."""
+        """Reads until told to stop (returns None) or unable to go on (returns the reason)."""
         missed, max_age_s = 0, self._settings.max_age_s
         freshness, stamps = Freshness(max_age_s, self._period_s), Stamps(max_age_s)
         while not self._stop.is_set():
@@ -116,7 +116,7 @@ class Live:
                 return f"{self.name}: gives {pixels.dtype} {pixels.shape}, no picture; choose another video node"
             of_now, another = freshness.is_of_now(read_at), freshness.is_another(pixels)
             if self._period_s and freshness.behind_s:
-                # What lies in a connection is no four frames: a board that decodes slowly would take them for frames of now.
+                # A connection queues far more than a driver's four frames: a board that decodes slowly would take them for current.
                 return f"{self.name}: nothing was read for {freshness.behind_s:.1f} s; what has queued up meanwhile is old"
             exposed_at = stamps.exposed_at(self._driver.stamp(), read_at)
             self._changed_at = self._read_at if another else self._changed_at
@@ -131,5 +131,5 @@ class Live:
 
 
 def _words(error: Exception) -> str:
-    # OpenCV's have several lines.
+    # OpenCV's messages have several lines.
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

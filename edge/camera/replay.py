@@ -1,4 +1,4 @@
-"""Recorded frames as a camera: a video file or a folder of pictures, as they are or in their own time."""
+"""Recorded frames as a camera: a video file or a folder of pictures, as fast as possible or in real time. Writes nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ PICTURES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm", ".ppm"})
 
 
 class Video:
-    """A video file, every frame of it, as fast as it can be judged; its times are those of the recording."""
+    """A video file: every frame, as fast as it can be judged, with the times of the recording."""
 
     live = False
 
@@ -51,7 +51,7 @@ class Video:
 
 
 class Folder:
-    """A folder of pictures in the order of their names, five a second of its own time."""
+    """A folder of pictures in the order of their names, with times FOLDER_FPS apart."""
 
     live = False
 
@@ -76,17 +76,17 @@ class Folder:
 
 
 def _read(path: Path) -> NDArray[np.uint8] | None:
-    # Not cv2.imread: a name that is no UTF-8, as old archives and sticks have them, ends the process, and a pipe holds it up.
+    # Not cv2.imread: a name that is not UTF-8, as on old archives and memory sticks, ends the process, and a pipe blocks it.
     try:
         data = np.frombuffer(path.read_bytes() if path.is_file() else b"", np.uint8)
         pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    except (OSError, cv2.error):  # cv2.error: a header that tells of more pixels than OpenCV reads
+    except (OSError, cv2.error):  # cv2.error: a header that claims more pixels than OpenCV reads
         return None
     return None if pixels is None else pixels.astype(np.uint8, copy=False)
 
 
 class Paced:
-    """A replay in real time, as a device would give it: its frames have the time at which they are shown. Over and over, if wanted."""
+    """A replay in real time, like a device: each frame has the time at which it is shown. Repeats for ever with `loop`."""
 
     live = False
 
@@ -107,7 +107,7 @@ class Paced:
                 yield Frame(frame.pixels, seconds_since_boot())
             if not self._loop:
                 return
-            # The last picture stays for a while, too: one that is alone would be shown as fast as it can be read.
+            # The last picture stays for a while, too: a single one would otherwise be shown as fast as it can be read.
             yield from _until(time.monotonic() + 1 / FOLDER_FPS)
             self._replay.close()
             self._replay = open_replay(self._path)
@@ -118,7 +118,7 @@ class Paced:
 
 
 def _until(due: float) -> Iterator[None]:
-    """Waits, with None now and then for what else must be done."""
+    """Waits until `due`, in monotonic seconds, and yields None now and then, so that the caller can do other work."""
     while (wait := due - time.monotonic()) > 0:
         time.sleep(min(wait, LONGEST_NAP_S))
         if wait > LONGEST_NAP_S:
@@ -126,5 +126,5 @@ def _until(due: float) -> Iterator[None]:
 
 
 def open_replay(path: Path) -> Video | Folder:
-    """A video file or a folder of pictures. Raises CameraError where it is neither."""
+    """Opens a video file or a folder of pictures. Raises CameraError if it is neither."""
     return Folder(path) if path.is_dir() else Video(path)

@@ -1,4 +1,4 @@
-"""What `camera.source` means: a node, a make, a ribbon cable, an address, a recording. Opens nothing."""
+"""What `camera.source` means: a node, a USB id, a ribbon camera, an address or a recording. Opens nothing."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _RIBBON = re.compile(r"csi:?(\d{1,3})?", re.IGNORECASE)
 _USB_ID = re.compile(r"([0-9a-f]+):([0-9a-f]+)", re.IGNORECASE)
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)(:/{0,2})", re.IGNORECASE)
 _SCHEMES = ("http", "https", "rtsp", "rtsps")
-# A password before a host, in a query, or as `user=...` in the path: of an address, whatever is missing of it.
+# Holds a password before a host, in a query, or as `user=...` in the path: then it is an address, even without its scheme.
 _SECRET = re.compile(r"(?!\.{0,2}/[^/]).*(:.*@|[?;&].*=|(user|pass|pwd|token|auth)[^/]*=)", re.IGNORECASE)
-# Control characters, which end a name for whoever opens it, and bytes that are no text. Not all that is not printable: macOS writes
-# U+202F into the names of its screen recordings.
+# Unicode categories not allowed in a name: control characters, which end it for the code that opens it, and undecodable bytes. Other
+# unprintable characters are allowed: macOS writes U+202F into the names of its screen recordings.
 _NO_NAME = frozenset({"Cc", "Cs"})
 
 
 class Kind(Enum):
-    """All but a recording are waited for where they are not there."""
+    """The kinds of source. While one is missing, it is waited for, except a RECORDING."""
 
     NODE = auto()
     USB_ID = auto()
@@ -34,17 +34,17 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """`text` is the one way to write it that the rest of the program knows: "/dev/video0", "046d:0825", "csi:0"."""
+    """`text` is the canonical form that the rest of the program knows: "/dev/video0", "046d:0825", "csi:0"."""
 
     kind: Kind
     text: str
 
 
 def source_of(text: str) -> Source:
-    """What a person means, in capitals or not. A file of a name that means a camera is written with its folder: ./video0.
+    """Interprets what a person wrote, in upper or lower case. A file with a camera's name is written with its folder: ./video0.
 
     Raises:
-        SettingsError: it is like the name of a camera and is none; a recording it would be only in silence.
+        SettingsError: the text resembles a camera's name but is none. Taking it for a recording would hide the mistake.
     """
     text = text.strip()
     if not text:
@@ -76,7 +76,7 @@ def source_of(text: str) -> Source:
 
 
 def is_replay(text: str) -> bool:
-    """Whether a source is recorded: what breaks in it is not going to mend itself. Raises SettingsError as `source_of`."""
+    """Whether a source is a recording, whose errors do not go away by waiting. Raises SettingsError as `source_of` does."""
     return source_of(text).kind is Kind.RECORDING
 
 

@@ -1,20 +1,18 @@
-"""When a frame was exposed: what its driver says where that can be true, else when the read of it came back. Pure; the clock is passed
-in.
-"""
+"""When a frame was exposed: what its driver says if that can be true, else when its read returned. Pure; the clock is passed in."""
 
 from __future__ import annotations
 
-# Of another clock, or of none: no frame is this old, whatever lay between the camera and us.
+# A stamp this old is from another clock, or not a time: no frame takes so long to reach us.
 OLDEST_S = 10.0
-# As many buffers as V4L2 has at most: what lay in them is over after so many frames.
+# The most buffers that V4L2 has: after so many frames they hold nothing old.
 MOST_BUFFERS = 32
 
 
 class Stamps:
     """Takes the stamps of one camera in the order of its frames.
 
-    A stamp can only make a frame older than the read of it says. Stamps that make too many frames in a row too old, or stand still, are
-    no times of exposure, whatever the driver calls them: from then on this camera's count no more, until it is opened again.
+    A stamp can only make a frame older than its read. Stamps that make too many frames in a row too old, or do not advance, are no times
+    of exposure, whatever the driver calls them: they are then ignored until the camera is opened again.
     """
 
     def __init__(self, max_age_s: float) -> None:
@@ -23,8 +21,8 @@ class Stamps:
         self._refused = 0
 
     def exposed_at(self, stamp: float | None, read_at: float) -> float | None:
-        """The time of a frame whose read came back at `read_at`, in seconds of edge/clock.py as `stamp`; None where it is no frame of
-        now: older than `max_age_s`, or not after the one before.
+        """The time of a frame whose read returned at `read_at`; None if it is not current: older than `max_age_s`, or not newer than the
+        one before. All times are in seconds of edge/clock.py.
         """
         if stamp is None or self._refused >= MOST_BUFFERS or not 0 <= read_at - stamp <= OLDEST_S:
             self._last = read_at

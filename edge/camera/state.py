@@ -1,4 +1,4 @@
-"""What a camera is doing, told from what it gives: each change once. Pure; the time is passed in."""
+"""What a camera is doing, derived from its frames and errors. Reports each change once. Pure; the time is passed in."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from edge.contract.errors import CameraBusy, CameraError, CameraFrozen
 
 # A little lighter than dark, so that dusk does not flicker between the two.
 LIGHT_LEVEL = 1.6 * DARK_LEVEL
-# A warm-up takes less, a hand before the lens as well.
+# Longer than a camera's warm-up, and than a hand in front of the lens.
 DARK_AFTER_S = 3.0
-# A driver that reconnects is silent for about a second; a person waits no longer without asking what is wrong.
+# A driver that reconnects is silent for about a second; a person does not wait longer without wondering what is wrong.
 STALLED_AFTER_S = 1.5
 
 
 class CameraState(StrEnum):
-    """`running` alone is judged."""
+    """The states of a camera. Frames are judged only while it is RUNNING."""
 
     CLOSED = "closed"
     STARTING = "starting"
@@ -28,7 +28,7 @@ class CameraState(StrEnum):
 
 
 class CameraWatch:
-    """The state of the one camera of a daemon, from opening to opening. Every method returns the state entered, None if it is the old."""
+    """The state of a daemon's camera, across openings. Every method returns the state that is entered, or None if it does not change."""
 
     def __init__(self) -> None:
         self.state = CameraState.CLOSED
@@ -36,19 +36,19 @@ class CameraWatch:
         self._froze = False
 
     def opening(self, now: float) -> CameraState | None:
-        """It is being opened, at `now` monotonic seconds. After a failure it stays in the state of that until a frame comes."""
+        """The camera is being opened, at `now` in monotonic seconds. After a failure, its state remains until a frame comes."""
         self._light_at = self._frame_at = now
         return self._enter(CameraState.STARTING) if self.state is CameraState.CLOSED else None
 
     def saw(self, frame: Frame | None, now: float) -> CameraState | None:
-        """A frame came, or none for a moment."""
+        """A frame came, or None for a moment, at `now` in monotonic seconds."""
         if frame is None:
             silent = now - self._frame_at > STALLED_AFTER_S
             known = (CameraState.BUSY, CameraState.LOST)
             return self._enter(CameraState.STALLED) if silent and self.state not in known else None
         self._frame_at = now
         if self._froze:
-            # The picture that stood still is the first one again, however often such a camera is opened; the next tells.
+            # However often a frozen camera is opened, its first picture is the frozen one again. Only the next shows whether it runs.
             self._froze = False
             return None
         if frame.brightness >= (LIGHT_LEVEL if self.state is CameraState.DARK else DARK_LEVEL):
@@ -59,13 +59,13 @@ class CameraWatch:
         return None
 
     def failed(self, error: CameraError) -> CameraState | None:
-        """It cannot be opened, or broke."""
-        # Until a frame comes: where the next opening fails, the one after it may give that picture yet.
+        """The camera cannot be opened, or broke."""
+        # Kept until a frame comes: if the next opening fails, a later one may still begin with the frozen picture.
         self._froze |= isinstance(error, CameraFrozen)
         return self._enter(CameraState.BUSY if isinstance(error, CameraBusy) else CameraState.LOST)
 
     def closed(self) -> CameraState | None:
-        """Nobody needs it, and it was given back."""
+        """The camera was released because nobody needs it."""
         return self._enter(CameraState.CLOSED)
 
     def _enter(self, state: CameraState) -> CameraState | None:

@@ -1,4 +1,4 @@
-"""A camera in the network, MJPEG over HTTP or RTSP, through OpenCV."""
+"""A network camera, MJPEG over HTTP or RTSP, through OpenCV. Never shows an address with its password."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class Capture:
 
     def __init__(self, address: str, settings: CameraSettings) -> None:
         silence_opencv()
-        # A camera that is off must not hold the daemon: both in milliseconds.
+        # A camera that is switched off must not block the daemon. Both limits are in milliseconds.
         limit = round(settings.stall_s * 1000)
         limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit]
         self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
         if not self._capture.isOpened():
             raise CameraError(f"{without_password(address)}: no stream; is the camera on, and the address right?")
-        # What the stream says of itself; of MJPEG over HTTP, which says nothing, FFmpeg says 25.
+        # The frame rate that the stream declares. For MJPEG over HTTP, which declares none, FFmpeg says 25.
         fps = self._capture.get(cv2.CAP_PROP_FPS)
         self.period_s = 1 / (fps if 1 <= fps <= 60 else _FPS)
 
@@ -37,7 +37,7 @@ class Capture:
         return pixels.astype(np.uint8, copy=False) if good else None
 
     def stamp(self) -> float | None:
-        """See `live.Driver`. What FFmpeg tells is the place in the stream, on the camera's clock or on none."""
+        """See `live.Driver`. None, because FFmpeg only knows the position in the stream, on the camera's clock or none."""
         return None
 
     def release(self) -> None:
@@ -46,21 +46,22 @@ class Capture:
 
 
 def open_stream(address: str, settings: CameraSettings) -> Live:
-    """An address as a camera. Raises CameraError where nothing answers."""
+    """Opens the camera at an address. Raises CameraError if nothing answers."""
     capture = Capture(address, settings)
     return Live(without_password(address), capture, settings, period_s=capture.period_s)
 
 
 def without_password(address: str) -> str:
-    """The address as it may be told, by the journal, the bus, an error: scheme, host and path. What is no address stays as it is.
+    """The parts of an address that may be shown in the journal, on the bus or in an error: scheme, host and path. Text that is not an
+    address is returned as it is.
 
-    Cameras take their password before an @, in a query, or as `user=...` in the path. An @ after the host may be of a password
-    that should have been escaped: then there is no saying where the host begins.
+    Cameras take their password before an @, in a query, or as `user=...` in the path. An @ after the host may belong to a password that
+    should have been escaped: then nobody can say where the host begins.
     """
     scheme, colon, rest = address.partition("://")
     if not colon:
         return address
-    # Where libavformat, which is given the address, ends its host.
+    # Where libavformat, which receives the address, ends the host.
     end = re.search("[/?#]", rest)
     authority, path = (rest[: end.start()], rest[end.start() :]) if end else (rest, "")
     if "@" in path:

@@ -1,4 +1,4 @@
-"""V4L2: which nodes there are, which of them are cameras, and frames from one through OpenCV."""
+"""V4L2: lists the video nodes, says which are cameras, and reads frames from one through OpenCV."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from edge.contract.errors import CameraBusy, CameraError
 from edge.settings import CameraSettings
 
 SYSFS, BY_ID = Path("/sys/class/video4linux"), Path("/dev/v4l/by-id")
-# The names that deploy/facelatch.rules has udev give.
+# The names that udev gives by deploy/facelatch.rules.
 OURS = Path("/dev/facelatch")
 
 # linux/videodev2.h: VIDIOC_QUERYCAP, and struct v4l2_capability.
@@ -30,7 +30,7 @@ _REQBUFS, _NO_BUFFERS = 0xC0145608, struct.pack("IIIII", 0, 1, 1, 0, 0)
 _CAPTURE, _CAPTURE_PLANES, _MEMORY_TO_MEMORY, _DEVICE_CAPS = 0x1, 0x1000, 0xC000, 0x80000000
 
 
-# Of a Pi's nodes those that say they capture, and are parts of what libcamera makes a picture with.
+# Drivers of a Pi's nodes that claim to capture, but are only stages of libcamera's pipeline.
 _RAW = "gives a ribbon camera's raw data to libcamera, no pictures; use csi:0, with python3-picamera2"
 _PROCESSOR = "is the Pi's image processor, no camera; one on the ribbon cable is csi:0, with python3-picamera2"
 _NO_CAMERAS = {"unicam": _RAW, "rp1-cfe": _RAW, "bcm2835-isp": _PROCESSOR, "pispbe": _PROCESSOR}
@@ -38,9 +38,9 @@ _NO_CAMERAS = {"unicam": _RAW, "rp1-cfe": _RAW, "bcm2835-isp": _PROCESSOR, "pisp
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """A video node: `problem` says why it is no camera that can be used, and is empty where it is one.
+    """A video node. `problem` says why it is no usable camera, and is empty if it is one.
 
-    `stable_path` is its name in /dev/v4l/by-id, `names` are those in /dev/facelatch.
+    `stable_path` is its name in /dev/v4l/by-id, `names` are its names in /dev/facelatch.
     """
 
     path: str
@@ -59,7 +59,7 @@ def nodes() -> list[Node]:
 
 
 def node_of_usb_id(usb_id: str) -> str:
-    """The first node of the USB device `vendor:product` that gives pictures.
+    """The path of the first node of the USB device `vendor:product` that gives pictures.
 
     Raises:
         CameraError: there is none.
@@ -78,7 +78,7 @@ class Capture:
 
     def __init__(self, source: str, settings: CameraSettings) -> None:
         silence_opencv()
-        # By whatever name: a link's as well. And before it is opened: one that is no camera may open, and then give nothing.
+        # Links are followed. Checked before opening, because a node that is no camera may open and then give nothing.
         sysfs = SYSFS / Path(os.path.realpath(source)).name
         if sysfs.exists() and (problem := _node(sysfs).problem):
             raise CameraError(f"{source}: {problem}")
@@ -104,9 +104,9 @@ class Capture:
         return pixels if good else None  # type: ignore[return-value] # what is no picture is found out by the reader
 
     def stamp(self) -> float | None:
-        """See `live.Driver`. Drivers take it from CLOCK_MONOTONIC (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC), and OpenCV gives it on as it is."""
+        """See `live.Driver`. Drivers stamp with CLOCK_MONOTONIC (V4L2_BUF_FLAG_TIMESTAMP_MONOTONIC), and OpenCV passes that on."""
         stamp = self._capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        # Of before this read: where the machine slept since, the picture may be from before that.
+        # The time asleep as of the last read: if the machine slept since, the picture may be from before that.
         asleep, self._asleep = self._asleep, seconds_asleep()
         return stamp + asleep if stamp > 0 else None
 
@@ -116,12 +116,12 @@ class Capture:
 
 
 def open_device(source: str, settings: CameraSettings) -> Live:
-    """A V4L2 node as a camera. Raises CameraError where it cannot be opened."""
+    """Opens a V4L2 node as a camera. Raises CameraError if it cannot be opened."""
     return Live(source, Capture(source, settings), settings)
 
 
 def _in_use(path: str) -> bool:
-    """Whether another program streams from a node: asking for no buffers is refused then, and does nothing else."""
+    """Whether another program streams from a node. A request for zero buffers is refused then, and has no effect otherwise."""
     try:
         handle = os.open(path, os.O_RDWR | os.O_NONBLOCK)
     except OSError as error:
@@ -180,5 +180,5 @@ def _usb_id(sysfs: Path) -> str:
             if (folder / "idVendor").is_file():
                 return f"{(folder / 'idVendor').read_text().strip()}:{(folder / 'idProduct').read_text().strip()}"
         except OSError:
-            break  # it is being pulled out
+            break  # the device is being unplugged
     return ""

@@ -1,7 +1,7 @@
 """The `edge` command: each command reads its arguments, calls one function, prints what it did. Nothing else of the device prints.
 
-Only the module of the command that was typed is imported, and of `edge --help`, which tells of all, all of them: what a command's work
-needs is imported when it begins.
+Only the module of the typed command is imported; `edge --help`, which lists all commands, imports all modules. What a command's work
+needs is imported when that work begins.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MODULES = {
     "model": "looking",
     "config": "looking",
 }
-"""Where each command is, in the order of `--help`."""
+"""The module of each command, in the order of `--help`."""
 
 
 class Commands(typer.core.TyperGroup):
@@ -49,7 +49,7 @@ class Commands(typer.core.TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """See TyperGroup."""
-        # After a slip of the keyboard typer looks for what may have been meant among all that it knows.
+        # For a mistyped name typer suggests similar ones among the commands that it knows.
         self._know([cmd_name] if cmd_name in MODULES else MODULES)
         return self.commands.get(cmd_name)
 
@@ -58,11 +58,11 @@ class Commands(typer.core.TyperGroup):
         for module in missing:
             import_module(f"edge.cli.{module}")
         if missing:
-            # The modules add their commands to the application; a group made of that has them.
+            # The modules add their commands to the application; a group made from it has them.
             self.commands.update(typer.main.get_group(app).commands)
 
 
-# A callback, though an empty one: without it an application of no command is none to typer, and of one command no group.
+# An empty callback: without one, typer rejects an application without commands, and makes no group of one with a single command.
 @app.callback(cls=Commands)
 def _edge() -> None:
     """Face unlock on the device."""

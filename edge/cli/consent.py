@@ -1,4 +1,4 @@
-"""What a person is told before the first frame of an enrolment, and whether she or he agrees. Prints to stderr; enrols nobody."""
+"""Tells a person what is kept, before the first frame of an enrolment, and asks for consent. Prints to stderr; enrols nobody."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def consent_words(settings: Settings, name: str, folder: Path) -> str:
     """The operator's own words, if the settings have some, or ours. `folder` is where the templates will be.
 
     Raises:
-        SettingsError: the file of the operator's words cannot be read. Others are not put in their place.
+        SettingsError: the file of the operator's words cannot be read. Ours do not replace them then.
     """
     words = settings.enrolment.consent_text
     if words.startswith("/"):
@@ -41,7 +41,7 @@ def consent_words(settings: Settings, name: str, folder: Path) -> str:
 
 
 def ask_consent(words: str, name: str, *, given: bool) -> None:
-    """Shows the words; in a terminal asks, unless consent was `given` before.
+    """Shows the words, and asks if this is a terminal, unless consent was `given` before.
 
     Raises:
         EnrolmentStopped: the answer is no, or none.
@@ -50,7 +50,7 @@ def ask_consent(words: str, name: str, *, given: bool) -> None:
     told.print(words, markup=False, highlight=False)
     if given or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
-    # Not typer.confirm: it leaves a blank on stdout, which --json has for itself.
+    # Not typer.confirm: it writes a blank to stdout, which is reserved for --json.
     told.print(f"Does {name} agree? [y/N] ", end="", markup=False, highlight=False)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise EnrolmentStopped(f"{name}: did not agree; no frame was looked at, and nothing is kept")

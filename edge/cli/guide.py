@@ -1,4 +1,4 @@
-"""What a person sees who is being enrolled: a live view in a terminal, lines where there is none. Prints to stderr; decides nothing."""
+"""What the person being enrolled sees: a live view in a terminal, plain lines elsewhere. Prints to stderr; decides nothing."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from edge.progress import Progress
 from edge.quality import Gate, Gauge
 
 LINE_EVERY_S = 1.0
-# A drawing costs some milliseconds of the core that looks at the frames.
+# Each drawing takes some milliseconds of the core that processes the frames.
 _DRAWN_PER_S = 5
 Show = Callable[[Progress], None]
 
-# Name, value, bounds and mark of a gauge, and what is between them, in characters.
+# Characters beside a gauge's bar: its name, value, bounds and mark, and the gaps between them.
 _BESIDE_BAR = 37
 _BARS = range(6, 25)
 _FINE = frozenset({Gate.TURN})
@@ -31,7 +31,7 @@ _FINE = frozenset({Gate.TURN})
 
 @contextmanager
 def guide(title: str) -> Iterator[Show]:
-    """Shows nothing before there is something to show: an error comes first then."""
+    """Yields a function that shows progress. Nothing is shown before its first call, so that an early error is printed alone."""
     told = Console(stderr=True)
     if not told.is_terminal or told.is_dumb_terminal:
         yield Lines(Console(stderr=True, soft_wrap=True), title)
@@ -78,7 +78,7 @@ class View:
 
 
 class Lines:
-    """The guide for the journal of facelatch-enroll@ and for pipes: a line where something changed, at most one a second."""
+    """The guide for the journal of facelatch-enroll@ and for pipes: a line when something has changed, at most one a second."""
 
     def __init__(self, told: Console, title: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._told, self._title, self._clock = told, title, clock
@@ -100,7 +100,7 @@ class Lines:
 
 
 def _gauges(gauges: tuple[Gauge, ...], bar: int, *, plain: bool) -> Table:
-    """A row for every gate, also where there is nothing to measure: what a person looks at stays where it is."""
+    """A row for every gate, even if nothing was measured: the rows stay where the person looks at them."""
     table = Table.grid(padding=(0, 1, 0, 0))
     for _ in range(2):
         table.add_column(no_wrap=True)
@@ -129,7 +129,7 @@ def _bar(gauge: Gauge, width: int, *, plain: bool) -> Text:
 
 
 def _full(gauge: Gauge) -> float:
-    """What fills the bar."""
+    """The value that fills the bar."""
     return 3 * gauge.least if math.isinf(gauge.most) else gauge.most * 1.25
 
 

@@ -1,4 +1,4 @@
-"""Is everything as it should be: doctor."""
+"""The command that checks a device: doctor."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.contract.errors import ExitCode, SettingsError
 if TYPE_CHECKING:
     from edge.doctor import Finding
 
-# By the words of edge.doctor.Verdict.
+# By the values of edge.doctor.Verdict.
 _COLOURS = {"pass": "green", "warn": "yellow", "fail": "bold red"}
 
 
@@ -44,7 +44,7 @@ def doctor(
             _tell(finding)
     if report is not None:
         changed: dict[str, object] = {}
-        with suppress(SettingsError):  # a finding of its own
+        with suppress(SettingsError):  # reported as a finding already
             changed = differences(load_settings(config))
         write_new(report, as_report(findings, about(machine), changed, as_json=report.suffix == ".json"))
     counts = {verdict.value: sum(finding.verdict is verdict for finding in findings) for verdict in Verdict}

@@ -1,4 +1,4 @@
-"""Who stands there: verify, unlock-out."""
+"""Commands about verifying: verify, unlock-out."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def verify(
     as_json: AsJson = False,
 ) -> None:
     """Verifies the person in front of the camera once. Exit code 0 is an accept, 1 a denial."""
-    if name == "":  # as a script's unset variable gives it: on the bus it would mean anyone who is enrolled
+    if name == "":  # from a script's unset variable: on the bus it would mean anyone who is enrolled
         raise InputError("name '': a subject's name; leave it out to ask whether it is anyone enrolled")
     if not (config or camera or model) and (answer := asked(lambda daemon: _verified(daemon, name, timeout))):
         told, granted = answer, answer["accepted"]
@@ -93,7 +93,7 @@ def unlock_out(
 
 
 class _Asking:
-    """Tells the person what a challenge asks for, each time that it changes."""
+    """Prints what a challenge asks the person for, each time that it changes."""
 
     def __init__(self) -> None:
         self._last: Way | None = None
@@ -110,7 +110,7 @@ def _verify_here(settings: Settings, name: str | None, timeout_s: float) -> tupl
     from edge.journal import Journal
     from edge.policy import Grant
 
-    # What was judged is counted, also where `timeout` or a terminal that is closed ends it; nohup has SIGHUP ignored.
+    # Judged frames are counted even if `timeout` or a closed terminal ends this command. Under nohup SIGHUP stays ignored.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _ended)
@@ -134,7 +134,7 @@ def _ended(number: int, frame: FrameType | None) -> None:
 async def _verified(daemon: Remote, name: str | None, timeout_s: float) -> dict[str, Any]:
     heard = await daemon.verify(name or "", round(timeout_s), lambda result, details: hints.print(details["text"]))
     told = {"accepted": heard["result"] == "match", "frames": heard.get("frames", 0)}
-    # A daemon from before an upgrade tells the device's.
+    # A daemon from before an upgrade does not send it: then the device's is shown.
     told["operating_point"] = heard.get("operating_point") or (await daemon.state())["operating_point"]
     if told["accepted"]:
         return told | {"subject": heard["subject"], "score": heard["score"]}

@@ -1,4 +1,4 @@
-"""How templates are kept: gallery-key, and the writing anew that `edge migrate --rewrite` asks for."""
+"""Commands about stored templates: gallery-key, and the rewriting that `edge migrate --rewrite` does."""
 
 from __future__ import annotations
 
@@ -73,10 +73,10 @@ def show(config: Config = None, as_json: AsJson = False) -> None:
 
 
 def rewrite_all(gallery: Gallery, *, as_json: bool) -> ExitCode:
-    """Writes every subject's file anew as the settings ask, goes on after one that cannot be, and prints what became of them.
+    """Rewrites every subject's file as the settings ask, goes on after one that cannot be rewritten, and prints the result.
 
     Raises:
-        GalleryKeyError: the key in force is not there, or none; nothing was changed.
+        GalleryKeyError: the key in force is missing or unusable; nothing was changed.
     """
     from rich.progress import Progress
 

@@ -1,4 +1,4 @@
-"""What there is and what was: cameras, bench, events, models, settings."""
+"""Commands that show something: cameras, bench, events, model, config."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def cameras(as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps({"v4l2": [asdict(node) for node in found], "csi": ribbon, "csi_problem": hint}))
         return
-    # Names are there to be copied: folded, never cut off.
+    # Names are meant to be copied: they are folded, never cut off.
     names = (Column("camera.source", overflow="fold"), Column("or", overflow="fold"))
     table = Table(*names, "what it is", "driver", "", title=f"{len(found) + len(ribbon)} video nodes and ribbon cameras")
     for node in found:
@@ -152,7 +152,7 @@ def _begin(since: str) -> datetime | None:
     try:
         if span:
             begin = datetime.now().astimezone() - timedelta(**{_UNITS[span[2]]: int(span[1])})
-            # The journal counts from 1970 and takes a time before that for one to come: nothing would be shown.
+            # The journal counts from 1970 and takes an earlier time for one in the future: nothing would be shown.
             return begin if begin.timestamp() > 0 else None
     except OverflowError:
         pass
@@ -160,7 +160,8 @@ def _begin(since: str) -> datetime | None:
 
 
 def _believed() -> dict[int, str]:
-    """Whose entries are shown: the service's, root's, who could write anything anyway, and one's own; the later of equals."""
+    """Whose entries are shown, user id to name: the caller's, root's, who could write anything anyway, and the service's. If two of them
+    have the same id, the later one counts."""
     from edge.events import SERVICE
 
     names = {os.getuid(): _user(os.getuid()), 0: "root"}
@@ -170,7 +171,7 @@ def _believed() -> dict[int, str]:
 
 
 class _Disbelieved:
-    """Says once of each user that there is something which is not shown."""
+    """Warns, once for each user, that entries are not shown."""
 
     def __init__(self) -> None:
         self._told: set[int | None] = set()
@@ -268,7 +269,7 @@ def document_config() -> None:
 
 
 def _expected(settings: Settings) -> dict[str, str]:
-    """What the policy makes of the model's rates, in words; why not, where the model cannot be read."""
+    """What the policy makes of the model's rates, in words; or why it is unknown, if the model cannot be read."""
     try:
         _, point = verifier_of(settings)
     except FacelatchError as error:

@@ -1,4 +1,4 @@
-"""A frame drawn in characters: an oval where the face is, and a dim one where it should be. Pure; there is no picture in it."""
+"""Draws a frame in characters: an oval where the face is, and a dim one where it should be. Pure; uses no picture."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _STEPS = 240
 
 
 def columns(aspect: float) -> int:
-    """How wide a frame of so much width over its height is drawn, in characters."""
+    """How wide a frame is drawn, in characters; `aspect` is its width over its height."""
     return min(max(round(ROWS * _TALL * aspect), _NARROWEST), _WIDEST)
 
 
@@ -48,6 +48,6 @@ def _oval(cells: list[list[tuple[str, str]]], box: Box, mark: tuple[str, str]) -
     angles = (2 * math.pi * step / _STEPS for step in range(_STEPS + 1))
     cells_hit = ((math.floor(across + right * math.cos(a)), math.floor(down + below * math.sin(a))) for a in angles)
     for (column, row), after in pairwise(cells_hit):
-        # Once where the line stays in a cell, and not at all outside the frame.
+        # Drawn once while the line stays in a cell, and not at all outside the frame.
         if (column, row) != after and 0 <= column < wide and 0 <= row < ROWS:
             cells[row][column] = mark

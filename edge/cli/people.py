@@ -1,4 +1,4 @@
-"""Who is enrolled: enroll, list, remove, takeout, migrate."""
+"""Commands about enrolled people: enroll, list, remove, takeout, migrate."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def enroll(
         raise InputError("--replace and --add: give only one of them")
     manner = Manner.ADD if add else Manner.REPLACE if replace else Manner.NEW
     here = bool(config or camera or pictures or model) or asked(lambda daemon: daemon.state()) is None
-    # Whole, for a path drops "./", and without that a folder may have the name of a camera: video0.
+    # Absolute, because a Path drops "./", without which a folder's name may be that of a camera: video0.
     settings = settings_of(config, str(pictures.absolute()) if pictures else camera, model)
 
     def agree(state: Path) -> None:
@@ -94,7 +94,7 @@ def enroll(
 def list_subjects(config: Config = None, as_json: AsJson = False) -> None:
     """Lists who is enrolled, including those whose templates cannot be read."""
     if os.geteuid() != 0 and (told := asked(lambda daemon: daemon.call("ListEnrolled"))) is not None:
-        # The service's gallery is the service's to read; it tells names alone, and those to whom polkit lets it.
+        # Only the service can read its gallery. It gives names only, and only to callers whom polkit allows.
         print(json.dumps({"subjects": [{"subject": name} for name in told[0]]}) if as_json else "\n".join(told[0]))
         return
     from rich.table import Table
@@ -141,7 +141,7 @@ def remove(
     ] = False,
 ) -> None:
     """Removes a subject's templates. A running daemon notices within a second."""
-    # The bus has no word for writing over, and needs none: root, who may ask for it, may do it here.
+    # The bus does not offer overwriting and need not: root, who may ask for it, can do it here.
     if purge or asked(lambda daemon: daemon.call("Delete", "s", name)) is None:
         from edge.gallery import Gallery
         from edge.journal import Journal
@@ -256,12 +256,12 @@ async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> di
         raise kind(told.get("text", "the daemon failed"))
     state = await daemon.state()
     found = {"subject": name, "templates": told["have"], "poses": told.get("templates", {}), "model_id": state["model_id"]}
-    point = told.get("operating_point") or state["operating_point"]  # a daemon from before an upgrade tells the device's
+    point = told.get("operating_point") or state["operating_point"]  # a daemon from before an upgrade sends the device's only
     return found | _checked(told["recognised"], told["checked"], point)
 
 
 def _checked(recognised: int, checked: int, operating_point: str) -> dict[str, Any]:
-    """What the new templates make of the frames that were not kept, with the doubt that so few of one session leave."""
+    """How the new templates do on the frames that were not kept, with the uncertainty that so few frames of one session leave."""
     from edge.interval import small_rate
 
     missed = small_rate(checked - recognised, checked)

@@ -1,4 +1,4 @@
-"""The daemon, and what it is asked at once: run, attempt, status."""
+"""The daemon, and the commands that ask it something: run, attempt, status."""
 
 from __future__ import annotations
 

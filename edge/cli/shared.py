@@ -1,7 +1,7 @@
-"""What all commands share: the application, options that several take, settings with an option in their place.
+"""What all commands share: the application, options that several take, settings with options applied.
 
-What loads a camera, a model or the settings is imported where it is used, here and in the commands: a command that only asks the daemon
-would spend most of its time on it, and a person at a login waits for that.
+What loads a camera, a model or the settings is imported where it is used, here and in the commands: otherwise a command that only asks
+the daemon would spend most of its time on imports, while a person at a login waits.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from edge.station import Station
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False)
-# What is printed names files and keys: "[gallery]" is no markup, ":key:" no picture.
+# What is printed names files and keys: "[gallery]" is not markup, and ":key:" not an emoji.
 console = Console(soft_wrap=True, markup=False, emoji=False)
 hints = Console(stderr=True, soft_wrap=True, markup=False, emoji=False)
 
@@ -54,7 +54,7 @@ def settings_of(config: Path | None, camera: str | None, model: Path | None) -> 
 
 
 def verifier_of(settings: Settings) -> tuple[ModelFile, OperatingPoint]:
-    """The model that the settings name, verified, and its operating point. Raises ModelError as reading and choosing do."""
+    """The model that the settings name, verified, and its operating point. Raises ModelError as `read_model` and `operating_point` do."""
     from edge.contract.modelfile import read_model
     from edge.models import model_path
 
@@ -65,7 +65,7 @@ def verifier_of(settings: Settings) -> tuple[ModelFile, OperatingPoint]:
 
 
 def station_of(settings: Settings, journal: Journal) -> Station:
-    """What the settings name, loaded. Raises ModelError as reading and choosing do."""
+    """The station that the settings describe, loaded. Raises ModelError as `verifier_of` does."""
     from edge.lockout import Lockout
     from edge.settings import state_folder
     from edge.station import Station
@@ -75,7 +75,7 @@ def station_of(settings: Settings, journal: Journal) -> Station:
 
 
 def gallery_of(settings: Settings, old_key: Path | None = None) -> Gallery:
-    """This device's gallery, with the key that the settings name, and one that templates may still be encrypted with."""
+    """This device's gallery, with the key that the settings name, and an old one that templates may still be encrypted with."""
     from edge.gallery import Gallery
     from edge.keys import Keys
     from edge.settings import state_folder
@@ -84,13 +84,13 @@ def gallery_of(settings: Settings, old_key: Path | None = None) -> Gallery:
 
 
 def asked(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
-    """What the running daemon answers; None where the command is to do its own work, as it does in a state folder of its own."""
+    """What the running daemon answers; None if the command must do the work itself, as it always does with its own $STATE_DIRECTORY."""
     return None if os.environ.get("STATE_DIRECTORY") else ask(work)
 
 
 @contextmanager
 def frames_of(settings: Settings) -> Iterator[Iterator[Frame | None]]:
-    """The camera's frames. It is opened for the first of them: who is refused without a look is not looked at."""
+    """The camera's frames. It is opened only for the first one: nobody who is refused without a look is looked at."""
     with closing(_frames(settings)) as frames:
         yield frames
 

@@ -1,1 +1,1 @@
-"""What trainer, export and edge agree on, byte for byte. Needs numpy and OpenCV, and nothing else of this project."""
+"""What trainer, export and edge must agree on, byte for byte. Imports numpy and OpenCV, and no other package of this project."""

@@ -1,7 +1,7 @@
-"""Alignment: a small network says where in the chip the face lies, and the tower sees it upright, centred and of one size.
+"""Alignment: a small network locates the face in the chip, so that the tower sees it upright, centred and at one size.
 
-Eyes are found by no cascade often enough to align on; a network of a fiftieth of the tower's cost, taught by landmarks, does it
-on every chip. Integer arithmetic after the network's answer, so that all machines cut the same pixels.
+No cascade finds eyes often enough to align on. A network trained on landmarks, at a fiftieth of the tower's cost, works on every
+chip. After the network's answer all arithmetic is in integers, so that every machine cuts the same pixels.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from edge.contract.chip import to_grey
 from edge.contract.errors import InputError, ModelUnsupported
 
 ALIGN_VERSION = 1
-"""Raised whenever `shrink` or `crop` would give other bytes for the same chip, specification and placement."""
+"""To be increased whenever `shrink` or `crop` gives different bytes for the same chip, specification and placement."""
 
-# Positions in the chip are whole 2048ths of a pixel until the last step, which rounds to the 32nds that OpenCV samples at.
+# Positions in the chip are integers, in 1/2048 pixel, until the last step rounds them to the 1/32 pixel at which OpenCV samples.
 _FINE, _COARSE = 2048, 32
-# From the one to the other, and from the other to whole pixels: shifts round towards minus infinity.
+# Right shifts from fine to coarse, and from coarse to whole pixels. They round towards minus infinity.
 _FINE_BITS, _COARSE_BITS = 6, 5
-# No face lies further out, whatever the network says: shares of the chip's side, and degrees.
+# Limits of a placement, whatever the network says: shift and size as fractions of the chip's side, turn in degrees.
 _MAX_SHIFT, _MAX_TURN, _SIZES = 0.25, 45.0, (0.3, 1.2)
 
 
 class Placement(NamedTuple):
-    """Where the square that the tower sees lies in a chip: its centre, right and down of the chip's, and its side, as shares of
-    the chip's side, and its turn in degrees, clockwise as seen."""
+    """The square of a chip that the tower sees. `right` and `down` are the offset of its centre from the chip's, `size` is its side,
+    all as fractions of the chip's side; `turn` is in degrees, clockwise in the picture."""
 
     right: float
     down: float
@@ -40,10 +40,10 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AlignSpec:
-    """What decides the bytes that the tower sees, given a chip and the aligner's answer.
+    """Everything that determines the bytes that the tower sees, given a chip and the aligner's answer.
 
-    The aligner takes the chip shrunk to `input_px`; its four outputs, float, are (right, down, log size, turn) in units of
-    `deviation` round `mean`, both over the training people. The tower takes `side_px`.
+    The aligner takes the chip shrunk to `input_px` a side. Its four float outputs are (right, down, log size, turn), standardised
+    with `mean` and `deviation` over the training people. The tower takes `side_px` a side.
     """
 
     version: int
@@ -62,7 +62,7 @@ class AlignSpec:
             raise ModelUnsupported(f"alignment mean {self.mean}, deviation {self.deviation}: must be finite, deviation above 0")
 
     def placement(self, outputs: NDArray[np.float32]) -> Placement:
-        """The placement that the aligner's `outputs`, float32 [4], mean, held within where a face can lie."""
+        """The placement given by the aligner's `outputs`, float32 [4], clamped to where a face can lie."""
         right, down, log_size, turn = (
             mean + deviation * float(value) for mean, deviation, value in zip(self.mean, self.deviation, outputs, strict=True)
         )
@@ -82,18 +82,18 @@ class AlignSpec:
         """Reads what `to_json` wrote.
 
         Raises:
-            ModelUnsupported: the version is another one, or a value is out of range.
-            KeyError, TypeError, ValueError: it is something else.
+            ModelUnsupported: the version differs, or a value is out of range.
+            KeyError, TypeError, ValueError: it is not such a record.
         """
         mean, deviation = (_four(record[key]) for key in ("mean", "deviation"))
         return cls(int(record["version"]), int(record["input_px"]), int(record["side_px"]), mean, deviation)
 
 
 def shrink(chip: NDArray[np.uint8], to_px: int) -> NDArray[np.uint8]:
-    """A chip, uint8 [side, side] or [side, side, 3] BGR, as means of blocks of its grey, uint8 [to_px, to_px]; halves up.
+    """Shrinks a chip, uint8 [side, side] or [side, side, 3] BGR, to grey block means, uint8 [to_px, to_px]; halves round up.
 
     Raises:
-        InputError: the side is no multiple of `to_px`.
+        InputError: the chip is not a uint8 square, or its side is not a multiple of `to_px`.
     """
     side = chip.shape[0]
     if chip.ndim == 3:
@@ -101,7 +101,7 @@ def shrink(chip: NDArray[np.uint8], to_px: int) -> NDArray[np.uint8]:
     if chip.dtype != np.uint8 or chip.shape != (side, side) or side % to_px:
         raise InputError(f"chip {chip.dtype} {chip.shape}: expected a uint8 square whose side is a multiple of {to_px}")
     factor = side // to_px
-    # Sums of 256 pixels and a half at most, for chips have 256 px and aligners take 16 or more: sixteen bits hold them.
+    # 16 bits are enough: chips have at most 256 px a side and aligners at least 16, so a sum covers at most 256 pixels and a half.
     rows = np.add.reduce(chip.reshape(to_px, factor, side), axis=1, dtype=np.uint16)
     sums = np.full((to_px, to_px), factor * factor // 2, np.uint16)
     for column in range(factor):
@@ -113,14 +113,14 @@ def shrink(chip: NDArray[np.uint8], to_px: int) -> NDArray[np.uint8]:
 def crop(chip: NDArray[np.uint8], placement: Placement, side_px: int) -> NDArray[np.uint8]:
     """The square at `placement` of a chip, uint8 [side, side] or [side, side, 3], as uint8 [side_px, side_px] or [side_px, side_px, 3].
 
-    Bilinear, at positions rounded to a 32nd of a pixel and with OpenCV's integer weights; outside the chip its edge repeats.
+    Bilinear, at positions rounded to 1/32 pixel and with OpenCV's integer weights. Outside the chip its border pixels repeat.
     """
     return Cropper(side_px)(chip, placement)
 
 
 class Cropper:
-    """`crop` to one size, many times: its tables of positions are kept, for new memory a frame costs more than all the sums.
-    For one thread."""
+    """`crop` to one size, for many chips. Reuses its position tables, because allocating them for each frame costs more than the
+    arithmetic. Not safe to share between threads."""
 
     def __init__(self, side_px: int) -> None:
         self._along = np.arange(side_px) - (side_px - 1) / 2
@@ -141,8 +141,8 @@ class Cropper:
         return square.astype(np.uint8, copy=False)
 
     def _place(self, table: NDArray[np.int32], right: float, down: float, middle: float, whole: NDArray[np.int16]) -> None:
-        """Fills one coordinate's tables: `whole` pixels, and in `table` the 32nds beyond them."""
-        # Rounded before they are added: a sum of whole numbers is the same everywhere.
+        """Fills one coordinate's tables: whole pixels in `whole`, the remaining 1/32 pixels in `table`."""
+        # Rounded before adding, because integer sums are the same on every machine.
         across, along = (np.floor(self._along * part + 0.5).astype(np.int32) for part in (right, down))
         half = _FINE // _COARSE // 2
         np.add(across[None, :], (along + np.int32(math.floor(middle + 0.5) + half))[:, None], out=table)

@@ -1,4 +1,4 @@
-"""Face detection by OpenCV's Haar cascade, behind an interface. The cascade is vendored and checked by digest."""
+"""Face detection with OpenCV's Haar cascade, behind an interface. The cascade file is vendored, and its digest checked."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from edge.contract.errors import ModelUnsupported, PackageMissing, StorageError
 HAAR_ALT2_FILE = "haarcascade_frontalface_alt2.xml"
 HAAR_ALT2_SHA256 = "7b0c967d9abbdfbde025eb9c786947d151b6426040d07a8f9562ed8fd90724b4"
 
-# What every side searches with. 1.1 gives steadier boxes than the faster 1.2, and the chip's place matters most.
+# Trainer, export and edge all search with these. 1.1 gives steadier boxes than the faster 1.2, and the chip's position matters most.
 SCALE_FACTOR = 1.1
 MIN_NEIGHBOURS = 3
 WINDOW_PX = 20
-"""The side of the cascade's own window: it sees no smaller face."""
+"""Side of the cascade's own window: it finds no smaller face."""
 
 
 class Detector(Protocol):
@@ -31,12 +31,12 @@ class Detector(Protocol):
     name: str
 
     def detect(self, grey: NDArray[np.uint8], *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
-        """The faces in a grey frame, uint8 [h, w], with boxes of `min_px` to `max_px` a side, largest first."""
+        """The faces in a grey frame, uint8 [h, w], whose boxes have `min_px` to `max_px` a side, largest first."""
         ...
 
 
 class HaarDetector:
-    """The frontal-face cascade `alt2`: on LFW the fastest and steadiest of OpenCV's frontal cascades."""
+    """The frontal-face cascade `alt2`: on LFW the fastest of OpenCV's frontal cascades, with the steadiest boxes."""
 
     name = "haar-alt2"
 
@@ -61,9 +61,9 @@ class HaarDetector:
         return largest_first(FaceBox(*(int(value) for value in box)) for box in found)
 
     def windows(self, grey: NDArray[np.uint8]) -> list[tuple[int, int]]:
-        """The upper left corners, x and y, of the windows of WINDOW_PX a side in which the cascade sees a face, not merged to boxes.
+        """The upper left corners (x, y) of the windows, WINDOW_PX a side, in which the cascade sees a face, before merging into boxes.
 
-        Every second pixel is looked at: OpenCV moves the window by two pixels up to twice its size, and by one from there on.
+        Only every second position is searched: OpenCV moves the window by two pixels up to twice its size, and by one beyond that.
         """
         found = self._cascade.detectMultiScale(
             grey, scaleFactor=SCALE_FACTOR, minNeighbors=0, minSize=(WINDOW_PX, WINDOW_PX), maxSize=(WINDOW_PX, WINDOW_PX)
@@ -72,7 +72,7 @@ class HaarDetector:
 
 
 def largest_first(boxes: Iterable[FaceBox]) -> list[FaceBox]:
-    """By size, then by place: the order must not depend on that of OpenCV's threads."""
+    """Sorts by size, then by position: the order must not depend on OpenCV's threads."""
     return sorted(boxes, key=lambda box: (-box.width, box.y, box.x))
 
 
@@ -96,7 +96,7 @@ def load_detector(name: str) -> Detector:
 def detect_scaled(
     detector: Detector, grey: NDArray[np.uint8], *, search_height_px: int, min_px: int, max_px: int | None = None
 ) -> list[FaceBox]:
-    """Searches a frame shrunk to `search_height_px` where it is higher; boxes and limits are in pixels of the frame itself."""
+    """Searches a frame, uint8 [h, w], shrunk to `search_height_px` if it is higher; boxes and limits are in pixels of the frame."""
     factor = grey.shape[0] / search_height_px
     if factor <= 1:
         return detector.detect(grey, min_px=min_px, max_px=max_px)

@@ -1,4 +1,4 @@
-"""Every error of the project, its stable code and its exit status. Raises nothing and prints nothing.
+"""Every exception of the project, with its stable code and exit status. Raises nothing and prints nothing.
 
 FacelatchError
 ├── InputError (ValueError)            a picture, folder, run or argument that cannot be used
@@ -6,27 +6,27 @@ FacelatchError
 ├── SettingsError (ValueError)         a key of a configuration file
 ├── ModelError (ValueError)            a model file that cannot be used
 │   ├── ModelDamaged                   its bytes are not what was written
-│   ├── ModelUnsupported               its schema or chip contract is of another version
+│   ├── ModelUnsupported               its schema or chip contract has another version
 │   └── ModelUnproven                  its measurements do not support what is asked of it
 ├── GateMissed (ValueError)            an export whose own check failed
 ├── GalleryError (ValueError)          a store of templates that cannot be used
 │   ├── TemplateMismatch               templates made by another model
 │   └── GalleryKeyError                encrypted templates without the key to them
 │       ├── KeyMissing                 it is not there
-│       ├── KeyUnusable                it is no key, or others can read it
-│       └── KeyWrong                   it is another one
+│       ├── KeyUnusable                it is not a key, or others can read it
+│       └── KeyWrong                   the templates were encrypted with another key
 ├── CameraError (OSError)              a source of frames that gives none
-│   ├── CameraBusy                     a device that another program holds
-│   ├── CameraFrozen                   one that gives one and the same picture
-│   └── CameraWedged                   a driver that does not come back from a read
-├── BusRefused (PermissionError)        the daemon does not do what it was asked on the bus
-├── ActionFailed (RuntimeError)         what a grant should have set off did not happen
-│   └── ActionBusy                     what an earlier grant set off is going on still
+│   ├── CameraBusy                     another program holds the device
+│   ├── CameraFrozen                   the camera repeats one picture
+│   └── CameraWedged                   the driver does not return from a read
+├── BusRefused (PermissionError)        the daemon refuses a request on the bus
+├── ActionFailed (RuntimeError)         the action of a grant did not happen
+│   └── ActionBusy                     the action of an earlier grant is still running
 ├── EnrolmentFailed (ValueError)       FTE: not enough good frames, or not the same person in all of them
 │   ├── FaceKnown                      the face is enrolled under another name
-│   ├── TemplatesFull                  the subject has as many looks as are kept of one
-│   └── EnrolmentStopped               whoever asked for it, or the daemon, ended it first
-├── WorkerLost (RuntimeError)          another process of a shared training is gone
+│   ├── TemplatesFull                  the subject already has the largest number of templates
+│   └── EnrolmentStopped               the caller or the daemon ended it first
+├── WorkerLost (RuntimeError)          another process of a distributed training is gone
 ├── StorageError (OSError)             a disk that is full, read-only or unreadable
 └── PackageMissing (ImportError)       an optional package that the command needs
 """
@@ -41,7 +41,7 @@ class ExitCode(IntEnum):
 
     OK = 0
     DENIED = 1
-    FAILED = 1  # of `edge doctor`: another name for the number that a denial has
+    FAILED = 1  # of `edge doctor`: an alias, with the number of DENIED
     USAGE = 2
     INPUT = 3
     SETTINGS = 4
@@ -57,7 +57,7 @@ class ExitCode(IntEnum):
 
 
 class FacelatchError(Exception):
-    """Something is broken or unusable; the text says what, with which value, and what to do."""
+    """Something is broken or unusable. The text says what, with which value, and what to do about it."""
 
     code = "error"
     exit_code = ExitCode.INTERNAL
@@ -91,7 +91,7 @@ class ModelError(FacelatchError, ValueError):
 
 
 class ModelDamaged(ModelError):
-    """The bytes of a model file are not the bytes that were written."""
+    """The bytes of a model file are not those that were written."""
 
     code = "model-damaged"
 
@@ -103,13 +103,13 @@ class ModelUnsupported(ModelError):
 
 
 class ModelUnproven(ModelError):
-    """A model's measurements do not support the operating point that is asked for."""
+    """A model's measurements do not support the requested operating point."""
 
     code = "model-unproven"
 
 
 class GateMissed(FacelatchError, ValueError):
-    """An export does not agree with the model it was made from."""
+    """An exported model does not agree with the model it was made from."""
 
     code = "gate"
     exit_code = ExitCode.MODEL
@@ -129,19 +129,19 @@ class TemplateMismatch(GalleryError):
 
 
 class GalleryKeyError(GalleryError):
-    """Encrypted templates cannot be opened for want of their key."""
+    """Encrypted templates cannot be opened without their key."""
 
     code = "key"
 
 
 class KeyMissing(GalleryKeyError):
-    """The key that the settings name is not there, or none is named."""
+    """The key that the settings name does not exist, or they name none."""
 
     code = "key-missing"
 
 
 class KeyUnusable(GalleryKeyError):
-    """What should be the key is none, cannot be read, or can be read by others."""
+    """The key file holds no key, cannot be read, or can be read by others."""
 
     code = "key-unusable"
 
@@ -160,39 +160,39 @@ class CameraError(FacelatchError, OSError):
 
 
 class CameraBusy(CameraError):
-    """A camera is held by another program."""
+    """Another program holds the camera."""
 
     code = "camera-busy"
 
 
 class CameraFrozen(CameraError):
-    """The camera gives one and the same picture, again and again."""
+    """The camera repeats one picture."""
 
     code = "camera-frozen"
 
 
 class CameraWedged(CameraError):
-    """A camera's driver does not come back from a read."""
+    """A camera's driver does not return from a read."""
 
     code = "camera-wedged"
 
 
 class BusRefused(FacelatchError, PermissionError):
-    """The daemon does not do what it was asked on the bus."""
+    """The daemon refuses a request on the bus."""
 
     code = "refused"
     exit_code = ExitCode.REFUSED
 
 
 class ActionFailed(FacelatchError, RuntimeError):
-    """What a grant should have set off did not happen."""
+    """The action of a grant did not happen."""
 
     code = "action"
     exit_code = ExitCode.SETTINGS
 
 
 class ActionBusy(ActionFailed):
-    """A grant set off nothing, for what an earlier one set off is going on still."""
+    """A grant had no effect, because the action of an earlier one is still running."""
 
     code = "action-busy"
 
@@ -211,19 +211,19 @@ class FaceKnown(EnrolmentFailed):
 
 
 class TemplatesFull(EnrolmentFailed):
-    """A subject has as many templates as are kept of one."""
+    """A subject already has the largest number of templates."""
 
     code = "full"
 
 
 class EnrolmentStopped(EnrolmentFailed):
-    """An enrolment was ended before its templates were kept."""
+    """An enrolment was ended before its templates were stored."""
 
     code = "stopped"
 
 
 class WorkerLost(FacelatchError, RuntimeError):
-    """Another process of a training on several is gone."""
+    """Another process of a distributed training is gone."""
 
     code = "worker"
     exit_code = ExitCode.INPUT

@@ -1,4 +1,4 @@
-"""The fingerprint: one digest that tells whether two machines cut the same chips from the same frames."""
+"""The fingerprint: a digest that shows whether two machines cut the same chips from the same frames. Reads no files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _BAND = 16
 
 
 def chip_fingerprint(spec: ChipSpec) -> str:
-    """SHA-256, as hex, of the chips of a fixed set of generated colour and grey frames under `spec`."""
+    """SHA-256, as hex, of the chips that `spec` gives for a fixed set of generated colour and grey frames."""
     digest = hashlib.sha256()
     for number, (height, width, box) in enumerate(_CASES):
         colour = generated_frame(height, width, number)
@@ -33,17 +33,17 @@ def chip_fingerprint(spec: ChipSpec) -> str:
 
 
 def golden_chips(spec: ChipSpec) -> NDArray[np.uint8]:
-    """The chips, uint8 [6, side, side] or [6, side, side, 3], that every machine can make and a model file tells its answers to."""
+    """The chips, uint8 [6, side, side] or [6, side, side, 3], that every machine can generate. A model file records its answers to them."""
     frames = (generated_frame(height, width, number) for number, (height, width, _) in enumerate(_CASES))
     return np.stack([cut_chip(as_source(f, spec), box, spec) for f, (_, _, box) in zip(frames, _CASES, strict=True)])
 
 
 def generated_frame(height: int, width: int, number: int) -> NDArray[np.uint8]:
-    """Frame `number`, uint8 [height, width, 3]: ramps, edges and noise from integer arithmetic alone.
+    """Frame `number`, uint8 [height, width, 3]: ramps, edges and noise from integer arithmetic only.
 
-    NumPy does not promise its random streams across versions, so the noise is a 32-bit integer hash of the position.
+    NumPy does not promise the same random stream across versions, so the noise is a 32-bit integer hash of the position.
     """
-    # By bands of rows, so that what a device does at every start stays in the processor's cache.
+    # In bands of rows, to stay in the processor's cache: a device does this at every start.
     bands = [_rows(top, min(top + _BAND, height), width, number) for top in range(0, height, _BAND)]
     return np.concatenate(bands)
 
@@ -60,5 +60,5 @@ def _rows(top: int, bottom: int, width: int, number: int) -> NDArray[np.uint8]:
     noise ^= noise >> np.uint32(16)
     noise &= np.uint32(31)
     mixed += noise
-    # The lowest eight bits; until here the channel is the slow axis, so that NumPy works along rows.
+    # Keep the lowest 8 bits. The channel was the slow axis so far, so that NumPy works along rows.
     return np.ascontiguousarray(mixed.astype(np.uint8).transpose(1, 2, 0))

@@ -1,4 +1,4 @@
-"""Verification error rates from scores (ISO/IEC 19795-1): FMR, FNMR, EER, DET, thresholds and their intervals.
+"""Verification error rates from scores (ISO/IEC 19795-1): FMR, FNMR, EER, DET, thresholds and their intervals. Does no I/O.
 
 Genuine and impostor scores are float [n]; higher is closer, and a comparison matches when score >= threshold.
 """
@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """`errors` in `trials`, with its Clopper-Pearson interval at 95 %. A rate is never shown without them."""
+    """`errors` in `trials`, with the 95 % Clopper-Pearson interval. A rate is never shown without counts and interval."""
 
     errors: int
     trials: int
@@ -42,7 +42,7 @@ class Det:
 def clopper_pearson(errors: int, trials: int, confidence: float = 0.95) -> tuple[float, float]:
     """The exact binomial interval of Clopper and Pearson (1934).
 
-    Needs SciPy, which the trainer and the exporter bring; a device reads intervals from its model and computes none.
+    Needs SciPy, which only trainer and export install: a device reads intervals from its model.
 
     Raises:
         ValueError: `trials` is below 1 or `errors` is not in 0..trials.
@@ -85,7 +85,7 @@ def det(genuine: ArrayLike, impostor: ArrayLike) -> Det:
 
 
 def eer(genuine: ArrayLike, impostor: ArrayLike) -> tuple[float, float]:
-    """(EER, threshold): where FMR and FNMR are closest, their mean there."""
+    """(EER, threshold): the mean of FMR and FNMR at the threshold where they are closest."""
     curve = det(genuine, impostor)
     at = int(np.argmin(np.abs(curve.fmr - curve.fnmr)))
     return float((curve.fmr[at] + curve.fnmr[at]) / 2), float(curve.thresholds[at])
@@ -95,7 +95,7 @@ def threshold_at_fmr(impostor: ArrayLike, target: float) -> float:
     """The lowest threshold whose FMR on these scores is at most `target`.
 
     Raises:
-        ValueError: `target` is not in (0, 1), or the scores are too few for it (see `supports_fmr`).
+        ValueError: `target` is not in (0, 1), or there are too few scores for it (see `supports_fmr`).
     """
     scores = np.sort(_scores(impostor, "impostor"))
     if not 0 < target < 1:
@@ -103,7 +103,7 @@ def threshold_at_fmr(impostor: ArrayLike, target: float) -> float:
     if not supports_fmr(scores.size, target):
         raise ValueError(f"target FMR {target}: needs at least {math.ceil(3 / target)} impostor trials, have {scores.size}")
     allowed = allowed_matches(scores.size, target)
-    # The score of rank `allowed` from the top must not match, nor any that equals it.
+    # The score at rank `allowed` from the top must not match, nor any equal to it.
     return float(np.nextafter(scores[scores.size - 1 - allowed], math.inf))
 
 
@@ -113,7 +113,7 @@ def allowed_matches(trials: int, target: float) -> int:
 
 
 def supports_fmr(trials: int, target: float) -> bool:
-    """The rule of three: no error in N trials shows, at 95 %, only that a rate is below 3/N."""
+    """Whether `trials` are enough for `target`, by the rule of three: no error in N trials only shows, at 95 %, a rate below 3/N."""
     return trials * target >= 3 - 1e-9
 
 

@@ -2,8 +2,8 @@
 
     flatbuffer | zip: facelatch.json, arrays/*.npy, align.tflite | zip comment: "facelatch-seal:" + SHA-256 of all before it
 
-Any interpreter loads the file, `python -m zipfile -l` lists it, and a flipped, cut or grafted byte breaks the seal. The
-seal finds damage; it is no signature, and whoever can write the file can write the seal.
+Any TFLite interpreter loads the file, `python -m zipfile -l` lists it, and a flipped, missing or added byte breaks the seal. The
+seal finds damage. It is not a signature: whoever can write the file can also write a valid seal.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from edge.contract.score import Cohort, Head
 from edge.contract.spec import ChipSpec
 
 SCHEMA_VERSION = 4
-# Schema 2 knew plain templates alone, schema 3 no doubt.
+# Schema 2 had only plain templates, schema 3 had no `doubt` in the head.
 READABLE_SCHEMAS = (2, 3, SCHEMA_VERSION)
 METADATA_NAME = "facelatch.json"
 SEAL_PREFIX = b"facelatch-seal:"
@@ -41,17 +41,17 @@ MAX_EMBEDDING = 4096
 
 
 class TemplateKind(StrEnum):
-    """What is kept of a face that is enrolled. A probe is one look at it, or, where the head is in doubt, what would be kept of it."""
+    """What is stored of an enrolled face. A probe is a plain embedding or, where the head is in doubt, the same kind as the templates."""
 
     PLAIN = "plain"
     """Its embedding."""
     MIRRORED = "mirrored"
-    """The mean of its embedding and its mirror image's: enrolment takes twice the time, and a probe that is in doubt."""
+    """The mean of its embedding and its mirror image's. Doubles the time of enrolment, and of a probe in doubt."""
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """One tensor at the edge of the network. For float32 `scale` is 0 and `zero_point` 0, as TFLite has it."""
+    """The input or output tensor of a network. For float32 `scale` and `zero_point` are 0, as in TFLite."""
 
     shape: tuple[int, ...]
     dtype: str
@@ -59,17 +59,17 @@ class TensorSpec:
     zero_point: int
 
     def to_real(self, raw: NDArray[Any]) -> NDArray[np.float32]:
-        """What values of this tensor, of its dtype and any shape, stand for: float32 of that shape."""
+        """Converts values of this tensor, of its dtype and any shape, to the real values they represent, float32 of that shape."""
         return dequantise(raw, self.scale, self.zero_point) if self.dtype == "int8" else np.asarray(raw, np.float32)
 
     def to_raw(self, real: NDArray[np.float32]) -> NDArray[Any]:
-        """The values that stand for these: of what `to_real` gave, the very ones that it was given."""
+        """The inverse of `to_real`: restores exactly the values that it was given."""
         return quantise(real, self.scale, self.zero_point) if self.dtype == "int8" else real
 
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A threshold and the rates measured at it on the model file itself, with counts and 95 % intervals."""
+    """A threshold and the rates measured there with the model file itself, with counts and 95 % intervals."""
 
     name: str
     target_fmr: float
@@ -86,7 +86,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """One check of the export on held-out people: a figure and the `limit` that it had to stay under or over."""
+    """One check of the export on held-out people: a figure and its `limit`, a minimum if `at_least`, else a maximum."""
 
     name: str
     value: float
@@ -95,7 +95,7 @@ class Gate:
 
     @property
     def passed(self) -> bool:
-        """Whether it held; a value that is no number does not."""
+        """Whether the value keeps the limit; NaN does not."""
         return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def __str__(self) -> str:
@@ -104,7 +104,7 @@ class Gate:
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """A flatbuffer for the interpreter, and the tensors at its edges."""
+    """A flatbuffer for the interpreter, with its input and output tensors."""
 
     flatbuffer: bytes
     input: TensorSpec
@@ -113,7 +113,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Aligner:
-    """The network that says where in a chip the face lies, and what its answer means."""
+    """The network that locates the face in a chip, and how to read its answer."""
 
     network: Network
     spec: AlignSpec
@@ -121,12 +121,12 @@ class Aligner:
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A verified model: the tower's network, an aligner before it in models that align, and everything known about them.
+    """A verified model: the tower's network, the aligner before it if the model aligns, and everything known about them.
 
-    `model_id` is the SHA-256 of the tower's flatbuffer, the aligner's and the kind of templates: of all that decides what is kept of a
-    face. `cohort`, float32 [n, D], are embeddings of strangers, n may be 0; where the head holds faces against them, they are its
-    cohort. `golden` is what the network gave, before dequantisation, for `fingerprint.golden_chips`, [n, D] of the output's dtype, in
-    the runtime that measured it. `record` is the whole of facelatch.json, for showing.
+    `model_id` is the SHA-256 of the tower's flatbuffer, the aligner's and the kind of templates, which together determine what is
+    stored of a face. `cohort`, float32 [n, D], holds embeddings of strangers, n may be 0; a head with a cohort uses these. `golden`,
+    [n, D] of the output's dtype, is the tower's output before dequantisation for `fingerprint.golden_chips`, in the runtime that the
+    file was measured in. `record` is all of facelatch.json, for display.
     """
 
     path: Path
@@ -144,10 +144,10 @@ class ModelFile:
     record: dict[str, Any]
 
     def operating_point(self, target_fmr: float, *, allow_failed_gate: bool = False) -> OperatingPoint:
-        """The measured operating point for `target_fmr`, never a looser one.
+        """The operating point measured for `target_fmr`, never a looser one.
 
         Raises:
-            ModelUnproven: the model carries no measurement for it, or its export missed a gate and that is not allowed.
+            ModelUnproven: the model has no measurement for it, or its export missed a gate and `allow_failed_gate` is false.
         """
         missed = [gate for gate in self.gates if not gate.passed]
         if missed and not allow_failed_gate:
@@ -169,14 +169,14 @@ def read_model(path: Path) -> ModelFile:
     """Reads and verifies a model file.
 
     Raises:
-        ModelError: the file cannot be read, or is no facelatch model.
-        ModelDamaged: a digest or a size does not fit.
-        ModelUnsupported: schema, chip contract or this machine's chips are not those the model was made with.
+        ModelError: the file cannot be read, or is not a facelatch model.
+        ModelDamaged: a digest or a size is wrong.
+        ModelUnsupported: schema, chip contract or this machine's chips differ from those that the model was made with.
     """
     try:
         _check_size(path.stat().st_size, path)
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)  # a device has no size, and no end
+            data = file.read(MAX_FILE_BYTES + 1)  # a device file has size 0 and never ends
     except OSError as error:
         remedy = "; is its path right?" if isinstance(error, FileNotFoundError) else ""
         raise ModelError(f"{path}: cannot read the model: {error.strerror}{remedy}") from error
@@ -189,7 +189,7 @@ def _check_size(size: int, path: Path) -> None:
 
 
 def parse_model(data: bytes, path: Path) -> ModelFile:
-    """`read_model` for bytes already read; `path` is for messages only."""
+    """`read_model` for bytes already in memory; `path` is only for messages."""
     _check_size(len(data), path)
     members, start = _open_sealed(data, path)
     try:
@@ -212,7 +212,7 @@ def parse_model(data: bytes, path: Path) -> ModelFile:
 
 
 def seal(data: bytes | memoryview) -> bytes:
-    """The comment for a zip whose bytes up to the comment are `data`, comment length already written."""
+    """The comment of a zip whose bytes before the comment are `data`, with the comment's length already written."""
     return SEAL_PREFIX + hashlib.sha256(data).hexdigest().encode()
 
 
@@ -288,8 +288,8 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
 
 
 def model_id_of(tower: bytes, aligner: bytes, template: TemplateKind) -> str:
-    """The identity of a model, from its flatbuffers; `aligner` is empty where there is none. Of plain templates nothing is added, as
-    it was before there were others."""
+    """The identity of a model as hex, from its flatbuffers and kind of templates; `aligner` is empty if there is none. Plain templates
+    add nothing, so that models from before there were other kinds keep their identity."""
     digest = hashlib.sha256(tower)
     digest.update(aligner)
     digest.update(b"" if template is TemplateKind.PLAIN else template.encode())
@@ -331,7 +331,7 @@ def _network(path: Path, flatbuffer: bytes, tensors: dict[str, Any], pixels: tup
 
 
 def _cohort(path: Path, entry: dict[str, Any], members: dict[str, bytes], output: TensorSpec) -> NDArray[np.float32]:
-    # As the tower gives them: of an int8 model a quarter of the bytes, and none of the digits lost.
+    # Stored in the tower's output dtype: an int8 model needs a quarter of the bytes, without any loss.
     return output.to_real(_array(path, entry, members, (None, output.shape[1]), output.dtype))
 
 
@@ -372,7 +372,7 @@ def _point(entry: dict[str, Any]) -> OperatingPoint:
         false_non_matches=_whole(entry["false_non_matches"], 0, 1 << 50),
         genuine_trials=_whole(entry["genuine_trials"], 1, 1 << 50),
     )
-    # Written so that a value that is no number fails its comparison, and with it the whole.
+    # Written so that NaN fails its comparison, and with it the whole check.
     low, high = point.fmr_interval
     sound = 0 < point.target_fmr < 1 and 0 < point.threshold <= 1 and 0 <= low <= point.fmr <= high <= 1
     if not (sound and point.fmr <= point.target_fmr * (1 + 1e-9) and 0 <= point.fnmr <= 1):

@@ -1,4 +1,4 @@
-"""Quantisation as the TFLite kernels do it: q = clip(round(x / scale) + zero_point), rounding half away from zero."""
+"""Quantisation as in the TFLite kernels: q = clip(round(x / scale) + zero_point), halves rounded away from zero. Never truncates."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ INT8_MIN, INT8_MAX = -128, 127
 
 
 def quantise(x: NDArray[np.floating], scale: float, zero_point: int) -> NDArray[np.int8]:
-    """Real values of any shape to int8 of that shape.
+    """Quantises real values of any shape to int8 of that shape.
 
     Raises:
-        ValueError: `scale` is not a positive number, `zero_point` is not an int8, or a value is not a number.
+        ValueError: `scale` is not a positive number, `zero_point` is not an int8, or a value is NaN.
     """
     _check(scale, zero_point)
     values = np.asarray(x, dtype=np.float64) / scale
@@ -24,7 +24,7 @@ def quantise(x: NDArray[np.floating], scale: float, zero_point: int) -> NDArray[
 
 
 def dequantise(q: NDArray[np.int8], scale: float, zero_point: int) -> NDArray[np.float32]:
-    """int8 of any shape to float32 of that shape: (q - zero_point) * scale.
+    """Converts int8 of any shape to float32 of that shape: (q - zero_point) * scale.
 
     Raises:
         ValueError: `scale` is not a positive number or `zero_point` is not an int8.
@@ -34,7 +34,7 @@ def dequantise(q: NDArray[np.int8], scale: float, zero_point: int) -> NDArray[np
 
 
 def chip_to_int8(chip: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """uint8 pixels as the network's int8 input, pixel - 128: scale 1, zero point -128, no rounding anywhere."""
+    """Converts uint8 pixels to the network's int8 input, pixel - 128: scale 1, zero point -128, without rounding."""
     return (chip ^ np.uint8(0x80)).view(np.int8)
 
 

@@ -1,4 +1,4 @@
-"""The one module that knows the TFLite interpreter: ai-edge-litert where it is installed, else tflite-runtime."""
+"""The only module that imports the TFLite interpreter: ai-edge-litert if it is installed, else tflite-runtime."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RUNTIMES = (("ai_edge_litert.interpreter", "ai-edge-litert"), ("tflite_runtime.
 
 
 class Embedder:
-    """A loaded model: face chip in, embedding out; aligns first where the model does. Not safe to share between threads."""
+    """A loaded model: face chip in, embedding out, with alignment first if the model aligns. Not safe to share between threads."""
 
     def __init__(self, model: ModelFile, *, threads: int = 1) -> None:
         self._shape = model.chip.shape
@@ -36,7 +36,7 @@ class Embedder:
         self.runtime = self._tower.runtime
 
     def embed(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The embedding, float32 [D], of a face chip, uint8 of the shape that the model's chip specification has.
+        """The embedding, float32 [D], of a face chip, uint8 in the shape of the model's chip specification.
 
         Raises:
             InputError: the chip has another dtype or shape.
@@ -44,11 +44,11 @@ class Embedder:
         return self._tower.run(self.view(chip))
 
     def answer(self, chip: NDArray[np.uint8]) -> NDArray[Any]:
-        """`embed` before dequantisation, [D] of the output's dtype: for comparing runtimes and machines step by step."""
+        """`embed` before dequantisation, [D] of the output's dtype: for comparing runtimes and machines in quantisation steps."""
         return self._tower.answer(self.view(chip))
 
     def view(self, chip: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """What the tower sees of a face chip: the chip itself, or the aligned square inside it.
+        """What the tower sees of a face chip: the chip itself, or the aligned square in it, uint8.
 
         Raises:
             InputError: the chip has another dtype or shape.
@@ -56,7 +56,7 @@ class Embedder:
         return self.aligned(chip)[0]
 
     def aligned(self, chip: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], Placement | None]:
-        """`view`, and where in the chip it lies; None where the model has no aligner.
+        """`view`, and its placement in the chip, None if the model has no aligner.
 
         Raises:
             InputError: the chip has another dtype or shape.
@@ -69,21 +69,21 @@ class Embedder:
         return self._crop(chip, placement), placement
 
     def embed_view(self, view: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The embedding, float32 [D], of what `aligned` gave."""
+        """The embedding, float32 [D], of a view that `aligned` returned."""
         return self._tower.run(view)
 
     def template(self, chip: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """What is kept of a face that is enrolled, float32 [D], of its chip. Raises InputError as `embed` does."""
+        """What is stored of an enrolled face, float32 [D], given its chip. Raises InputError as `embed` does."""
         return self.both(chip)[1]
 
     def both(self, chip: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """`embed` and `template` of a chip, each look at it once. Raises InputError as `embed` does."""
+        """`embed` and `template` of a chip, without computing an embedding twice. Raises InputError as `embed` does."""
         view = self.view(chip)
         embedding = self.embed_view(view)
         return embedding, self.template_of_view(view, embedding)
 
     def template_of_view(self, view: NDArray[np.uint8], embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-        """`template`, of what `aligned` gave and what `embed_view` gave for that."""
+        """`template`, from the view that `aligned` returned and its embedding by `embed_view`."""
         if self._template is TemplateKind.PLAIN:
             return embedding
         mirrored = np.ascontiguousarray(view[:, ::-1])
@@ -94,7 +94,7 @@ class Interpreter:
     """One network in the installed runtime. Not safe to share between threads.
 
     Raises:
-        ModelDamaged: the runtime refuses it, or its tensors are not those told of.
+        ModelDamaged: the runtime refuses it, or its tensors are not those of the metadata.
         PackageMissing: no runtime is installed.
     """
 
@@ -129,7 +129,7 @@ class Interpreter:
 
 
 def runtime_name() -> str:
-    """The runtime in use with its version, such as `ai-edge-litert 2.3.0`. Raises PackageMissing where there is none."""
+    """The runtime in use and its version, such as `ai-edge-litert 2.3.0`. Raises PackageMissing if there is none."""
     return _load_runtime()[1]
 
 
@@ -144,7 +144,7 @@ def _load_runtime() -> tuple[Any, str]:
 
 @contextmanager
 def _without_log() -> Iterator[None]:
-    # The runtime's C++ side tells of every delegate on descriptor 2 and has no level to set. Its errors are exceptions.
+    # The runtime's C++ code logs every delegate to descriptor 2 and has no log level to set. Errors still come as exceptions.
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

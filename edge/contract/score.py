@@ -1,4 +1,4 @@
-"""The Siamese head in numpy: two embeddings in, one score out. Higher is closer, always. Does no I/O."""
+"""The Siamese head in NumPy: two embeddings in, one score out, where higher is always closer. Does no I/O."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class Cohort:
-    """Strangers whom every face is held against, so that a face like many others needs a closer match (see `Head`).
+    """Strangers with whom every face is compared, so that a face like many others needs a closer match (see `Head`).
 
-    `embeddings` is float32 [n, D]; a face's nearness to them is its mean distance to the `nearest`; from `ceiling` on, as
-    the head measures distances, it costs nothing.
+    `embeddings` is float32 [n, D]. A face's nearness is its mean distance, as the head measures it, to the `nearest` of them; from
+    `ceiling` on there is no penalty.
 
     Raises:
-        ValueError: they are fewer than `nearest`, or a value is not finite.
+        ValueError: there are fewer than `nearest`, or a value is not finite.
     """
 
     embeddings: NDArray[np.float32]
@@ -34,23 +34,23 @@ class Cohort:
 class Head:
     """The verification head of Koch et al. (2015), p = sigmoid(bias - sum_j w_j |a_j - b_j|).
 
-    `weights` is float32 [D], none below zero: no component's distance can make two faces more alike, so that identical
-    embeddings are nearest (the paper leaves the sign free). `bias` is a float. With `normalise`, embeddings are first divided
-    by their Euclidean norm: their direction tells who it is, their length more of the picture. With `squared`, the
-    differences are squared; on embeddings of unit length and with equal weights that is the cosine, which is better than the sum
-    of differences for a tower that was trained to tell people by an angle.
+    `weights` is float32 [D], none negative, so that no difference can make two faces more alike and identical embeddings are the
+    closest (the paper leaves the sign free). `bias` is a float. With `normalise`, embeddings are first divided by their Euclidean
+    norm: the direction identifies the person, the length says more about the picture. With `squared`, the differences are squared;
+    for unit embeddings and equal weights this amounts to the cosine, which works better than the sum of differences for a tower that
+    was trained with an angular loss.
 
-    With a `cohort`, each of the two faces subtracts half of its penalty from the logit: by how much it lies nearer to its
-    nearest strangers than `ceiling`. That is the symmetric normalisation by the top of a cohort (Auckenthaler, Carey and
-    Lloyd-Thomas 2000; Matejka et al. 2017) with two changes: no division by a deviation, and a face far from the cohort gains
-    nothing, so that no score is ever higher than it would be without one.
+    With a `cohort`, half of each face's penalty is subtracted from the logit. The penalty is how much nearer the face is to its
+    nearest strangers than `ceiling`. This is symmetric score normalisation with the top of a cohort (Auckenthaler, Carey and
+    Lloyd-Thomas 2000; Matejka et al. 2017) with two changes: there is no division by a deviation, and a face far from the cohort
+    gains nothing, so that a score is never higher than without a cohort.
 
-    A score from the first of `doubt` up to the second one is in doubt: there the probe is looked at a second time, and what both looks
-    give together (`merge`) is scored instead.
+    A score in [doubt[0], doubt[1]) is in doubt: the probe is embedded a second time, mirrored, and the two embeddings merged (`merge`)
+    are scored instead.
 
     Raises:
-        ValueError: the weights are not a finite, non-negative vector, the bias is not finite, the cohort's size is another, or the doubt
-            is no range of scores.
+        ValueError: the weights are not a finite, non-negative vector, the bias is not finite, the cohort's embeddings have another
+            size, or the doubt is not a range of scores.
     """
 
     weights: NDArray[np.float32]
@@ -79,7 +79,7 @@ class Head:
         return int(self.weights.size)
 
     def doubts(self, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
-        """Which of these scores are in doubt, bool of their shape."""
+        """Which of `scores` are in doubt, bool of the same shape."""
         if self.doubt is None:
             return np.zeros(scores.shape, bool)
         low, high = self.doubt
@@ -88,21 +88,21 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """n embeddings as a head compares them: `points`, float64 [n, D], whose plain L1 or squared L2 distance is the head's, and
-    each one's `penalty`, float64 [n], none below zero. Of probes `again` is what two looks at each of them give."""
+    """n embeddings prepared for a head: `points`, float64 [n, D], scaled so that their plain L1 or squared L2 distance is the head's,
+    and `penalty`, float64 [n], none negative. For probes, `again` holds the same for the second look: two embeddings merged."""
 
     points: NDArray[np.float64]
     penalty: NDArray[np.float64]
     again: Placed | None = None
 
     def __getitem__(self, rows: slice | NDArray[np.bool_]) -> Placed:
-        """These rows alone."""
+        """Only these rows."""
         return Placed(self.points[rows], self.penalty[rows], self.again[rows] if self.again else None)
 
 
 def place(head: Head, embeddings: NDArray[np.float32], twice: NDArray[np.float32] | None = None) -> Placed:
-    """What `compare` takes, of embeddings, float32 [n, D]: done once for templates that many probes are compared with. Of probes `twice`,
-    float32 [n, D], is what two looks at them give, which counts where the head is in doubt.
+    """Prepares embeddings, float32 [n, D], for `compare`: once for templates that many probes are compared with. For probes, `twice`,
+    float32 [n, D], holds their second look (two embeddings merged), used where the head is in doubt.
 
     Raises:
         ValueError: a shape differs from the head's, or an embedding is not finite.
@@ -122,8 +122,9 @@ def place(head: Head, embeddings: NDArray[np.float32], twice: NDArray[np.float32
 
 
 def place_both(head: Head, embeddings: NDArray[np.float32], templates: NDArray[np.float32] | None) -> tuple[Placed, Placed]:
-    """n faces as they would be enrolled and as probes, from their embeddings and what would be kept of them, `templates`, float32 [n, D]
-    both: two looks at a probe give what would be kept of it. Without templates a face is its embedding either way, and has one look.
+    """(enrolled, probes): the same n faces prepared in both roles, from their embeddings and their templates, both float32 [n, D].
+
+    A probe's second look equals its template. Without templates, a face is its plain embedding in both roles, without a second look.
 
     Raises:
         ValueError: as `place` does.
@@ -135,16 +136,16 @@ def place_both(head: Head, embeddings: NDArray[np.float32], templates: NDArray[n
 
 
 def compare(head: Head, one: Placed, others: Placed) -> NDArray[np.float64]:
-    """Probability in [0, 1], float64 [n], that one face is the person of each of n others: a probe and templates, or a template and
-    probes. Symmetric; what is in doubt is scored by the second look of whichever side has one.
+    """Scores in [0, 1], float64 [n]: the probability that one face belongs to the same person as each of n others. Compares a probe with
+    templates, or a template with probes. Symmetric; scores in doubt are computed again with the second look of the side that has one.
 
-    Float64, so that scores near 1 still differ at the thresholds in use.
+    float64, so that scores near 1 still differ at the thresholds in use.
     """
     return settled(head, _compare_once(head, one, others), one, others)
 
 
 def settled(head: Head, scores: NDArray[np.float64], one: Placed, others: Placed) -> NDArray[np.float64]:
-    """Scores of first looks, float64 [n], with those that are in doubt scored by both looks, where a side has them. Changes `scores`."""
+    """First-look scores, float64 [n], with those in doubt replaced by second-look scores, where a side has them. Changes `scores`."""
     if (one.again or others.again) and (doubtful := head.doubts(scores)).any():
         scores[doubtful] = _compare_once(head, one.again or one, (others.again or others)[doubtful])
     return scores
@@ -158,14 +159,14 @@ def _compare_once(head: Head, one: Placed, others: Placed) -> NDArray[np.float64
 def score(
     head: Head, probe: NDArray[np.float32], templates: NDArray[np.float32], twice: NDArray[np.float32] | None = None
 ) -> NDArray[np.float64]:
-    """`compare` for a probe, float32 [D], and templates, float32 [n, D], as embeddings; `twice`, float32 [D], is what two looks at the
-    probe give. Raises ValueError as `place` does."""
+    """`compare` for the embeddings of a probe, float32 [D], and templates, float32 [n, D]; `twice`, float32 [D], is the probe's second
+    look. Raises ValueError as `place` does."""
     return compare(head, place(head, probe[None], None if twice is None else twice[None]), place(head, templates))
 
 
 def merge(head: Head, looks: NDArray[np.float32]) -> NDArray[np.float32]:
-    """One embedding of several looks at a face, float32 [..., k, D] to [..., D]: the mean, of their directions where the head
-    compares these."""
+    """Merges k embeddings of one face, float32 [..., k, D], into their mean, float32 [..., D]. A head with `normalise` averages
+    directions."""
     points = looks.astype(np.float64)
     if head.normalise:
         points /= np.maximum(np.linalg.norm(points, axis=-1, keepdims=True), 1e-12)
@@ -178,11 +179,11 @@ def score_all_pairs(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(genuine, impostor) scores, float64, of every pair of the n embeddings, float32 [n, D], with `labels`, int [n].
 
-    With `templates`, float32 [n, D], what would be kept of the same n faces, the first face of each pair is enrolled and the
-    second one the probe; where the head is in doubt, the probe is looked at twice, as what is kept was.
+    With `templates`, float32 [n, D], of the same n faces, the first face of each pair is enrolled and the second is the probe; where
+    the head is in doubt, the probe's second look is used, which equals its template.
 
     Raises:
-        ValueError: there are fewer than two embeddings, or a shape does not fit.
+        ValueError: there are fewer than two embeddings, or a shape is wrong.
     """
     if len(labels) < 2 or len(labels) != len(embeddings):
         raise ValueError(f"{len(embeddings)} embeddings, {len(labels)} labels: need as many of both, at least two")
@@ -197,11 +198,11 @@ def score_all_pairs(
 
 
 def make_cohort(head: Head, embeddings: NDArray[np.float32], nearest: int) -> Cohort:
-    """A cohort of these strangers, float32 [n, D], no two of one person. The ceiling is the median of their own nearness to each
-    other: half of all people pay nothing.
+    """Makes a cohort of strangers' embeddings, float32 [n, D], one for each person. The ceiling is the median of their nearness to each
+    other, so that half of all people have no penalty.
 
     Raises:
-        ValueError: they are not more than `nearest`.
+        ValueError: n is not above `nearest`.
     """
     if len(embeddings) <= nearest:
         raise ValueError(f"a cohort of {len(embeddings)}: more than nearest = {nearest} are needed")
@@ -211,7 +212,7 @@ def make_cohort(head: Head, embeddings: NDArray[np.float32], nearest: int) -> Co
 
 
 def with_cohort(head: Head, embeddings: NDArray[np.float32], nearest: int) -> Head:
-    """The head with `make_cohort` of these strangers. Raises ValueError as that does."""
+    """The head with a cohort by `make_cohort`. Raises ValueError as that does."""
     return replace(head, cohort=make_cohort(head, embeddings, nearest))
 
 
@@ -222,10 +223,10 @@ def sigmoid(logit: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _points(head: Head, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-    # Weights are not negative, so that a weighted distance is a plain one between scaled points.
+    # Weights are not negative, so a weighted distance is a plain distance between scaled points.
     points = embeddings.astype(np.float64)
     if head.normalise:
-        # An embedding of nothing but zeros stays that, and is far from every other.
+        # An all-zero embedding stays all-zero, and far from every other.
         points /= np.maximum(np.sqrt((points * points).sum(axis=1, keepdims=True)), 1e-12)
     weights = head.weights.astype(np.float64)
     return points * (np.sqrt(weights) if head.squared else weights)
@@ -239,7 +240,7 @@ def _distance(head: Head, point: NDArray[np.float64], others: NDArray[np.float64
 
 def _nearness(head: Head, point: NDArray[np.float64], strangers: NDArray[np.float64], nearest: int) -> float:
     if head.squared:
-        # By the product: half a megabyte of differences a frame would cost more than all the rest.
+        # |a|^2 + |b|^2 - 2ab: half a megabyte of differences in each frame would cost more than all the rest.
         distance = np.einsum("nd,nd->n", strangers, strangers) + point @ point - 2 * (strangers @ point)
     else:
         distance = _distance(head, point, strangers)

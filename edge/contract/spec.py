@@ -1,4 +1,4 @@
-"""The chip specification: where in a detector box the face chip lies and how large it is. No pixels here."""
+"""The chip specification: where the face chip lies in a detector box, and how large it is. Handles no pixels."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 from edge.contract.errors import ModelUnsupported
 
 CHIP_VERSION = 1
-"""Raised whenever `cut_chip` would give other bytes for the same frame, box and specification."""
+"""To be increased whenever `cut_chip` gives different bytes for the same frame, box and specification."""
 
 DEFAULT_SIDE_PX = 64
 MIN_SIDE_PX, MAX_SIDE_PX = 32, 256
@@ -16,11 +16,11 @@ MIN_SIDE_PX, MAX_SIDE_PX = 32, 256
 
 @dataclass(frozen=True, slots=True)
 class ChipSpec:
-    """Everything that decides the bytes of a face chip, given a frame and a detector box.
+    """Everything that determines the bytes of a face chip, given a frame and a detector box.
 
-    `scale` is the side of the square that is cut, as a multiple of the box's width; `shift_down` moves its centre down by a
-    share of the box's height. Both were chosen on a frontal Haar box: eyebrows to chin, with little hair, which changes.
-    `channels` is 1 for grey, 3 for blue, green and red.
+    `scale` is the side of the square, as a multiple of the box's width. `shift_down` moves its centre down, as a fraction of the
+    box's height. The defaults suit a frontal Haar box: eyebrows to chin, with little hair, which changes over time. `channels` is 1
+    for grey, 3 for blue, green and red.
     """
 
     version: int = CHIP_VERSION
@@ -60,11 +60,11 @@ class ChipSpec:
         """Reads what `to_json` wrote.
 
         Raises:
-            ModelUnsupported: a key is missing, unknown or of the wrong type, or the version is another one.
+            ModelUnsupported: a key is missing, unknown or of the wrong type, or the version differs.
         """
         if not isinstance(record, dict):
             raise ModelUnsupported(f"chip specification: expected a table, found {type(record).__name__}")
-        given: dict[str, Any] = {"channels": 1, **record}  # as all chips were before there was colour
+        given: dict[str, Any] = {"channels": 1, **record}  # all chips were grey before colour was added
         known = {field.name for field in fields(cls)}
         if set(given) != known:
             raise ModelUnsupported(f"chip specification: keys differ from this version's: {sorted(set(given) ^ known)}")

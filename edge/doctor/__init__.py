@@ -1,6 +1,6 @@
-"""`edge doctor`: looks at everything that a device needs, one line each, and says how to mend what is wrong. Changes nothing.
+"""`edge doctor`: checks everything that a device needs, one line each, and says how to fix what is wrong. Changes nothing.
 
-A check is a small function of what it looks at; one that breaks is a line that says so. `examine` is the way in.
+A check is a small function of what it looks at. If a check itself breaks, its line says so. `examine` is the entry point.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ __all__ = ["Finding", "Machine", "Verdict", "examine"]
 
 
 def examine(config: Path | None, folder: Path, machine: Machine) -> Iterator[Finding]:
-    """Every check, in the order in which what is wrong is best mended. `config` as `load_settings` takes it, `folder` the state's."""
+    """Yields the result of every check, in the order in which problems are best fixed. `config` is as for `load_settings`, `folder` is the
+    state folder."""
     found, settings = _settings(config)
     yield found
     yield from _line("runtime", software.runtime)
@@ -32,7 +33,7 @@ def examine(config: Path | None, folder: Path, machine: Machine) -> Iterator[Fin
     except Exception as error:  # noqa: BLE001 - a check that breaks is a finding
         found = _broken("model", error)
     yield found
-    # Settings that are given are looked at for their own sake: the service does not read them there.
+    # The service does not read a settings file given on the command line, so its rights do not matter.
     own = DEFAULT_PATH if config in (None, DEFAULT_PATH) else None
     yield from _line("files", lambda: files.files(settings, own, machine))
     yield from _line("camera", lambda: camera.source(settings.camera.source, nodes(), _ribbon(), machine))
@@ -60,7 +61,7 @@ def _settings(config: Path | None) -> tuple[Finding, Settings]:
 
 
 def _leaves(settings: ServiceSettings) -> bool:
-    """Whether the daemon ends by itself, and a question on the bus starts it again."""
+    """Whether the daemon ends by itself when idle, and a request on the bus starts it again."""
     return settings.bus and settings.mode is Mode.ON_DEMAND and settings.idle_exit_s > 0
 
 

@@ -1,4 +1,4 @@
-"""The board underneath: clock, temperature, power. Reads /sys and /run; of tools asks timedatectl and vcgencmd."""
+"""Checks of the board: clock, temperature, power. Reads /sys and /run, and runs only timedatectl and vcgencmd. Changes nothing."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import re
 from edge.doctor.finding import Finding, failed, passed, warned
 from edge.doctor.machine import Machine
 
-# A Raspberry Pi slows down from 80 C on, and more from 85 C on.
+# A Raspberry Pi slows down from 80 C on, and slows down more from 85 C on.
 HOT_C = 80.0
 _THROTTLED = "sys/devices/platform/soc/soc:firmware/get_throttled"
-# The firmware's bits: now, and, 16 places higher, since the boot.
+# The firmware's bits for the present; the same 16 places higher for the time since boot.
 _BITS = {0: "under-voltage", 1: "capped frequency", 2: "throttling", 3: "soft temperature limit"}
 
 
 def clock(machine: Machine) -> Finding:
-    """Whether a time server has set the clock. Events bear its time; a lock-out is measured on another, which nobody sets."""
+    """Whether a time server has set the clock. Events carry its time; a lock-out is measured with another clock, which nobody sets."""
     answer = machine.ask(["timedatectl", "show", "--property=NTPSynchronized", "--value"])
     if (machine.root / "run/systemd/timesync/synchronized").exists() or (answer or "").strip() == "yes":
         return passed("clock", "set by a time server")
@@ -24,7 +24,7 @@ def clock(machine: Machine) -> Finding:
 
 
 def temperature(machine: Machine) -> Finding:
-    """The hottest place that the kernel knows."""
+    """The highest temperature that the kernel measures."""
     found = []
     for zone in (machine.root / "sys/class/thermal").glob("thermal_zone*/temp"):
         text = machine.text(str(zone.relative_to(machine.root))) or ""
@@ -39,7 +39,7 @@ def temperature(machine: Machine) -> Finding:
 
 
 def power(machine: Machine) -> Finding:
-    """What the firmware of a Raspberry Pi says of voltage and throttling."""
+    """What a Raspberry Pi's firmware reports about voltage and throttling."""
     text = machine.text(_THROTTLED) or (machine.ask(["vcgencmd", "get_throttled"]) or "").strip().removeprefix("throttled=")
     if not re.fullmatch(r"(0x)?[0-9a-fA-F]+", text):
         return passed("power", "no firmware of a Raspberry Pi to ask")

@@ -1,4 +1,4 @@
-"""The service on the system bus: whether its names are its own, and who else may answer in its place. Starts and changes nothing."""
+"""Checks of the system bus: whether the service owns its names, and who else may answer in its place. Starts and changes nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from edge.doctor.finding import Finding, failed, passed, warned
 from edge.doctor.machine import UNIT, Machine
 
 NAME, FPRINTD = "io.facelatch", "net.reactivated.Fprint"
-# Whom the bus's policy lets own the name: the service's user, and root, who may run `edge run` by hand.
+# The users who may own the name by the bus's policy: the service's user, and root, who may run `edge run` by hand.
 USERS = ("facelatch", "root")
 _INSTALL = "sudo deploy/install.sh"
 _RESTART = f"sudo systemctl restart {UNIT}"
@@ -31,7 +31,7 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What systemd makes of the service. `pid` is its main process, 0 where there is none."""
+    """The service as systemd sees it. `pid` is its main process, 0 if there is none."""
 
     installed: bool
     active: bool
@@ -39,7 +39,7 @@ class Unit:
 
 
 def bus(machine: Machine, wanted: bool, fprintd: bool, installed: Callable[[str], object] = find_spec) -> Finding:
-    """Who answers on the system bus, and who lets callers ask. `wanted` is service.bus, `fprintd` compat.fprintd."""
+    """Who answers on the system bus, and whether callers may ask. `wanted` is service.bus, `fprintd` is compat.fprintd."""
     if not wanted and fprintd:
         return warned("bus", "compat.fprintd = true does nothing while service.bus = false", "service.bus = true")
     if not wanted:
@@ -62,13 +62,13 @@ def bus(machine: Machine, wanted: bool, fprintd: bool, installed: Callable[[str]
 
 def _unit(machine: Machine) -> Unit:
     shown = machine.unit(UNIT, "LoadState", "ActiveState", "MainPID") or {}
-    # While it reloads, systemd calls it neither active nor anything that needs a mend.
+    # While a unit reloads, systemd does not call it active, but nothing is wrong.
     active = shown.get("ActiveState") in ("active", "reloading")
     return Unit(shown.get("LoadState") == "loaded", active, int(shown.get("MainPID", "0")))
 
 
 def _stranger(name: str, owners: Mapping[str, Owner], unit: Unit) -> Finding | None:
-    """What is wrong with the owner of a name."""
+    """What is wrong with the owner of a name; None if nothing is."""
     owner = owners.get(name)
     if owner is None:
         if not unit.active:
@@ -88,7 +88,7 @@ def _stranger(name: str, owners: Mapping[str, Owner], unit: Unit) -> Finding | N
 
 
 def _fprintd_itself(machine: Machine) -> Finding | None:
-    """fprintd that nobody keeps from starting takes its name back whenever the service is away for a moment, and someone asks."""
+    """If fprintd itself may start, it takes its name back when someone asks while the service is away for a moment."""
     unit = machine.unit("fprintd.service", "Id", "LoadState") or {}
     if unit.get("LoadState", "not-found") in ("not-found", "masked") or unit.get("Id") == UNIT:
         return None
@@ -97,7 +97,7 @@ def _fprintd_itself(machine: Machine) -> Finding | None:
 
 
 def _polkit(machine: Machine) -> Finding | None:
-    """Without polkit's word nobody but root and the service's user is served."""
+    """Whether polkit and its policy are installed. Without them only root and the service's user are served."""
     for file, what, mend in ((_POLKIT, "polkit", "sudo apt install polkitd"), (_ACTIONS, "the policy for polkit", _INSTALL)):
         if not (machine.root / file).is_file():
             return warned("bus", f"{what} is not installed: on the bus only root and the service's user may ask", mend)
@@ -112,7 +112,7 @@ def _told(unit: Unit, owners: Mapping[str, Owner], names: list[str]) -> str:
 
 
 def _owners(machine: Machine) -> dict[str, Owner] | None:
-    """By their names on the bus. JSON, since a process may have blanks in its name."""
+    """The owners by their names on the bus; None if it does not answer. Read as JSON, because process names may contain spaces."""
     try:
         names = json.loads(machine.ask(["busctl", "--system", "--json=short", "list"]) or "")
     except ValueError:

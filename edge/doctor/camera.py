@@ -1,4 +1,4 @@
-"""The camera: is the one that is set there, may it be opened, who else holds one. Opens none of them for pictures."""
+"""Checks of the camera: whether the one in the settings exists and may be opened, and who else holds one. Reads no picture."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SEE = "`edge cameras` lists what there is"
 
 
 def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | PackageMissing, machine: Machine) -> Finding:
-    """The camera that the settings name. `ribbon` are the cameras of libcamera, or why picamera2 is not to be had."""
+    """The camera that the settings name. `ribbon` lists libcamera's cameras, or says why picamera2 is not available."""
     private = {"source": without_password(camera_source)}
     try:
         meant = source_of(camera_source)
@@ -53,7 +53,7 @@ def source(camera_source: str, found: Sequence[Node], ribbon: Sequence[str] | Pa
 
 
 def rights(found: Sequence[Node], machine: Machine) -> Finding:
-    """Whether the service, which is in the group video and in no other, may open the cameras that there are."""
+    """Whether the service, whose only supplementary group is video, may open the cameras."""
     video = machine.group_id("video")
     if video is None:
         return failed("camera rights", "there is no group video", "sudo groupadd --system video, then sudo deploy/install.sh")
@@ -76,7 +76,7 @@ def rights(found: Sequence[Node], machine: Machine) -> Finding:
 
 
 def holders(machine: Machine) -> Finding:
-    """The programs that hold a video node. One at a time gets pictures out of a V4L2 camera."""
+    """The programs that hold a video node. Only one at a time can get pictures from a V4L2 camera."""
     ours, others, hidden = 0, set(), 0
     for process in (machine.root / "proc").glob("[0-9]*"):
         if process.name == str(os.getpid()):
@@ -87,7 +87,7 @@ def holders(machine: Machine) -> Finding:
             hidden += 1
             continue
         except OSError:
-            continue  # ended meanwhile
+            continue  # the process has ended
         if not any(re.fullmatch(r"/dev/(video|media)\d+", path) for path in held):
             continue
         name = process.relative_to(machine.root)
@@ -104,7 +104,7 @@ def holders(machine: Machine) -> Finding:
 
 
 def _network(machine: Machine) -> Finding:
-    """Whether the service may reach a camera in the network; nobody asks the camera itself."""
+    """Whether the service may reach a network camera. Does not contact the camera."""
     told = "a camera in the network"
     unit = machine.unit(UNIT, "LoadState", "PrivateNetwork", "RestrictAddressFamilies", "IPAddressAllow", "IPAddressDeny")
     if unit is None or unit.get("LoadState") != "loaded":

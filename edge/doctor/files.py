@@ -1,4 +1,4 @@
-"""The files that the settings name: the service can read them, and nobody else can put others in their place. Reads none of them."""
+"""Checks that the service can read the files named in the settings, and that nobody else can replace them. Reads none of them."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from edge.settings import ActionKind, Encryption, Settings
 
 _READ, _SEARCH, _RUN = 0o4, 0o1, 0o1
 _KEY, _COMMAND = "gallery.key_file", "action.argv"
-# What the unit does not see, by the setting that hides it.
+# Folders that the service does not see, by the directive of the unit that hides them.
 _HIDDEN = {"ProtectHome": ("/home", "/root", "/run/user"), "PrivateTmp": ("/tmp", "/var/tmp")}  # noqa: S108 - no files of ours
 _SHOWN = (None, "no", "read-only")
-# Where the service's own program is. The models of a checkout, whose doctor this may be, are none of its files.
+# Where the service's own program is installed. Run from a checkout, the models beside this module are not the service's.
 _INSTALLED = ("/opt", "/usr")
 
 
 @dataclass(frozen=True, slots=True)
 class _User:
-    """The service's user: its number, and those of the groups that the unit gives it."""
+    """The service's user: its number, and the numbers of the groups that the unit gives it."""
 
     id: int
     groups: frozenset[int]
 
     def may(self, path: Path, status: os.stat_result, right: int) -> bool:
-        """Whether the rights let it, the first that fits as for the kernel, or an access list, which is taken at its word."""
+        """Whether the user has a right: by the first class that fits, as in the kernel. A file with an access list always passes."""
         place = 6 if status.st_uid == self.id else 3 if status.st_gid in self.groups else 0
         try:
             return bool(status.st_mode >> place & right or os.getxattr(path, "system.posix_acl_access"))
@@ -40,7 +40,7 @@ class _User:
 
 
 def files(settings: Settings, settings_file: Path | None, machine: Machine) -> Finding:
-    """What root can read is no measure of what the service can."""
+    """Whether the service's user can use each file, whatever the user who runs this can read."""
     number = machine.user_id(SERVICE_USER)
     if number is None:
         return passed("files", f"there is no user {SERVICE_USER} who would have to read them")
@@ -58,7 +58,7 @@ def files(settings: Settings, settings_file: Path | None, machine: Machine) -> F
             status = path.stat()
             above = {f"/{folder.relative_to(root)}": folder.stat() for folder in path.parents if folder.is_relative_to(root)}
         except OSError:
-            continue  # not there, or not this user's to see: the check of what it is for tells
+            continue  # missing, or hidden from this user: the check of what the file is for says so
         looked_at += 1
         if folder := next((folder for folder in hidden if path.is_relative_to(root / folder[1:])), None):
             mend = f"sudo install -m 0644 {{file}} /etc/facelatch/, and name it there in {what}"
@@ -82,7 +82,7 @@ def files(settings: Settings, settings_file: Path | None, machine: Machine) -> F
             told = f"{what}: {{file}}: {mode}: others may write it, and so decide what the service does"
             return failed("files", told, "sudo chmod go-w {file}", **private)
         for place, entry in above.items():
-            # In a folder with the sticky bit nobody takes another's file away.
+            # In a folder with the sticky bit, nobody can remove another user's file.
             if entry.st_uid not in ours or entry.st_mode & (0o002 | stat.S_ISVTX) == 0o002:
                 told = f"{what}: others may put another file in the place of {{file}}: {{folder}} is theirs to write"
                 mend = "sudo chown root {folder} && sudo chmod go-w {folder}"

@@ -1,4 +1,4 @@
-"""What a check found: pass, warn or fail, in words for the screen and in words that may be sent to someone. Pure."""
+"""The result of a check: pass, warn or fail, worded for the screen and for a report that may be sent to others. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Verdict(StrEnum):
-    """`warn`: it works, and something should be looked at. `fail`: it does not work, or is not safe."""
+    """`warn`: it works, but needs attention. `fail`: it does not work, or is not safe."""
 
     PASS = "pass"  # noqa: S105 - a verdict
     WARN = "warn"
@@ -18,10 +18,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of `edge doctor`: what was found, and the mend where there is something to mend.
+    """One line of `edge doctor`: what was found, and how to fix it if something is wrong.
 
-    `said` and `mend` name values that are somebody's own as {word}. The screen shows what `private` holds under the word, a
-    report only <word>: nothing of a person gets into a report that was not put there by its author.
+    `said` and `mend` write private values as {word}. The screen shows the value that `private` has for the word, a report only <word>.
+    So no personal data get into a report unless its author put them into the text.
     """
 
     check: str
@@ -31,11 +31,11 @@ class Finding:
     private: Mapping[str, str] = field(default_factory=dict)
 
     def shown(self) -> dict[str, str]:
-        """For the machine's own administrator: every value."""
+        """The finding for the machine's administrator, with every value."""
         return self._told(lambda word: self.private[word])
 
     def shared(self) -> dict[str, str]:
-        """For others: words in the place of private values."""
+        """The finding for others, with words in place of private values."""
         return self._told(lambda word: f"<{word}>")
 
     def _told(self, value: Callable[[str], str]) -> dict[str, str]:
@@ -51,17 +51,17 @@ class Finding:
 
 
 def passed(check: str, said: str, **private: str) -> Finding:
-    """A check with nothing to mend."""
+    """The finding of a check with nothing to fix."""
     return Finding(check, Verdict.PASS, said, "", private)
 
 
 def warned(check: str, said: str, mend: str, **private: str) -> Finding:
-    """A check that works and should be looked at."""
+    """The finding for something that works, but needs attention."""
     return Finding(check, Verdict.WARN, said, mend, private)
 
 
 def failed(check: str, said: str, mend: str, **private: str) -> Finding:
-    """A check that does not work, or is not safe."""
+    """The finding for something that does not work, or is not safe."""
     return Finding(check, Verdict.FAIL, said, mend, private)
 
 

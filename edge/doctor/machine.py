@@ -1,4 +1,4 @@
-"""The machine that is looked at: its files below a root, and the answers of its tools. Changes nothing."""
+"""The machine under examination: its files below a root, and the output of its tools. Changes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _PATIENCE_S = 10.0
 
 
 def ask(words: Sequence[str]) -> str | None:
-    """What a tool prints; None where it is not there, fails or does not answer."""
+    """The output of a tool; None if it is missing, fails or does not answer within _PATIENCE_S."""
     try:
         done = subprocess.run(  # noqa: S603 - our own fixed words, no shell
             list(words),
@@ -33,25 +33,25 @@ def ask(words: Sequence[str]) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """`root` is / but in tests; `ask` runs a tool; `is_root` says whether this process sees everything."""
+    """`root` is / except in tests; `ask` runs a tool; `is_root` says whether this process can see everything."""
 
     root: Path = Path("/")
     ask: Callable[[Sequence[str]], str | None] = ask
     is_root: bool = os.geteuid() == 0
 
     def text(self, name: str) -> str | None:
-        """The text of a file, stripped; None where it cannot be read."""
+        """The text of a file, stripped; None if it cannot be read."""
         try:
             return (self.root / name).read_text(errors="replace").strip("\0 \n")
         except OSError:
             return None
 
     def has_systemd(self) -> bool:
-        """Whether systemd runs this machine."""
+        """Whether systemd is the machine's init."""
         return (self.root / "run/systemd/system").is_dir()
 
     def unit(self, name: str, *properties: str) -> dict[str, str] | None:
-        """Properties of a unit; None where systemd does not run or does not answer."""
+        """Properties of a unit; None if systemd does not run or does not answer."""
         told = self.ask(["systemctl", "show", name, f"--property={','.join(properties)}"]) if self.has_systemd() else None
         return None if told is None else dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
 
@@ -64,7 +64,7 @@ class Machine:
         return self._number("etc/group", name)
 
     def groups_of(self, user: str, more: Collection[str] = ()) -> set[int]:
-        """The numbers of a local user's groups, and of `more` by their names."""
+        """The numbers of a local user's groups, and of the groups named in `more`."""
         own = (entry[3] for entry in self._entries("etc/passwd") if entry[0] == user)
         joined = (entry[2] for entry in self._entries("etc/group") if entry[0] in more or user in entry[3].strip().split(","))
         return {int(number) for number in (*own, *joined) if number.isdigit()}

@@ -1,4 +1,4 @@
-"""The report that can be sent to someone: what was found, and on what, without anything of a person. Written once, read by anyone."""
+"""The report that may be sent to others: the findings and the kind of machine. Must contain no personal data."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from edge.doctor.machine import Machine
 
 
 def about(machine: Machine) -> dict[str, str]:
-    """What this is and what it runs on: versions and kinds, no names and no numbers of single machines."""
+    """This software and the machine it runs on: versions and kinds, but no host names and no serial numbers."""
     system = re.search(r'^PRETTY_NAME="?([^"\n]*)', machine.text("etc/os-release") or "", re.MULTILINE)
-    # A kernel that somebody built may bear a name after its number.
+    # A custom kernel may have a name after its number.
     kernel = re.match(r"\d+(\.\d+)*", machine.text("proc/sys/kernel/osrelease") or "")
     try:
         ours = version("facelatch")
@@ -32,7 +32,7 @@ def about(machine: Machine) -> dict[str, str]:
 
 
 def as_report(findings: Sequence[Finding], facts: dict[str, str], changed: dict[str, object], *, as_json: bool) -> str:
-    """The report as text, or as JSON."""
+    """The report as text or JSON; `facts` are those of `about`, `changed` those of `software.differences`."""
     shared = [finding.shared() for finding in findings]
     if as_json:
         return json.dumps({"about": facts, "settings": changed, "checks": shared}, indent=1) + "\n"

@@ -1,4 +1,4 @@
-"""The service on this system: unit, sandbox, and whether the journal outlives a reboot. Starts and changes nothing."""
+"""Checks of the service: its unit, its sandbox, and whether the journal survives a reboot. Starts and changes nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ _INSTALL = "sudo deploy/install.sh"
 
 
 def unit(machine: Machine, leaves: bool) -> Finding:
-    """Installed, enabled, active. `leaves`: on demand with service.idle_exit_s, so that it goes when nobody asks, and comes back."""
+    """Whether the unit is installed, enabled and active. With `leaves` it may be inactive: it ends when idle (service.idle_exit_s), and the
+    bus starts it again."""
     if not machine.has_systemd():
         return warned("unit", _NO_SYSTEMD, "start `edge run` by whatever does")
     state = machine.unit(
@@ -46,7 +47,7 @@ def unit(machine: Machine, leaves: bool) -> Finding:
 
 
 def exposure(machine: Machine) -> Finding:
-    """What `systemd-analyze security` makes of the unit as it is loaded, drop-ins and all."""
+    """The exposure level that `systemd-analyze security` gives the loaded unit, including its drop-ins."""
     if not machine.has_systemd():
         return warned("sandbox", _NO_SYSTEMD, "nothing confines the daemon here")
     answer = machine.ask(["systemd-analyze", "security", "--no-pager", UNIT])
@@ -61,7 +62,7 @@ def exposure(machine: Machine) -> Finding:
 
 
 def journal_storage(machine: Machine) -> Finding:
-    """Whether events outlive a reboot: journald's Storage=, and with `auto` whether there is a folder for them."""
+    """Whether events survive a reboot: by journald's Storage=, and for `auto` by whether /var/log/journal exists."""
     storage = _storage(machine)
     folder = (machine.root / "var/log/journal").is_dir()
     if storage == "none":
@@ -79,7 +80,8 @@ _KEEP = (
 
 
 def _storage(machine: Machine) -> str:
-    """By systemd's own order: the first main file there is, then all drop-ins by their names, /etc before /run before /usr/lib."""
+    """journald's Storage=, in systemd's own order: the first main file found, then all drop-ins by name, with /etc before /run before
+    /usr/lib."""
     places = ("etc/systemd", "run/systemd", "usr/local/lib/systemd", "usr/lib/systemd")
     main = next((path for place in places if (path := machine.root / place / "journald.conf").is_file()), None)
     drop_ins: dict[str, Path] = {}

@@ -1,4 +1,4 @@
-"""What is installed and set: settings, TFLite runtime, OpenCV, the way to the journal. Each function is one line of `edge doctor`."""
+"""Checks of settings, TFLite runtime, OpenCV and access to the journal, one function for each line. Changes nothing."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge.settings import Settings, load_settings
 
 
 def settings(config: Path | None, default: Path) -> tuple[Finding, Settings]:
-    """The settings' file: valid, and changed by nobody but its owner. Where it is not, the defaults are looked at instead."""
+    """Whether the settings file is valid, and writable by its owner only. If it is invalid, the defaults are returned."""
     path = config or default
     try:
         loaded = load_settings(config)
@@ -41,7 +41,7 @@ def settings(config: Path | None, default: Path) -> tuple[Finding, Settings]:
 
 
 def differences(loaded: Settings) -> dict[str, object]:
-    """The settings that are not the defaults, by their keys. Texts are told as <text>: a path or an address is somebody's own."""
+    """The settings that differ from the defaults, by key. Strings and lists appear as <text>, because a path or address is private."""
     standard = Settings().model_dump()
     found: dict[str, object] = {}
     for table, keys in loaded.model_dump().items():
@@ -52,7 +52,7 @@ def differences(loaded: Settings) -> dict[str, object]:
 
 
 def runtime(name: Callable[[], str] = runtime_name) -> Finding:
-    """The TFLite runtime that is in use."""
+    """The TFLite runtime in use."""
     try:
         found = name()
     except PackageMissing as error:
@@ -61,7 +61,7 @@ def runtime(name: Callable[[], str] = runtime_name) -> Finding:
 
 
 def opencv() -> Finding:
-    """OpenCV with its cascade classifier, and the cascade that comes along, by its digest."""
+    """OpenCV with its cascade classifier, and the digest of the vendored cascade."""
     mend = "pip install 'opencv-python-headless>=4.11,<5', or sudo deploy/install.sh again"
     try:
         HaarDetector()
@@ -73,7 +73,7 @@ def opencv() -> Finding:
 
 
 def journal(machine: Machine, installed: Callable[[str], object] = find_spec) -> Finding:
-    """Whether events can reach the journal with their fields, and the service manager can be told READY."""
+    """Whether events can reach the journal with their fields, and READY can be sent to the service manager."""
     if installed("systemd") is None:
         mend = "sudo apt install python3-systemd, or pip install 'facelatch[journal]'"
         if not machine.has_systemd():

@@ -1,4 +1,4 @@
-"""What the device keeps: the gallery and its rights, the lock-out, and room on the disk. Changes nothing."""
+"""Checks of the device's state: gallery, file rights, lock-out and disk space. Changes nothing."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from edge.lockout import Lockout
 from edge.settings import SERVICE_STATE, Encryption, GallerySettings
 
 SERVICE_USER = "facelatch"
-# Below the first a failure can soon not be counted, and then nobody is judged; below the second a journal or an upgrade fills it.
+# In bytes. Below LEAST_FREE failures can soon not be counted, and then nobody is judged. Below LOW_FREE a journal or an upgrade may fill
+# the disk.
 LEAST_FREE, LOW_FREE = 16 << 20, 256 << 20
 _IN_ITS_PLACE = "move away what is in its place, or check the card (dmesg)"
 
 
 def rights(state: Path, machine: Machine) -> Finding:
-    """Nobody but the service's user reads a template, or writes into the state folder."""
+    """Whether only the service's user can read templates and write into the state folder."""
     private = {"folder": str(state)}
     try:
         os.listdir(state)
         status = state.stat()
-        # Who is enrolled is told by names of files: the service's folder is closed, a user's own lies in a home that is.
+        # File names show who is enrolled, so the service's folder must be closed. A user's own folder lies in a closed home.
         wanted = {state: 0o077 if state == SERVICE_STATE else 0o022, state / "gallery": 0o077, state / "lockout.json": 0o077}
         wanted |= dict.fromkeys((state / "gallery").glob(f"*{SUFFIX}"), 0o077) | dict.fromkeys(
             (state / "gallery").glob(".*.new"), 0o077
@@ -62,7 +63,7 @@ def gallery(
     machine: Machine,
     settings: GallerySettings = GallerySettings(),  # noqa: B008 - frozen
 ) -> Finding:
-    """Who is enrolled, and that everyone's templates are whole and the model's own."""
+    """Whether anybody is enrolled, and whether all templates are intact and made by the model."""
     if state != SERVICE_STATE and not machine.is_root and (machine.root / str(SERVICE_STATE).lstrip("/")).is_dir():
         told = "{folder} was looked at, this user's own, and not the service's gallery"
         return warned("gallery", told, "sudo edge doctor", folder=str(state))
@@ -112,7 +113,7 @@ def gallery(
 
 
 def lockout(state: Path, disable_failures: int) -> Finding:
-    """The counts of failures: readable, and nobody disabled."""
+    """Whether the counts of failures can be read, and nobody is disabled."""
     try:
         counts = Lockout(state).everyone()
     except StorageError as error:
@@ -131,7 +132,7 @@ def lockout(state: Path, disable_failures: int) -> Finding:
 
 
 def disk(state: Path, machine: Machine, statistics: Callable[[Path], os.statvfs_result] = os.statvfs) -> Finding:
-    """Room and staying power of what the state folder lies on: a failure that cannot be counted lets nobody be judged."""
+    """Free space and persistence of the state folder's disk. If failures cannot be counted, nobody is judged."""
     folder = next((path for path in (state, *state.parents) if path.exists()), Path("/"))
     found = statistics(folder)
     free = found.f_bavail * found.f_frsize
@@ -159,5 +160,5 @@ def _file_system(folder: Path, machine: Machine) -> str:
     mounts = [line.split() for line in (machine.text("proc/self/mounts") or "").splitlines()]
     above = {str(path) for path in (folder, *folder.parents)}
     found = [(len(mount[1]), mount[2]) for mount in mounts if len(mount) > 2 and mount[1] in above]
-    # Of two mounts on one place the later lies above.
+    # Of two mounts on one folder, the later one is visible.
     return max(reversed(found), key=lambda entry: entry[0])[1] if found else "an unknown file system"

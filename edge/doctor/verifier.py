@@ -1,4 +1,4 @@
-"""The model against this machine: digests, chips, operating point, and its recorded answers to generated chips."""
+"""Checks the model on this machine: digests, chips, operating point, and its recorded answers to generated chips. Changes nothing."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ from edge.contract.runtime import Embedder
 from edge.doctor.finding import Finding, failed, passed
 from edge.settings import Settings
 
-# As the gate of an export has it: a runtime whose answers are further off is not one that the model was measured in.
+# The same as the export's gate between runtimes: with answers further off, the model's measurements do not hold in this runtime.
 MIN_COSINE = 0.995
 
 
 def model(path: Path, settings: Settings) -> tuple[Finding, ModelFile | None]:
-    """Everything that the daemon asks of its model before it judges, and one thing more: that it answers here as it was measured."""
+    """Everything that the daemon checks of its model before it judges, and that its answers here are those that were recorded. Returns
+    the model as well, unless it cannot be read."""
     private = {"file": str(path)}
     try:
         verifier = read_model(path)
@@ -49,7 +50,7 @@ def model(path: Path, settings: Settings) -> tuple[Finding, ModelFile | None]:
 
 
 def compare_answers(answers: NDArray[np.generic], verifier: ModelFile) -> tuple[float, str]:
-    """The median cosine between answers, [n, D], and those that the model file records, and a sentence about them."""
+    """The median cosine between answers, [n, D] of the output's dtype, and those recorded in the model file, and a phrase about them."""
     recorded = verifier.golden
     if answers.shape != recorded.shape:
         return 0.0, f"{len(answers)} answers to generated chips where the file records {len(recorded)}"
@@ -58,7 +59,7 @@ def compare_answers(answers: NDArray[np.generic], verifier: ModelFile) -> tuple[
     zero = verifier.tower.output.zero_point
     a, b = (np.asarray(side, np.float64) - zero for side in (answers, recorded))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    # An answer of zeros points nowhere: it is like nothing.
+    # An all-zero answer has no direction: its cosine counts as 0.
     cosine = float(np.median((a * b).sum(axis=1) / np.where(lengths > 0, lengths, np.inf)))
     steps = f", up to {int(np.abs(a - b).max())} steps off" if recorded.dtype == np.int8 else ""
     return cosine, f"{len(answers)} recorded answers at a median cosine of {cosine:.5f}{steps}"

@@ -1,4 +1,4 @@
-"""The device's settings: every key, its type, range, unit and default, once. Reads TOML; writes nothing."""
+"""The device's settings: each key's type, range, unit and default, defined once. Reads TOML; writes nothing."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ class Settings(Table):
 
 
 def load_settings(path: Path | None) -> Settings:
-    """The settings of a TOML file; the defaults where `path` is None and the default file is not there.
+    """Reads the settings from a TOML file; the defaults if `path` is None and DEFAULT_PATH does not exist.
 
     Raises:
-        SettingsError: the file is missing, unreadable or no TOML, or a key is unknown, of the wrong type or out of range.
+        SettingsError: the file is missing, unreadable or not TOML, or a key is unknown, of the wrong type or out of range.
     """
     chosen = path or DEFAULT_PATH
     try:
@@ -87,7 +87,7 @@ def load_settings(path: Path | None) -> Settings:
 
 
 def as_toml(settings: Settings) -> str:
-    """The settings in force as TOML with the meaning of each key."""
+    """The settings as TOML, with each key's description as a comment."""
     lines = []
     for table_name in type(settings).model_fields:
         table = getattr(settings, table_name)
@@ -105,17 +105,17 @@ def state_folder() -> Path:
     given = os.environ.get("STATE_DIRECTORY")
     if given:
         return Path(given.split(":")[0])
-    # The service's user keeps its state where the service does, so that `sudo -u facelatch edge enroll` is seen by it.
+    # Commands run as the service's user use the service's folder, so that it sees `sudo -u facelatch edge enroll`.
     if os.geteuid() == 0 or os.access(SERVICE_STATE, os.W_OK):
         return SERVICE_STATE
     return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "facelatch"
 
 
 def service_folder() -> Path:
-    """As `state_folder`, for what only makes sense in the folder of the service that runs here.
+    """`state_folder`, for commands that only make sense in the folder of the service on this machine.
 
     Raises:
-        StorageError: the service has a folder, and this user may not write to it: another one would be changed, and to no effect.
+        StorageError: the service has a folder, and this user may not write to it. The user's own would be changed, without any effect.
     """
     folder = state_folder()
     if folder != SERVICE_STATE and not os.environ.get("STATE_DIRECTORY") and SERVICE_STATE.is_dir():
@@ -132,6 +132,6 @@ def _inline(table: dict[str, float]) -> str:
 
 
 def _shown(value: object) -> str:
-    # Under a misspelt key, or in the wrong place, stand an address with its password and the digits of a key as well.
+    # The value of a misspelt or misplaced key may be an address with its password, or the digits of an encryption key.
     text = re.sub(r"://[^'\"]*|[0-9a-fA-F]{32,}", "...", repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

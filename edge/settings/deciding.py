@@ -1,4 +1,4 @@
-"""From a match to a decision and what it sets off."""
+"""Settings from the match to the decision and its action: policy, intent, liveness, action. Decides nothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.settings.table import NO_NUL, Table
 
 FASTEST_FPS = 30
 SUBJECT = "[a-z0-9][a-z0-9_.-]{0,31}"
-"""What a subject may be called."""
+"""The pattern of a subject's name."""
 
 
 class PolicySettings(Table):
@@ -65,7 +65,7 @@ class PolicySettings(Table):
         return self
 
     def rest_after(self, failures: int) -> float:
-        """For how many seconds nothing is judged after so many failures without an accept."""
+        """How many seconds nothing is judged after this many failures without an accept."""
         return self.lockout_s if failures >= self.lockout_failures else 0.0
 
 
@@ -117,7 +117,7 @@ class IntentSettings(Table):
 
     @property
     def wants_button(self) -> bool:
-        """Whether anything waits for a press."""
+        """Whether anything waits for a press of the button."""
         return self.kind is IntentKind.BUTTON or OwnIntent.BUTTON in (self.bus, self.fprintd)
 
 
@@ -167,7 +167,7 @@ class ActionSettings(Table):
         10.0
     )
     pin: Annotated[str, Field(description="gpiozero's name of the pin to pulse, such as GPIO17")] = ""
-    # At most what ends by itself within TimeoutStopSec= of the service: a killed process leaves its pins as they are.
+    # The longest pulse must end within the service's TimeoutStopSec=: a killed process leaves its pins as they are.
     pulse_s: Annotated[
         float, Field(gt=0, le=15, description="how long the pin is active; a stop of the daemon ends it early")
     ] = 3.0

@@ -1,4 +1,4 @@
-"""From the camera to a face that is fit to be judged."""
+"""Settings from the camera to a face that is fit to be judged: camera, model, detection, quality. Opens nothing."""
 
 from __future__ import annotations
 

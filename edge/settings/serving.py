@@ -1,4 +1,4 @@
-"""The daemon among other programs, enrolment, and what lies on the disk."""
+"""Settings of the daemon among other programs, of enrolment and of what is stored on disk. Serves nothing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every table of the settings is: strict, closed to unknown keys, never changed."""
+"""The base of every settings table: strict types, no unknown keys, immutable. Defines no key."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _without_nul(text: str) -> str:
 
 
 NO_NUL = AfterValidator(_without_nul)
-"""Of a text that the system is given as the name of a file."""
+"""For text that is passed to the system as a file name."""
 
 
 class Table(BaseModel):

@@ -1,7 +1,6 @@
-"""The `trainer` command: each command reads its arguments, calls one function, prints what it did.
+"""The `trainer` command: each command reads its arguments, calls one function and prints the result.
 
-What loads OpenCV, Keras or a data set is imported where it is used, in the commands: `trainer --help`, and completing a word, are there
-at once.
+Modules that load OpenCV, Keras or a data set are imported inside the commands, so that `trainer --help` and shell completion are fast.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ KEPT = {
     "cohort": f"the head is written at the end, whole or not at all; {_BEGINS_AGAIN}",
     "demo": f"the folder will be made anew; {_BEGINS_AGAIN}",
 }
-"""What is left where a command is broken off with Ctrl-C, in words that the command as it was typed stands behind."""
+"""By command: what remains after Ctrl-C. The message is followed by the command as it was typed."""
 
 for module in ("pictures", "training", "figures"):  # in the order of `--help`
     import_module(f"trainer.cli.{module}")

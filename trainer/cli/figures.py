@@ -1,4 +1,4 @@
-"""What a verifier is worth: evaluate, compare-models, one-shot, held-out, compare."""
+"""The commands that measure a verifier: one-shot, evaluate, held-out, compare-models, compare."""
 
 from __future__ import annotations
 

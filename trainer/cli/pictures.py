@@ -1,4 +1,4 @@
-"""What a data set is filled with and made ready by: import, capture, prepare, draw."""
+"""The commands that fill and prepare a data set: import, capture, prepare, draw."""
 
 from __future__ import annotations
 

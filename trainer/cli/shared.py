@@ -1,4 +1,4 @@
-"""What all commands share: the application, and options that several take."""
+"""The Typer application, and the options that several commands share."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rich.console import Console
 app = typer.Typer(
     help="Data sets, training and evaluation of the face verifier.", no_args_is_help=True, pretty_exceptions_enable=False
 )
-# What is printed names files and keys: "[gallery]" is no markup, ":key:" no picture.
+# Output contains file names and keys: "[gallery]" must not be taken for markup, nor ":key:" for an emoji.
 console = Console(soft_wrap=True, markup=False, emoji=False)
 
 Data = Annotated[Path, typer.Option("--data", help="The data set's folder.")]

@@ -1,4 +1,4 @@
-"""What makes a verifier: teach, fit, cohort, and the demonstration of the whole line."""
+"""The commands that make a verifier: teach, fit, cohort, and the demo of the whole pipeline."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A synthetic person moving before a camera: frames one by one, or a video file."""
+"""A synthetic person moving in front of a camera, as frames or as a video file."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ from trainer.synth.view import View
 
 FPS = 15
 WARM_UP_FRAMES = 5
-# Two turns of the head a clip or so, none in step with another.
+# (amplitude, period in seconds): about two turns of the head a clip, with no two motions in step.
 _PERIODS_S = {"yaw_deg": (9.0, 3.7), "pitch_deg": (5.0, 4.9), "roll_deg": (4.0, 6.1), "x": (0.03, 5.3), "y": (0.02, 4.1)}
 
 
 def draw_clip(person: Person, seed: int, seconds: float, *, width: int = 640, height: int = 480) -> Iterator[NDArray[np.uint8]]:
-    """Frames at `FPS`, uint8 [height, width, 3] BGR: a swaying head, blinks, a smile; the first few dark, as cameras start."""
+    """Frames at `FPS`, uint8 [height, width, 3] BGR: a swaying head that blinks and smiles; the first few are dark, like those of a camera
+    that is starting."""
     rng = np.random.default_rng((seed, 0xC11B))
     still = View.random(rng)
     phases = {name: rng.uniform(0, 2 * np.pi) for name in (*_PERIODS_S, "smile", "blink")}
@@ -43,7 +44,7 @@ def draw_clip(person: Person, seed: int, seconds: float, *, width: int = 640, he
 
 
 def write_clip(path: Path, person: Person, seed: int, seconds: float, *, width: int = 640, height: int = 480) -> None:
-    """Writes `draw_clip` as an AVI of JPEG frames, which every OpenCV build reads.
+    """Writes `draw_clip` as a Motion JPEG AVI, which every OpenCV build reads.
 
     Raises:
         StorageError: the file cannot be written.

@@ -1,4 +1,4 @@
-"""One frame of a synthetic person before a camera: backdrop, shoulders, and a lit ellipsoid head that wears the texture."""
+"""Draws one frame of a synthetic person: backdrop, shoulders, and a lit ellipsoid head with the face's texture on it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.synth.view import View
 def draw_frame(
     person: Person, view: View, rng: np.random.Generator, *, width: int = 640, height: int = 480
 ) -> NDArray[np.uint8]:
-    """uint8 [height, width, 3] BGR; `rng` is for the sensor's noise only."""
+    """One frame, uint8 [height, width, 3] BGR. `rng` is used for sensor noise only."""
     frame = _backdrop(view.backdrop, width, height)
     half_width = view.size * height
     centre = np.array([width / 2 + view.x * height, height / 2 + view.y * height])
@@ -29,7 +29,7 @@ def draw_frame(
 
 
 def _backdrop(seed: int, width: int, height: int) -> NDArray[np.float32]:
-    # A few blots of colour, blown up: structure of a room's size, none of a face's.
+    # A few blots of colour, enlarged: structure on the scale of a room, none on that of a face.
     rng = np.random.default_rng(seed)
     blots = rng.uniform(80, 170, (3, 4, 1)) + rng.normal(0, 12, (3, 4, 3))
     return cv2.resize(blots.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
@@ -55,7 +55,7 @@ def _head(frame: NDArray[np.float32], person: Person, view: View, centre: NDArra
     roll = np.radians(view.roll_deg)
     u = across * np.cos(roll) + down * np.sin(roll)
     v = (-across * np.sin(roll) + down * np.cos(roll)) / person.half_height
-    # Cheekbones to chin the outline narrows; above it is the ellipse itself.
+    # The outline narrows from cheekbones to chin; above, it is the ellipse.
     narrow = 1 - (1 - person.jaw) * np.clip(v / 0.6, 0, 1) ** 2
     u = u / narrow
     distance = np.sqrt(u * u + v * v)
@@ -64,7 +64,7 @@ def _head(frame: NDArray[np.float32], person: Person, view: View, centre: NDArra
     hair = _coverage(np.sqrt((u / 1.08) ** 2 + ((v + 0.06) / 1.07) ** 2), half_width) * (v < 0.15)
     patch += (np.array(person.hair, np.float32) * 0.8 - patch) * hair[..., None]
 
-    # The visible surface point, turned back to the frontal pose, says which part of the texture is seen.
+    # The visible surface point, rotated back to the frontal pose, gives the texture coordinates.
     z = np.sqrt(np.clip(1 - distance**2, 0, 1))
     yaw, pitch = np.radians(view.yaw_deg), np.radians(view.pitch_deg)
     x0, z0 = u * np.cos(yaw) - z * np.sin(yaw), u * np.sin(yaw) + z * np.cos(yaw)

@@ -1,4 +1,4 @@
-"""What a synthetic person looks like from day to day: the parameters of an identity. Draws nothing."""
+"""The parameters of a synthetic identity: all that stays the same from picture to picture. Draws nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Tone = tuple[float, float, float]  # blue, green, red, 0 to 255
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Lengths are in half widths of the face, heights in half heights, seen from its middle; y points down."""
+    """Lengths are in half widths of the face, heights in half heights, relative to its middle; y points down."""
 
     half_height: float  # of the face, in half widths
     jaw: float  # width at the mouth's height, 1 is that of the cheekbones
@@ -26,7 +26,7 @@ class Person:
     eye_open: float
     eye_slant: float
     iris: Tone
-    socket: float  # darkness round the eyes, 0 to 1
+    socket: float  # darkness around the eyes, 0 to 1
     brow_gap: float
     brow_thickness: float
     brow_slant: float
@@ -48,7 +48,7 @@ class Person:
 
     @classmethod
     def from_seed(cls, seed: int) -> Person:
-        """The person of a number: the same number gives the same person."""
+        """A random person; the same seed gives the same person."""
         rng = np.random.default_rng((seed, 0xFACE))
         uniform = rng.uniform
         tone = uniform(0.0, 1.0)

@@ -1,4 +1,4 @@
-"""A folder of synthetic people, one folder each, as `trainer import` takes it."""
+"""Draws synthetic people into a folder with a folder for each, as `trainer import` takes it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def write_population(folder: Path, *, people: int, pictures: int, seed: int, siz
     """Writes <folder>/person-0000/00.png and so on, square BGR pictures. The same seed gives the same people.
 
     Raises:
-        InputError: the folder holds more pictures of an earlier drawing, which would be taken for those of the people drawn now.
+        InputError: the folder holds other pictures of an earlier drawing, which would be mixed up with the people drawn now.
         StorageError: the folder cannot be written.
     """
     names = {f"person-{number:04d}/{picture:02d}.png" for number in range(people) for picture in range(pictures)}

@@ -1,4 +1,4 @@
-"""The skin of a synthetic face, flat, as seen from the front: eyes, brows, nose, mouth, hair. Knows no pose and no light."""
+"""The flat texture of a synthetic face, seen from the front: skin, eyes, brows, nose, mouth, hair. Knows no pose and no light."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SHIFT = 4  # fractional bits of cv2's drawing calls
 
 
 def draw_texture(person: Person, smile: float, blink: float) -> NDArray[np.float32]:
-    """float32 [200, 200, 3] BGR, 0 to 255; the face's middle is at (100, 100), its cheekbones 100 px from it."""
+    """The texture, float32 [200, 200, 3] BGR, 0 to 255; the face's middle is at (100, 100), its cheekbones are 100 px from it."""
     canvas = _Canvas(person)
     canvas.shade(0, person.eye_height - 0.45, 0.7, 0.25, 0.05)
     for side in (-1, 1):
@@ -37,7 +37,7 @@ def draw_texture(person: Person, smile: float, blink: float) -> NDArray[np.float
 
 
 class _Canvas:
-    """Draws in the face's own units; heights are in half heights."""
+    """Draws in the units of `Person`: lengths in half widths of the face, heights in half heights."""
 
     def __init__(self, person: Person) -> None:
         self._stretch = person.half_height
@@ -65,12 +65,12 @@ class _Canvas:
         cv2.ellipse(self.pixels, centre, axes, turn_deg, 0, 360, tone, line, cv2.LINE_AA, _SHIFT)
 
     def line(self, points: list[tuple[float, float]], tone: tuple[float, ...], thick_px: float) -> None:
-        """A stroke through `points`."""
+        """An open line through `points`."""
         corners = np.array([[self._at(x), self._at(y)] for x, y in points], np.int32)
         cv2.polylines(self.pixels, [corners], False, tone, max(1, round(thick_px)), cv2.LINE_AA, _SHIFT)
 
     def area(self, points: list[tuple[float, float]], tone: tuple[float, ...]) -> None:
-        """A filled outline."""
+        """A filled polygon."""
         corners = np.array([[self._at(x), self._at(y)] for x, y in points], np.int32)
         cv2.fillPoly(self.pixels, [corners], tone, cv2.LINE_AA, _SHIFT)
 

@@ -1,4 +1,4 @@
-"""How a synthetic person is seen in one picture: pose, expression, light and camera. Draws nothing."""
+"""The conditions of one picture of a synthetic person: pose, expression, light and camera. Draws nothing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """Angles in degrees; `x`, `y` are the face's middle and `size` its half width, as shares of the frame's height."""
+    """Angles are in degrees; `x` and `y` are the face's middle, `size` its half width, as shares of the frame's height."""
 
     yaw_deg: float = 0.0
     pitch_deg: float = 0.0
@@ -25,11 +25,11 @@ class View:
     x: float = 0.0  # from the frame's middle
     y: float = 0.0
     size: float = 0.26
-    backdrop: int = 0  # seed of what is behind the person
+    backdrop: int = 0  # seed of the background
 
     @classmethod
     def random(cls, rng: np.random.Generator) -> View:
-        """A view as an unposed picture has it, within what a frontal cascade finds."""
+        """A random view as in an unposed picture, within the range that a frontal cascade detects."""
         return cls(
             yaw_deg=float(np.clip(rng.normal(0, 7), -16, 16)),
             pitch_deg=float(np.clip(rng.normal(0, 5), -11, 11)),
