@@ -21,6 +21,7 @@ USAGE = """usage: facelatch trainer|export|edge ...
   facelatch edge      enrolment, verification, the daemon (device)
 
 `export` alone is a word of the shell: type `python -m export`, `facelatch export` or `uv run export`.
+Each has --help, and --version.
 example: facelatch edge enroll ada --camera /dev/video0"""
 
 
@@ -45,6 +46,8 @@ def main() -> NoReturn:
     if name in ("-h", "--help"):
         print(USAGE)
         sys.exit(ExitCode.OK)
+    if name == "--version":
+        _tell_version()
     if name not in ("trainer", "export", "edge"):
         print(f"error[usage]: {name!r}: no such command\n{USAGE}", file=sys.stderr)
         sys.exit(ExitCode.USAGE)
@@ -55,6 +58,8 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A character that the locale lacks, or a name that is not UTF-8, must not fail a command that did its work.
         sys.stdout.reconfigure(errors="backslashreplace")
+    if arguments == ["--version"]:
+        _tell_version()
     try:
         try:
             _load(name).app(args=arguments, prog_name=name)
@@ -88,6 +93,16 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
         sys.exit(ExitCode.STORAGE)
     except Exception:  # noqa: BLE001 - the last resort: a crash must not look like a denial, whose exit code is Python's own
         _defect()
+    sys.exit(ExitCode.OK)
+
+
+def _tell_version() -> NoReturn:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        print(f"facelatch {version('facelatch')}")
+    except PackageNotFoundError:
+        print("facelatch, not installed, run from its sources")
     sys.exit(ExitCode.OK)
 
 

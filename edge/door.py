@@ -164,7 +164,9 @@ class Door:
         self._matcher, self.enrolled = matcher, len(names)
         for problem in refused:
             self._journal.tell(Event.GALLERY_REFUSED, str(problem), ERROR=problem.code)
-        self._journal.tell(Event.GALLERY_LOADED, f"{len(names)} subjects enrolled", SUBJECTS=len(names))
+        self._journal.tell(
+            Event.GALLERY_LOADED, f"{len(names)} subject{'' if len(names) == 1 else 's'} enrolled", SUBJECTS=len(names)
+        )
 
     def _look_at_hours(self) -> None:
         # On a clock that runs during sleep: whoever wakes the machine in quiet hours must not get the rest of a second.

@@ -29,6 +29,10 @@ deploy/io.facelatch.service /usr/share/dbus-1/system-services/io.facelatch.servi
 deploy/io.facelatch.policy /usr/share/polkit-1/actions/io.facelatch.policy
 README.md /usr/share/doc/facelatch/README.md
 EOT
+    # The manuals, which messages of the commands name. No page's name has a blank.
+    (cd "$here" && for page in docs/*.md docs/model-cards/*.md; do
+        [ ! -f "$page" ] || echo "$page /usr/share/doc/facelatch/$page"
+    done)
 }
 
 # What deploy.package.local writes, as paths from the root.

@@ -60,8 +60,11 @@ def stage(package: Package, folder: Path) -> None:
     _write(folder / "man/edge.toml.5", manual.edge_toml_5(package.version, package.at.date()))
     for name in ("README.md", "CHANGELOG.md"):
         shutil.copy(SOURCE / name, folder)
-    shutil.copytree(SOURCE / "docs", folder / "docs", dirs_exist_ok=True)
+    _manuals(root)
     _debian(package, folder)
+    # After the copyright file, which lists what is not ours by these. `edge --version` and the doctor's report read the version from it.
+    told = f"Metadata-Version: 2.1\nName: facelatch\nVersion: {package.version}\n"
+    _write(root / PRIVATE / f"facelatch-{package.version}.dist-info/METADATA", told)
 
 
 def sample() -> str:
@@ -77,6 +80,12 @@ def sample() -> str:
 def _own_code(private: Path) -> None:
     shutil.copytree(SOURCE / "edge", private / "edge", dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(SOURCE / "facelatch.py", private)
+
+
+def _manuals(root: Path) -> None:
+    """Not among debhelper's documents, which all lie in one folder: the pages link to one another, and the README to them."""
+    for page in (*(SOURCE / "docs").glob("*.md"), *(SOURCE / "docs/model-cards").glob("*.md")):
+        _write(root / "usr/share/doc/facelatch" / page.relative_to(SOURCE), page.read_text(encoding="utf-8"))
 
 
 def _system_files(root: Path) -> None:

@@ -233,15 +233,15 @@ def show_model(
     )
     if doubt := verifier.head.doubt:
         console.print(f"a probe is looked at twice where its best score is from {doubt[0]:.3f} to below {doubt[1]:.3f}")
-    table = Table("operating point", "threshold", "FMR (95 %)", "FNMR (95 %)", "impostor", "genuine")
+    counts = sorted({(point.impostor_trials, point.genuine_trials) for point in verifier.operating_points})
+    measured = "; ".join(f"of {impostor} impostor and {genuine} genuine comparisons" for impostor, genuine in counts)
+    table = Table("operating point", "threshold", "FMR (95 %)", "FNMR (95 %)", caption=measured)
     for point in verifier.operating_points:
         table.add_row(
             point.name,
             f"{point.threshold:.6f}",
             f"{point.fmr:.2g} ({point.fmr_interval[0]:.2g}-{point.fmr_interval[1]:.2g})",
             f"{point.fnmr:.2%} ({point.fnmr_interval[0]:.2%}-{point.fnmr_interval[1]:.2%})",
-            str(point.impostor_trials),
-            str(point.genuine_trials),
         )
     console.print(table)
 

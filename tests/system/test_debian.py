@@ -7,12 +7,14 @@ import os
 import shutil
 import subprocess
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from deploy.package.completions import PLACES as SHELLS
+from deploy.package.stage import SOURCE
 from tests.system.userspace import Debian, build_package, knows_a_person, left_of_facelatch, make_debian
 
 DISTRIBUTION = os.environ.get("FACELATCH_DEB", "")
@@ -68,6 +70,8 @@ def test_the_command_runs_as_anyone(debian: Debian) -> None:
     for words in (["--help"], ["config", "show"], ["model", "show", "accurate"], ["model", "show", "compact"]):
         done = debian.run("setpriv", "--reuid=nobody", "--regid=nogroup", "--clear-groups", "edge", *words, check=False)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    version = tomllib.loads((SOURCE / "pyproject.toml").read_text())["project"]["version"]
+    assert debian.run("edge", "--version").stdout == f"facelatch {version}\n"
     told = json.loads(debian.run("edge", "config", "show", "--json").stdout)
     assert told["model"]["path"] == "accurate"
     assert "FMR" in told["expected"]["FAR of one attempt, one subject enrolled"]
@@ -103,6 +107,10 @@ def test_the_service_is_there_and_not_enabled(debian: Debian) -> None:
 
 
 def test_manuals_and_catalog_are_found(debian: Debian) -> None:
+    told = debian.root / "usr/share/doc/facelatch"
+    assert all(
+        (told / page).is_file() for page in ("README.md", "docs/README.md", "docs/privacy.md", "docs/model-cards/accurate.md")
+    )
     for section, page in ((1, "edge"), (5, "edge.toml"), (8, "facelatch.service")):
         assert debian.run("man", "--where", str(section), page).stdout.startswith(f"/usr/share/man/man{section}/{page}")
     assert "f41e5bc5ffce4ff8aa585876e09290af" in debian.run("journalctl", "--list-catalog").stdout

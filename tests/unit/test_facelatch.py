@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -112,3 +113,11 @@ def test_what_the_locale_cannot_write_is_written_otherwise(tmp_path: Path, encod
     done = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"J\\udcfcrgen.key: key " in done.stdout
+
+
+@pytest.mark.parametrize("words", [["trainer"], ["export"], ["edge"], []])
+def test_each_says_which_release_it_is(words: list[str], tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "facelatch", *words, "--version"], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"facelatch {version('facelatch')}\n"

@@ -150,6 +150,15 @@ def test_no_file_of_the_system_is_forgotten() -> None:
     assert DEPLOY / "facelatch.service" in placed
 
 
+def test_the_manuals_are_where_the_readme_has_them(tmp_path: Path) -> None:
+    stage._manuals(tmp_path)
+    linked = set(re.findall(r"\]\((docs/[a-z/-]+\.md)", (DEPLOY.parent / "README.md").read_text()))
+    pages = {page for page in linked if "decisions" not in page}
+    assert "docs/install.md" in pages
+    assert [page for page in sorted(pages) if not (tmp_path / "usr/share/doc/facelatch" / page).is_file()] == []
+    assert (DEPLOY / "debian/facelatch.docs").read_text() == "README.md\n"
+
+
 def test_nothing_points_to_the_installers_places(tmp_path: Path) -> None:
     stage._system_files(tmp_path)
     texts = {path: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}

@@ -208,7 +208,13 @@ def test_a_dry_run_shows_every_file(tmp_path: Path) -> None:
     write_local(tmp_path)
     made = {f"/{path.relative_to(tmp_path)}" for path in tmp_path.rglob("*") if path.is_file()}
     assert made < {place for _, place in placed}
-    assert len(placed) == len(files) + 1 + len(made)  # the README
+    docs = DEPLOY.parent / "docs"
+    manuals = {
+        f"/usr/share/doc/facelatch/{page.relative_to(docs.parent)}"
+        for page in (*docs.glob("*.md"), *docs.glob("model-cards/*.md"))
+    }
+    assert manuals < {place for _, place in placed}
+    assert len(placed) == len(files) + 1 + len(manuals) + len(made)  # the README
     assert all(source == place for source, place in placed)
 
 
