@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+from collections import Counter
 from contextlib import suppress
 from contextvars import ContextVar
 from enum import StrEnum
@@ -21,6 +22,8 @@ _BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _POLKIT = ("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority")
 _LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 _ASK_THE_USER = 1
+# The bus takes 128 open calls of one connection, and a call to polkit is open while a password is typed: no user may hold them all.
+_QUESTIONS_EACH = 8
 _NOBODYS = frozenset(f"{_LOGIND[0]}.{name}" for name in ("NoSessionForPID", "NoUserForPID", "NoSuchUser"))
 _FROM_AFAR = "who comes over the network is not verified by the face at the desk; see service.refuse_remote"
 _UNKNOWN = "whether you are at the desk cannot be known ({}); see service.refuse_remote"
@@ -40,6 +43,7 @@ class Authority:
     def __init__(self, bus: MessageBus, *, refuse_remote: bool) -> None:
         self._bus, self._refuse_remote = bus, refuse_remote
         self._asking = 0
+        self._open = Counter[int]()
 
     @property
     def asks(self) -> bool:
@@ -70,7 +74,7 @@ class Authority:
         """Refuses a caller who is authorised for none of `actions`. root and the daemon's own user may do all: the files are theirs anyway.
 
         Raises:
-            CallRefused: polkit says no, or cannot be asked.
+            CallRefused: polkit says no, cannot be asked, or has too many questions about this user open.
         """
         self._asking += 1
         try:
@@ -79,8 +83,20 @@ class Authority:
             self._asking -= 1
 
     async def _must(self, caller: str, *actions: Action) -> None:
-        if await self._uid(caller) in (0, os.geteuid()):
+        uid = await self._uid(caller)
+        if uid in (0, os.geteuid()):
             return
+        if self._open[uid] >= _QUESTIONS_EACH:
+            raise CallRefused(
+                Problem.ALREADY_IN_USE, f"polkit has {_QUESTIONS_EACH} questions about you open; answer or cancel one"
+            )
+        self._open[uid] += 1
+        try:
+            await self._ask_polkit(caller, *actions)
+        finally:
+            self._open[uid] -= 1
+
+    async def _ask_polkit(self, caller: str, *actions: Action) -> None:
         subject = ["system-bus-name", {"name": Variant("s", caller)}]
         for action in actions:
             answer = await self._call(

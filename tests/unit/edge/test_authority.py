@@ -204,3 +204,34 @@ def test_a_caller_who_left_while_polkit_was_asked_holds_nothing() -> None:
     with pytest.raises(CallRefused, match="does not know who asks"):
         asyncio.run(Authority(Leaving(frozenset({Action.VERIFY}), leaves=True), refuse_remote=True).claim(seat, ":1.7", "ada"))  # type: ignore[arg-type]
     assert seat.holder is None
+
+
+def test_a_users_open_questions_leave_some_for_others() -> None:
+    """The bus takes 128 open calls of one connection: a program that asks and never answers must not keep polkit from everybody."""
+    answer = Message(message_type=MessageType.METHOD_RETURN, reply_serial=1, signature="(bba{ss})", body=[[True, False, {}]])
+
+    async def asked() -> None:
+        answers = asyncio.Event()
+
+        class Bus:
+            async def call(self, message: Message) -> Message:
+                if message.member == "GetConnectionUnixUser":
+                    uid = ADA if message.body == [":1.7"] else ADA + 1
+                    return Message(message_type=MessageType.METHOD_RETURN, reply_serial=1, signature="u", body=[uid])
+                await answers.wait()
+                return answer
+
+        authority = Authority(Bus(), refuse_remote=False)  # type: ignore[arg-type]
+        waiting = [asyncio.create_task(authority.must(":1.7", Action.VERIFY)) for _ in range(8)]
+        await asyncio.sleep(0)
+        with pytest.raises(CallRefused, match="8 questions about you open"):
+            await authority.must(":1.7", Action.VERIFY)
+        other = asyncio.create_task(authority.must(":1.8", Action.VERIFY))
+        await asyncio.sleep(0)
+        assert not other.done()
+        answers.set()
+        await asyncio.gather(*waiting, other)
+        await authority.must(":1.7", Action.VERIFY)  # none is open any more
+        assert not authority.asks
+
+    asyncio.run(asked())
