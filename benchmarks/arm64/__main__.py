@@ -1,8 +1,8 @@
 """A model file on emulated ARM processors, in both runtimes: python -m benchmarks.arm64 [--model FILE] [--record]
 
-Chips equal byte for byte (the reader compares their fingerprint before it hands out a model), answers held against this machine's,
-instructions a face and the peak of memory; and how all of it differs from the recorded reference.json beside this file. Instructions
-compare two models on one quiet host; they are no milliseconds.
+Chips must be equal byte for byte (the reader compares their fingerprint before it returns a model). Compares answers with this machine's,
+counts instructions per face and peak memory, and compares all of it with the recorded reference.json beside this file. Instructions
+compare two models on one quiet host; they are not milliseconds.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ from trainer.synth.person import Person
 REFERENCE = HERE / "reference.json"
 PEER = ROOT / ".venv-tflite-runtime/bin/python"
 PEOPLE, EACH = 8, 3
-# Of instructions and memory, against the reference: beyond it something was changed, not measured differently. On a busy host the
-# counts were seen to move by up to 14 %, on a quiet one by 1 %: some thread of the libraries waits by spinning.
+# Relative difference of instructions and memory to the reference, beyond which something has changed, not just its measurement. On a busy
+# host the counts were seen to vary by up to 14 %, on a quiet one by 1 %: some thread of the libraries spins while it waits.
 TOLERANCE = 0.2
 
 
 def drawn_chips(model: ModelFile) -> np.ndarray:
-    """Chips of drawn people, [n, side, side] or [n, side, side, 3], a few of each."""
+    """Chips of drawn people, uint8 [n, side, side] or [n, side, side, 3], EACH of a person."""
     detector = load_detector(model.chip.detector)
     chips = []
     for seed in range(PEOPLE):
@@ -52,7 +52,7 @@ def drawn_chips(model: ModelFile) -> np.ndarray:
 
 
 def instructions(machine: Machine, runtime: str, processor: Processor, model: Path) -> dict[str, int]:
-    """Of one face, chip to embedding: the difference of two runs, so that start-up falls out; and the peak of memory."""
+    """The instructions for one face, from chip to embedding, as the difference of two runs so that start-up cancels; and peak memory."""
     counted, told = [], {}
     for times in (2, 12):
         with tempfile.TemporaryDirectory() as folder:
@@ -63,7 +63,7 @@ def instructions(machine: Machine, runtime: str, processor: Processor, model: Pa
 
 
 def main() -> None:
-    """Prints the table, or JSON. Exit code 1: it differs from the reference."""
+    """Prints the table, or JSON. Exits with 1 if anything differs from the reference."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", type=Path, default=model_path(DEFAULT))
     parser.add_argument("--folder", type=Path, default=ROOT / ".arm64", help="where the user space is kept")
@@ -76,7 +76,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pixels, out = Path(folder) / "chips.npy", Path(folder) / "out.npz"
         np.save(pixels, chips)
-        # Like with like: each runtime against itself on this machine, where it is installed.
+        # Each runtime is compared with itself on this machine, if it is installed here.
         here = {"ai-edge-litert": _embed_here(Path(sys.executable), given.model, pixels, out)}
         here["tflite-runtime"] = _embed_here(PEER, given.model, pixels, out) if PEER.exists() else here["ai-edge-litert"]
         runs = [(runtime, processor) for runtime in WHEELS for processor in PROCESSORS]

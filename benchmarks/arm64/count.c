@@ -1,6 +1,6 @@
 /* A plugin for QEMU's user mode that counts the guest's instructions and writes the sum to a file: -plugin count.so,out=FILE
 
-   The few declarations of QEMU's plugin interface, version 1, that it needs stand here: Debian ships no header of it. */
+   Declares the few parts of QEMU's plugin interface, version 1, that it needs, because Debian ships no header for it. */
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-"""What runs in the emulated machine: python guest.py MODEL TIMES embeds one generated chip so often and tells the peak of its memory."""
+"""Runs in the emulated machine: python guest.py MODEL TIMES embeds one generated chip that many times and prints its peak memory."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from edge.contract.runtime import Embedder
 
 
 def peak_kib() -> int:
-    """The most memory this process has held, the emulator's own included, KiB."""
+    """The peak resident memory of this process in KiB, including the emulator's own."""
     status = Path("/proc/self/status").read_text()
     return int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
 
 
 if __name__ == "__main__":
-    cv2.setNumThreads(1)  # threads that wait for work count instructions by the load of the host
+    cv2.setNumThreads(1)  # threads that wait for work add instructions, more of them on a busy host
     before = peak_kib()
     model = read_model(Path(sys.argv[1]))
     embedder, chip = Embedder(model), golden_chips(model.chip)[0]

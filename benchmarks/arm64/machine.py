@@ -1,7 +1,7 @@
 """An arm64 user space that needs no root: Debian 12's packages unpacked, wheels for arm64, and a Pi's /proc/cpuinfo and /sys.
 
-QEMU's user mode looks into a folder first for every path that the guest opens. The runtimes read the processor's description there:
-with that of an x86 host beside an ARM processor they crash.
+For every path that the guest opens, QEMU's user mode looks into a folder first. The runtimes read the processor's description from
+there: with that of an x86 host they crash on an ARM processor.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEEDED = ("numpy", "opencv-python-headless")
 
 @dataclass(frozen=True, slots=True)
 class Processor:
-    """`name` is QEMU's; `features` are what Linux tells of it, `part` Arm's number, `board` where it is found."""
+    """A processor: `name` is QEMU's, `board` one that has it, `features` what Linux reports of it, `part` Arm's number."""
 
     name: str
     board: str
@@ -54,7 +54,7 @@ PROCESSORS = (PI_4, PI_5)
 
 
 class Machine:
-    """The user space in `folder`, made where it is not there yet: about 20 s and 500 MB."""
+    """The user space in `folder`. Made if it is not there yet, which takes about 20 s and 500 MB."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -97,10 +97,10 @@ class Machine:
         return target
 
     def _unpack(self, to: Path) -> None:
-        # "extract" runs no maintainer script: nothing of arm64 has to run, and no right is needed.
+        # "extract" runs no maintainer scripts, so no arm64 program has to run and no privileges are needed.
         command = ["mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64", f"--include={PACKAGES}"]
         subprocess.run([*command, "bookworm", str(to)], check=True)
-        # Which python3 it is, an alternative of Debian's own, is set by the scripts that did not run.
+        # The scripts that did not run would have linked python3 to its version.
         python = to / "usr/bin/python3"
         if not python.exists():
             python.symlink_to(next((to / "usr/bin").glob("python3.[0-9]*")).name)
@@ -119,7 +119,7 @@ class Machine:
 
 
 def describe(processor: Processor, folder: Path) -> None:
-    """Writes what a board's kernel tells of its processor into proc/cpuinfo and sys/ of a folder."""
+    """Writes what a board's kernel reports of its processor to proc/cpuinfo and sys/ in a folder."""
     cpuinfo = "\n".join(
         f"processor\t: {n}\nBogoMIPS\t: 108.00\nFeatures\t: {processor.features}\nCPU implementer\t: 0x41\n"
         f"CPU architecture: {processor.architecture}\nCPU variant\t: 0x0\nCPU part\t: {processor.part}\nCPU revision\t: 3\n"

@@ -1,4 +1,4 @@
-"""A rig with facelatch in it: installed offline into an image, then booted, with clips of drawn people and a camera in its network."""
+"""A rig with facelatch, installed offline into an image that is then booted, with clips of drawn people and a network camera."""
 
 from __future__ import annotations
 
@@ -44,14 +44,14 @@ WantedBy=multi-user.target
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """The times are told, never judged: they are this machine's."""
+    """Prints the measured times. No test checks them, because they depend on the machine."""
     if times := config.stash.get(TIMES, {}):
         terminalreporter.write_line("times: " + ", ".join(f"{what} {seconds:.1f} s" for what, seconds in times.items()))
 
 
 @pytest.fixture(scope="session")
 def installed(pytestconfig: pytest.Config) -> Iterator[Installed]:
-    """Installed, booted, nobody enrolled, the service neither enabled nor started."""
+    """A booted rig with facelatch installed, nobody enrolled, and the service neither enabled nor started."""
     if reason := missing():
         pytest.skip(reason)
     if not (WHEELS / ".ready").exists():
@@ -74,7 +74,7 @@ def installed(pytestconfig: pytest.Config) -> Iterator[Installed]:
 
 @pytest.fixture
 def device(installed: Installed) -> Iterator[Installed]:
-    """The same for each test, and as stopped, as plain and as forgiving as the first found it; who is enrolled stays."""
+    """The same rig for each test. After each, the service is stopped and drop-ins and lockout are removed; enrolled people stay."""
     rig = installed.rig
     rig.run("systemctl", "reset-failed")
     yield installed
@@ -86,7 +86,7 @@ def device(installed: Installed) -> Iterator[Installed]:
 
 @pytest.fixture(scope="session")
 def ada(installed: Installed) -> str:
-    """Enrolled by the unit for devices without a keyboard."""
+    """A subject, enrolled by the unit for devices without a keyboard."""
     installed.configure(SHARED / "ada-1.avi")
     installed.rig.run("systemctl", "start", "facelatch-enroll@ada.service")
     return "ada"
@@ -94,7 +94,7 @@ def ada(installed: Installed) -> str:
 
 @pytest.fixture(scope="session")
 def users(installed: Installed, ada: str) -> Desk:
-    """A desk that nobody has sat down at yet."""
+    """The desk with its users, before its service is started."""
     if names := lacking():
         pytest.skip(f"not installed: {names}; make test-system installs them")
     return Desk(installed)
@@ -102,7 +102,7 @@ def users(installed: Installed, ada: str) -> Desk:
 
 @pytest.fixture(scope="module")
 def desk(users: Desk) -> Iterator[Desk]:
-    """The service is on demand, ada is enrolled and eve is not, for a module's tests and again after them."""
+    """For a module's tests: the service on demand, ada enrolled, eve not. Afterwards the service is stopped and eve removed."""
     begun = time.monotonic()
     users.open()
     yield users
@@ -131,7 +131,7 @@ def _share(shared: Path) -> None:
         folder = shared / "people" / name
         folder.mkdir(parents=True)
         for number, frame in enumerate(draw_clip(person, 3, 4.0, width=320, height=240)):
-            if number >= 5:  # the dark ones, as a camera starts
+            if number >= 5:  # the first ones are dark, as when a camera starts
                 cv2.imwrite(str(folder / f"{number:03}.jpg"), frame)
     room = cv2.VideoWriter(str(shared / "nobody-1.avi"), cv2.VideoWriter.fourcc(*"MJPG"), 15, (320, 240))
     for _ in range(15):

@@ -1,6 +1,6 @@
-"""A desk in the rig: users who log in there or over the network, a camera that shows whom a test wants, real polkit and logind.
+"""A desk in the rig: users who log in there or over the network, a camera that shows whom a test chooses, real polkit and logind.
 
-A login is a session of logind's, opened by pam_systemd as a login screen or sshd has it do.
+A login is a logind session, opened by pam_systemd as for a login screen or sshd.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from tests.system.rig import SHARED
 
 PROGRAMS = ("sudo", "pamtester", "pkttyagent", "loginctl", "fprintd-enroll", "fprintd-verify", "fprintd-list", "fprintd-delete")
 PAM_MODULES = ("pam_fprintd.so", "pam_systemd.so")
-SSH_AT = "192.0.2.1"  # of the block for documents: no host has it
+SSH_AT = "192.0.2.1"  # from a block reserved for documentation, so no host has it
 PASSWORDS = {"ada": "correct horse", "eve": "battery staple"}
 ADMINISTRATOR = "ada"
 
@@ -25,7 +25,7 @@ idle_exit_s = {}
 [compat]
 fprintd = true
 """
-# As Debian's own profile has pam_fprintd, before the password; ten seconds are the least that it waits.
+# pam_fprintd before the password, as in Debian's own profile; ten seconds is the shortest timeout that it accepts.
 FACE = "auth sufficient pam_fprintd.so max-tries=1 timeout=10\n"
 PASSWORD = "@include common-auth\n"
 _PAM = {
@@ -51,7 +51,7 @@ exec "$@"
 
 
 def lacking() -> str:
-    """What of Debian is not on this machine; empty where all is."""
+    """Debian's programs and PAM modules that are missing on this machine; empty if none is."""
     programs = [name for name in PROGRAMS if shutil.which(name) is None]
     modules = [name for name in PAM_MODULES if not any(Path("/usr/lib").glob(f"*/security/{name}"))]
     return ", ".join(programs + modules)
@@ -59,24 +59,24 @@ def lacking() -> str:
 
 @dataclass(frozen=True)
 class Screen:
-    """What was on the screen in the end, its lines, and the exit code."""
+    """All that was on the screen, and the exit code."""
 
     code: int
     text: str
 
     @property
     def asked_for_a_face(self) -> bool:
-        """pam_fprintd's words."""
+        """Whether pam_fprintd's prompt was shown."""
         return "Place your finger" in self.text
 
     @property
     def asked_for_a_password(self) -> bool:
-        """sudo's and pam_unix's words."""
+        """Whether the password prompt of sudo or pam_unix was shown."""
         return "assword" in self.text
 
 
 class Desk:
-    """See the module. The subject ada is enrolled; eve is a stranger, and a user like ada."""
+    """See the module. ada is an enrolled subject, eve a stranger; both are users."""
 
     def __init__(self, device: Installed) -> None:
         self.device, self.rig = device, device.rig
@@ -86,7 +86,7 @@ class Desk:
         common = etc / "pam.d/common-auth"
         common.write_text(
             common.read_text().replace("pam_unix.so", "pam_unix.so nodelay")
-        )  # a wrong password costs no two seconds
+        )  # no delay of two seconds after a wrong password
         for name, text in (("inside.sh", _INSIDE), ("with-agent.sh", _WITH_AGENT)):
             (self.rig.shared / name).write_text(text)
             (self.rig.shared / name).chmod(0o755)
@@ -103,7 +103,7 @@ class Desk:
         self.start()
 
     def stand_in_for_fprintd(self) -> None:
-        """As docs/dbus.md has it, where the bus shall start the service for fprintd's clients."""
+        """Does what docs/dbus.md says to do so that the bus starts the service for fprintd's clients."""
         self.rig.run("systemctl", "unmask", "fprintd.service")
         path = self.rig.property(UNIT, "FragmentPath")
         self.rig.run("ln", "-s", path, "/etc/systemd/system/fprintd.service")
@@ -117,12 +117,12 @@ class Desk:
         self.show("")
 
     def start(self, replay: str = "fast", idle_exit_s: float = 0.0) -> None:
-        """Starts the service anew."""
+        """Writes the settings and restarts the service."""
         self.device.configure(SHARED / "camera.avi", _SETTINGS.format(idle_exit_s), replay)
         self.rig.run("systemctl", "restart", UNIT)
 
     def show(self, clip: str) -> None:
-        """Who is before the camera from its next opening on: a clip's name, or empty: the camera is gone. What was failed is forgotten."""
+        """Sets the clip that the camera shows from its next opening on; with an empty name there is no camera. Removes the lockout."""
         camera = self.rig.shared / "camera.avi"
         camera.unlink(missing_ok=True)
         if clip:
@@ -130,13 +130,13 @@ class Desk:
         (self.rig.root / "var/lib/facelatch/lockout.json").unlink(missing_ok=True)
 
     def here(self, user: str, *words: str, typed: str = "", agent: str = "") -> Screen:
-        """Types a command into a terminal at the desk. `typed` answers its question for a password, `agent` that of polkit's agent."""
+        """Runs a command in a terminal at the desk. `typed` answers its password prompt, `agent` that of polkit's agent."""
         session = ["--property=PAMName=rig-desk", "--setenv=XDG_SEAT=seat0"]
         with_agent = [f"{SHARED}/with-agent.sh"] if agent else []
         return self._service(user, *session, "--", *in_terminal(typed or agent, *with_agent, *words))
 
     def over_the_network(self, user: str, command: str) -> Screen:
-        """Types a line into a shell of a login over the network."""
+        """Runs a shell command in a login over the network."""
         (self.rig.shared / "typed").write_text(command)
         ops = ("open_session", "close_session")
         told = self._service("root", "--", "pamtester", "-I", "rhost=192.0.2.7", "rig-network", user, *ops)
@@ -144,7 +144,7 @@ class Desk:
         return told
 
     def serve_ssh(self) -> None:
-        """A real SSH server on an address of the rig's own, as Debian has it but for passwords, and a key of root's for ada's door."""
+        """Starts a real SSH server on an address of the rig's own, Debian's but without passwords, and lets root's key log in as ada."""
         self.rig.run("systemctl", "start", "systemd-user-sessions.service")  # until then pam_nologin keeps everybody out
         self.rig.run("mkdir", "-p", "/run/sshd", "/root/.ssh")
         self.rig.run("ip", "address", "replace", f"{SSH_AT}/32", "dev", "lo")
@@ -164,13 +164,13 @@ class Desk:
         )
 
     def over_ssh(self, user: str, command: str, typed: str = "") -> Screen:
-        """Types a command into a terminal of a login over SSH; `typed` answers its question for a password."""
+        """Runs a command in a terminal of a login over SSH; `typed` answers its password prompt."""
         hosts = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "LogLevel=ERROR"]
         login = ["ssh", "-tt", "-i", "/root/.ssh/rig", "-o", "BatchMode=yes", "-o", "ConnectionAttempts=10", *hosts]
         return self._service("root", "--", *in_terminal(typed, *login, f"{user}@{SSH_AT}", command))
 
     def service(self, user: str, *words: str, typed: str = "") -> Screen:
-        """A service of the system, or cron, runs a command as a user: in no session. It has a terminal all the same."""
+        """Runs a command as a user without a session, as a system service or cron does, but in a terminal."""
         return self._service(user, "--", *in_terminal(typed, *words))
 
     def _service(self, user: str, *words: str) -> Screen:
@@ -180,5 +180,5 @@ class Desk:
 
 
 def in_terminal(password: str, *words: str) -> list[str]:
-    """The words that run a command in a terminal of its own, whose question for a password is answered with this one."""
+    """The words that run a command in a terminal of its own and answer its password prompt."""
     return ["python3", f"{SHARED}/terminal.py", *filter(None, [password]), "--", *words]

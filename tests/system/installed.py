@@ -1,4 +1,4 @@
-"""What is done to an installation in the rig, and what is read of it."""
+"""An installation in the rig: changes it and reads its state."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class Installed:
         (self.rig.root / "etc/facelatch/edge.toml").write_text(text + more)
 
     def drop_in(self, text: str, name: str = "test.conf") -> None:
-        """An administrator's `systemctl edit`."""
+        """Adds a drop-in to the service, as an administrator does with `systemctl edit`."""
         folder = self.rig.root / "etc/systemd/system/facelatch.service.d"
         folder.mkdir(exist_ok=True)
         (folder / name).write_text(text)
         self.rig.run("systemctl", "daemon-reload")
 
     def install(self, *options: object, source: str = "source", check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Types the installer's command in the rig."""
+        """Runs the installer in the rig."""
         return self.rig.run(SHARED / source / "deploy/install.sh", *options, check=check, timeout_s=300)
 
     def release(self) -> str:
@@ -47,11 +47,11 @@ class Installed:
         return (self.rig.root / "opt/facelatch/venv").readlink().name
 
     def show(self, who: str) -> None:
-        """Puts a person before the camera in the network, or `stall`."""
+        """Sets the person that the network camera shows, or `stall` for no more frames."""
         (self.rig.shared / "now").write_text(who)
 
     def source(self, name: str, version: str) -> Path:
-        """A later version of the sources in the rig's /srv; the test may change them."""
+        """Copies the sources in the rig's /srv as a later version, which the test may change."""
         path = self.rig.shared / name
         shutil.copytree(self.rig.shared / "source", path)
         project = path / "pyproject.toml"
@@ -62,12 +62,12 @@ class Installed:
 
 
 def event(kind: Event, **more: str) -> dict[str, str]:
-    """The journal's fields of one kind of event. Not _SYSTEMD_UNIT: of a process that has just ended the journal cannot tell it."""
+    """The journal fields of one kind of event. Not _SYSTEMD_UNIT, which the journal cannot determine for a process that has just ended."""
     return {"MESSAGE_ID": kind.message_id, "SYSLOG_IDENTIFIER": "facelatch", **more}
 
 
 def files(folder: Path) -> dict[str, tuple[object, ...]]:
-    """Content, owner, mode and time of all files and links in a folder."""
+    """The digest, owner, mode and time of all files in a folder, and the targets of its links, by path."""
     found = {}
     for path in sorted(folder.rglob("*")):
         if path.is_symlink():
@@ -80,7 +80,7 @@ def files(folder: Path) -> dict[str, tuple[object, ...]]:
 
 
 def gallery(device: Installed) -> dict[str, tuple[object, ...]]:
-    """Who is enrolled, byte for byte: ada at least."""
+    """The `files` of the gallery, which must include ada's."""
     folder = device.rig.root / "var/lib/facelatch/gallery"
     found = files(folder)
     assert str(folder / "ada.faces") in found

@@ -1,6 +1,6 @@
 #!/bin/sh
-# What the rig needs of Debian, and the device's packages in .wheels; silent where all is there. Only root can have a rig.
-# Where something cannot be had, such as without a network, it says so and ends well: the tests are skipped, each says why.
+# Installs what the rig needs from Debian, and fills .wheels with the device's packages; silent if all is there. Only root can have a rig.
+# If something cannot be installed, as without a network, it says so and succeeds: the tests are skipped, and each says why.
 set -eu
 cd "$(dirname "$0")/../.."
 if [ "$(id -u)" != 0 ]; then exit 0; fi
@@ -10,7 +10,7 @@ for pair in systemd:systemd systemd-nspawn:systemd-container dbus-daemon:dbus un
     sudo:sudo pamtester:pamtester pkttyagent:polkitd fprintd-verify:fprintd; do
     command -v "${pair%:*}" >/dev/null || missing="$missing ${pair#*:}"
 done
-# Modules of PAM are in nobody's PATH. Installed, pam_fprintd is in use nowhere: Debian's profile of it is off.
+# PAM modules are not in PATH. Installing pam_fprintd does not put it to use: Debian's profile for it is off by default.
 for pair in pam_systemd.so:libpam-systemd pam_fprintd.so:libpam-fprintd; do
     [ -n "$(find /usr/lib/*/security -name "${pair%:*}" 2>/dev/null)" ] || missing="$missing ${pair#*:}"
 done
@@ -19,7 +19,7 @@ done
 if [ -n "$missing" ]; then
     command -v apt-get >/dev/null || exit 0
     echo "installing from Debian:$missing"
-    # An update without a network tells of it by a warning alone, and ends well.
+    # Without a network, the update only warns and succeeds.
     # shellcheck disable=SC2086 # the list is meant to be split
     if ! { apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install --no-install-recommends $missing; } >/dev/null; then
         echo "not to be had:$missing: the tests of the service that need them will be skipped" >&2

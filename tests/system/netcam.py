@@ -1,6 +1,6 @@
-"""A camera in the network that shows whom a file names: MJPEG over HTTP on loopback, in the rig. Of the standard library alone.
+"""A network camera in the rig that shows the person whom a file names: MJPEG over HTTP on loopback. Uses only the standard library.
 
-usage: netcam.py PEOPLE NOW      PEOPLE/ada/*.jpg is a person's clip, shown forth and back; NOW holds a name, or `stall`: no frame more
+usage: netcam.py PEOPLE NOW      PEOPLE/ada/*.jpg is a person's clip, shown back and forth; NOW holds a name, or `stall` for no frames
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ PEOPLE, NOW = Path(sys.argv[1]), Path(sys.argv[2])
 
 
 class Stream(BaseHTTPRequestHandler):
-    """Any path is the stream."""
+    """Serves the stream at any path."""
 
     def do_GET(self) -> None:
-        """Sends frames until the other side has enough."""
+        """Sends frames until the client disconnects."""
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What a program can do where it runs, a line each: `read-home yes`. Put into the place of a door opener, it tells of the sandbox.
+# Writes what a program can do where it runs, one line each, such as `read-home yes`. Run in place of a door opener, it probes the sandbox.
 #   usage: probe.sh FILE
 exec >"$1.new"
 try() {

@@ -1,7 +1,7 @@
-"""A booted Debian to install into: systemd, journald and D-Bus over a throw-away overlay of this machine's own root; no network.
+"""A booted Debian to install into: systemd, journald and D-Bus on a throw-away overlay of this machine's own root; no network.
 
-What it changes is in memory and gone with `close`. Of this machine's own services it starts none. It holds what the sandbox of a
-unit asks for, sd_notify, watchdog and restarts; not MemoryMax=, TasksMax= and DeviceAllow=, which need cgroups and BPF of its own.
+Its changes are in memory and gone after `close`. It starts none of this machine's own services. It supports a unit's sandbox, sd_notify,
+watchdog and restarts, but not MemoryMax=, TasksMax= and DeviceAllow=, which need cgroups and BPF of its own.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 TOOLS = ("/usr/bin/python3", "systemd-nspawn", "nsenter", "unshare", "dbus-daemon", "journalctl", "systemd-sysusers")
-# Of Debian, beside the tools: what the installer would fetch where there is a network.
+# Debian's Python modules that are needed as well; with a network the installer would install them.
 MODULES = "import ensurepip, venv, systemd.journal"
-# In the rig, where `Rig.shared` is.
+# The path of `Rig.shared` in the rig.
 SHARED = Path("/srv")
 
 _TARGET = """[Unit]
@@ -29,7 +29,7 @@ Requires=basic.target dbus.service systemd-journald.service
 After=basic.target dbus.service
 AllowIsolate=yes
 """
-# What an installation on this machine itself would bring along.
+# The traces of an installation on this machine itself, removed from the overlay.
 _FOREIGN = (
     "opt/facelatch",
     "etc/facelatch",
@@ -40,7 +40,7 @@ _FOREIGN = (
 
 
 def missing() -> str:
-    """Why there can be no rig on this machine; empty where there can."""
+    """Why there can be no rig on this machine; empty if there can."""
     if os.geteuid() != 0:
         return "needs root"
     if absent := [tool for tool in TOOLS if shutil.which(tool) is None]:
@@ -53,7 +53,7 @@ def missing() -> str:
 
 
 class Rig:
-    """One machine. `shared` is a folder of this machine that the rig has as /srv."""
+    """One booted system. `shared` is a folder of this machine that the rig has as /srv."""
 
     def __init__(self) -> None:
         self._home = Path(tempfile.mkdtemp(prefix="facelatch-rig-"))
@@ -79,7 +79,7 @@ class Rig:
         (self.root / "var/log/journal").mkdir(exist_ok=True)  # kept over reboots
 
     def boot(self) -> float:
-        """Starts it; seconds until systemd says that it is up."""
+        """Boots the rig. Returns the seconds until systemd says that it is up."""
         begun = time.monotonic()
         command = [
             "systemd-nspawn", "--quiet", "--register=no", "--keep-unit", f"--directory={self.root}", "--private-network", "--console=pipe",
@@ -120,7 +120,7 @@ class Rig:
             self._nspawn = None
 
     def close(self) -> None:
-        """Leaves nothing behind."""
+        """Shuts the rig down and removes all of it."""
         try:
             if self._nspawn is not None:
                 self.power_off()
@@ -130,7 +130,7 @@ class Rig:
             shutil.rmtree(self._home)
 
     def run(self, *words: object, check: bool = True, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
-        """A command in the rig, as root."""
+        """Runs a command in the rig, as root. Raises AssertionError with the end of the journal if it fails, unless `check` is False."""
         inside = ["nsenter", f"--target={self._leader}", "--mount", "--uts", "--ipc", "--net", "--pid", "--root", "--wd"]
         clean = ["env", "-i", "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root", "LANG=C.UTF-8"]
         done = subprocess.run(
@@ -152,7 +152,7 @@ class Rig:
         """The journal's entries with these fields, oldest first; after the cursor `since`."""
         after = [f"--after-cursor={since}"] if since else []
         told = self.run("journalctl", "--output=json", "--no-pager", *after).stdout
-        # Not matched by journalctl: with --after-cursor it skips the first match, whether that is the cursor's entry or not.
+        # Not filtered by journalctl, which with --after-cursor skips the first match even if it is not the cursor's entry.
         found = [json.loads(line) for line in told.splitlines()]
         return [
             entry
@@ -166,7 +166,7 @@ class Rig:
         return told.removeprefix("-- cursor: ").strip()
 
     def wait_for(self, since: str, timeout_s: float = 30, **fields: str) -> dict[str, Any]:
-        """The first entry with these fields after the cursor `since`."""
+        """Waits for the first entry with these fields after the cursor `since`. Raises TimeoutError."""
         found: list[dict[str, Any]] = []
 
         def there() -> bool:
@@ -181,13 +181,13 @@ class Rig:
         return found[0]
 
     def property(self, unit: str, name: str) -> str:
-        """What `systemctl show` has of a unit."""
+        """A unit's property, as `systemctl show` prints it."""
         return self.run("systemctl", "show", "--value", f"--property={name}", unit).stdout.strip()
 
 
 @contextmanager
 def booted(prepare: Callable[[Rig], None]) -> Iterator[Rig]:
-    """A rig that is up, and gone afterwards; `prepare` may write into its root and its /srv before."""
+    """A booted rig, removed afterwards; `prepare` may write into its root and its /srv before it boots."""
     rig = Rig()
     try:
         prepare(rig)
@@ -198,7 +198,7 @@ def booted(prepare: Callable[[Rig], None]) -> Iterator[Rig]:
 
 
 def until(true: Callable[[], bool], timeout_s: float, what: str) -> None:
-    """Asks again and again. Raises TimeoutError."""
+    """Polls until `true()` holds. Raises TimeoutError."""
     end = time.monotonic() + timeout_s
     while not true():
         if time.monotonic() > end:

@@ -1,6 +1,6 @@
-"""A terminal and who sits at it, in the rig: runs a command, types a password where one is asked for, prints what was on the screen.
+"""A terminal and its user, in the rig: runs a command, types a password when asked for one, prints what was on the screen.
 
-usage: terminal.py [PASSWORD ...] -- COMMAND...      each once, in this order. Of the standard library alone
+usage: terminal.py [PASSWORD ...] -- COMMAND...      each password is typed once, in this order. Uses only the standard library
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ screen = b""
 
 
 def read(terminal: int) -> bytes:
-    """What is shown next, answered where it asks."""
+    """Reads what is shown next, and answers it if it is a password prompt."""
     global screen
     shown = os.read(terminal, 4096)
     screen += shown
     asked = screen.rpartition(b"\n")[2].rstrip()
     if passwords and b"assword" in asked and asked.endswith(b":"):
         while termios.tcgetattr(terminal)[LFLAGS] & termios.ECHO:
-            time.sleep(0.01)  # polkit's agent shows its prompt first, and what was typed before the echo is off is lost
+            time.sleep(0.01)  # polkit's agent turns the echo off after its prompt, and what was typed before is lost
         os.write(terminal, passwords.pop(0).encode() + b"\n")
     return shown
 

@@ -1,6 +1,6 @@
-"""arm64 in emulation, Debian 12 and 13: `make test-arm64`. Installed offline, by the installer and as a package, imported, used, purged.
+"""facelatch on emulated arm64, Debian 12 and 13 (`make test-arm64`): installed offline by installer and package, imported, used, purged.
 
-FACELATCH_ARM64 names distributions, such as `bookworm trixie`; `bookworm:armhf` is the 32-bit one. Times are told, never judged.
+FACELATCH_ARM64 names distributions, such as `bookworm trixie`; `bookworm:armhf` is the 32-bit one. Times are printed, never checked.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.system.userspace import (
 )
 
 SYSTEMS = [name if ":" in name else f"{name}:arm64" for name in os.environ.get("FACELATCH_ARM64", "").split()]
-# What a Raspberry Pi OS has, and what the installer would fetch from Debian where there is a network.
+# What Raspberry Pi OS has, and what the installer would install from Debian if there were a network.
 PRESENT = ["python3", "python3-venv", "python3-systemd", "systemd", "passwd", "libgcc-s1", "libstdc++6", "zlib1g"]
 OF_32_BITS = ["python3-numpy", "python3-opencv", "python3-cryptography"]
 MACHINES = {"arm64": "aarch64", "armhf": "armv7l"}
@@ -54,7 +54,7 @@ pytestmark = pytest.mark.skipif(not SYSTEMS, reason="half an hour and a Debian m
 
 @dataclass(frozen=True)
 class Board:
-    """An emulated board with the sources and the wheels in its /srv, and how long what was done there took."""
+    """An emulated board with the sources and the wheels in its /srv, and `times`, in seconds, of what was done there."""
 
     distribution: str
     architecture: str
@@ -73,7 +73,7 @@ class Board:
 def board(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
 ) -> Iterator[Board]:
-    """A fresh one."""
+    """A fresh board."""
     distribution, architecture = request.param.split(":")
     needed = ("mmdebstrap", "arch-test", "unshare", "nsenter", KINDS[architecture].emulator)
     if os.geteuid() != 0 or (absent := [tool for tool in needed if shutil.which(tool) is None]):
@@ -100,7 +100,7 @@ def board(
 
 
 def _wheels(architecture: str, python: str) -> Path:
-    """Made by the command of the manual, and kept as long as the lock files are the same."""
+    """A folder of wheels, made with the manual's command and kept as long as the lock files stay the same."""
     machine = MACHINES[architecture]
     locked = b"".join(
         path.read_bytes() for path in (ROOT / "requirements-edge.lock", ROOT / "requirements-tflite-runtime.lock")
@@ -133,7 +133,7 @@ def test_every_module_is_imported(board: Board) -> None:
 
 
 def test_the_doctor_finds_the_verifier_sound(board: Board) -> None:
-    """The default model's recorded answers come out there; of what fails, all is the board that is none."""
+    """The default model gives its recorded answers there; only the check of the camera fails, because an emulated board has none."""
     with board.timed("doctor"):
         told = json.loads(board.debian.run("edge", "doctor", "--json", check=False).stdout)
     found = {check["check"]: check for check in told["checks"]}

@@ -1,4 +1,4 @@
-"""The Debian package on a fresh Debian: `make test-deb`. Built, checked by lintian, installed without a network, used, upgraded, purged."""
+"""The Debian package on a fresh Debian (`make test-deb`): built, checked by lintian, installed offline, used, upgraded, purged."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.system.userspace import Debian, build_package, knows_a_person, left_o
 DISTRIBUTION = os.environ.get("FACELATCH_DEB", "")
 SHELLS_OF_DEBIAN = ["bash-completion", "zsh", "fish"]
 LIBRARIES = ["libc6", "libgcc-s1", "libstdc++6", "zlib1g"]
-# What a Raspberry Pi OS without a desktop has, the package depends on or recommends, and this test types.
+# What Raspberry Pi OS without a desktop has, what the package depends on or recommends, and what this test runs.
 PRESENT = ["python3", "python3-systemd", "systemd", "dbus", "man-db", *SHELLS_OF_DEBIAN, *LIBRARIES]
 TOOLS = ("mmdebstrap", "dh", "lintian", "readelf", "unshare")
 
@@ -29,7 +29,7 @@ pytestmark = pytest.mark.skipif(not DISTRIBUTION, reason="minutes and a Debian m
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The package of this machine's architecture as `make deb` builds it. Lintian's word is its exit code."""
+    """The package for this machine's architecture, as `make deb` builds it. The build fails if lintian objects."""
     missing = [tool for tool in TOOLS if shutil.which(tool) is None]
     if missing or os.geteuid() != 0:
         pytest.skip(f"needs root and {' '.join(missing)}")
@@ -43,7 +43,7 @@ def _own_architecture() -> str:
 
 @pytest.fixture(scope="module")
 def debian(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Debian]:
-    """A fresh one with the package installed in it, and a newer one beside it at /newer.deb."""
+    """A fresh Debian with the package installed, and a newer version of the package at /newer.deb."""
     root = tmp_path_factory.mktemp("debian") / "root"
     fresh = make_debian(root, DISTRIBUTION, _own_architecture(), PRESENT)
     shutil.copy(package, root / "package.deb")
@@ -56,7 +56,7 @@ def debian(package: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 def _newer(package: Path, to: Path) -> None:
-    """The same package under a higher version."""
+    """Writes the same package with a higher version."""
     folder = to.parent / "newer"
     subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
     control = folder / "DEBIAN/control"
@@ -78,7 +78,7 @@ def test_the_command_runs_as_anyone(debian: Debian) -> None:
 
 
 def test_its_packages_are_the_locked_ones(debian: Debian) -> None:
-    """Not a variable of the environment, nor Debian's own, comes before them; of systemd it is Debian's."""
+    """Neither a variable of the environment nor Debian's packages take precedence over them; only `systemd` is Debian's."""
     code = (
         (debian.root / "usr/bin/edge")
         .read_text()
@@ -92,7 +92,7 @@ def test_its_packages_are_the_locked_ones(debian: Debian) -> None:
 
 
 def test_everything_is_compiled(debian: Debian) -> None:
-    """Or each start by who may not write there would compile all of it again."""
+    """Otherwise each start by a user who may not write there would compile all of it again."""
     folder = debian.root / "usr/lib/facelatch"
     sources = [path for path in folder.rglob("*.py") if path.parent.name != "templates"]
     left = [path for path in sources if not list((path.parent / "__pycache__").glob(f"{path.stem}.cpython-*.pyc"))]

@@ -1,6 +1,6 @@
-"""The service on a booted systemd with a real journal: it starts, judges, is watched over and confined.
+"""The service on a booted systemd with a real journal: it starts, accepts and denies, is watched by the watchdog and confined.
 
-The tests of a folder share one rig and run in the order of their names: those that change what is installed come last.
+The modules of this folder share one rig and run in the order of their names: the one that changes the installation comes last.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def test_enrolment_without_a_keyboard(device: Installed, ada: str) -> None:
 def test_who_is_enrolled_is_accepted_and_the_journal_explains_it(device: Installed, ada: str) -> None:
     rig, since = device.rig, device.rig.cursor()
     device.configure(SHARED / "ada-2.avi")
-    rig.run("systemctl", "start", UNIT)  # comes back after READY=1
+    rig.run("systemctl", "start", UNIT)  # returns after READY=1
     entry = rig.wait_for(since, **event(Event.ACCEPT))
     assert entry["FACELATCH_SUBJECT"] == ada
     assert 0 < float(entry["FACELATCH_SCORE"]) <= 1
@@ -109,7 +109,7 @@ def test_settings_that_cannot_work_are_not_tried_again(device: Installed) -> Non
 
 
 def test_a_wedged_reader_is_killed_and_the_service_comes_back(device: Installed, ada: str) -> None:
-    """The wedge: a picture of the folder is a pipe that nobody writes into, so its read never comes back."""
+    """The wedge: one picture in the folder is a pipe that nobody writes to, so reading it never returns."""
     rig, since = device.rig, device.rig.cursor()
     folder = rig.shared / "wedged"
     shutil.copytree(rig.shared / "people/ada", folder)
@@ -179,12 +179,12 @@ def test_a_question_on_the_bus_starts_an_enabled_service(device: Installed, ada:
 
 
 def examined(device: Installed) -> dict[str, tuple[str, str]]:
-    """What `edge doctor` says of each thing, as root."""
+    """The verdict and finding of each check of `edge doctor`, run as root."""
     told = json.loads(device.rig.run("edge", "doctor", "--json", check=False).stdout)
     return {check["check"]: (check["verdict"], check["found"]) for check in told["checks"]}
 
 
-# root may have our name: whoever runs `edge run` by hand has it so.
+# root may own our bus name, as when somebody runs `edge run` by hand.
 TAKER = """import asyncio
 from dbus_fast import BusType
 from dbus_fast.aio import MessageBus
@@ -237,7 +237,7 @@ def test_a_service_that_left_when_nobody_asked_is_well(device: Installed, ada: s
     assert found["bus"] == ("pass", "the policy is installed; the service is not active, and nobody owns io.facelatch")
 
 
-# What `probe.sh` may do in the sandbox; outside of it the same user can do all of it but what root alone may.
+# What `probe.sh` can do in the sandbox. Outside it, the same user can do everything that it tries, except what only root may do.
 ALLOWED = {
     "read-own",
     "read-settings",
@@ -252,7 +252,7 @@ def test_the_sandbox_holds(device: Installed, ada: str) -> None:
         (rig.root / home / "open").write_text("for everyone")
         (rig.root / home).chmod(0o755)
     rig.run("cat", "/etc/shadow")
-    rig.run("install", "--directory", "--owner=facelatch", "/run/facelatch")  # which systemd makes for the service alone
+    rig.run("install", "--directory", "--owner=facelatch", "/run/facelatch")  # which systemd makes only for the service
     (rig.root / "opt/facelatch/open").mkdir()
     (rig.root / "opt/facelatch/open").chmod(0o777)
     rig.run("touch", "/tmp/open", "/var/lib/facelatch/probe-own")
@@ -293,7 +293,7 @@ def _seconds(device: Installed, begin: str, end: str) -> float:
 
 @pytest.fixture
 def credential(device: Installed) -> Iterator[Path]:
-    """The key to the templates as deploy/options/gallery-key.conf has it; encrypted with the host's key, as there is no TPM."""
+    """The key to the templates, as deploy/options/gallery-key.conf takes it, encrypted with the host's key because there is no TPM."""
     rig, path = device.rig, device.rig.root / "etc/facelatch/gallery-key.cred"
     rig.run("sh", "-c", f"edge gallery-key new - | systemd-creds encrypt --name=gallery-key - /etc/facelatch/{path.name}")
     units = [rig.root / f"etc/systemd/system/{name}.service.d/gallery-key.conf" for name in ("facelatch", "facelatch-enroll@")]
@@ -323,7 +323,7 @@ def test_templates_that_a_credential_encrypts_are_read_after_a_reboot_and_never_
     rig.run("systemctl", "disable", "--now", UNIT)
 
     host_key = rig.root / "var/lib/systemd/credential.secret"
-    host_key.rename(host_key.with_suffix(".away"))  # as on another card
+    host_key.rename(host_key.with_suffix(".away"))  # as on another SD card
     assert rig.run("systemctl", "start", UNIT, check=False).returncode != 0
     assert rig.property(UNIT, "ExecMainStatus") == "243"  # CREDENTIALS
     rig.run("systemctl", "stop", UNIT)

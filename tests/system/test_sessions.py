@@ -1,4 +1,4 @@
-"""Real polkit and logind about who asks: who sits at the desk, who is an administrator, who came over the network and by which way."""
+"""Who may do what, with real polkit and logind: a user at the desk, an administrator, and users over the network by various ways."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.system.desk import ADMINISTRATOR, PASSWORDS, Desk, in_terminal
 from tests.system.installed import event, gallery
 from tests.system.rig import until
 
-# An administrator's own rule, so that not polkit's defaults but the daemon itself has the last word.
+# An administrator's rule in place of polkit's defaults, so that the daemon itself has the last word.
 ALL_MAY_VERIFY = 'polkit.addRule(function (action) { if (action.id == "io.facelatch.verify") return polkit.Result.YES; });\n'
 SUDO = ("sudo", "-k", "id", "-un")
 USER_SERVICE = "systemd-run --user --quiet --pipe --wait --collect"
@@ -85,7 +85,7 @@ def test_over_the_network_the_daemon_refuses_whatever_polkit_says(permissive: De
 
 @pytest.mark.skipif(not Path("/usr/sbin/sshd").exists(), reason="no SSH server: apt install openssh-server, which starts one")
 def test_a_login_over_ssh_takes_no_face(permissive: Desk) -> None:
-    """By a real server, and a person before the camera who would match."""
+    """With a real server, and a person before the camera who would match."""
     permissive.show("ada-2")
     permissive.serve_ssh()
     since = permissive.rig.cursor()
@@ -99,7 +99,7 @@ def test_a_login_over_ssh_takes_no_face(permissive: Desk) -> None:
 
 
 def test_sudo_in_a_users_service_takes_the_face_of_who_is_at_the_desk_alone(desk: Desk) -> None:
-    """A terminal of a desktop is such a service; `systemd-run --user` after an SSH login is another, and also what it leaves behind."""
+    """A desktop's terminal is such a service; another is `systemd-run --user` after an SSH login, and what stays after the logout."""
     desk.show("ada-2")
     user = desk.rig.run("id", "--user", "ada").stdout.strip()
     in_service = ("env", f"XDG_RUNTIME_DIR=/run/user/{user}", *USER_SERVICE.split())
@@ -118,7 +118,7 @@ def test_sudo_in_a_users_service_takes_the_face_of_who_is_at_the_desk_alone(desk
 
 
 def test_sudo_under_cron_takes_nobodys_face_and_a_login_screen_does(desk: Desk) -> None:
-    """Both are root in a service of the system, without a session."""
+    """Both are root in a system service, without a session."""
     desk.show("ada-2")
     cron = desk.service("ada", *SUDO, typed=PASSWORDS["ada"])
     assert (cron.asked_for_a_face, cron.asked_for_a_password, cron.text.split()[-1]) == (False, True, "root"), cron.text

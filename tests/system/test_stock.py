@@ -1,4 +1,4 @@
-"""fprintd's clients, pam_fprintd and sudo, as Debian has them, on the system bus: what is seen, and the password always follows."""
+"""Debian's own fprintd clients, pam_fprintd and sudo on the system bus: what the user sees, and that the password is always left."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.system.rig import until
 PASSWORD = PASSWORDS["ada"]
 FIRST, AGAIN = "Place your finger on the fingerprint reader", "Place your finger on the reader again"
 MANUAL = (Path(__file__).parents[2] / "docs/dbus.md").read_text()
-# What asks for ada at the desk, where the command that succeeds then says `root`.
+# Commands that authenticate ada at the desk, and print `root` if that succeeds.
 WAYS = {
     "sudo": ("sudo", "-k", "id", "-un"),
     "pamtester": ("sh", "-c", "pamtester rig-login ada authenticate && echo root"),
@@ -22,7 +22,7 @@ WAYS = {
 
 
 def _in_the_manual(seen: Screen) -> bool:
-    """Whether docs/dbus.md shows this screen, but for the hints: how many there are is chance."""
+    """Whether docs/dbus.md shows this screen, without the hints, whose number is chance."""
     shown = [line.strip() for line in seen.text.splitlines() if line.strip() and line.strip() != AGAIN]
     return "\n".join(shown) in "\n".join(line.strip() for line in MANUAL.splitlines() if line.strip() != AGAIN)
 
@@ -103,7 +103,7 @@ def test_nobody_before_the_camera_is_the_password_after_pam_fprintds_time(desk: 
 
 
 def test_a_client_of_fprintd_starts_the_service_that_stands_in_fprintds_place(desk: Desk) -> None:
-    """And the service leaves again when nobody has asked for a while."""
+    """And the service exits again when nobody has asked for a while."""
     desk.show("ada-2")
     desk.start(idle_exit_s=1.0)
     desk.stand_in_for_fprintd()

@@ -1,4 +1,4 @@
-"""The installer on a booted system: what it refuses, an upgrade, the way back, and taking it out. The last of the rig's tests."""
+"""The installer on a booted system: what it refuses, an upgrade, a roll-back, and the removal. The last of the rig's tests."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.system.rig import SHARED
 
 
 def test_people_come_before_a_new_model(device: Installed, ada: str) -> None:
-    """Another model's templates are never used: who must come again is told, and nothing is changed."""
+    """Another model's templates are never used: the installer names who must enrol again, and changes nothing."""
     rig, model = device.rig, ROOT / "edge/models/compact.tflite"
     shutil.copy2(model, rig.shared)
     device.configure("/dev/video0")

@@ -1,7 +1,7 @@
-"""A Debian in a folder to type commands in, of this machine's kind of processor or, emulated, of another one.
+"""A Debian in a folder to run commands in, for this machine's kind of processor or, emulated, for another one.
 
-QEMU's user mode runs a foreign program where the kernel is told to start it (binfmt_misc). Here it is told so in a user namespace
-alone, which Linux 6.7 and later allow: nothing of the machine changes, and it ends with the namespace.
+The kernel starts QEMU's user mode for a foreign program if binfmt_misc has a rule for it. Here the rule is made in a user namespace
+only, which Linux 6.7 and later allow: it changes nothing on the machine, and ends with the namespace.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from benchmarks.arm64.machine import PI_2, PI_4, Processor, describe
 from tests.conftest import ADA, EVE, MODEL
 
 ROOT = Path(__file__).parents[2]
-# Kept between runs: under emulation a fresh Debian is minutes of work. `make clean` removes it.
+# Kept between runs, because a fresh Debian takes minutes under emulation. `make clean` removes it.
 KEPT = ROOT / ".arm64"
 OWN = {
     "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
@@ -30,7 +30,7 @@ OWN = {
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of processor that is not this machine's: QEMU's program for it, what its ELF files begin with, and a board of it."""
+    """A foreign kind of processor: QEMU's program for it, the class and machine in the header of its ELF files, and a board with one."""
 
     emulator: str
     elf_class: int
@@ -39,9 +39,9 @@ class Kind:
 
     @property
     def rule(self) -> str:
-        """As binfmt_misc takes it. F: the emulator is opened now, so that it is found from inside another root."""
+        """The rule for binfmt_misc. Its flag F opens the emulator now, so that it is found from inside another root."""
         magic = bytes([0x7F, *b"ELF", self.elf_class, 1, 1, *bytes(9), 2, 0, self.elf_machine, 0])
-        # Programs and shared objects, whatever system they say that they are for.
+        # Programs and shared objects, whatever operating system their header names.
         mask = b"\xff" * 7 + b"\0" + b"\xff" * 8 + b"\xfe\xff\xff\xff"
         told = ["".join(f"\\x{byte:02x}" for byte in part) for part in (magic, mask)]
         return f":{self.emulator}:M::{told[0]}:{told[1]}:{shutil.which(self.emulator)}:F"
@@ -69,7 +69,7 @@ class Emulation:
         assert self._holder.stderr is not None
         self._holder.stdout.readline()
         for name in ("uid_map", "gid_map"):
-            # Everybody is who he is: files get the owners that they have on a device.
+            # Every user is mapped to itself, so that files get the owners that they have on a device.
             Path(f"/proc/{self._holder.pid}/{name}").write_text("0 0 65536\n")
         self._holder.stdin.write(b"go\n")
         self._holder.stdin.flush()
@@ -79,7 +79,7 @@ class Emulation:
         self._inside = children.read_text().split()[0]
 
     def words(self) -> list[str]:
-        """What comes before a command that is to run in it."""
+        """The words before a command that run it in the namespace."""
         return ["nsenter", f"--target={self._inside}", "--user", "--mount", "--pid", "--preserve-credentials", "--"]
 
     def close(self) -> None:
@@ -90,10 +90,10 @@ class Emulation:
 
 @contextmanager
 def emulation(architecture: str) -> Iterator[Emulation]:
-    """Of Debian's architecture.
+    """An emulation of one of Debian's architectures.
 
     Raises:
-        RuntimeError: this kernel knows of no rules of a namespace's own.
+        RuntimeError: this kernel does not allow binfmt_misc rules in a namespace.
     """
     made = Emulation(KINDS[architecture])
     try:
@@ -110,7 +110,7 @@ class Debian:
     emulation: Emulation | None = None
 
     def run(self, *words: object, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Types a command in it, without a network and with its own /proc; an emulated one sees a board of its kind."""
+        """Runs a command in it, without a network and with its own /proc; an emulated one sees its board's processor."""
         around, told = [], OWN
         mounts = [f"mount -t proc proc {self.root}/proc", f"mount --rbind /dev {self.root}/dev"]
         if self.emulation:
@@ -136,7 +136,7 @@ class Debian:
 def make_debian(
     root: Path, distribution: str, architecture: str, packages: Sequence[str], emulated: Emulation | None = None
 ) -> Debian:
-    """A fresh one from Debian's mirror."""
+    """Makes a fresh Debian from Debian's mirror."""
     words = [
         "mmdebstrap",
         "--quiet",
@@ -152,7 +152,7 @@ def make_debian(
 
 
 def kept_debian(distribution: str, architecture: str, packages: Sequence[str], emulated: Emulation, to: Path) -> Debian:
-    """A copy of the one that is kept; made first where there is none."""
+    """Copies the Debian that is kept between runs; makes it first if there is none."""
     kept = KEPT / f"{distribution}-{architecture}-{hashlib.sha256(' '.join(packages).encode()).hexdigest()[:12]}"
     if not kept.exists():
         unfinished = KEPT / f".{kept.name}.part"
@@ -165,7 +165,7 @@ def kept_debian(distribution: str, architecture: str, packages: Sequence[str], e
 
 
 def knows_a_person(debian: Debian, clip: Callable[[int, int], Path]) -> None:
-    """Enrols by the service's own user, in the folder that the service reads; she is accepted, a stranger is denied."""
+    """Enrols a person as the service's user, in the folder that the service reads; she must be accepted, and a stranger denied."""
     (debian.root / "srv/synthetic.tflite").write_bytes(MODEL.read_bytes())
     (debian.root / "srv/edge.toml").write_text("[detection]\nmin_face_px = 60\n")
     as_service = ("setpriv", "--reuid=facelatch", "--regid=facelatch", "--init-groups", "edge")
@@ -182,14 +182,14 @@ def knows_a_person(debian: Debian, clip: Callable[[int, int], Path]) -> None:
 
 
 def left_of_facelatch(debian: Debian) -> list[Path]:
-    """What a purge has left. The list of users keeps the service's; the journal's and dpkg's own records name packages that were."""
+    """The files that a purge has left. Not /var/log, where records of the journal and of dpkg name removed packages."""
     named = [path for place in ("etc", "opt", "usr", "var") for path in (debian.root / place).rglob("*facelatch*")]
     commands = [path for place in ("usr/bin", "usr/local/bin") for path in (debian.root / place).glob("edge")]
     return [path for path in named + commands if "/var/log/" not in str(path)]
 
 
 def build_package(distribution: str, architecture: str, out: Path) -> Path:
-    """The Debian package as `make deb` builds it. Lintian's word is its exit code."""
+    """The Debian package, as `make deb` builds it. The build fails if lintian objects."""
     words = ["-m", "deploy.package", "--distribution", distribution, "--architecture", architecture, "--out", str(out)]
     done = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,4 @@
-"""The manuals: every link leads somewhere, every command with its options exists, every setting and every event named is one."""
+"""The manuals: every link has a target, and every command, option, setting and event that they name exists."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ APPS = {"edge": edge, "trainer": trainer, "export": export}
 
 
 def anchors(page: Path) -> set[str]:
-    """The headings of a page as GitHub makes anchors of them."""
+    """The anchors that GitHub makes of a page's headings."""
     titles = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
 
@@ -44,7 +44,7 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 
 def commands(page: Path) -> Iterator[list[str]]:
-    """The words of each command of ours in a page's code blocks for a shell, from the program's name on."""
+    """The words of each of our commands in a page's shell blocks, from the program's name on."""
     for block in re.findall(r"```sh\n(.*?)```", page.read_text(), re.DOTALL):
         block = re.sub(r"<<'END'\n.*?\nEND\n", "\n", block, flags=re.DOTALL).replace("\\\n", " ")
         for line in block.splitlines():
@@ -55,7 +55,7 @@ def commands(page: Path) -> Iterator[list[str]]:
 
 
 def ours(words: list[str]) -> list[str]:
-    """From our program's name on; whatever runs it (sudo, env, ssh) stands before. `export` alone is the shell's own word."""
+    """The words from our program's name on, without what runs it (sudo, env, ssh). A bare `export` is the shell's own."""
     for at, word in enumerate(words):
         if word in APPS and (word != "export" or words[at - 1] in ("-m", "facelatch", "run")):
             return words[at:]
@@ -63,7 +63,7 @@ def ours(words: list[str]) -> list[str]:
 
 
 def unknown(words: list[str]) -> str:
-    """What of a command does not exist; empty where all of it does."""
+    """The parts of a command that do not exist; empty if all do."""
     command: Any = typer.main.get_command(APPS[words[0]])
     rest = words[1:]
     while hasattr(command, "commands"):
@@ -130,14 +130,14 @@ def shares(text: str) -> set[Share]:
 
 
 def left(share: Share) -> Share:
-    """What it leaves of a hundred: of TAR the FNMR. The ends of an interval change their places."""
+    """The complement to a hundred, such as the FNMR of a TAR. The ends of an interval change places."""
     rest = tuple(f"{100 - float(number):.1f}" for number in share)
     return rest if len(rest) == 1 else (*rest[:-2], rest[-1], rest[-2])
 
 
 def not_in_the_card(text: str) -> list[Share]:
-    """What a text's lines tell of models by name that no card of those models has, nor what it leaves of a hundred. A figure that is
-    told without its interval may have one there.
+    """The percentages in lines that name models, except those that a card of these models has, or whose complement it has. A figure
+    without an interval may have one in the card.
     """
     wrong: list[Share] = []
     for line in text.splitlines():
@@ -157,7 +157,7 @@ def test_the_models_figures_are_their_cards(page: str) -> None:
 
 
 def test_the_check_of_figures_finds_what_is_stale() -> None:
-    """9.6 % is the end of an interval in the card and no figure of it, 93.2 % is `compact`'s alone."""
+    """9.6 % is only the end of an interval in the card, and 93.2 % is a figure of `compact` only."""
     page = (
         "`accurate` misses 9.6 % at FMR 1e-3, no longer 6.3 % (3.2-11.1), of five templates 0.3-7.8 % instead of 0.0-4.0 %.\n"
         "| `accurate` | 93.2 % (88.0-96.6) | 93.7 % |\n| `compact` | 93.2 % (88.0-96.6) | 8.2 % |\nOf 7.7 % nobody speaks.\n"

@@ -1,4 +1,4 @@
-"""The commands' one way in: what a command that is broken off with Ctrl-C has kept, and what is typed to go on."""
+"""The commands' common entry point: what a command interrupted with Ctrl-C has kept and how to go on, and errors of its output."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ def printed_to(out: int) -> subprocess.CompletedProcess[str]:
 
 
 def test_an_output_that_a_full_disk_does_not_take_is_told_and_a_reader_that_left_is_not() -> None:
-    """Once the command is over, as Python writes what is short; it was `Exception ignored` and a code of Python's own."""
+    """Python writes short output only at exit; the error used to be `Exception ignored` and an exit code of Python's own."""
     with open("/dev/full", "wb", 0) as full:
         done = printed_to(full.fileno())
     assert (done.returncode, done.stderr) == (
@@ -106,7 +106,7 @@ def test_an_output_that_a_full_disk_does_not_take_is_told_and_a_reader_that_left
 
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_what_the_locale_cannot_write_is_written_otherwise(tmp_path: Path, encoding: str) -> None:
-    """The key was made, and then told as a defect; `edge doctor`, which has arrows, never ended well in another locale."""
+    """Formerly the key was made, but an internal error reported, and `edge doctor`, which prints arrows, failed in other locales."""
     key = os.fsencode(tmp_path) + b"/J\xfcrgen.key"
     environment = os.environ | {"PYTHONIOENCODING": encoding, "STATE_DIRECTORY": str(tmp_path)}
     command = [sys.executable, "-m", "edge", "gallery-key", "new", key]

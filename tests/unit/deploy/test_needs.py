@@ -1,4 +1,4 @@
-"""tests/system/needs.sh where nothing can be installed: it says what is skipped, and `make test` goes on."""
+"""tests/system/needs.sh on a machine where nothing can be installed: it says what is skipped, and `make test` goes on."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(not Path("/usr/bin/python3").exists(), reason="n
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
-    """A checkout on a machine that has none of what the rig needs; its programs are in bin/."""
+    """A checkout on a machine without anything that the rig needs; its programs are in bin/."""
     for folder in ("bin", "tests/system", "deploy"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy2(NEEDS, tmp_path / "tests/system")
@@ -51,12 +51,12 @@ def test_what_cannot_be_installed_is_said_to_be_skipped(machine: Path, refusal: 
     assert done.returncode == 0, done.stderr
     assert "systemd-container" in done.stdout
     assert "not to be had: " in done.stderr
-    assert "the tests of the service will be skipped" in done.stderr  # nor are there wheels
+    assert "the tests of the service will be skipped" in done.stderr  # there are no wheels either
     assert not (machine / ".wheels/.ready").exists()
 
 
 def test_what_was_installed_is_not_said_to_be_skipped(machine: Path) -> None:
-    """And wheels that were had are not had again."""
+    """And wheels that are there are not fetched again."""
     program(machine / "bin/apt-get", "exit 0")
     (machine / "bin/mkdir").symlink_to(str(shutil.which("mkdir")))
     program(machine / "deploy/wheels.sh", 'mkdir "$1"')

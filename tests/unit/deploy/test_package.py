@@ -1,4 +1,4 @@
-"""The Debian package's parts that need no Debian: manual pages, the settings file, places, licences, what a library asks for."""
+"""The parts of the Debian package that need no Debian: manual pages, settings file, install paths, licences, library dependencies."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ PAGES["facelatch.service.8"] = (DEPLOY / "debian/facelatch.service.8").read_text
 
 
 def rendered(page: str, folder: Path) -> tuple[str, str]:
-    """What man shows of a page, and what groff says against it."""
+    """A page as man shows it, and groff's warnings."""
     if shutil.which("man") is None or shutil.which("groff") is None:
         pytest.skip("man-db and groff are not installed")
     (folder / "page").write_text(page)
@@ -44,7 +44,7 @@ def test_man_shows_a_page_without_a_warning(name: str, tmp_path: Path) -> None:
 
 
 def test_man_would_warn(tmp_path: Path) -> None:
-    """Or the test above could not fail: a macro that there is not."""
+    """An undefined macro: otherwise the test above could not fail."""
     assert rendered(PAGES["edge.1"] + ".XYZ\n", tmp_path)[1] != ""
 
 
@@ -70,7 +70,7 @@ def test_every_setting_has_its_range_and_default(tmp_path: Path) -> None:
 
 
 def test_the_services_page_tells_what_the_service_has(tmp_path: Path) -> None:
-    """Its modes, its names on the bus, the folders it writes, udev's names and the unit that enrols: by the files that say so."""
+    """Its modes, bus names, writable folders, udev links and the unit that enrols, each from the file that defines it."""
     text, _ = rendered(PAGES["facelatch.service.8"], tmp_path)
     unit, udev = (DEPLOY / "facelatch.service").read_text(), (DEPLOY / "facelatch.rules").read_text()
     has = [f'service.mode = "{mode}"' for mode in Mode]
@@ -116,7 +116,7 @@ def test_completions_ask_the_command(shell: str) -> None:
 
 
 def test_the_installer_puts_the_same_below_usr_local(tmp_path: Path) -> None:
-    """Pages, completions and examples as the package has them, in places that man and the shells look into."""
+    """Pages, completions and examples as in the package, in places where man and the shells look."""
     local.write_local(tmp_path)
     version, today = (
         tomllib.loads((DEPLOY.parent / "pyproject.toml").read_text())["project"]["version"],
@@ -143,7 +143,7 @@ def test_shells_look_where_completions_are_put(shell: str, words: str) -> None:
 
 
 def test_no_file_of_the_system_is_forgotten() -> None:
-    """Scripts install; everything else in deploy/ is installed and must have a place in the package, too."""
+    """The scripts install; every other file in deploy/ is installed, so it must have a place in the package, too."""
     placed = {file for pattern in stage.PLACES for file in DEPLOY.glob(pattern)}
     loose = {file for file in DEPLOY.iterdir() if file.is_file() and file.suffix != ".sh"}
     assert {file.name for file in loose - placed} == set()
@@ -186,7 +186,7 @@ def test_the_python_that_wheels_are_for_is_pinned() -> None:
     ("architecture", "told"), [("arm64", "not for arm64"), ("amd64", "needs libtinfo.so.6, which neither")]
 )
 def test_what_would_not_load_is_named(architecture: str, told: str, tmp_path: Path) -> None:
-    """bash is for this processor and asks for libtinfo, which the package does not depend on."""
+    """bash is built for this processor and needs libtinfo, which the package does not depend on."""
     if shutil.which("readelf") is None or os.uname().machine != "x86_64":
         pytest.skip("needs readelf and an x86-64 machine")
     shutil.copy("/bin/bash", tmp_path / "library.so")
@@ -215,7 +215,7 @@ def test_each_wheels_licence_is_named(tmp_path: Path) -> None:
 
 
 def postrm(root: Path, action: str) -> None:
-    """What dpkg calls once the package's files are gone; debhelper's part is not in it yet."""
+    """Runs what dpkg calls once the package's files are gone, without the part that debhelper adds."""
     script = DEPLOY / "debian/facelatch.postrm"
     subprocess.run(["sh", script, action], env={"PATH": os.environ["PATH"], "DPKG_ROOT": str(root)}, check=True)
 
@@ -233,7 +233,7 @@ def test_fprintd_has_its_place_back_once_the_package_is_gone(action: str, unit: 
 
 
 def test_a_purge_leaves_no_template_and_no_right(tmp_path: Path) -> None:
-    """The user stays, and with a rule of deploy/options could unlock sessions for ever."""
+    """The service's user remains, and with a polkit rule of deploy/options it could still unlock sessions."""
     kept, faces = tmp_path / "var/lib/facelatch", tmp_path / "srv/faces/gallery"
     faces.mkdir(parents=True)
     kept.parent.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The installer's switch, way back and taking out, in a folder as another system, whose programs answer and do nothing."""
+"""The installer's switch, roll-back and removal, on a folder that stands for another system, with programs that do nothing."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="the installer must be
 
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
-    """A system with two releases, of which `old` is in use and has no manual page; the next one has."""
+    """A system with two releases: `old` is in use and has no manual page, `new` has one."""
     root = tmp_path / "image"
     (root / "usr").mkdir(parents=True)
     for name, files in (("old", [UNIT]), ("new", [UNIT, MAN, FISH])):
@@ -37,7 +37,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def run(image: Path, *words: str) -> None:
-    """`unshare`, by which the other system's programs are started, starts none."""
+    """Runs the installer with an `unshare` that does not start the other system's programs."""
     programs = image.parent / "bin"
     programs.mkdir(exist_ok=True)
     (programs / "unshare").write_text("#!/bin/sh\n")
@@ -149,7 +149,7 @@ def install(other: Path, *words: object, umask: int = 0o022) -> subprocess.Compl
 
 
 def test_whoever_keeps_files_to_herself_installs_for_the_service_all_the_same(other: Path) -> None:
-    """sudo hands the caller's umask on; what the service's user cannot read does not start."""
+    """sudo passes on the caller's umask, and the service does not start if its user cannot read the files."""
     done = install(other, umask=0o077)
     assert done.returncode == 0, done.stderr
     made = [path for place in ("opt", "etc", "usr/local") for path in (other / place).rglob("*") if not path.is_symlink()]
@@ -166,7 +166,7 @@ def test_whoever_keeps_files_to_herself_installs_for_the_service_all_the_same(ot
     "before", ["", "[camera]\nmirror = true\n", "[model]\n  path = 'compact'\nthreads = 2\n", " [model] # mine\n"]
 )
 def test_a_model_is_named_and_the_settings_stay_whose_they_were(other: Path, before: str) -> None:
-    """docs/cameras.md has root:facelatch and 0640 for the file: of another group the service could not read it."""
+    """docs/cameras.md has root:facelatch and 0640 for the file; with another group, the service could not read it."""
     assert install(other).returncode == 0
     toml, model = other / "etc/facelatch/edge.toml", other.parent / "own.tflite"
     toml.write_text(before)
@@ -185,7 +185,7 @@ def test_a_model_is_named_and_the_settings_stay_whose_they_were(other: Path, bef
 
 @pytest.mark.parametrize("before", ['model.path = "compact"\n', "[ model ]\nthreads = 2\n", "# strict\n"])
 def test_a_model_that_the_settings_do_not_go_with_is_refused_before_it_is_in_use(other: Path, before: str) -> None:
-    """A form of TOML that the installer does not know, or a point that the new model has no measurement for."""
+    """A form of TOML that the installer does not know, or an operating point that the new model has no measurement for."""
     assert install(other).returncode == 0
     toml, model = other / "etc/facelatch/edge.toml", other.parent / "own.tflite"
     toml.write_text(before)
@@ -227,7 +227,7 @@ def test_a_folder_of_wheels_may_have_a_blank_in_its_name(tmp_path: Path) -> None
 
 @pytest.mark.parametrize("word", ["--uninstall", "--purge"])
 def test_what_debians_package_installed_is_not_taken_out(other: Path, word: str) -> None:
-    """Its units, its settings, its templates and its user have the same names."""
+    """The package's units, settings, templates and user have the same names as the installer's."""
     files = [
         other / name
         for name in ("usr/share/doc/facelatch/copyright", "var/lib/facelatch/gallery/ada.faces", "var/lib/dpkg/status")
@@ -241,7 +241,7 @@ def test_what_debians_package_installed_is_not_taken_out(other: Path, word: str)
 
 
 def test_nobodys_home_adds_code_to_the_command(other: Path) -> None:
-    """The home of the service's user is the state folder: what a daemon that was taken over left there would run at every start."""
+    """The home of the service's user is the state folder: code that a compromised daemon left there would run at every start."""
     assert install(other).returncode == 0
     (edge,) = (other / "opt/facelatch/releases").glob("*/bin/edge")
     home = other / "var/lib/facelatch"

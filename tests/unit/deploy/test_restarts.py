@@ -1,4 +1,4 @@
-"""The start limit of the unit: a driver that hangs for good is met by restarts for ever, a start that fails at once is not."""
+"""The unit's start limit: the service is restarted for ever if a driver hangs for good, but not if every start fails at once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edge.contract.errors import CameraWedged, ExitCode
 from edge.settings import CameraSettings
 
 UNIT = (Path(__file__).parents[3] / "deploy/facelatch.service").read_text()
-# From the start of the process to READY, on the smallest boards: a program that fails at once takes no longer.
+# From process start to READY on the smallest boards. A program that fails at once takes no longer.
 LONGEST_START_S = 5.0
 
 
@@ -28,7 +28,7 @@ def seconds(key: str) -> float:
 
 
 def test_a_camera_that_hangs_is_tried_again_for_ever() -> None:
-    """One start with it takes at least the shortest stall, the wait for the driver and the pause; the limit counts starts."""
+    """A start with it lasts at least the shortest stall, the wait for the driver and the pause, so the limit on starts is not reached."""
     (shortest_s,) = [limit.ge for limit in CameraSettings.model_fields["stall_s"].metadata if hasattr(limit, "ge")]
     cycle_s = shortest_s + LET_GO_S + seconds("RestartSec")
     assert int(in_force("StartLimitBurst")) * cycle_s > seconds("StartLimitIntervalSec")

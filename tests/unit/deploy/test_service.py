@@ -37,7 +37,7 @@ def test_the_exposure_is_at_most_one_and_a_half(analyze: str, unit: Path) -> Non
 
 
 def unexplained(directives: list[str], unit: str) -> list[str]:
-    """Those of `RootDirectory=/RootImage=` and the like that no comment names, and that stand under no comment of their own."""
+    """The directives, such as `RootDirectory=/RootImage=`, that no comment names and that do not stand below a comment."""
     comments = " ".join(re.findall(r"^#(.*)$", unit, re.MULTILINE))
     left = []
     for directive in directives:
@@ -54,7 +54,7 @@ def test_what_of_the_sandbox_is_not_taken_has_its_reason_beside_it(analyze: str)
     assert "PrivateDevices=" in not_taken
     unit = UNIT.read_text()
     assert unexplained(not_taken, unit) == []
-    assert unexplained(not_taken, re.sub(r"^#.*\n", "", unit, flags=re.MULTILINE)) == not_taken  # or nothing was looked at
+    assert unexplained(not_taken, re.sub(r"^#.*\n", "", unit, flags=re.MULTILINE)) == not_taken  # so the check works
 
 
 def exposure(analyze: str, unit: Path) -> str:
@@ -78,7 +78,7 @@ def test_the_exposures_are_those_that_the_threat_model_tells(analyze: str, tmp_p
 
 
 def verified(analyze: str, folder: Path, name: str, text: str) -> str:
-    """What `verify` says on stderr, for it returns 0 for unknown keys; the program itself is not installed here."""
+    """What `verify` prints on stderr, because it returns 0 for unknown keys. /bin/true stands for the program, which is not installed."""
     path = folder / name
     path.write_text(re.sub("^ExecStart=.*$", "ExecStart=/bin/true", text, flags=re.MULTILINE))
     return run(analyze, "verify", path).stderr
@@ -94,7 +94,7 @@ def test_no_directive_is_unknown(analyze: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("option", sorted(path.name for path in (DEPLOY / "options").glob("*.conf")))
 def test_an_option_is_a_drop_in_that_systemd_takes(analyze: str, tmp_path: Path, option: str) -> None:
-    """Its own lines only, the sandbox stays: what is wider is exactly what its name says."""
+    """It only adds its own lines and leaves the sandbox: it opens exactly what its name says."""
     service, told = UNIT.read_text(), (DEPLOY / "options" / option).read_text()
     assert f"deploy/options/{option} /etc/systemd/system/" in told
     assert verified(analyze, tmp_path, "facelatch.service", service.replace("[Install]", f"{told}\n[Install]")) == ""
@@ -113,7 +113,7 @@ def test_an_enrolment_is_confined_as_the_service_is() -> None:
 
 
 def of(unit: Path, directive: str) -> list[str]:
-    """The words that a unit gives a directive."""
+    """The words of a directive's values in a unit."""
     return " ".join(re.findall(rf"^{directive}=(.*)$", unit.read_text(), re.MULTILINE)).split()
 
 
@@ -197,7 +197,7 @@ def test_a_dry_run_only_talks(action: tuple[str, ...]) -> None:
 
 
 def test_a_dry_run_shows_every_file(tmp_path: Path) -> None:
-    """Each file of deploy/ that goes into the system is put into the release and from there in its place."""
+    """Each file of deploy/ that is installed is put into the release, and from there into its place."""
     if not Path("/usr/bin/python3").exists() or Path("/opt/facelatch").exists():
         pytest.skip("no /usr/bin/python3 here, or facelatch is installed")
     told = run(DEPLOY / "install.sh", "--dry-run").stdout

@@ -1,4 +1,4 @@
-"""deploy/wheels.sh without a network: what it asks pip for, by a Python whose pip only writes down its words and its lock file."""
+"""deploy/wheels.sh without a network: what it asks pip for, with a Python whose pip only logs its arguments and lock files."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WHEELS = Path(__file__).parents[3] / "deploy/wheels.sh"
 
 
 def asked(tmp_path: Path, *words: str, folder: str = "wheels") -> tuple[str, dict[str, str]]:
-    """Pip's words, a line a call, and the packages of all lock files that it was given, with what stands after the version."""
+    """The arguments of pip, one line per call, and the packages of all lock files that it was given, with their environment markers."""
     python, log = tmp_path / "python", tmp_path / "log"
     python.write_text(
         f'#!/bin/sh\n[ "$1" = -m ] || exec {sys.executable} "$@"\n'
@@ -31,7 +31,8 @@ def asked(tmp_path: Path, *words: str, folder: str = "wheels") -> tuple[str, dic
 
 @pytest.mark.parametrize(("device", "below"), [("3.11", True), ("3.13", False)])
 def test_conditions_are_those_of_the_device(device: str, below: bool, tmp_path: Path) -> None:
-    """numpy is locked twice, below and from 3.12 on; pip would take this machine's one. True is `>= '3'` and false `< '3'`."""
+    """numpy is locked twice, below 3.12 and from 3.12 on; pip would use this machine's version. The script replaces a condition that holds
+    for the device by `>= '3'`, one that does not by `< '3'`."""
     told, locked = asked(tmp_path, "aarch64", device)
     assert f"--python-version {device} " in told
     numpy = {name: condition for name, condition in locked.items() if name.startswith("numpy==")}
@@ -42,7 +43,7 @@ def test_conditions_are_those_of_the_device(device: str, below: bool, tmp_path: 
 
 
 def test_what_32_bit_arm_has_no_wheel_for_comes_from_debian(tmp_path: Path) -> None:
-    """But dbus-fast, as its sources, and what builds them."""
+    """Except dbus-fast, which is fetched as sources, with what builds them."""
     told, locked = asked(tmp_path, "armv7l", "3.11")
     names = {name.partition("==")[0] for name in locked}
     assert {"tflite-runtime", "pydantic-core", "dbus-fast", "typer"} <= names

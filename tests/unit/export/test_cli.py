@@ -1,4 +1,4 @@
-"""What can be typed, and what it says: inspect, verify and diff on the committed model."""
+"""The `export` command: its options, and what inspect, verify and diff print for the committed model."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_inspect_tells_what_is_in_the_file(tmp_path: Path) -> None:
     [("quantisation", "int3"), ("runtimes", [{"runtime": "x"}]), ("provenance", {"export": {}}), ("provenance", [])],
 )
 def test_a_file_made_by_hand_that_does_not_say_where_it_is_from_is_refused(tmp_path: Path, key: str, value: object) -> None:
-    """The device takes it, to which it is nothing; here it was told as a defect."""
+    """The device accepts it, because it does not use the provenance; `export` used to report an internal error."""
     with zipfile.ZipFile(io.BytesIO(MODEL.read_bytes())) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     record = json.loads(members.pop(METADATA_NAME)) | {key: value}
@@ -111,7 +111,7 @@ def test_summary_is_plain_json() -> None:
 
 
 def test_networks_are_the_same_whatever_is_kept_of_a_face() -> None:
-    """As after `export measure --template mirrored`: the id is another one, the networks are not."""
+    """As after `export measure --template mirrored`: the model id differs, the networks do not."""
     model = read_model(MODEL)
     kind = TemplateKind.MIRRORED if model.template is TemplateKind.PLAIN else TemplateKind.PLAIN
     model_id = model_id_of(model.tower.flatbuffer, model.aligner.network.flatbuffer if model.aligner else b"", kind)

@@ -1,4 +1,4 @@
-"""Every way to quantise, and the checks of what the converter left."""
+"""Every quantisation variant, and the checks of the converted graph."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ def test_every_variant_is_what_it_says(small, variant: Variant) -> None:
 
 
 def test_calibration_forces_both_ends_whatever_the_chips_span(small) -> None:
-    """The chips hold 20 to 229 alone; without the two forced pixels the input's scale would be 209 / 255."""
+    """The chips span only 20 to 229; without the two forced pixels the input's scale would be 209 / 255."""
     assert small.chips.min() == 20
     assert small.chips.max() == 229
     assert small.graphs[Variant.INT8].tensors[small.graphs[Variant.INT8].inputs[0]].scale == 1.0
 
 
 def test_what_is_added_has_the_range_of_its_own(small) -> None:
-    """What conv2 gives is read by the addition alone, which runs in its memory: told of the sum, its range would be that of both."""
+    """Only the addition reads conv2's output, and is computed in its memory: the converter would give conv2 the range of the sum."""
     watching = keras.Model(small.network.input, [small.network.get_layer(name).output for name in ("conv2", "relu2")])
     added, total = (np.asarray(maps) for maps in watching(small.chips[..., None].astype(np.float32)))
     graph = small.graphs[Variant.INT8]
@@ -68,7 +68,7 @@ def test_conversion_is_deterministic(small) -> None:
 
 
 def test_a_graph_is_counted_by_hand(small) -> None:
-    """Two convolutions over 16x16: 8 maps of 9 inputs, then 8 maps of 72; the matrix 8x4."""
+    """Two convolutions over 16x16: 8 maps of 9 inputs each, then 8 maps of 72; the dense layer is 8x4."""
     graph = small.graphs[Variant.INT8]
     assert graph.macs == 16 * 16 * 8 * 9 + 16 * 16 * 8 * 72 + 8 * 4
     assert graph.versions()["CONV_2D"]["count"] == 2
@@ -101,7 +101,7 @@ def test_what_is_no_network_is_named(data: bytes) -> None:
 
 
 def test_layer_errors_are_those_of_the_arithmetic(small) -> None:
-    """float16 weights are off by 2^-11 at most, so that no layer is off by a hundredth; 8 bits err more, and not by a third."""
+    """A network compared with itself has no error; its int8 variant has some, but below 30 % in every layer."""
     reference = small.flatbuffers[Variant.NONE]
     same = layer_errors(reference, reference, small.chips)
     assert [layer.error for layer in same] == [0.0] * len(same)

@@ -1,4 +1,4 @@
-"""Weights that compute the same and quantise with less loss."""
+"""Equalised weights compute the same and quantise with less loss."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def _chips() -> np.ndarray:
 
 
 def _tower(*, trainable: bool = True, limit: float | None = None) -> Any:
-    """Convolutions with and without a normalisation, a skip, both ways to pool and a matrix. Maps are up to a thousandfold apart in
-    size, and what reads them makes up for it, so that the small ones matter as much."""
+    """Convolutions with and without normalisation, a skip, both kinds of pooling and a dense layer. Map sizes differ up to a thousandfold,
+    and the layers that read the maps compensate for it, so that small maps matter as much as large ones."""
     keras.utils.set_random_seed(0)
     rng = np.random.default_rng(0)
     pixels = keras.Input((SIDE, SIDE, 1))
@@ -67,7 +67,7 @@ def test_it_computes_the_same_with_less_loss() -> None:
 
 
 def test_maps_come_nearer_to_one_size() -> None:
-    """What is left of a ratio of sizes r is r to the quarter, times what the filters that read the maps have a part in."""
+    """A ratio of sizes r shrinks to r to the quarter, times a factor from the filters that read the maps."""
     tower = _tower()
     watching = keras.Model(tower.input, tower.get_layer("conv2").output)
 
@@ -83,8 +83,8 @@ def test_maps_come_nearer_to_one_size() -> None:
 
 @pytest.mark.parametrize("given", [{"trainable": False}, {"limit": 6.0}])
 def test_what_is_fixed_or_cares_for_size_stays(given: dict[str, Any]) -> None:
-    """Maps of the skip end in a ReLU with a limit, or begin in layers that are not trained; those between conv2 and conv3 are free,
-    unless conv2 is fixed itself."""
+    """The maps of the skip end in a ReLU with a limit, or come from layers that are not trainable. Those between conv2 and conv3 are
+    free, unless conv2 itself is not trainable."""
     tower = _tower(**given)
     said, held = _said(tower), {layer.name: layer.get_weights() for layer in tower.layers}
     equalise(tower, _chips())

@@ -13,7 +13,7 @@ PEOPLE, EACH = 40, 4
 
 @pytest.fixture(scope="module")
 def side() -> tuple[Side, np.ndarray]:
-    """Forty people whose pictures scatter round a point each."""
+    """Forty people; the pictures of each scatter around one point."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(PEOPLE), EACH)
     points = rng.normal(size=(PEOPLE, 16))[labels] + rng.normal(scale=0.3, size=(PEOPLE * EACH, 16))
@@ -46,7 +46,7 @@ def test_a_file_that_lost_the_people_misses_every_gate(side: tuple[Side, np.ndar
 
 
 def test_a_shift_of_all_scores_is_seen_although_the_threshold_follows(side: tuple[Side, np.ndarray]) -> None:
-    """A higher bias moves every score up: cosine, EER and TAR at the file's own threshold stay, the float threshold is void."""
+    """A higher bias raises every score: cosine, EER and TAR at the file's own threshold stay, but the float threshold no longer holds."""
     shifted = plain(Head(side[0].head.weights, 9.0, normalise=True, squared=True), side[0].embeddings)
     figures = parity(side[0], shifted, side[1])
     assert figures["eer_float"] == figures["eer_file"]
@@ -55,7 +55,7 @@ def test_a_shift_of_all_scores_is_seen_although_the_threshold_follows(side: tupl
 
 
 def test_limits_widen_where_the_counts_force_them(side: tuple[Side, np.ndarray]) -> None:
-    """240 genuine comparisons: three of them are 1.25 points, more than the limit of one; of 24,000 they would be none."""
+    """Of 240 genuine comparisons, three are 1.25 points, more than the limit of one point; of 24,000 they are negligible."""
     figures = parity(side[0], side[0], side[1])
     by_name = {gate.name: gate.limit for gate in gates(figures)}
     assert by_name["loss of TAR at FMR 0.01"] == 3 / 240
@@ -63,7 +63,8 @@ def test_limits_widen_where_the_counts_force_them(side: tuple[Side, np.ndarray])
 
 
 def test_what_may_be_chance_is_no_loss() -> None:
-    """Five of 470 lost and none won is 1.06 points, 0.95 of them within two standard deviations (2 sqrt(5) / 470); twenty lost is not."""
+    """Losing five of 470 and winning none is 1.06 points, below 1 plus two standard deviations (2 sqrt(5) / 470, 0.95 points); twenty are
+    above it."""
     figures = {
         "genuine": 470,
         "impostor": 50_000,
@@ -88,7 +89,7 @@ def test_too_few_comparisons_have_no_operating_point_to_gate() -> None:
 
 
 def test_targets_beyond_the_rule_of_three_are_not_written() -> None:
-    """3,000 impostor scores carry 1e-3 and not 1e-4."""
+    """3,000 impostor scores support 1e-3 but not 1e-4."""
     points = operating_points(np.full(10, 0.99), np.linspace(0, 0.9, 3000))
     assert [point["target_fmr"] for point in points] == [1e-1, 1e-2, 1e-3]
     assert [point["false_matches"] for point in points] == [300, 30, 3]

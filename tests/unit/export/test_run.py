@@ -1,4 +1,4 @@
-"""A run's head, which trainer and exporter read each for itself: what one writes is what both read."""
+"""A run's files: trainer and exporter read the head with code of their own and must agree; the exporter refuses incomplete runs."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ WITH_COHORT = with_cohort(
 
 
 def write_run(folder: Path, small: Small, head: Head) -> None:
-    """A finished run of three held-out pictures of two people."""
+    """A finished run with three held-out pictures of two people."""
     spec, chips = ChipSpec(), np.zeros((3, 16, 16), np.uint8)
     save_verifier(folder, Verifier(small.network, head, None))
     np.savez(folder / "chips.npz", calibration=chips, test=chips, test_labels=np.array([0, 0, 1]), cohort=chips)
@@ -70,7 +70,7 @@ def test_a_run_that_does_not_tell_all_of_itself_is_no_defect(key: str, small: Sm
 
 @pytest.mark.parametrize("labels", [[], [0], [0, 0], [0, 1]], ids=["nobody", "one picture", "one person", "one picture each"])
 def test_held_out_people_of_whom_nothing_can_be_compared(labels: list[int], small: Small, tmp_path: Path) -> None:
-    """In a run's folder, and in what `trainer held-out` wrote of a set that has of each of them one picture."""
+    """In a run's folder, and in a file that `trainer held-out` wrote for a set with one picture of each person."""
     write_run(tmp_path, small, PLAIN)
     chips = np.zeros((len(labels), 16, 16), np.uint8)
     told = json.dumps({"split": "0" * 64, "chip": ChipSpec().to_json()})
@@ -81,7 +81,7 @@ def test_held_out_people_of_whom_nothing_can_be_compared(labels: list[int], smal
 
 
 def test_nothing_is_measured_on_chips_that_are_cut_otherwise(tmp_path: Path) -> None:
-    """Two models of one split may take chips of one size, each its own part of the face."""
+    """Two models of one split may take chips of the same size that show different parts of the face."""
     model, path = read_model(MODEL), tmp_path / "held-out.npz"
     chips = np.zeros((4, *model.chip.shape), np.uint8)
     spec = replace(model.chip, scale=2.5)

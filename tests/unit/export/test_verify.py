@@ -1,4 +1,4 @@
-"""Operating points held against people who are measured again: what holds, what does not, and in which words."""
+"""Recorded operating points compared with a new measurement: what holds, what does not, and the wording."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ IMPOSTOR = np.linspace(0, 1, 40_000, endpoint=False)
 
 
 def genuine(missed: int) -> np.ndarray:
-    """A thousand scores, so many of them below the threshold of FMR 1e-2, which is 0.99."""
+    """A thousand scores, `missed` of them below the threshold for FMR 1e-2, which is 0.99."""
     return np.concatenate([np.full(missed, 0.5), np.full(1000 - missed, 0.999)])
 
 
 @pytest.fixture(scope="module")
 def point() -> OperatingPoint:
-    """At FMR 1e-2, 50 of 1,000 missed: 95 % 3.7 to 6.5."""
+    """The operating point at FMR 1e-2, with 50 of 1,000 missed: 95 % interval 3.7 to 6.5 %."""
     return next(OperatingPoint(**one) for one in operating_points(genuine(50), IMPOSTOR) if one["target_fmr"] == 1e-2)
 
 
@@ -74,7 +74,7 @@ def test_the_fmr_is_held_against_its_target(point: OperatingPoint, shift: float,
 
 
 def test_a_file_that_misses_more_of_a_runs_people_than_it_says_does_not_hold(tmp_path: Path) -> None:
-    """Drawn people, first as they are, then each with the pictures of others under his or her name."""
+    """Drawn people, first with their own pictures, then with pictures of others under their names."""
     model = read_model(MODEL)
     detector, chips, labels = load_detector(model.chip.detector), [], []
     for person in range(25):
@@ -104,7 +104,7 @@ def test_a_file_that_misses_more_of_a_runs_people_than_it_says_does_not_hold(tmp
 
 
 def test_a_file_measured_again_with_other_templates_is_held_against_its_run_with_the_same(tmp_path: Path) -> None:
-    """As after `export measure --template mirrored`. The run's network is the file's own: nothing lies between them."""
+    """As after `export measure --template mirrored`. The run's network is the file's own, so the two must agree."""
     model = read_model(MODEL)
     assert model.aligner is None
     alone = Embedder(model)

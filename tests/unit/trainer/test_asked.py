@@ -1,4 +1,4 @@
-"""A teacher that is asked anew: what it says, faces laid over one another, who can be asked, and that a step heeds it."""
+"""A teacher that runs during training (`loss.asked`): its answers, blended faces, who may be one, and that a step uses its answers."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PICTURES = RNG.integers(0, 256, (10, 12, 12, 1)).astype(np.float32)
 
 
 def _tower(outputs: int, *, sees_sides: bool) -> keras.Model:
-    """One that tells a face from its mirror image, or cannot."""
+    """A tower that distinguishes a face from its mirror image, or one that cannot."""
     pixels = keras.Input((12, 12, 1))
     x = (
         keras.layers.Flatten()(pixels)
@@ -43,7 +43,7 @@ def test_it_says_the_mean_of_both_looks() -> None:
 
 
 def test_a_face_lies_over_another_by_a_half_at_most() -> None:
-    flat = np.arange(0.0, 2000.0, 1.0).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 1))  # picture n shows n
+    flat = np.arange(0.0, 2000.0, 1.0).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 1))  # all pixels of picture n are n
     flat = flat.astype(np.float32)
     seed = tf.constant([0, 7])
     assert np.array_equal(mixed(tf.constant(flat), 0.0, seed), flat)
@@ -51,15 +51,15 @@ def test_a_face_lies_over_another_by_a_half_at_most() -> None:
     assert np.array_equal(some, again)
     assert not np.array_equal(some, other)
     assert 0.4 < float((some != flat).any((1, 2, 3)).mean()) < 0.6
-    # Two pictures, one black and one white: what is laid over the black one shows by how much.
+    # One black and one white picture: the grey of the blended black one is the share of the white one.
     two = np.stack([np.zeros((4, 4, 1)), np.full((4, 4, 1), 255)]).astype(np.float32)
     shares = [np.asarray(mixed(tf.constant(two), 1.0, tf.constant([0, number])))[0].max() / 255 for number in range(300)]
     assert 0.45 < max(shares) <= 0.5
-    assert min(shares) == 0  # over itself
+    assert min(shares) == 0  # blended with itself
 
 
 def test_a_step_heeds_who_is_asked_and_not_what_was_said_before() -> None:
-    """The student is its own teacher, so that nothing is left to learn, whatever the vectors of the pictures as they are say."""
+    """The student is its own teacher, so the loss is 0, whatever the stored vectors of the original pictures are."""
     tower, head = _tower(5, sees_sides=False), SiameseHead(False, False, name="head")
     head.build((None, 5))
     loss, wrong = LossSettings(pairs=0.0, teacher=1.0), RNG.normal(size=(10, 5)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""The same-camera check on people drawn in numbers: it warns of a network that tells cameras, and of none that tells people."""
+"""The same-camera check on random embeddings: it warns about a network that recognises cameras, not about one that recognises people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ HEAD = Head(np.full(16, 0.3, np.float32), 3.0)
 
 
 def taken(camera: str, names: list[str], look: float, seed: int) -> Taken:
-    """Three pictures of each person; `look` of the camera's own is in every one."""
+    """Embeddings of three pictures of each person; `look` scales an offset that all pictures of this camera share."""
     rng = np.random.default_rng(seed)
     person = {name: np.random.default_rng(int(name[1:])).normal(size=16) for name in names}
     of = np.repeat(names, 3)
@@ -38,7 +38,7 @@ def test_one_that_tells_people_is_not() -> None:
 
 
 def test_a_person_of_both_sets_is_no_stranger() -> None:
-    """Else the threshold would lie among the scores of one person, and no gap would show."""
+    """Otherwise the threshold would lie among genuine scores, and no gap would show."""
     shared, _ = compare_cameras(HEAD, [taken("a", people(0, 40), 1.5, 1), taken("b", people(30, 50), 1.5, 2)])
     assert shared["across"] == 120 * 150 - 10 * 9
     assert shared["gap"]

@@ -1,4 +1,4 @@
-"""What the `trainer` command says, to a person and to a machine, and what it loads before a command runs."""
+"""The `trainer` command: its JSON output, and what it loads before a command runs."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from trainer.dlibfile import find_weights
 
 Clip = Callable[[int, int], Path]
 
-# typer itself reads options with pydantic; that recipes, which are made of it, are not loaded is what can be had.
+# pydantic is not listed, because typer itself reads options with it; the recipes, which are built on it, can be left unloaded.
 HEAVY = ("numpy", "cv2", "keras", "tensorflow", "trainer.settings", "trainer.prepare")
 
 
@@ -44,7 +44,7 @@ def run(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
 
 
 def told(*words: str) -> dict[str, Any]:
-    """What a command prints for a machine: one object and nothing beside it."""
+    """What a command prints with --json, which must be one JSON object and nothing else."""
     found = json.loads(run(*words, "--json").stdout)
     assert isinstance(found, dict)
     return found

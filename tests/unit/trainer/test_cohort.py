@@ -1,4 +1,4 @@
-"""Whom a face is held against: chosen to stand for everybody, nobody who judges or is measured among them."""
+"""The cohort that faces are compared with: chosen to represent everybody, and without validation and test people."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def head_of(size: int = 8, *, squared: bool) -> Head:
 
 
 def nearness(head: Head, rows: np.ndarray, nearest: int) -> np.ndarray:
-    """The mean distance of everybody to the nearest of those at `rows`, oneself left out; by the head's own scores, one by one."""
+    """Each person's mean distance to the `nearest` people at `rows`, themselves excluded, from the head's scores one by one."""
     placed = place(head, PEOPLE)
     found = []
     for row in range(len(PEOPLE)):
@@ -102,8 +102,8 @@ def test_calibration_moves_no_comparison_past_another() -> None:
 
 
 def test_a_few_people_who_are_told_apart_leave_room_above_every_stranger() -> None:
-    """Two people of 40 pictures together, no stranger of whom is as near as any of their own: a scale without end would give a score of
-    exactly 1 to many strangers of others, and no threshold would tell them from anybody."""
+    """Calibrated on 40 pictures of two people, all of whose genuine scores exceed their impostor scores: an unbounded scale would give
+    many strangers among other people a score of exactly 1, and no threshold would separate them."""
     rng = np.random.default_rng(1)
 
     def drawn(count: int, each: int) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +148,7 @@ def test_nobody_who_judges_or_is_measured_is_a_stranger(monkeypatch: pytest.Monk
 
 
 def test_nobody_of_ones_own_is_a_stranger(tmp_path: Path) -> None:
-    """Who is one would pay for looking like him- or herself."""
+    """Someone in the cohort would be penalised for looking like him- or herself."""
     (tmp_path / "main/pictures/ada").mkdir(parents=True)
     (tmp_path / "main/pictures/ada/captured").touch()
     main, mine, many = (

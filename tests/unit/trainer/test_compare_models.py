@@ -1,4 +1,4 @@
-"""Models beside each other: what the table and the picture call them."""
+"""Comparison of models: their names in the table and the plot."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from trainer.evaluate import Subject
 
 
 def test_two_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `trainer compare-models old/own.tflite new/own.tflite`: two curves, and two rows that are not called alike."""
+    """As in `trainer compare-models old/own.tflite new/own.tflite`: two curves, and two rows with different names."""
     faces = SimpleNamespace(chips=np.arange(40), labels=np.repeat(np.arange(20), 2))
     made = {
         name: np.random.default_rng(seed).normal(size=(40, 8)).astype(np.float32)

@@ -1,4 +1,4 @@
-"""All comparisons, kept and resampled, against the plain computation on the same embeddings."""
+"""Comparisons of all pairs and their resampling, checked against the plain computation on the same embeddings."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_the_same_rates_as_all_scores_give(head: Head, monkeypatch: pytest.Monke
     assert found.histogram.sum() == genuine.size + impostor.size
     rates = found.rates((1e-2, 1e-3, 1e-6))
     assert rates.eer.value == pytest.approx(eer(genuine, impostor)[0], abs=1e-9)
-    assert [*rates.tar] == [1e-2, 1e-3]  # a millionth cannot be shown
+    assert [*rates.tar] == [1e-2, 1e-3]  # there are too few comparisons for 1e-6
     for target in rates.tar:
         assert rates.tar[target].value == pytest.approx(1 - fnmr(genuine, threshold_at_fmr(impostor, target)).value, abs=1e-9)
 
@@ -92,7 +92,7 @@ def test_an_interval_holds_its_value_and_narrows_with_people() -> None:
 
 
 def by_hand(found: comparisons.Comparisons, weight: np.ndarray, target: float) -> float:
-    """FNMR with the people copied so often as `weight` says."""
+    """FNMR at FMR `target` with each person copied `weight` times."""
     copies = np.repeat(np.arange(len(weight)), weight)
     genuine = np.concatenate([found.genuine[found.labels[found.genuine_rows[:, 0]] == person] for person in copies])
     one, other = found.labels[found.impostor_rows].T
@@ -102,8 +102,8 @@ def by_hand(found: comparisons.Comparisons, weight: np.ndarray, target: float) -
 
 @pytest.mark.parametrize("most", [comparisons.RESAMPLED, 2000])
 def test_a_resampling_is_people_copied(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A person drawn twice counts twice among the genuine comparisons, and each comparison of two people as often as both; with a few
-    evenly spaced impostor scores nearly so."""
+    """A person drawn twice counts twice in genuine comparisons, and a comparison of two people counts with the product of their weights;
+    only approximately if a few evenly spaced impostor scores stand for all."""
     monkeypatch.setattr(comparisons, "RESAMPLED", most)
     monkeypatch.setattr(comparisons, "RESAMPLES", 5)
     found = compare_all(HEADS[3], *people(60, 4, noise=0.9))
@@ -116,7 +116,7 @@ def test_a_resampling_is_people_copied(most: int, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_interval_of_independent_comparisons_is_clopper_and_pearsons() -> None:
-    """Two pictures of everybody: one genuine comparison a person, and FNMR at FMR 0.1 hardly moves with who is drawn as a stranger."""
+    """Two pictures of each person give one genuine comparison each, and FNMR at FMR 0.1 hardly depends on which strangers are drawn."""
     found = compare_all(HEADS[3], *people(400, 2, noise=0.8))
     tar = found.rates((0.1,)).tar[0.1]
     missed = round((1 - tar.value) * 400)
@@ -126,14 +126,14 @@ def test_the_interval_of_independent_comparisons_is_clopper_and_pearsons() -> No
 
 
 def test_what_is_shown_at_a_low_fmr_holds_at_a_higher_one() -> None:
-    """The few misses at FMR 0.1 are of fewer people still than those at 1e-3, and say less by themselves."""
+    """The misses at FMR 0.1 come from even fewer people than those at 1e-3, so by themselves they say less."""
     tar = compare_all(HEADS[3], *people(100, 4, noise=0.65)).rates((1e-1, 1e-2, 1e-3)).tar
     assert 0 < 1 - tar[1e-1].value < 1 - tar[1e-3].value
     assert tar[1e-1].low >= tar[1e-2].low >= tar[1e-3].low
 
 
 def test_everybody_missed_is_not_nobody_ever_found() -> None:
-    """Each face's template is its opposite, further away than any stranger's: the other end is that of all in sixty people."""
+    """Each template is the negated embedding, further away than any stranger's: the upper end of the TAR is that of 60 misses in 60."""
     embeddings, labels = people(60, 4, noise=0.3)
     rates = compare_all(HEADS[3], embeddings, labels, -embeddings).rates((1e-2,))
     assert (rates.tar[1e-2].value, rates.tar[1e-2].low) == (0.0, 0.0)
@@ -141,7 +141,7 @@ def test_everybody_missed_is_not_nobody_ever_found() -> None:
 
 
 def test_nobody_missed_is_not_nobody_ever_missed() -> None:
-    """Each resampling of faultless people is faultless: the bound is that of none in sixty people, 6 %."""
+    """A resampling of people without misses has no misses either, so the bound is that of no misses in 60 people, 6 %."""
     rates = compare_all(HEADS[3], *people(60, 4, noise=0.01)).rates((1e-1, 1e-2))
     assert (rates.tar[1e-2].value, rates.tar[1e-2].high) == (1.0, 1.0)
     assert rates.tar[1e-2].low == rates.tar[1e-1].low == pytest.approx(0.025 ** (1 / 60))
@@ -149,7 +149,7 @@ def test_nobody_missed_is_not_nobody_ever_missed() -> None:
 
 
 def test_a_sample_with_few_genuine_comparisons_misleads_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The floor lies where a sample without a single miss puts it, above the EER of all."""
+    """The floor is where a sample without a single miss would put it, above the EER threshold of all comparisons."""
     embeddings, labels = people(200, 3, noise=1.6)
     monkeypatch.setattr(comparisons, "_floor", lambda head, *_: 0.999)
     genuine, impostor = score_all_pairs(HEADS[3], embeddings, labels)
@@ -184,7 +184,7 @@ def test_twenty_anchors_take_more_pictures_than_count_elsewhere() -> None:
 
 
 def test_no_anchor_is_its_own_probe() -> None:
-    """Templates far from every face: with an anchor among the probes some trial would match."""
+    """With templates far from every face, most genuine trials must miss."""
     embeddings, labels = people(80, 9, noise=0.3)
     rows = evaluate_enrolled(
         Head(np.ones(16, np.float32), 3.0), embeddings, labels, embeddings + 100 * (1 + labels[:, None] % 7)
@@ -193,7 +193,7 @@ def test_no_anchor_is_its_own_probe() -> None:
 
 
 def test_a_head_is_fitted_where_it_helps_and_its_score_is_a_probability() -> None:
-    """Half of the numbers are noise: weights that are learned must find that."""
+    """Half of the dimensions are noise, and the fitted weights must find that out."""
     rng = np.random.default_rng(1)
     sides = []
     for seed in (1, 2):
@@ -226,7 +226,7 @@ def test_people_who_are_all_told_apart_have_no_eer() -> None:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_the_eer_is_that_of_all_thresholds_also_of_people_copied(seed: int) -> None:
-    """Scores of a few values, so that many are equal."""
+    """Scores take only a few values, so that many are equal."""
     rng = np.random.default_rng(seed)
     labels = np.repeat(np.arange(5), 3)
     rows = np.column_stack(np.triu_indices(len(labels), 1)).astype(np.int32)

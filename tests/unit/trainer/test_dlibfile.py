@@ -1,4 +1,4 @@
-"""The reader of dlib's file on a small made-up one, and the tower against dlib itself where that is installed."""
+"""The reader of dlib's network file, on a small made-up one; and the tower, against dlib itself if that is installed."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def test_a_cut_or_other_file_is_told(made_up: Path, tmp_path: Path) -> None:
         (tmp_path / "cut.dat").write_bytes(whole[:length])
         with pytest.raises(InputError, match="cut off"):
             read_dlib(tmp_path / "cut.dat")
-    # A layer of no filters: its count stands behind the two bytes of "2", three of "1" and the values.
+    # A layer without filters: overwrites the number of filters, two bytes, which follows the values of the layer's tensor.
     at = whole.index(number(4) + number(7) * 2)
     (tmp_path / "none.dat").write_bytes(whole[:at] + number(0).ljust(2, b"\0") + whole[at + 2 :])
     with pytest.raises(InputError, match="0 filters of 7x7"):
@@ -84,7 +84,7 @@ def test_a_cut_or_other_file_is_told(made_up: Path, tmp_path: Path) -> None:
 
 
 def random_network() -> DlibNetwork:
-    """Of the true shapes, small weights."""
+    """A network of the true shapes with small random weights."""
     shapes, before = [(7, 7, 3, 32)], 32
     for number_, (maps, blocks) in enumerate(STAGES):
         for block in range(blocks):
@@ -99,7 +99,7 @@ def random_network() -> DlibNetwork:
 
 
 def test_a_grey_picture_meets_the_sum_of_the_three_colours() -> None:
-    """The first output of the stem by a naive loop over colours, against the tower's."""
+    """The first output of the stem, computed by a naive loop over colours, against the tower's."""
     network, tower = random_network(), build_tower(TowerSettings(network=Network.RESNET), 150)
     load_dlib(tower, network)
     chip = np.random.default_rng(2).integers(0, 256, (150, 150)).astype(np.float32)
@@ -115,7 +115,7 @@ def test_a_grey_picture_meets_the_sum_of_the_three_colours() -> None:
 
 
 def test_a_colour_tower_takes_the_colours_in_opencvs_order() -> None:
-    """The same network from R, G, B and from B, G, R, and in grey from a picture whose colours are alike."""
+    """The network gives the same for R, G, B and for B, G, R, and in grey the same as for a picture with equal colours."""
     network = random_network()
     rgb, bgr, grey = (build_resnet(118, channels) for channels in (3, 3, 1))
     load_dlib(rgb, network)

@@ -1,4 +1,4 @@
-"""Which scores leave doubt: by the comparisons of people whom the tower was not trained on."""
+"""The range of scores in doubt, set from comparisons of people whom the tower was not trained on."""
 
 from __future__ import annotations
 

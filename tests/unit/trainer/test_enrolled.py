@@ -1,4 +1,4 @@
-"""Several anchors against a probe: the rates of the plain computation, which keeps every score, in a fraction of its memory."""
+"""Several anchors against a probe: the same rates as a plain computation that keeps every score, in a fraction of its memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = Head(np.linspace(0.1, 2, 16).astype(np.float32), 3.0, normalise=True, squ
 
 
 def people(counts: np.ndarray, seed: int = 0, noise: float = 0.9) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Embeddings, labels and templates of so many pictures of each person, in no order."""
+    """Embeddings, labels and templates of `counts` pictures of each person, in random order."""
     rng = np.random.default_rng(seed)
     labels = rng.permutation(np.repeat(np.arange(len(counts)), counts))
     faces = rng.normal(size=(len(counts), 16))[labels]
@@ -26,7 +26,7 @@ def people(counts: np.ndarray, seed: int = 0, noise: float = 0.9) -> tuple[np.nd
 
 
 def plainly(head: Head, embeddings: np.ndarray, labels: np.ndarray, templates: np.ndarray) -> list[dict[str, Any]]:
-    """The same, a trial after the other: of each person ten pictures, with twenty anchors thirty."""
+    """What `evaluate_enrolled` computes, trial by trial, from ten pictures of each person, or thirty for twenty anchors."""
     each = np.array([score(head, probe, templates) for probe in embeddings])
     found = []
     for anchors in (1, 5, 20):
@@ -55,10 +55,10 @@ def plainly(head: Head, embeddings: np.ndarray, labels: np.ndarray, templates: n
 
 @pytest.mark.parametrize("head", [HEAD, with_cohort(HEAD, people(np.ones(40, int), seed=1)[0], 3)], ids=["plain", "cohort"])
 def test_the_rates_are_those_of_every_score_kept(head: Head) -> None:
-    """With people of one picture, of too few for two of three frames, and of more than count."""
+    """Includes people with one picture, with too few for two of three frames, and with more than are used."""
     faces = people(np.array([1] * 10 + [2, 3, 4, 5, 6, 7, 8] * 2 + [9] * 16 + [12] * 2 + [21, 24, 33] * 4))
     expected = plainly(head, *faces)
-    # Of two in three frames with twenty anchors there are too few trials.
+    # For two of three frames with twenty anchors there are too few trials.
     assert [sum(row["anchors"] == anchors for row in expected) for anchors in (1, 5, 20)] == [2, 6, 3]
     assert 0 < min(row["fnmr"] for row in expected) < max(row["fnmr"] for row in expected) < 1
     assert evaluate_enrolled(head, *faces) == expected
@@ -67,7 +67,7 @@ def test_the_rates_are_those_of_every_score_kept(head: Head) -> None:
 def test_scores_of_strangers_are_not_kept() -> None:
     """300 people against 1,200 pictures: every score of one rule alone would be 2.9 MB."""
     faces = people(np.full(300, 4))
-    evaluate_enrolled(HEAD, *people(np.full(60, 4)))  # what is imported only once is in memory then
+    evaluate_enrolled(HEAD, *people(np.full(60, 4)))  # warms up: what is imported on first use is in memory afterwards
     tracemalloc.start()
     evaluate_enrolled(HEAD, *faces)
     peak = tracemalloc.get_traced_memory()[1]

@@ -1,4 +1,4 @@
-"""An evaluation of the committed drawn model on chips of noise: what its report holds, and chips that are not the model's."""
+"""An evaluation of the committed synthetic model on chips of noise: its report, and refusals of unfitting chips and damaged runs."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def noise(folder: Path, spec: ChipSpec) -> Path:
 
 
 class Read(HTMLParser):
-    """The sources of all that a page loads, and its text."""
+    """Collects the URLs of all that a page loads, and its text."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,7 +67,7 @@ def test_a_report_is_one_page_with_all_that_was_measured(tmp_path: Path) -> None
 
 
 def test_a_camera_is_told_by_its_folder(tmp_path: Path) -> None:
-    """The second set named lends nobody whom the training did not know: the third one is not called the second for it."""
+    """The second set has no unseen people and is skipped; the third must still be listed under its own name."""
     subject = load_subject(MODEL)
     folders = [noise(tmp_path / name, subject.chip or ChipSpec()) for name in ("hall", "yard")]
     seen = {"p0", "p1"}
@@ -84,7 +84,7 @@ def test_a_camera_is_told_by_its_folder(tmp_path: Path) -> None:
 
 
 def test_chips_that_were_cut_otherwise_are_refused(tmp_path: Path) -> None:
-    """Of the same size, and so without an error of their own: the figures would be of another square of the picture."""
+    """They have the same size, so nothing else would fail, but the figures would be of another part of the picture."""
     taken = load_subject(MODEL).chip
     assert taken is not None
     folder = noise(tmp_path, ChipSpec(side_px=taken.side_px, scale=taken.scale + 1))

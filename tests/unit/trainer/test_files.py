@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all, also where the writing is broken off."""
+"""Atomic writes: a file is written whole or not at all, even if writing is interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Import of person folders and archives, without ever making a captured subject a stranger."""
+"""Imports of person folders and archives, which never make a captured subject a negative."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_folders_and_archives_give_the_same(tmp_path: Path, suffix: str) -> None
 
 
 def test_another_picture_of_the_same_person_and_name_is_told(tmp_path: Path) -> None:
-    """From another set: what is there stays, and it is not taken for what is there."""
+    """It comes from another set: the existing picture is kept, and the new one is not counted as already present."""
     import_people(person_folders(tmp_path), tmp_path / "data", Layout.IDENTITIES)
     other = person_folders(tmp_path / "elsewhere")
     (other / "Ada_L/Ada_L_0002.jpg").write_bytes(PICTURE[:-1] + b"x")
@@ -113,7 +113,7 @@ def test_what_holds_no_people_is_told(tmp_path: Path) -> None:
 
 
 def test_an_archive_damaged_anywhere_is_told(tmp_path: Path) -> None:
-    """gzip, zlib and tarfile each have exceptions of their own for it; where only pixels are hit, `prepare` tells."""
+    """gzip, zlib and tarfile each raise their own exceptions for it. If only pixels are damaged, `prepare` reports it."""
     whole = io.BytesIO()
     with tarfile.open(fileobj=whole, mode="w:gz") as archive:
         for number in range(20):
@@ -133,7 +133,7 @@ def test_an_archive_damaged_anywhere_is_told(tmp_path: Path) -> None:
 
 
 def test_folders_of_one_name_are_told_and_no_picture_is_taken_for_another(tmp_path: Path) -> None:
-    """A session is no person; parts of a set that share their people are."""
+    """Folders named after a session are not one person; those of one person in several parts of a set are."""
     for name, byte in (
         ("ada/session1/1.jpg", b"a"),
         ("bob/session1/1.jpg", b"b"),

@@ -1,4 +1,4 @@
-"""The interval of a rate over people, by hand."""
+"""Intervals of rates over people, computed by hand."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from trainer.interval import independent_trials, interval_of
 
 
 def test_so_many_trials_as_scatter_alike_and_fewer_by_the_few_people() -> None:
-    """Twenty of 200 people missed, one comparison each: they scatter as 200 independent trials, 0.1 * 0.9 / 200. The fourth powers of
-    0.9 twenty times and -0.1 180 times are 13.14 in sum, the squares 18: 2 * 18^2 / (13.14 - 18^2 / 200) = 56.25 degrees, t 2.003 for
-    1.960, takes 4 % of them away.
+    """Twenty of 200 people are missed, with one comparison each: the variance is that of 200 independent trials, 0.1 * 0.9 / 200. The
+    contributions are 0.9 twenty times and -0.1 180 times; the sum of their squares is 18, that of their fourth powers 13.14. This gives
+    2 * 18^2 / (13.14 - 18^2 / 200) = 56.25 degrees of freedom; t = 2.003 in place of 1.960 takes away 4 % of the trials.
 
-    One of ten people with all ten misses of a hundred comparisons, the nine others with none: 9 once and -1 nine times, squares of 90
-    and fourth powers of 6,570 in sum, 2 * 90^2 / (6570 - 90^2 / 10) = 2.81 degrees, t 3.306: a third is left."""
+    One of ten people has all ten misses of a hundred comparisons: the contributions are 9 once and -1 nine times, with squares of 90
+    and fourth powers of 6,570 in sum. This gives 2 * 90^2 / (6570 - 90^2 / 10) = 2.81 degrees of freedom and t = 3.306, which leaves a
+    third of the trials."""
     even = independent_trials(np.repeat([1, 0], [20, 180]), np.ones(200, int), 0.1 * 0.9 / 200)
     assert even == pytest.approx(200 * (1.960 / 2.003) ** 2, rel=1e-3)
     one_alone = independent_trials(np.repeat([10, 0], [1, 9]), np.full(10, 10), 0.1 * 0.9 / 50)
@@ -24,7 +25,7 @@ def test_so_many_trials_as_scatter_alike_and_fewer_by_the_few_people() -> None:
 
 
 def test_the_interval_is_clopper_and_pearsons_of_so_many() -> None:
-    """600 people missed or not: t of 169 degrees is 1.974, so that 1.4 % of 600 trials are taken away."""
+    """600 people with one comparison each: t for 169 degrees of freedom is 1.974, which takes away 1.4 % of the 600 trials."""
     missed, each = np.repeat([1, 0], [60, 540]), np.ones(600, int)
     resampled = 0.1 + np.sqrt(0.1 * 0.9 / 600) * np.repeat([1.0, -1.0], 200)
     found = interval_of(0.1, missed, each, resampled, 1.0)
@@ -41,7 +42,7 @@ def test_nobody_and_everybody_of_sixty_people(share: float, ends: tuple[float, f
 
 
 def test_one_person_alone_has_an_interval_though_resamplings_round() -> None:
-    """One of six comparisons of one person, and of each of two: all resamplings are the same share but for the last digit."""
+    """One person, or each of two, has one miss in six comparisons: all resamplings give the same rate but for the last digit."""
     resampled = np.full(400, 1 / 6)
     resampled[::2] = np.nextafter(1 / 6, 1)
     assert 0 < np.var(resampled) < 1e-30

@@ -1,4 +1,4 @@
-"""Which folders a data set has, and names that may be folders."""
+"""The folders of a data set, and which names are safe as folder names."""
 
 from __future__ import annotations
 

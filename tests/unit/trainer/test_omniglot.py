@@ -1,4 +1,4 @@
-"""Omniglot's archives, made up small: taken as a prepared set, twice-named characters once, and the one-shot trials by hand."""
+"""Small made-up Omniglot archives: imported as a prepared set, each character once; one-shot trials counted by hand."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_characters_of_two_archives_are_one_prepared_set(tmp_path: Path) -> None
 
 
 def test_one_shot_by_hand(tmp_path: Path) -> None:
-    """Three classes of grey 0, 100, 200; of three tests with grey 10, 110 and 140 one is nearer to another class than its own."""
+    """Three classes with grey 0, 100 and 200, and tests with grey 10, 110 and 140: the last is nearer to another class than its own."""
     path = tmp_path / "all_runs.zip"
     with zipfile.ZipFile(path, "w") as archive:
         for at, value in enumerate((0, 100, 200), start=1):
@@ -78,7 +78,7 @@ def test_another_archive_is_named(tmp_path: Path) -> None:
     with zipfile.ZipFile(tmp_path / "whole.zip", "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("a/b/c/1.png", drawing(1))
     data = bytearray((tmp_path / "whole.zip").read_bytes())
-    data[41:81] = bytes(40)  # after the member's head, of 30 bytes and its name
+    data[41:81] = bytes(40)  # after the member's header: 30 bytes and its name
     (tmp_path / "damaged.zip").write_bytes(data)
     with pytest.raises(InputError, match=r"damaged\.zip: not a readable zip"):
         import_omniglot([tmp_path / "damaged.zip"], tmp_path / "data")

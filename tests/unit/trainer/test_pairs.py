@@ -1,4 +1,4 @@
-"""Batches, splits and augmentation: balanced by identity, disjoint, and the same for a seed."""
+"""Batches, splits and augmentation: balanced by identity, disjoint, and reproducible from a seed."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_augmentation_keeps_shape_and_type_and_changes_the_picture() -> None:
 
 
 def test_pair_errors_by_hand() -> None:
-    """Separable but for one genuine score in ten below every impostor: one error in each fold's twenty at any good threshold."""
+    """Separable except that one genuine score in ten is below every impostor score: one error in each fold's twenty at a good threshold."""
     genuine, impostor = np.full(100, 0.9), np.full(100, 0.1)
     assert pair_errors(genuine, impostor, pairs=200).errors == 0
     found = pair_errors(np.where(np.arange(100) % 10 == 0, 0.0, 0.9), impostor, pairs=200)

@@ -1,4 +1,4 @@
-"""Mixed precision is taken where it is quick, and never reaches what is saved."""
+"""Mixed precision is chosen where the processor is fast at it, and ends with its context."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Preparation: one chip a good picture, a reason for every other, and the run goes on."""
+"""Preparation: a chip for every good picture, a reason for every other one, and no bad picture stops it."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ def test_a_picture_that_lies_in_no_persons_own_folder_is_told(data: Path) -> Non
 
 
 def test_two_pictures_of_one_name_are_one(tmp_path: Path) -> None:
-    """As two they would share a chip, and be a genuine pair of one photograph."""
+    """Taken as two, they would share a chip and be a genuine pair of one photograph."""
     (tmp_path / "pictures/ada").mkdir(parents=True)
     for name in ("0.png", "0.bmp", "1.png"):
         cv2.imwrite(str(tmp_path / "pictures/ada" / name), face(1))
@@ -140,7 +140,7 @@ def test_two_pictures_of_one_name_are_one(tmp_path: Path) -> None:
 
 
 def test_a_preparation_that_was_broken_off_is_none(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Chips of another cut may be among those that the old list names."""
+    """Some chips that the old list names may already have been replaced by differently cut ones."""
     prepare(data, Layout.IDENTITIES, ChipSpec(), Several.SKIP)
 
     def killed(*_: object, **__: object) -> None:

@@ -1,4 +1,4 @@
-"""The capture's window, on a display of its own; without one there is none."""
+"""The preview window of a capture, on a virtual display; without a display there is no window."""
 
 from __future__ import annotations
 

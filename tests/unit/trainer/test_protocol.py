@@ -1,4 +1,4 @@
-"""Pairs by a file in LFW's format: its folds, those left out, and files that are something else."""
+"""Pairs of a file in LFW's format: its folds, pairs that are left out, and files that are no such list."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ HEAD = Head(np.ones(1, np.float32), 5.0)
 
 
 def faces(people: int) -> tuple[Faces, np.ndarray]:
-    """People of two pictures each, ten apart on a line."""
+    """People with two pictures each, and their embeddings: points on a line, people ten apart."""
     labels = np.repeat(np.arange(people), 2)
     names = [f"chips/p{label}/p{label}_{1 + row % 2:04d}.png" for row, label in enumerate(labels)]
     identities = [f"p{n}" for n in range(people)]
@@ -35,10 +35,10 @@ def written(path: Path, folds: int, each: int) -> Path:
 
 
 def test_the_folds_are_the_files(tmp_path: Path) -> None:
-    """In the last of five folds strangers stand nearer than anybody's own pictures elsewhere: the others' threshold calls its four
-    strangers one person each. Drawn anew, its pairs would be spread over all folds."""
+    """In the last of five folds, strangers are nearer to each other than two pictures of one person are elsewhere, so the threshold of
+    the other folds accepts its four impostor pairs. Random folds would spread its pairs over all folds."""
     made, where = faces(20)
-    where[::2] += 3  # one's own pictures are 3 apart
+    where[::2] += 3  # the two pictures of a person are 3 apart
     where[32:40] = np.repeat(where[32], 8)[:, None]
     found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 5, 4))
     assert (found["folds"], found["folds_of_the_file"], found["pairs"], found["left_out"]) == (5, True, 40, 0)
@@ -85,7 +85,7 @@ def test_a_missing_or_binary_list_is_refused(tmp_path: Path) -> None:
 
 
 def test_folds_of_which_one_alone_can_be_used_are_drawn(tmp_path: Path) -> None:
-    """Nothing would be left to find a threshold on: of one fold, and of two whose second is of others."""
+    """No other fold would be left to find a threshold on: with one fold, and with two if the second one's people are not in the set."""
     made, where = faces(20)
     found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 1, 20))
     assert (found["folds"], found["folds_of_the_file"], found["pairs"], found["left_out"]) == (10, False, 40, 0)

@@ -1,4 +1,4 @@
-"""A tower that rounds as its int8 file does: against the file itself, and against rounding by hand."""
+"""A tower that rounds as its int8 file will: where it rounds, by how much, its gradients and its ranges."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def pixels() -> np.ndarray:
 
 
 def test_values_are_rounded_where_the_converter_stores_them(tower: keras.Model) -> None:
-    """Between a convolution, its normalisation and its ReLU nothing is: the three become one. An addition folds its ReLU."""
+    """Not between a convolution, its normalisation and its ReLU, which the converter fuses, nor between an addition and its ReLU."""
     names = {layer.name for layer in quantised(tower).layers if isinstance(layer, RoundedValues)}
     assert names == {"relu1_values", "conv2_values", "relu2_values", "pool_values", "embedding_values"}
 
@@ -39,7 +39,7 @@ def test_values_are_rounded_where_the_converter_stores_them(tower: keras.Model) 
     "how", [{"dilation_rate": 2}, {"activation": "relu"}, {"strides": 2, "padding": "same"}], ids=lambda how: next(iter(how))
 )
 def test_a_convolution_rounds_as_it_computes(how: dict[str, object], pixels: np.ndarray) -> None:
-    """With its dilation and its activation; what differs is the rounding, a percent of the whole."""
+    """It keeps its stride, padding, dilation and activation; outputs differ only by the rounding, about a percent of the largest."""
     keras.utils.set_random_seed(1)
     given = keras.Input((SIDE, SIDE, 1))
     tower = keras.Model(given, layers.Dense(6)(layers.Flatten()(layers.Conv2D(8, 3, **how)(given))))
@@ -58,7 +58,7 @@ def test_layers_of_which_it_is_not_known_how_they_round_are_told() -> None:
 
 
 def test_a_kernel_is_rounded_to_127_steps_a_filter_by_hand() -> None:
-    """Filter 0 reaches 1.27, so that its step is 0.01; filter 1 reaches 12.7, its step 0.1."""
+    """Filter 0 reaches 1.27, so its step is 0.01; filter 1 reaches 12.7, so its step is 0.1."""
     inner = layers.Dense(2, use_bias=False)
     inner.build((None, 2))
     inner.set_weights([np.array([[1.27, 12.7], [0.123, 0.123]], np.float32)])
@@ -98,7 +98,7 @@ def test_ranges_go_from_one_to_another(tower: keras.Model, pixels: np.ndarray) -
 
 
 def test_ranges_go_over_where_nobody_named_the_layers(pixels: np.ndarray) -> None:
-    """As in a network of one's own: Keras numbers them through, so the same layer has another name in the next tower."""
+    """As in a user's own network: Keras goes on counting unnamed layers, so the same layer has another name in the next tower."""
 
     def tower() -> keras.Model:
         given = keras.Input((SIDE, SIDE, 1))

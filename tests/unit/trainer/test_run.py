@@ -1,4 +1,4 @@
-"""A run's folder: what is damaged or was made by another training is told, with what to do."""
+"""A run's folder: errors for damaged files and for those of another training, with what to do about them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from trainer.verifier import Verifier, save_verifier
 
 
 class Model:
-    """As much of a Siamese as a checkpoint takes."""
+    """The part of `Siamese` that a checkpoint uses."""
 
     def __init__(self, *shapes: tuple[int, ...]) -> None:
         self.variables = [keras.Variable(np.full(shape, 7.0, np.float32)) for shape in shapes]
@@ -93,7 +93,7 @@ def test_a_run_goes_on_with_the_same_teacher_only(tmp_path: Path) -> None:
     other = replace(faces, teaching=Teaching(np.full((24, 4), 2, np.float32), np.ones((24, 4), np.float32)))
     with pytest.raises(InputError, match="the teacher's vectors have changed"):
         open_run(tmp_path / "run", Recipe(), other, other, [tmp_path], "fit", None)
-    del record["data"]["teacher_sha256"]  # a run from before it was kept goes on
+    del record["data"]["teacher_sha256"]  # an older run, whose record lacks the digest, can be resumed
     (tmp_path / "run/run.json").write_text(json.dumps(record))
     assert open_run(tmp_path / "run", Recipe(), other, other, [tmp_path], "fit", None) == record
 
@@ -107,7 +107,7 @@ def test_a_tower_sees_whole_chips_where_nothing_is_aligned(monkeypatch: pytest.M
 
 
 def test_who_looks_alike_is_asked_of_a_teacher(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Without one, batches would be drawn as if the recipe did not ask for it."""
+    """Without a teacher's vectors, batches would be drawn as if the recipe had not asked for people who look alike."""
     monkeypatch.setattr("trainer.teach.load_faces", lambda _: people())
     with pytest.raises(InputError, match="needs a teacher's vectors; run `trainer teach"):
         load_sets([tmp_path], Recipe().changed(batch__alike=0.5))
@@ -119,7 +119,9 @@ def test_a_cohort_of_too_few_is_told_before_the_training() -> None:
     with pytest.raises(InputError, match=r"tower\.cohort = 2: this data lends 2 people.*more than 2 are needed"):
         check_cohort(recipe, {"cohort": ["a"], "further_cohort": ["c"]}, 9)
     with pytest.raises(InputError, match=r"tower\.cohort = 2: this data lends 0 people"):
-        check_cohort(recipe, {"cohort": ["a", "b"], "further_cohort": ["c"]}, 0)  # all of them are somebody's own
+        check_cohort(
+            recipe, {"cohort": ["a", "b"], "further_cohort": ["c"]}, 0
+        )  # all of them are people whom the model must recognise
     check_cohort(Recipe(), {"cohort": [], "further_cohort": []}, 0)
 
 
@@ -132,7 +134,7 @@ def test_a_network_that_cannot_be_written_is_a_matter_of_storage(tmp_path: Path)
 
 @pytest.mark.parametrize("left", ["checkpoint/last.npz", "align.json", "cohort.json", "tower.keras"])
 def test_a_folder_whose_record_is_gone_is_not_begun_again(tmp_path: Path, left: str) -> None:
-    """Its weights may have been trained on whom a new split keeps out."""
+    """Its weights may have been trained on people whom a new split holds out."""
     path = tmp_path / "run" / left
     path.parent.mkdir(parents=True)
     path.write_bytes(b"of another training")

@@ -1,4 +1,4 @@
-"""Several data sets in one training: people of one name are one, no photograph is a pair with itself, nobody kept out is trained on."""
+"""Several data sets in one training: a shared name is one person, no photograph is paired with itself, held-out people stay held out."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ SPEC = ChipSpec(side_px=32)
 
 
 def taught(folder: Path, numbers: int = 4, **changed: np.ndarray) -> Path:
-    """The set with a teacher's file beside it, of which some arrays may be others."""
+    """Adds a teacher's file to a set, with the `changed` arrays replaced."""
     names = load_faces(folder).names
     ones = Teaching(np.ones((len(names), numbers), np.float32), np.tile(np.float32([0, 0, 0.7, 0]), (len(names), 1)))
     write_teaching(folder, names, ones, made_by="a test")
@@ -44,7 +44,7 @@ def taught(folder: Path, numbers: int = 4, **changed: np.ndarray) -> Path:
 
 
 def prepared(folder: Path, pictures: dict[str, list[str]]) -> Path:
-    """A prepared set; a chip is grey as its picture's name is long, so that sets can be told apart."""
+    """A prepared set. A chip's grey value is ten times the length of its picture's name, so that chips can be told apart."""
     entries = []
     for person, names in pictures.items():
         for name in names:
@@ -71,7 +71,7 @@ def test_two_sets_are_one_and_a_photograph_of_both_is_taken_once(tmp_path: Path)
     assert [both.identities[label] for label in both.labels] == ["ada", "ada", "bob", "ada", "eve"]
     assert both.chips[:][:, 0, 0].tolist() == [10, 20, 10, 30, 10]
     assert both.digest not in (first.digest, second.digest)
-    # Cut otherwise elsewhere it is the same photograph still; what was captured at two cameras is numbered alike and is not.
+    # A photograph that another set cuts differently is still the same; pictures captured at two cameras share numbers and are not.
     names = ["anchor-0001", "photograph"]
     first = load_faces(prepared(tmp_path / "one", {"ada": names}))
     again = prepared(tmp_path / "two", {"ada": names})
@@ -83,7 +83,7 @@ def test_two_sets_are_one_and_a_photograph_of_both_is_taken_once(tmp_path: Path)
 
 
 def test_another_photograph_of_the_same_person_and_name_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """It is left out, for it may be the same one cut otherwise; the same chip is, and nobody need hear of it."""
+    """It is left out with a warning, because it may be the same one cut differently; an identical chip is left out silently."""
     folders = [prepared(tmp_path / name, {"ada": ["1", "22", "anchor-0001"]}) for name in ("a", "b", "c")]
     cv2.imwrite(str(folders[2] / "chips/ada/22.png"), np.full((32, 32), 99, np.uint8))
     cv2.imwrite(str(folders[2] / "chips/ada/anchor-0001.png"), np.full((32, 32), 98, np.uint8))
@@ -96,7 +96,7 @@ def test_another_photograph_of_the_same_person_and_name_is_told(tmp_path: Path, 
 
 
 def test_a_photograph_in_the_six_folders_is_the_one_of_its_own_name(tmp_path: Path) -> None:
-    """There its person stands before its name: it is told from no other set's, and what is wrong with its label is known."""
+    """There, the person's name precedes the picture's. It must still match the photograph in other sets, and its known label error."""
     pictures = {"Michael_Schumacher": ["Michael_Schumacher_0007", "Michael_Schumacher_0008"], "ada": ["anchor-0001", "1"]}
     plain = load_faces(prepared(tmp_path / "plain", pictures))
     six = prepared(tmp_path / "six", pictures)
@@ -137,7 +137,7 @@ def test_the_pack_is_made_anew_when_a_chip_changes(tmp_path: Path) -> None:
     after = load_faces(folder)
     assert after.digest != before.digest
     assert after.chips.one(0)[0, 0] == 99
-    assert before.chips[:][:, 0, 0].tolist() == [10, 20]  # what was opened before is still what it was
+    assert before.chips[:][:, 0, 0].tolist() == [10, 20]  # chips that were opened before have not changed
     for damaged in ("", "{}", "[]"):
         (folder / "chips.json").write_text(damaged)
         assert load_faces(folder).digest == after.digest
@@ -147,7 +147,7 @@ def test_the_pack_is_made_anew_when_a_chip_changes(tmp_path: Path) -> None:
 
 
 def test_names_that_are_no_utf8_are_packed(tmp_path: Path) -> None:
-    """As old archives have them: OpenCV ended the process over one."""
+    """Old archives have such names, and OpenCV terminated the process on one."""
     folder = prepared(tmp_path, {"J.rgen": ["22"], "bob": ["1"]})
     latin = os.fsdecode(b"J\xfcrgen")
     (folder / "chips/J.rgen/22.png").rename(folder / f"chips/J.rgen/{latin}.png")
@@ -245,7 +245,7 @@ def test_whom_the_start_of_a_run_used_is_left_out_too(tmp_path: Path) -> None:
 
 
 def test_another_run_excuses_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a run with the file's own split tells whom it used; else the sets must, or somebody's word."""
+    """Only a run with the file's own split says whom its training used; otherwise its training sets or the user's word are needed."""
     folder = prepared(tmp_path / "data", {"ada": ["1", "2"], "bob": ["1", "2"]})
     model, splits = (
         read_model(MODEL),
@@ -337,7 +337,7 @@ def test_a_teachers_file_that_is_none_is_told(tmp_path: Path) -> None:
 
 
 def test_a_teacher_who_was_asked_about_other_chips_is_told(tmp_path: Path) -> None:
-    """A placement is one in the chip of a box: after another preparation it is anywhere."""
+    """A placement is relative to the chip of one box, so after another preparation it is meaningless."""
     folder = taught(prepared(tmp_path, {"ada": ["1", "22"]}))
     manifest = json.loads((folder / "prepared.json").read_text())
     manifest["chips"][1]["box"] = [1, 0, 32, 32]

@@ -1,4 +1,4 @@
-"""Recipes: those that come along are whole, a wrong one is named by key, value and remedy."""
+"""Recipes: the included ones are complete, and an error in one names key, value and remedy."""
 
 from __future__ import annotations
 

@@ -24,8 +24,8 @@ def faces(labels: np.ndarray) -> Faces:
 
 
 def test_groups_are_judged_at_the_common_threshold() -> None:
-    """A hundred people, two pictures each, far apart on a line, but two of group b in one place: of the 4 * C(50, 2) = 4900
-    comparisons of strangers in group b their four match, 0.08 %; in group a, whose people are as many, none does."""
+    """A hundred people with two pictures each, far apart on a line, except for two of group b in the same place: their four comparisons
+    match, of 4 * C(50, 2) = 4900 between strangers in group b, 0.08 %. In group a, which is as large, none does."""
     labels = np.repeat(np.arange(100), 2)
     where = np.arange(100.0) * 10
     where[99] = where[98]
@@ -38,7 +38,7 @@ def test_groups_are_judged_at_the_common_threshold() -> None:
 
 
 def test_thirds_add_up_to_all_comparisons(tmp_path: Path) -> None:
-    """Every comparison is in one third, that of its worse picture, counted here one by one."""
+    """Every comparison belongs to one third, that of its worse picture; they are counted here one by one."""
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(60), 3)
     people = rng.normal(size=(60, 8))[labels] + 0.5 * rng.normal(size=(180, 8))

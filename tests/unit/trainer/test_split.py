@@ -1,4 +1,4 @@
-"""Who has which part: kept by whoever goes on from a training, and known of the files that ship."""
+"""Splits of people: kept by a training that starts from another one, and known for the model files that ship."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def named(start: int, stop: int) -> list[str]:
 
 
 def pictured(names: list[str]) -> Faces:
-    """Two chips of each person, whose grey says whom they show: what comes after a hyphen in the name."""
+    """Two chips of each person. Whom they show depends only on the number after the hyphen in the name, which sets their grey values."""
     faces = people(names)
     shown = [int(names[label].rpartition("-")[2]) * 2 + row % 2 for row, label in enumerate(faces.labels)]
     return replace(faces, chips=Chips.whole(np.array(shown, np.uint8)[:, None, None] * np.ones((1, 32, 32), np.uint8)))
@@ -44,7 +44,7 @@ def pictured(names: list[str]) -> Faces:
 @pytest.mark.parametrize("part", ["test", "validation"])
 @pytest.mark.parametrize("other", ["train", FURTHER, FURTHER_COHORT, "cohort", "test", "validation"])
 def test_nobody_is_kept_out_under_one_name_and_trained_on_under_another(part: str, other: str) -> None:
-    """The errata's people are known to stand under two names; so may somebody in one part."""
+    """Accepted are people known from the errata to have two names, and anyone whose two names are in the same part."""
     split = {part: ["ada-1", "bob-2"]}
     split[other] = [*split.get(other, []), "copy-ada-1", "eve-3"]
     faces = pictured(["ada-1", "bob-2", "copy-ada-1", "eve-3", "nobody-2"])

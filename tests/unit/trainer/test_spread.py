@@ -1,4 +1,4 @@
-"""Embeddings that vary most in few directions: what is damped, and that a tower gives it."""
+"""Damping of the dominant directions of embeddings, and folding it into a tower."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _variances(embeddings: np.ndarray) -> np.ndarray:
 def embeddings() -> np.ndarray:
     rng = np.random.default_rng(0)
     turned = np.linalg.qr(rng.normal(size=(16, 16)))[0]
-    # All faces have much in common, and three directions lead.
+    # All faces share a large mean, and three directions dominate.
     lengths = np.concatenate([[6.0, 4.0, 3.0], np.ones(13)])
     return ((rng.normal(size=(4000, 16)) * lengths + 20 * np.eye(16)[5]) @ turned).astype(np.float32)
 
@@ -28,8 +28,8 @@ def embeddings() -> np.ndarray:
 def test_what_leads_is_held_to_its_measure(embeddings: np.ndarray) -> None:
     before, after = _variances(embeddings), _variances(embeddings @ damping(embeddings, 2.0))
     assert before[0] > 4 * before.mean()
-    assert after[:3] == pytest.approx(np.full(3, 2 * before.mean()), rel=0.25)  # of unit length again, they are a little more
-    # The others keep their places; the last is outwards, where unit vectors vary hardly.
+    assert after[:3] == pytest.approx(np.full(3, 2 * before.mean()), rel=0.25)  # normalising again makes them a little larger
+    # The others keep their proportions. The last one is radial, where unit vectors hardly vary.
     assert after[3:15] / after[3:15].mean() == pytest.approx(before[3:15] / before[3:15].mean(), rel=0.1)
 
 
@@ -38,7 +38,7 @@ def test_what_leads_nowhere_stays(embeddings: np.ndarray) -> None:
 
 
 def test_once_is_enough(embeddings: np.ndarray) -> None:
-    """A tower that starts from one that was damped is not damped again and again."""
+    """A tower that starts from a damped one is hardly damped further."""
     once = embeddings @ damping(embeddings, 3.0)
     twice = once @ damping(once, 3.0)
     cosines = (once * twice).sum(1) / np.linalg.norm(once, axis=1) / np.linalg.norm(twice, axis=1)

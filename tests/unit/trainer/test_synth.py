@@ -1,4 +1,4 @@
-"""Drawn people: found by the cascade, the same for a seed, and told apart by more than the view."""
+"""Drawn people: found by the cascade, reproducible from a seed, and differing by more than their views."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_the_same_seed_draws_the_same_picture() -> None:
 
 
 def test_people_differ_by_more_than_their_views() -> None:
-    """Linear discriminants of half of the people tell pairs of the other half apart: EER well below that of chance, 50 %."""
+    """Linear discriminants of half of the people separate pairs of the other half, with an EER well below chance, 50 %."""
     detector, chips, labels = load_detector("haar-alt2"), [], []
     for person in range(60):
         for take in range(4):

@@ -1,4 +1,4 @@
-"""What a teacher says: where it looked, by hand; its file, whole and broken; a tower cut out of a larger one."""
+"""A teacher's answers: placements by hand, interrupted teaching; and towers that start from a trained one, whole, cut or refitted."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_without_jitter_training_sees_what_the_device_cuts() -> None:
 
 
 def test_an_aligner_learns_where_a_face_lies(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Faces here are a bright square on grey; the teacher's placements are those they were drawn at."""
+    """Each face is a bright square on grey; the teacher's placements are where the squares were drawn."""
     monkeypatch.setattr("trainer.aligner.BATCH", 32)
     rng = np.random.default_rng(0)
     chips, placements = [], []
@@ -72,7 +72,7 @@ def test_an_aligner_learns_where_a_face_lies(monkeypatch: pytest.MonkeyPatch) ->
     assert told["error_deviation"]["right"] < 0.5 * told["unaligned_deviation"]["right"]
     assert told["error_deviation"]["down"] < 0.5 * told["unaligned_deviation"]["down"]
     assert aligner.spec.input_px == 24
-    assert aligner.to(118).spec == replace(aligner.spec, side_px=118)  # for a tower that sees other squares, the same places
+    assert aligner.to(118).spec == replace(aligner.spec, side_px=118)  # the same placements for a tower of another side
     with pytest.raises(InputError, match="trainer teach"):
         fit_aligner(Faces(faces.spec, faces.chips, faces.labels, faces.identities, "d", faces.names), faces, 64, 150, 1)
 
@@ -107,7 +107,7 @@ def test_a_smaller_tower_is_cut_out_of_a_trained_one(smaller: dict[str, Any], sh
 
 
 def test_through_as_many_maps_as_there_are_directions_nothing_is_lost() -> None:
-    """A convolution whose filters have rank 8 through 8 maps gives what it gave: the fit is exact, the ridge draws it to itself."""
+    """A convolution whose filters have rank 8 loses nothing through 8 maps: the fit is exact, and the ridge pulls it to itself."""
     whole = build_tower(TowerSettings(network=Network.RESNET), 118)
     rng = np.random.default_rng(0)
     for name in ("s3b1_1", "s3b1_2"):
@@ -136,7 +136,7 @@ def test_a_tower_of_the_same_kind_is_taken_whole(tmp_path: Path) -> None:
 
 
 def test_a_tower_of_smaller_squares_takes_after_the_trained_one() -> None:
-    """Its filters are fitted to what the larger ones give: taken over as they are, they are of the wrong size in its pixels."""
+    """Its filters are fitted to the outputs of the larger tower: copied unchanged, they would have the wrong size in its pixels."""
     whole = build_tower(TowerSettings(network=Network.RESNET), 150)
     rng = np.random.default_rng(0)
     blots = [cv2.GaussianBlur(rng.normal(128, 900, (300, 300)), (0, 0), 12) for _ in range(60)]
@@ -164,7 +164,7 @@ def test_a_tower_of_smaller_squares_takes_after_the_trained_one() -> None:
 
 
 def test_chips_of_another_part_of_the_box_are_not_what_a_start_knows() -> None:
-    """The side may be another, where its aligner shrinks it."""
+    """The side may differ if the start's aligner can shrink it."""
     start = start_at(str(model_path("accurate")))
     own = start.chip()
     start.check_chips("data", own)
@@ -195,11 +195,11 @@ def test_squares_grow_no_larger_than_the_start_sees_them() -> None:
     sides = {wanted: Recipe(tower=began.model_copy(update={"side": wanted, "init": "x"})) for wanted in (150, 118)}
     assert {wanted: as_started(recipe, start).tower.side for wanted, recipe in sides.items()} == {150: 118, 118: 118}
     whole = Recipe(tower=TowerSettings(network=Network.RESNET, init="x", side=150))
-    assert as_started(whole, start).tower.side == 150  # whole chips, which are of one size
+    assert as_started(whole, start).tower.side == 150  # without an aligner: whole chips, which have one size
 
 
 def test_a_narrow_tower_is_not_fitted_to_smaller_squares() -> None:
-    """Its filters lie in two halves, neither of which is one of the smaller tower's."""
+    """Its narrow filters are split in two halves, neither of which is a filter of the smaller tower."""
     settings = TowerSettings(network=Network.RESNET, align=True, init="x", side=118, narrow=NARROW)
     start = SimpleNamespace(verifier=SimpleNamespace(tower=build_tower(settings, 150)))
     with pytest.raises(InputError, match="not of this recipe's network and size"):
@@ -217,7 +217,7 @@ def test_stages_that_are_fixed_are_not_trained() -> None:
 
 
 class Counting:
-    """A teacher that says of a picture its number, and can be broken off."""
+    """A teacher whose answers are the pictures' numbers, from 1, and which can be interrupted."""
 
     made_by, learned = "a test", ("ada", "bob")
 
@@ -263,7 +263,7 @@ def test_asking_goes_on_where_it_was_broken_off(tmp_path: Path, monkeypatch: pyt
     assert asked_after_a_break(damage=b"PK cut off") == [*range(7)]
     with pytest.raises(KeyboardInterrupt):
         teach(tmp_path, Counting(breaks_at=4))
-    chips[0]["box"] = [1, 0, 1, 1]  # prepared anew
+    chips[0]["box"] = [1, 0, 1, 1]  # as after another preparation
     teacher = Counting()
     teach(tmp_path, teacher)
     assert teacher.asked == [*range(7)]

@@ -1,4 +1,4 @@
-"""Work that is broken off is not done first."""
+"""The thread pool drops pending work if its block is left by an exception."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from trainer.threads import threads
 
 @pytest.mark.parametrize("ends", [KeyboardInterrupt, OSError])
 def test_what_waits_is_dropped_where_the_work_is_broken_off(ends: type[BaseException]) -> None:
-    """Both threads are busy with their first piece until the command has ended, in the middle of handing out the others."""
+    """Both threads are busy with their first item until the command has ended, while the others are still pending."""
     begun, ended = list[int](), Event()
 
     def work(number: int) -> int:

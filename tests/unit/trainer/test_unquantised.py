@@ -1,4 +1,4 @@
-"""A model file in float again: what it answers, and what is refused."""
+"""A model file dequantised to float: what it answers, and what is refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_the_tower_in_float_answers_as_its_file(path: Path) -> None:
 
 
 def test_layers_that_nobody_named_are_those_of_the_file() -> None:
-    """Numbered on from tower to tower of a process, and otherwise by the converter, which numbers what it was given once more."""
+    """Keras goes on counting them from tower to tower in a process, and the converter appends another number to the names it is given."""
 
     def build() -> keras.Model:
         given = x = keras.Input((32, 32, 1))
