@@ -10,7 +10,7 @@ import shlex
 import sys
 import traceback
 from types import ModuleType
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from edge.contract.errors import ExitCode, FacelatchError
 
@@ -66,30 +66,28 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
         finally:
             _flush_output()
     except FacelatchError as error:
-        print(f"error[{error.code}]: {error}", file=sys.stderr)
+        _say(f"error[{error.code}]: {error}")
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:  # a module that a command imports only when needed
         _lacks(name, error)
     except BrokenPipeError:
         # The reader, such as `head`, has gone: there is nobody left to report to.
-        _drop_output()
+        _drop(sys.stdout)
         sys.exit(ExitCode.OK)
     except SystemExit as ended:
         # Typer turns Ctrl-C into this status, without a message.
         if ended.code == ExitCode.INTERRUPTED and (kept := _kept(name, arguments)):
             typed = shlex.join([*(["python", "-m"] if name == "export" else []), name, *arguments])
-            print(f"interrupted: {kept}: {typed}", file=sys.stderr)
+            _say(f"interrupted: {kept}: {typed}")
         raise
     except KeyboardInterrupt:  # before Typer took over
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         sys.exit(ExitCode.INTERRUPTED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             _defect()
-        print(
-            f"error[storage]: the output cannot be written: {error.strerror}; what is there of it is not whole", file=sys.stderr
-        )
-        _drop_output()
+        _say(f"error[storage]: the output cannot be written: {error.strerror}; what is there of it is not whole")
+        _drop(sys.stdout)
         sys.exit(ExitCode.STORAGE)
     except Exception:  # noqa: BLE001 - the last resort: a crash must not look like a denial, whose exit code is Python's own
         _defect()
@@ -107,8 +105,7 @@ def _tell_version() -> NoReturn:
 
 
 def _defect() -> NoReturn:
-    traceback.print_exc()
-    print("error[internal]: a defect of facelatch; please report the lines above", file=sys.stderr)
+    _say(f"{traceback.format_exc()}error[internal]: a defect of facelatch; please report the lines above")
     sys.exit(ExitCode.INTERNAL)
 
 
@@ -118,12 +115,22 @@ def _flush_output() -> None:
         if sys.stdout is not None:  # it is None if it was closed before the start
             sys.stdout.flush()
     except BrokenPipeError:
-        _drop_output()
+        _drop(sys.stdout)
 
 
-def _drop_output() -> None:
+def _say(text: str) -> None:
+    """Prints to stderr. If that takes nothing, as on a full disk, the exit code still tells."""
+    if sys.stderr is None:
+        return
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        _drop(sys.stderr)
+
+
+def _drop(stream: TextIO) -> None:
     """Discards the buffered output, which would fail again at Python's exit and change the exit code."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _load(name: str) -> ModuleType:
@@ -135,7 +142,7 @@ def _load(name: str) -> ModuleType:
 
 def _lacks(name: str, error: ModuleNotFoundError) -> NoReturn:
     extra = "edge" if name == "edge" else "trainer"
-    print(f"error[package]: {name} needs {error.name}: pip install 'facelatch[{extra}]'", file=sys.stderr)
+    _say(f"error[package]: {name} needs {error.name}: pip install 'facelatch[{extra}]'")
     sys.exit(ExitCode.PACKAGE)
 
 

@@ -147,7 +147,8 @@ class LockedFolder:
         with suppress(OSError):
             handle = _open_file(name, os.O_WRONLY, self._handle)
             try:
-                _wipe(handle)
+                if os.fstat(handle).st_nlink == 1:  # else a file from elsewhere has a second name here
+                    _wipe(handle)
             finally:
                 os.close(handle)
         with suppress(OSError):

@@ -35,7 +35,7 @@ def to_tflite(network: Any, calibration: NDArray[np.uint8], variant: Variant) ->
     """
     side_px, channels = calibration.shape[1], network.input_shape[-1]
     if variant is Variant.INT8:
-        network = keras.Model(network.input, [*network.outputs, *_summed(network)], name=network.name)
+        network = keras.Model(network.inputs[0], [*network.outputs, *_summed(network)], name=network.name)
     # A batch of one, fixed: an open batch leaves shape arithmetic in the graph, which the runtimes do not fuse.
     pixels = tf.TensorSpec((1, side_px, side_px, channels), tf.float32, name="pixels")
     graph = tf.function(lambda pixels: network(pixels, training=False), autograph=False).get_concrete_function(pixels)

@@ -49,11 +49,13 @@ class _Maps:
 def equalise(network: Any, pixels: NDArray[np.uint8]) -> None:
     """Changes the weights of a functional Keras network in place. Its outputs stay the same, up to float32 rounding. The sizes of its maps
     are measured on `pixels`, uint8 [n, side, side] or [n, side, side, 3]. Layers that are not trainable stay as they are."""
+    # A Sequential does not show its operations.
+    network = keras.Model(network.inputs[0], network.outputs)
     found = [maps for maps in _maps_of(network) if maps.made_by and maps.read_by and not maps.fixed]
     if not found:
         return
     stored = [[tensor for tensor in maps.tensors if _is_stored(tensor)] for maps in found]
-    largest = iter(_largest(keras.Model(network.input, [*chain.from_iterable(stored)]), pixels))
+    largest = iter(_largest(keras.Model(network.inputs[0], [*chain.from_iterable(stored)]), pixels))
     for maps, tensors in zip(found, stored, strict=True):
         size = _relative(np.max([next(largest) for _ in tensors], axis=0))
         weight = _relative(np.max([_reading(layer) for layer in maps.read_by], axis=0))
@@ -83,8 +85,11 @@ def _maps_of(network: Any) -> list[_Maps]:
         of.update(dict.fromkeys(map(id, joined.tensors), joined))
         return joined
 
-    for layer in network.layers:
-        once = len(layer._inbound_nodes) == 1 and layer.trainable
+    # Not its layers alone: a sum may be written `a + b`.
+    for layer in network.operations:
+        # One of the user's own may compute anything, whatever it is derived from.
+        known = type(layer).__module__.startswith("keras.")
+        once = known and len(layer._inbound_nodes) == 1 and getattr(layer, "trainable", False)
         for node in layer._inbound_nodes:
             match layer:
                 case layers.Conv2D(groups=1) | layers.Dense() if once and layer.activation in _KEEP_SHARES:
@@ -93,14 +98,21 @@ def _maps_of(network: Any) -> list[_Maps]:
                 case layers.BatchNormalization(scale=True, center=True) if once:
                     join(node.input_tensors).fixed = True
                     join(node.outputs).made_by.append(layer)
-                case layers.ReLU(max_value=None, threshold=0):
+                case layers.ReLU(max_value=None, threshold=0) if known:
                     join([*node.input_tensors, *node.outputs])
-                case _ if isinstance(layer, _PASS_THROUGH) or getattr(layer, "activation", None) in _KEEP_SHARES:
+                case layers.Activation() if known and layer.activation in _KEEP_SHARES:
+                    join([*node.input_tensors, *node.outputs])
+                case _ if known and isinstance(layer, _PASS_THROUGH) and _as_many(node):
                     join([*node.input_tensors, *node.outputs])
                 case _:
                     join([*node.input_tensors, *node.outputs]).fixed = True
     join(network.outputs).fixed = True
     return list({id(maps): maps for maps in of.values()}.values())
+
+
+def _as_many(node: Any) -> bool:
+    """Whether a call gives as many maps as each that it reads has: a sum may spread one map over all."""
+    return len({tensor.shape[-1] for tensor in (*node.input_tensors, *node.outputs)}) == 1
 
 
 def _largest(watching: Any, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:

@@ -197,6 +197,8 @@ class Authority:
         answer = await self._bus.call(message)
         if answer is None:
             raise CallRefused(Problem.PERMISSION, f"{destination} does not answer")
+        if answer.message_type is not MessageType.ERROR and not answer.body:
+            raise CallRefused(Problem.PERMISSION, f"{destination} answers more than is read (edge/bus/sieve.py)")
         return answer
 
 

@@ -33,20 +33,25 @@ class CameraWatch:
     def __init__(self) -> None:
         self.state = CameraState.CLOSED
         self._light_at = self._frame_at = 0.0
+        self._patience_s = STALLED_AFTER_S
         self._froze = False
 
     def opening(self, now: float) -> CameraState | None:
         """The camera is being opened, at `now` in monotonic seconds. After a failure, its state remains until a frame comes."""
         self._light_at = self._frame_at = now
+        self._patience_s = STALLED_AFTER_S
         return self._enter(CameraState.STARTING) if self.state is CameraState.CLOSED else None
 
     def saw(self, frame: Frame | None, now: float) -> CameraState | None:
         """A frame came, or None for a moment, at `now` in monotonic seconds."""
         if frame is None:
-            silent = now - self._frame_at > STALLED_AFTER_S
+            silent = now - self._frame_at > self._patience_s
             known = (CameraState.BUSY, CameraState.LOST)
             return self._enter(CameraState.STALLED) if silent and self.state not in known else None
         self._frame_at = now
+        if self.state is CameraState.STALLED:
+            # A codec gives an empty room anew every few seconds only: that is told a few times, not all night.
+            self._patience_s *= 2
         if self._froze:
             # However often a frozen camera is opened, its first picture is the frozen one again. Only the next shows whether it runs.
             self._froze = False

@@ -145,6 +145,9 @@ def _load_runtime() -> tuple[Any, str]:
 @contextmanager
 def _without_log() -> Iterator[None]:
     # The runtime's C++ code logs every delegate to descriptor 2 and has no log level to set. Errors still come as exceptions.
+    if sys.stderr is None:  # closed before the start: descriptor 2 may be any file by now
+        yield
+        return
     sys.stderr.flush()
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

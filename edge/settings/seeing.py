@@ -87,7 +87,11 @@ class DetectionSettings(Table):
     ] = 40.0
     still_levels: Annotated[
         float,
-        Field(ge=0, le=64, description="an empty frame is searched only if a block of it changed by this many grey levels"),
+        Field(
+            ge=0,
+            le=64,
+            description="an empty frame is searched if a block of it changed by this many grey levels, or after two seconds",
+        ),
     ] = 4.0
 
     @model_validator(mode="after")

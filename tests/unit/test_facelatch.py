@@ -104,6 +104,20 @@ def test_an_output_that_a_full_disk_does_not_take_is_told_and_a_reader_that_left
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_an_error_that_nobody_can_be_told_keeps_its_exit_code(tmp_path: Path) -> None:
+    """stderr on the same full disk, or closed; 1 of Python's own would be a denial."""
+    environment = os.environ | {"STATE_DIRECTORY": str(tmp_path)}
+    for words, stderr, code in (
+        (["config", "show"], "/dev/full", 9),
+        (["config", "show", "--config", str(tmp_path / "none")], "/dev/full", 4),
+        (["config", "show", "--config", str(tmp_path / "none")], "&-", 4),
+        (["verify", "ada"], "&-", 3),
+    ):
+        out = "/dev/full" if code == 9 else "/dev/null"
+        command = ["sh", "-c", f'exec "$@" >{out} 2>{stderr}', "sh", sys.executable, "-m", "edge", *words]
+        assert subprocess.run(command, env=environment, check=False).returncode == code, words
+
+
 @pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
 def test_what_the_locale_cannot_write_is_written_otherwise(tmp_path: Path, encoding: str) -> None:
     """Formerly the key was made, but an internal error reported, and `edge doctor`, which prints arrows, failed in other locales."""

@@ -45,6 +45,17 @@ def test_silence_is_a_stall_and_the_next_frame_ends_it() -> None:
     assert told == [(0.1, CameraState.RUNNING), (1.7, CameraState.STALLED), (5.0, CameraState.RUNNING)]
 
 
+def test_a_still_scene_that_comes_anew_every_few_seconds_is_told_a_few_times() -> None:
+    """A whole picture in four seconds, and what an H.264 camera gives between two is the same one. A silence that is longer is told."""
+    told = run([(n / 4, 90 if n % 16 == 0 else None) for n in range(4 * 600)])
+    assert [state for _, state in told] == [CameraState.RUNNING] + [CameraState.STALLED, CameraState.RUNNING] * 2
+    watch = CameraWatch()
+    *_, silent = run([(n / 4, 90 if n % 16 == 0 else None) for n in range(20)] + [(n / 4, None) for n in range(20, 99)], watch)
+    assert silent == (4 + 3.25, CameraState.STALLED)
+    assert watch.failed(CameraError("hangs")) is CameraState.LOST
+    assert run([(0.1, 90), (1.7, None)], watch) == [(0.1, CameraState.RUNNING), (1.7, CameraState.STALLED)], "opened again"
+
+
 def test_what_is_lost_is_told_once_until_a_frame_comes() -> None:
     watch = CameraWatch()
     assert watch.opening(0.0) is CameraState.STARTING

@@ -120,6 +120,18 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
         written(linked)
 
 
+def test_a_file_that_lies_here_under_a_second_name_is_not_written_over(tmp_path: Path) -> None:
+    """Where the kernel lets the service's user plant such a one (fs.protected_hardlinks = 0), root is about to clear left-overs."""
+    target = tmp_path / "target"
+    target.write_bytes(b"precious")
+    path = written(tmp_path, b"old")
+    for name in (".a.new", ".b.new"):
+        (path.parent / name).hardlink_to(target)
+    assert written(tmp_path).read_bytes() == b"new"
+    assert [entry.name for entry in path.parent.iterdir()] == ["a"]
+    assert target.read_bytes() == b"precious"
+
+
 def test_a_state_folder_may_be_a_link(tmp_path: Path) -> None:
     (tmp_path / "private").mkdir()
     (tmp_path / "state").symlink_to(tmp_path / "private")

@@ -97,6 +97,75 @@ def test_what_is_fixed_or_cares_for_size_stays(given: dict[str, Any]) -> None:
         assert np.abs(tower.get_layer("conv2").get_weights()[0] - held["conv2"][0]).max() > 0
 
 
+class _Gate(layers.ReLU):
+    """A layer of the user's own, which is not what it is derived from."""
+
+    def call(self, inputs: Any) -> Any:
+        return keras.ops.sigmoid(inputs)
+
+
+def _frozen(maps: Any) -> Any:
+    return layers.Conv2D(8, 3, padding="same", activation="relu", trainable=False)(maps)
+
+
+def _of_another_width(maps: Any) -> Any:
+    return layers.Conv2D(12, 3, padding="same", trainable=False)(maps)
+
+
+def _called_twice(maps: Any) -> Any:
+    layer = layers.Conv2D(8, 3, padding="same", activation="relu")
+    return layer(layer(maps))
+
+
+def _beside_a_sum(maps: Any) -> Any:
+    return layers.Conv2D(8, 3, padding="same")(maps) + maps
+
+
+def _spread_over_all(maps: Any) -> Any:
+    return layers.Add()([layers.Conv2D(1, 3, padding="same")(maps), maps])
+
+
+@pytest.mark.parametrize(
+    "middle",
+    [
+        _frozen,
+        _of_another_width,
+        _called_twice,
+        _beside_a_sum,
+        _spread_over_all,
+        layers.DepthwiseConv2D(3, padding="same"),
+        layers.SeparableConv2D(8, 3, padding="same"),
+        layers.Conv2DTranspose(8, 3, padding="same"),
+        layers.Conv2D(8, 3, padding="same", groups=2),
+        layers.EinsumDense("bhwc,cd->bhwd", (SIDE, SIDE, 8)),
+        _Gate(),
+    ],
+)
+def test_what_is_no_plain_layer_is_left_alone(middle: Any) -> None:
+    """A network of one's own: what is between two convolutions mixes maps, adds to them, or is read in more ways than one."""
+    keras.utils.set_random_seed(0)
+    pixels = keras.Input((SIDE, SIDE, 1))
+    maps = layers.Conv2D(8, 3, padding="same", activation="relu")(layers.Rescaling(1 / 255)(pixels))
+    maps = layers.Conv2D(8, 3, padding="same")(middle(maps))
+    tower = keras.Model(pixels, layers.Dense(4)(layers.GlobalAveragePooling2D()(maps)))
+    rng = np.random.default_rng(0)
+    for weights in tower.weights:
+        weights.assign(rng.normal(0, 0.3, weights.shape) * 10 ** rng.uniform(-1, 1, weights.shape[-1:]))
+    said = _said(tower)
+    equalise(tower, _chips())
+    np.testing.assert_allclose(_said(tower), said, rtol=1e-4, atol=1e-5 * np.abs(said).max())
+
+
+def test_a_sequential_is_taken() -> None:
+    tower = keras.Sequential(
+        [keras.Input((SIDE, SIDE, 1)), layers.Conv2D(4, 3, activation="relu"), layers.GlobalAveragePooling2D(), layers.Dense(4)]
+    )
+    said = _said(tower)
+    equalise(tower, _chips())
+    np.testing.assert_allclose(_said(tower), said, rtol=1e-4, atol=1e-5 * np.abs(said).max())
+    assert to_tflite(tower, _chips(), Variant.INT8)
+
+
 def test_maps_that_never_are_anything_are_survived() -> None:
     tower = _tower()
     kernel, bias = tower.get_layer("conv1").get_weights()
