@@ -1,4 +1,4 @@
-"""What several tests need: the committed synthetic model, clips of drawn people, a gallery of its own, commands as processes."""
+"""Shared fixtures: the committed synthetic model, clips of drawn people, a device with its own gallery, commands as processes."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ REAL_FACES = Path(os.environ.get("FACELATCH_REAL_FACES", Path(__file__).parents[
 
 ADA, BOB, EVE = 9_000_001, 9_000_002, 9_000_003
 
-# Tests that share what is costly to make, and the rig, which waits for the most part while another worker computes.
+# Tests that share what is costly to make; and the rig, which mostly waits, so that another worker can compute meanwhile.
 TOGETHER = ("tests/system/", *(f"tests/integration/test_{name}.py" for name in ("training", "recipes", "team")))
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """Keeps these on one worker each, the largest first, and hands out all others one by one.
+    """Keeps each group in TOGETHER on one worker, the largest first, and hands out all other tests one by one.
 
-    Not by `--dist loadgroup`: pytest 9.2 does not take the names that pytest-xdist 3.8 gives for it, and nothing is kept together.
+    `--dist loadgroup` would not do: pytest 9.2 ignores the names that pytest-xdist 3.8 gives for it, and keeps nothing together.
     """
     from xdist.scheduler import LoadScopeScheduling
 
@@ -44,13 +44,13 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
 @pytest.fixture(scope="session")
 def model() -> ModelFile:
-    """The verifier that was trained on drawn people, see tests/data/README.md."""
+    """The verifier trained on drawn people; see tests/data/README.md."""
     return read_model(MODEL)
 
 
 @pytest.fixture(scope="session")
 def clip(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, int], Path]:
-    """`clip(person, take)`: six seconds of a drawn person as a video file, drawn once for all workers: seconds of a core each."""
+    """`clip(person, take)`: a video file with six seconds of a drawn person. A clip takes seconds to draw, so all workers share it."""
     base = tmp_path_factory.getbasetemp()
     folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "clips"
     folder.mkdir(exist_ok=True)
@@ -82,7 +82,7 @@ class Device:
     state: Path
 
     def run(self, *arguments: object, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
-        """Types a command; the model and the settings are added where the command takes them."""
+        """Runs a command; adds the model and the settings if the command takes them."""
         words = [str(word) for word in arguments]
         if words[0] in ("enroll", "verify", "run") and "--help" not in words:
             words += [] if "--config" in words else ["--config", str(self.home / "edge.toml")]
@@ -91,14 +91,14 @@ class Device:
             [*prefix, sys.executable, "-m", "edge", *words],
             capture_output=True,
             text=True,
-            errors="replace",  # OpenCV's own log may hold bytes of a broken file
+            errors="replace",  # OpenCV's own log may contain bytes of a broken file
             env=os.environ | {"STATE_DIRECTORY": str(self.state)},
             timeout=120,
             check=False,
         )
 
     def names(self) -> list[str]:
-        """Who has a file in the gallery."""
+        """The subjects with a file in the gallery."""
         return sorted(path.stem for path in (self.state / "gallery").glob("*.faces"))
 
 
@@ -112,7 +112,7 @@ def device(tmp_path: Path) -> Device:
 
 @pytest.fixture(scope="session")
 def real_faces() -> Path:
-    """The folder of real faces beside the checkout; the test is skipped where there is none."""
+    """The folder with real faces; skips the test if there is none."""
     if not REAL_FACES.is_dir():
         pytest.skip(f"no real faces at {REAL_FACES}; set FACELATCH_REAL_FACES")
     return REAL_FACES

@@ -1,5 +1,5 @@
-"""The README's commands are commands: those of the device run with a clip as its camera, those that need no data run as they are, the
-others exist with their options, and those that install are what the rig of tests/system types.
+"""The README's commands work: those for the device run with a clip as the camera, and those that need no data run as they are. The
+others exist with their options, and those that install are commands that the rig in tests/system runs.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def test_the_block_that_needs_nothing_runs(tmp_path: Path) -> None:
         assert done.returncode == 0, f"{line}\n{done.stdout}{done.stderr}"
 
 
-# The installed command, but for where it looks for settings that no option names.
+# The installed command, but with another default path of the settings.
 EDGE = """#!{python}
 import pathlib
 import edge.settings
@@ -61,12 +61,12 @@ min_face_px = 60
 [service]
 bus = false
 """
-# What is not done: no daemon answers in a state folder of its own, and the journal is not read without its package.
+# Commands that cannot succeed here: no daemon answers for the test's own state folder, and reading the journal needs a package.
 NOT_DONE = {"edge status": ExitCode.REFUSED} | ({} if find_spec("systemd") else {"edge events": ExitCode.PACKAGE})
 
 
 def test_the_devices_block_runs_as_typed(tmp_path: Path, clip: Callable[[int, int], Path]) -> None:
-    """In its order, after the enrolment of the block before it, with a drawn person's clip where the camera's path stands."""
+    """The commands run in order, after the enrolment of the preceding block, with a drawn person's clip in place of the camera's path."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/edge").write_text(EDGE.format(python=sys.executable, home=tmp_path))
     (tmp_path / "bin/edge").chmod(0o755)
@@ -101,18 +101,18 @@ def test_every_command_and_option_exists(line: str, tmp_path: Path, monkeypatch:
 
 
 def typed_in_the_rig() -> Iterator[tuple[str, ...]]:
-    """The words of each call in tests/system that has words: a command that is run there. What is only known then is empty."""
+    """The words of every call, list and tuple in tests/system, among them the commands run there. Words that are not literals are empty."""
     for path in sorted((ROOT / "tests/system").glob("*.py")):
         for call in ast.walk(ast.parse(path.read_text())):
             if isinstance(call, ast.Call | ast.List | ast.Tuple):
                 words = tuple(said(word) for word in (call.args if isinstance(call, ast.Call) else call.elts))
-                # Installed.install: the installer with these options.
+                # `Installed.install` runs the installer with these options.
                 is_install = isinstance(call, ast.Call) and isinstance(call.func, ast.Attribute) and call.func.attr == "install"
                 yield (INSTALLER, *words) if is_install else words
 
 
 def said(word: ast.expr) -> str:
-    """A word as it is typed, people and the unit by one name each."""
+    """A word as it would be typed, with one name for all people and one for the unit."""
     if isinstance(word, ast.BinOp) and isinstance(word.op, ast.Div):  # SHARED / "deploy/install.sh"
         return said(word.right).removeprefix("source/")
     if isinstance(word, ast.Name) and word.id == "UNIT":
@@ -122,12 +122,12 @@ def said(word: ast.expr) -> str:
 
 
 def is_typed(words: list[str], calls: list[tuple[str, ...]]) -> bool:
-    """Whether some call has these words in their order, others between them or not."""
+    """Whether some call contains these words in this order, perhaps with others between them."""
     return any(all(word in left for word in words) for call in calls if (left := iter(call)))
 
 
 def test_what_installs_is_what_the_rig_types() -> None:
-    """Following the journal has no end: its options are those of the program, its unit is the rig's."""
+    """The command that follows the journal never ends, so it is only compared, not looked for in the rig."""
     calls = list(typed_in_the_rig())
     for line in INSTALL:
         words = shlex.split(line.removeprefix("sudo "))
@@ -160,7 +160,7 @@ def test_the_manuals_own_network_is_a_tower(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_format_pages_example_reads_the_models(tmp_path: Path) -> None:
-    """With nothing but Python: -I keeps this project and its packages away."""
+    """Plain Python is enough: -I and -S keep this project and its packages away."""
     (block,) = re.findall(r"```python\n(.*?)```", (ROOT / "docs/model-format.md").read_text(), re.DOTALL)
     (tmp_path / "read.py").write_text(block)
     for model in (ROOT / "edge/models/accurate.tflite", ROOT / "tests/data/synthetic.tflite"):

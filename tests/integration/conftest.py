@@ -1,4 +1,4 @@
-"""People to train on, drawn once for all the tests of a process; and signals as a daemon in this process found them."""
+"""Drawn people to train on, made once per process; and restored signal handlers after a daemon ran in this process."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ MOST = 75
 
 @pytest.fixture(scope="session")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, int], None]:
-    """`drawn(folder, people)`: what `trainer draw` makes there of so many people, 75 at the most, four pictures each."""
+    """`drawn(folder, people)`: puts that many people of `trainer draw` (75 at most) into the folder, four pictures each."""
     everyone = tmp_path_factory.mktemp("drawn") / "people"
     typed_here(everyone.parent, "trainer", "draw", "people", "--people", str(MOST), "--pictures", "4")
-    # A seed draws each person by his or her number, however many are drawn.
+    # A person depends only on the seed and on his or her number, so the first few are the same as in a smaller set.
     folders = sorted(everyone.iterdir())
     assert len(folders) == MOST
 
@@ -32,7 +32,7 @@ def drawn(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, int], Non
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """The handlers that `Daemon.run` sets, put back."""
+    """Restores the handlers of the signals for which `Daemon.run` sets its own."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     yield
     for number, handler in kept.items():

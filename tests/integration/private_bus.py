@@ -1,4 +1,4 @@
-"""A system bus of the tests' own, and stand-ins on it for the two services that the daemon asks: polkit and logind."""
+"""A private system bus, with stand-ins for the two services that the daemon asks: polkit and logind."""
 
 # ruff: noqa: F722, F821 - annotations of bus methods are signatures
 from __future__ import annotations
@@ -30,7 +30,7 @@ _CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configura
 
 @contextmanager
 def private_bus(folder: Path) -> Iterator[str]:
-    """Runs a dbus-daemon; gives its address, also for processes of another user."""
+    """Runs a dbus-daemon that processes of other users can reach, too. Yields its address."""
     (folder / "bus.conf").write_text(_CONFIG.format(folder=folder))
     daemon = subprocess.Popen(
         ["dbus-daemon", f"--config-file={folder}/bus.conf", "--nofork", "--print-address=1"], stdout=subprocess.PIPE, text=True
@@ -48,8 +48,8 @@ def private_bus(folder: Path) -> Iterator[str]:
 
 @contextmanager
 def stand_ins(address: str, *, allowed: str, remote: bool, after_s: float = 0.0) -> Iterator[None]:
-    """polkit, which authorises the actions in `allowed` (split at commas) and no other, after so long; logind, whose sessions are
-    remote or not.
+    """Runs a polkit that answers after `after_s` and authorises only the actions in `allowed` (separated by commas), and a logind whose
+    sessions are `remote` or not.
     """
     words = [sys.executable, __file__, allowed, "remote" if remote else "here", str(after_s)]
     process = subprocess.Popen(words, env=os.environ | {"DBUS_SYSTEM_BUS_ADDRESS": address}, stdout=subprocess.PIPE, text=True)

@@ -1,4 +1,4 @@
-"""The daemon on a real bus: the commands go through it, other programs ask it, and who may not is refused."""
+"""The daemon on a real bus: commands go through it, other programs call it, and unauthorised callers are refused."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ fprintd = true
 
 @dataclass
 class Desk:
-    """A daemon at work, and the commands as its neighbours on the bus."""
+    """A running daemon, and commands on the same bus."""
 
     home: Path
     address: str
@@ -51,23 +51,23 @@ class Desk:
     daemon: subprocess.Popen[bytes]
 
     def show(self, clip: Path) -> None:
-        """Lets the camera show another person from the next opening on."""
+        """Makes the camera show another clip from the next time it is opened; no camera if the clip does not exist."""
         self.camera.unlink(missing_ok=True)
         if clip.exists():
             self.camera.symlink_to(clip)
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Types a command on this bus."""
+        """Runs a command on this bus."""
         environment = {key: value for key, value in os.environ.items() if key != "STATE_DIRECTORY"}
         environment |= {"DBUS_SYSTEM_BUS_ADDRESS": self.address, "XDG_STATE_HOME": str(self.home / "nobody")}
         return subprocess.run(words, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
     def edge(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """Types a command of facelatch's."""
+        """Runs an `edge` command on this bus."""
         return self.run(sys.executable, "-m", "edge", *words)
 
     def edge_as_nobody(self, *words: str) -> subprocess.CompletedProcess[str]:
-        """The same by a user without rights, who need not be able to read this Python."""
+        """Runs an `edge` command as a user without rights, who need not be able to read this Python installation."""
         return self.run(sys.executable, "-c", AS_NOBODY, *words)
 
     def events(self) -> list[dict[str, object]]:
@@ -121,7 +121,7 @@ def test_frames_that_are_judged_on_demand_are_in_the_figures(tmp_path: Path, cli
     with desk(tmp_path, more=f'[metrics]\nfile = "{file}"\nevery_s = 1.0\n') as at:
         at.show(clip(ADA, 1))
         assert at.edge("enroll", "ada").returncode == 0
-        until(lambda: judged() == 0)  # enrolment judges nobody
+        until(lambda: judged() == 0)  # frames of an enrolment are not judged
         at.show(clip(ADA, 2))
         verified = at.edge("verify", "ada", "--json")
         assert verified.returncode == 0, verified.stderr
@@ -149,7 +149,7 @@ def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
         assert json.loads(told.stdout)["operating_point"] == "fmr-0.001"
         anyone = at.edge("verify", "--json")
         assert (anyone.returncode, json.loads(anyone.stdout)["accepted"]) == (0, True)
-        assert at.edge("verify", "").returncode == 3  # a script's unset variable is not anyone
+        assert at.edge("verify", "").returncode == 3  # an unset variable in a script must not mean anyone
         at.show(clip(EVE, 1))
         stranger = at.edge("verify", "ada", "--json")
         assert (stranger.returncode, json.loads(stranger.stdout)["reason"]) == (1, "no-match")
@@ -169,7 +169,7 @@ def test_commands_go_through_the_daemon(tmp_path: Path, clip: Clip) -> None:
 
 
 def test_an_enrolment_is_told_frame_by_frame_in_numbers(tmp_path: Path, clip: Clip) -> None:
-    """What the live view is drawn from: the pose, the counts, every gate, the face's box; nothing that is the person."""
+    """The data of the live view: the pose, the counts, every gate and the face's box; nothing that identifies the person."""
     with desk(tmp_path) as at:
         at.show(clip(ADA, 1))
         done = at.run(sys.executable, "-c", WATCH)
@@ -195,7 +195,7 @@ def test_an_enrolment_is_told_frame_by_frame_in_numbers(tmp_path: Path, clip: Cl
 
 
 def test_an_enrolment_that_is_ended_keeps_nothing(tmp_path: Path, clip: Clip) -> None:
-    """By its caller, who has enough good frames by then, for a new face and for one that replaces another; and by a daemon that stops."""
+    """Ended by its caller once there are enough good frames, for a new and for a replaced subject; and by a daemon that stops."""
     with desk(tmp_path) as at:
         at.show(clip(ADA, 1))
         stopped = at.run(sys.executable, "-c", STOP_AT, "new")
@@ -204,7 +204,7 @@ def test_an_enrolment_that_is_ended_keeps_nothing(tmp_path: Path, clip: Clip) ->
         assert at.edge("enroll", "ada").returncode == 0
         before = (tmp_path / "state/gallery/ada.faces").read_bytes()
         assert at.run(sys.executable, "-c", STOP_AT, "replace").returncode == 0
-        # The next job waits for the one before.
+        # The next job waits until the one before has ended.
         assert at.edge("verify", "ada").returncode == 0
         assert (tmp_path / "state/gallery/ada.faces").read_bytes() == before
         assert [event["event"] for event in at.events()].count("enrolled") == 1
@@ -244,8 +244,8 @@ def test_a_claim_keeps_the_daemon_from_leaving(tmp_path: Path, clip: Clip) -> No
 def test_who_is_asked_for_a_password_keeps_the_daemon_from_leaving() -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to call as another user")
-    folder = Path(tempfile.mkdtemp(prefix="facelatch-"))  # one that another user may enter
-    # Longer than a busy machine takes to start who asks.
+    folder = Path(tempfile.mkdtemp(prefix="facelatch-"))  # another user may enter it
+    # `idle_exit_s` is longer than a busy machine takes to start the caller.
     with desk(folder, idle_exit_s=4.0) as at, stand_ins(at.address, allowed="io.facelatch.manage", remote=False, after_s=8.0):
         told = at.run(sys.executable, "-c", AS_NOBODY_CALLS, "ListEnrolled", "")
         assert told.stdout == "[[]]\n"
@@ -262,7 +262,7 @@ def test_a_bus_that_refuses_fprintds_name_leaves_the_other(tmp_path: Path, monke
 
 
 def test_a_huge_name_does_not_cut_the_daemon_off(tmp_path: Path) -> None:
-    """In an error's sentence it would be four times as long, more than a bus carries, which ends a connection that sends more."""
+    """Quoted in an error message the name would be four times as long. The bus disconnects whoever sends more than it carries."""
     with desk(tmp_path) as at:
         told = at.run(sys.executable, "-c", HUGE)
         assert told.returncode == 0, told.stderr
@@ -272,7 +272,7 @@ def test_a_huge_name_does_not_cut_the_daemon_off(tmp_path: Path) -> None:
 
 
 def test_a_huge_message_takes_no_more_memory_than_it_is_long(tmp_path: Path) -> None:
-    """Eight million numbers of four bytes each: as objects they were 570 MB, and the service has 512."""
+    """Eight million numbers of four bytes each: as Python objects they took 570 MB, and the service may use 512 MB."""
 
     def most_kb() -> int:
         lines = Path(f"/proc/{at.daemon.pid}/status").read_text().splitlines()
@@ -294,7 +294,7 @@ def test_who_is_refused_and_wants_no_answer_fills_no_journal(tmp_path: Path) -> 
 
 
 def test_another_programs_word_on_a_face_is_none(tmp_path: Path, clip: Clip) -> None:
-    """Everybody on the bus may send a signal to everybody."""
+    """Anyone on the bus may send a signal to anyone."""
     with desk(tmp_path) as at:
         at.show(clip(ADA, 1))
         assert at.edge("enroll", "ada").returncode == 0
@@ -338,7 +338,7 @@ def test_only_the_finger_that_is_listed_is_there(tmp_path: Path, clip: Clip) -> 
 
 
 def test_a_client_of_fprintds_follows_what_changes(tmp_path: Path, clip: Clip) -> None:
-    """As the library does that most clients are made with: it asks once, and then believes what is sent."""
+    """The library of most clients reads the properties once and then relies on the change signals. So does this client."""
     user = subprocess.run(["id", "-un"], capture_output=True, text=True, check=True).stdout.strip()
     with desk(tmp_path) as at:
         at.show(clip(ADA, 1))
@@ -354,7 +354,7 @@ def test_a_client_of_fprintds_follows_what_changes(tmp_path: Path, clip: Clip) -
 def test_a_caller_without_authorisation_is_refused_by_name(tmp_path: Path, clip: Clip) -> None:
     if os.geteuid() != 0:
         pytest.skip("needs root to call as another user")
-    folder = Path(tempfile.mkdtemp(prefix="facelatch-"))  # one that another user may enter
+    folder = Path(tempfile.mkdtemp(prefix="facelatch-"))  # another user may enter it
     with desk(folder, refuse_remote=True) as at:
         at.show(clip(ADA, 1))
         assert at.edge("enroll", "ada").returncode == 0
@@ -648,7 +648,7 @@ account required pam_permit.so
 
 @pytest.mark.skipif(shutil.which("pamtester") is None or os.geteuid() != 0, reason="needs root and pamtester")
 def test_pam_takes_a_face_and_the_password_always_follows(tmp_path: Path, clip: Clip) -> None:
-    """pam_fprintd, unmodified: match, no match, nobody enrolled, camera gone, daemon dead."""
+    """Unmodified pam_fprintd: match, no match, nobody enrolled, camera gone, daemon dead."""
     (tmp_path / "pam.d").mkdir()
     password = tmp_path / "password"
     password.write_text("#!/bin/sh\n[ \"$(cat | tr -d '\\0')\" = secret ]\n")

@@ -1,4 +1,4 @@
-"""docs/dbus.md shows calls by `busctl` with their answers: typed in their order at a door that sees a person, they are answered so."""
+"""docs/dbus.md shows `busctl` calls with their answers: run in order at a door that sees a person, they give these answers."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ kind = "call"
 [service]
 refuse_remote = false  # there is no logind on the tests' bus
 """
-# What is another device's, another model's or another release's.
+# Values that differ with the device, the model or the release.
 OWN = re.compile(r'"(source|model|model_id|runtime)" s "[^"]+"')
 
 
 def shown() -> Iterator[tuple[str, str]]:
-    """Each command of the page's block and what stands below it."""
+    """Each command of the page's block, and the answer shown below it."""
     (block,) = re.findall(r"```console\n(\$ busctl.*?)```", PAGE.read_text(), re.DOTALL)
     for part in block.removeprefix("$ ").split("\n$ "):
         command, _, answer = part.partition("\n")
@@ -52,7 +52,7 @@ def shown() -> Iterator[tuple[str, str]]:
 
 @pytest.fixture
 def door(tmp_path: Path, clip: Callable[[int, int], Path]) -> Iterator[dict[str, str]]:
-    """The environment of programs on the bus of a daemon that has ada before its camera, and enrolled."""
+    """The environment for programs on the bus of a daemon with ada enrolled and in front of its camera."""
     (tmp_path / "state").mkdir()
     given = {}
     for replay in ("fast", "loop"):
@@ -75,7 +75,7 @@ def door(tmp_path: Path, clip: Callable[[int, int], Path]) -> Iterator[dict[str,
 
 
 def status(environment: dict[str, str]) -> dict[str, object]:
-    """As `edge status` has it; empty while no daemon answers."""
+    """What `edge status` reports; empty while no daemon answers."""
     words = [sys.executable, "-m", "edge", "status", "--json"]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     return dict(json.loads(done.stdout)) if done.returncode == 0 else {}

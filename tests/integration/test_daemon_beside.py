@@ -1,4 +1,4 @@
-"""A door that watches while a caller is verified: both judge each frame, count for themselves, and neither takes the other's intent."""
+"""A door that watches while a caller is verified: both judge each frame, each keeps its own count and uses only its own intent."""
 
 from __future__ import annotations
 
@@ -38,14 +38,14 @@ Script = Callable[["Scene"], Iterator[Frame | None]]
 
 @dataclass
 class Scene:
-    """A daemon before whose camera the test puts one frame after the other, and a caller who asks between two of them."""
+    """A daemon whose camera plays a test's script of frames, and a caller who can ask between two of them."""
 
     station: Station
     told: io.StringIO
     clip: Callable[[int, int], Path]
     heard: list[Status] = field(default_factory=list)
     seen_by: dict[int, list[float]] = field(default_factory=lambda: defaultdict(list))
-    """When the frames were taken that each policy observed."""
+    """The times of the frames that each policy observed, by the policy's id()."""
 
     live, name = False, "scripted"
 
@@ -70,7 +70,7 @@ class Scene:
         frames = [
             Frame(frame.pixels, frame.at + after_s) for frame in Video(self.clip(who, take)).frames() if frame is not None
         ]
-        return frames[2:]  # a clip begins with a frame of nobody and one in the dark
+        return frames[2:]  # a clip begins with an empty frame and a dark one
 
     def events(self, *kinds: str) -> list[str]:
         return [event["event"] for event in map(json.loads, self.told.getvalue().splitlines()) if event["event"] in kinds]
@@ -104,7 +104,7 @@ def scene(
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Scene:
-    """The parameter are settings beside those for drawn people."""
+    """A test's indirect parameter adds settings to those for drawn people."""
     shutil.copytree(enrolled, tmp_path / "state")
     told = io.StringIO()
     device = station(tmp_path / "state", model, told, **getattr(request, "param", {}))
@@ -119,7 +119,7 @@ def scene(
 
 
 def test_a_door_opens_while_a_verification_of_somebody_else_goes_on(scene: Scene) -> None:
-    """At ada's third frame, as ever; the verification of bob, who is not there, ends with its tenth."""
+    """The door opens at ada's third frame, as always. The verification of bob, who is not there, ends with its tenth."""
 
     def script(scene: Scene) -> Iterator[Frame | None]:
         yield None
@@ -165,7 +165,7 @@ def test_a_strangers_frames_are_a_failure_of_each_and_none_counts_twice_for_one(
 
 
 def test_both_count_on_to_one_lock_out_where_both_ask_whether_it_is_anyone(scene: Scene) -> None:
-    """The fifth failure is the verification's own; the door, which counts under the same key, is locked with it."""
+    """The fifth failure is the verification's. The door counts under the same key, so it is locked out, too."""
 
     def script(scene: Scene) -> Iterator[Frame | None]:
         yield None
@@ -185,7 +185,7 @@ def test_both_count_on_to_one_lock_out_where_both_ask_whether_it_is_anyone(scene
 
 
 def test_what_a_verification_matched_is_no_match_of_the_doors(scene: Scene) -> None:
-    """k - 1 frames that the door did not judge, for its count of failures was broken, and one that it did."""
+    """The door does not judge the first k - 1 frames, because its failure count is broken, and judges the next one."""
 
     def script(scene: Scene) -> Iterator[Frame | None]:
         yield None
@@ -230,7 +230,7 @@ def test_a_verification_is_its_own_call_and_leaves_the_doors_alone(scene: Scene)
 
 @pytest.mark.parametrize("scene", [{"intent": {"kind": "button", "pin": "GPIO27"}}], indirect=True)
 def test_one_press_serves_who_asked_and_not_the_door_as_well(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both wait for it, and both would have their third match in the same frame."""
+    """Both wait for the press, and both would have their third match in the same frame."""
     monkeypatch.setattr("edge.gpio.pressed", lambda *_: io.StringIO())
 
     def script(scene: Scene) -> Iterator[Frame | None]:
@@ -263,7 +263,7 @@ def test_who_holds_the_device_cannot_keep_anybody_from_being_removed(scene: Scen
 
 
 def test_an_enrolment_has_the_camera_alone(scene: Scene) -> None:
-    """Who is enrolled is a stranger to the door, and must not be counted as one."""
+    """To the door, whoever is being enrolled is a stranger, but must not count as a failure."""
 
     def script(scene: Scene) -> Iterator[Frame | None]:
         yield None
@@ -279,7 +279,7 @@ def test_an_enrolment_has_the_camera_alone(scene: Scene) -> None:
 
 
 def test_who_is_locked_out_and_asks_before_each_frame_takes_none_from_the_door(scene: Scene) -> None:
-    """Such a verification ends without a look."""
+    """Such a verification ends without looking at a frame."""
 
     def script(scene: Scene) -> Iterator[Frame | None]:
         yield None
@@ -298,7 +298,7 @@ def test_who_is_locked_out_and_asks_before_each_frame_takes_none_from_the_door(s
 
 @pytest.mark.parametrize("doors", [True, False])
 def test_one_alone_asks_for_a_turn_of_the_head(scene: Scene, monkeypatch: pytest.MonkeyPatch, doors: bool) -> None:
-    """Whoever asked first: the other judges no frame until that is over. What is asked is made up here, of the tenth frame on."""
+    """The other one judges no frame until the challenge is over. Here `judge` fakes a challenge from the tenth to the twentieth frame."""
     judged: dict[bool, list[float]] = {True: [], False: []}
     frames = scene.person(EVE)[:30]
 
@@ -319,6 +319,7 @@ def test_one_alone_asks_for_a_turn_of_the_head(scene: Scene, monkeypatch: pytest
     scene.play(script)
     times = [frame.at for frame in frames]
     assert judged[doors] == times
-    # The door, which judges after the verification, stands aside in the very frame in which that asks, and is heard of one frame later.
+    # The door judges after the verification: it stands aside in the very frame in which that one asks, and its own challenge stops
+    # the verification one frame later.
     left_out = times[10:21] if doors else times[9:20]
     assert judged[not doors] == [at for at in times if at not in left_out]

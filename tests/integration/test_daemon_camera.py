@@ -1,4 +1,4 @@
-"""The daemon and its camera: one in the network that is not there, and what it tells of the address; one that stands still."""
+"""The daemon and its camera: a network camera that does not answer, whose password is never shown, and a camera that freezes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from edge.station import Station
 def test_neither_the_journal_nor_who_asks_hears_the_cameras_password(
     tmp_path: Path, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing listens on port 1. Who asks while the daemon waits for the next try is told so, and that ends it."""
+    """Nothing listens on port 1. A caller who asks during the wait for the next try is told that the camera is lost."""
     source = "http://ada:secret@127.0.0.1:1/live?password=secret"
     settings = settings.model_copy(update={"camera": CameraSettings(source=source, stall_s=1.0)})
     told, errors = io.StringIO(), list[str]()
@@ -56,7 +56,7 @@ def test_neither_the_journal_nor_who_asks_hears_the_cameras_password(
 def test_a_camera_that_stands_still_is_opened_after_longer_and_longer_pauses(
     tmp_path: Path, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whenever it is opened it gives its picture once, which is judged the first time alone, and told as lost once."""
+    """Each time it is opened it gives its one picture, which is judged only the first time. The loss is reported once."""
     told, pauses, judged = io.StringIO(), list[float](), list[int]()
 
     class Standing:

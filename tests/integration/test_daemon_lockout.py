@@ -1,4 +1,4 @@
-"""The daemon and its count of failures: on a disk that takes nothing for a while, and beside a verification."""
+"""The daemon's failure count: on a disk that is full for a while, and with two verifications at once."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Clip = Callable[[int, int], Path]
 
 
 class Scripted:
-    """A camera whose frames the test makes one by one, doing what it likes between them."""
+    """A camera whose frames come from a test's generator, which can act between them."""
 
     live, name = False, "scripted"
 
@@ -44,7 +44,7 @@ class Scripted:
 def test_a_denial_on_a_full_disk_is_counted_when_the_disk_comes_back(
     tmp_path: Path, clip: Clip, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three failures are on the disk. The fourth cannot be written, so the fifth, after the disk is back, locks out."""
+    """Three failures are on disk, and the fourth cannot be written. It counts all the same: the fifth, once the disk is back, locks out."""
     gallery, lockout, told = Gallery(tmp_path), Lockout(tmp_path), io.StringIO()
     gallery.write(new_subject("ada", model.model_id, np.ones((3, model.head.size), np.float32)), replace=False)
     for _ in range(3):
@@ -65,7 +65,7 @@ def test_a_denial_on_a_full_disk_is_counted_when_the_disk_comes_back(
         assert events()[-2:] == ["lock-out-broken", "deny"]
         assert lockout.everyone() == {ANYONE: 3}
         later += 2.0
-        yield recorded[0]  # the daemon tries, and the disk is as full as before
+        yield recorded[0]  # the daemon tries again, and the disk is still full
         assert lockout.everyone() == {ANYONE: 3}
         blocker.rmdir()
         later += 2.0
@@ -83,7 +83,7 @@ def test_a_denial_on_a_full_disk_is_counted_when_the_disk_comes_back(
 
 
 def test_two_verifications_that_fail_at_once_are_two_failures(device: Device, clip: Clip) -> None:
-    """Both have read the count before either has judged: a failure counts itself, it does not write what it once read."""
+    """Both read the count before either has judged. So a failure must increment the count on disk, not write back what was read."""
     assert device.run("enroll", "ada", "--camera", clip(ADA, 1)).returncode == 0
     words = ["verify", "ada", "--camera", str(clip(EVE, 1)), "--config", str(device.home / "edge.toml"), "--model", str(MODEL)]
     environment = os.environ | {"STATE_DIRECTORY": str(device.state)}

@@ -1,4 +1,4 @@
-"""Faults of camera, clock, disk, model and gallery while a person stands there: nobody is granted in them, and all of them end."""
+"""Faults of camera, clock, disk, model and gallery while a person stands there: none leads to a grant, and the daemon recovers from all."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from benchmarks.faults import FAULTS, can_mount, end_at_random, run
 from tests.conftest import ADA, EVE
 
-# How long each fault lasts that must not grant, and after how long nothing of before is judged any more.
+# Seconds that a fault without grants lasts, and seconds after its start in which frames from before it may still be judged.
 HOLD_S, GRACE_S = 1.5, 1.0
-# The daemon's own waits, which `python -m benchmarks.faults` leaves as they are; docs/operations.md has its table.
+# The daemon's own waits, shortened here. `python -m benchmarks.faults` leaves them as they are; docs/operations.md has its table.
 WAITS_S = {
     "edge.daemon.FIRST_PAUSE_S": 0.2,
     "edge.door.LOOK_EVERY_S": 0.25,
@@ -24,12 +24,12 @@ WAITS_S = {
 
 @pytest.fixture(scope="module")
 def clips(clip: Callable[[int, int], Path]) -> tuple[Path, Path]:
-    """Of the person and of the stranger."""
+    """Clips of the person and of the stranger."""
     return clip(ADA, 1), clip(EVE, 1)
 
 
 def test_no_fault_grants_and_every_fault_ends(clips: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
-    """One after the other in one daemon, its state on a disk that can be filled where this machine can mount one."""
+    """One fault after the other in one daemon. Its state is on a disk that can be filled, if this machine can mount one."""
     for name, wait_s in WAITS_S.items():
         monkeypatch.setattr(name, wait_s)
     can = can_mount()
@@ -44,6 +44,6 @@ def test_no_fault_grants_and_every_fault_ends(clips: tuple[Path, Path], monkeypa
 def test_a_daemon_that_is_ended_at_a_random_moment_leaves_nothing_half(
     tmp_path: Path, clips: tuple[Path, Path], seed: int
 ) -> None:
-    """SIGTERM while strangers are denied and counted: exit code 0, the last word told, each denial told is counted, and no other."""
+    """SIGTERM while strangers are denied: exit code 0, the last event is reported, and the count is that of the reported denials."""
     ended = end_at_random(tmp_path, seed, 2.0, clips)
     assert ended.good, ended

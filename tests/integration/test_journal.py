@@ -1,4 +1,4 @@
-"""A real journald: what the daemon tells it, what `edge events` reads back, what journalctl explains, and what is in none of it."""
+"""A real journald: what the daemon writes, what `edge events` reads back, what journalctl explains, and what must be in none of it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROOT = HERE.parents[1]
 
 @pytest.fixture(scope="module")
 def journal(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], str]:
-    """`journal(script)`: what a shell script prints that runs with a journald of its own."""
+    """`journal(script)`: the output of a shell script that runs with its own journald."""
     if os.geteuid() != 0 or not Path("/lib/systemd/systemd-journald").exists() or shutil.which("unshare") is None:
         pytest.skip("needs root, systemd-journald and unshare")
     pytest.importorskip("systemd.journal", reason="systemd-python is not installed")
@@ -77,12 +77,12 @@ def test_events_go_in_and_come_out_by_field(journal: Callable[[str], str], clip:
     entries = [json.loads(line) for line in raw.splitlines()]
     ours = [entry for entry in entries if entry.get("SYSLOG_IDENTIFIER") == "facelatch"]
     assert len(ours) == len(found)
-    assert all(len(str(value)) < 400 for entry in ours for value in entry.values())  # no embedding fits into that
+    assert all(len(str(value)) < 400 for entry in ours for value in entry.values())  # too short for an embedding
 
 
 def test_what_somebody_else_writes_under_our_name_is_not_believed(journal: Callable[[str], str]) -> None:
-    """With our name, our MESSAGE_ID and all fields, through the socket that takes everybody's; and with the unit's, which journald
-    does not take from a writer.
+    """The forged entry has our name, our MESSAGE_ID and all fields, and goes to the socket that anyone may write to. It also claims the
+    unit, a field that journald does not accept from a writer.
     """
     forged = "\\n".join(
         (
@@ -109,7 +109,7 @@ def test_what_somebody_else_writes_under_our_name_is_not_believed(journal: Calla
 
 
 def test_a_span_from_before_the_journals_first_year_shows_all(journal: Callable[[str], str]) -> None:
-    """The journal counts from 1970: a time before that is none to it, or one to come."""
+    """The journal counts from 1970: an earlier time is invalid to it, or lies in the future."""
     told = journal(f"""
         {sys.executable} -c 'from edge.journal import Event, Journal; Journal().tell(Event.STOPPED, "stopped")'
         journalctl --sync

@@ -1,4 +1,4 @@
-"""`edge enroll` and a failure killed at every step of their writing, and a full disk: what is kept is the old or the new."""
+"""Enrolment, failure count and encryption, killed at every step of writing, and a full disk: either the old or the new data is kept."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from edge.lockout import Lockout
 from edge.settings import GallerySettings, PolicySettings
 from tests.conftest import ADA, MODEL, Device
 
-# Runs what follows it with every call that changes the disk counted; at number KILL_AT the process kills itself, before the call,
-# or, for a write, after half of the bytes.
+# Counts the calls that change the disk in the code that follows. At call number KILL_AT the process kills itself: before the call or,
+# for a write, after half of the bytes.
 KILLED = """
 import builtins, os, signal, sys, io
 left = int(os.environ["KILL_AT"])
@@ -118,7 +118,7 @@ def test_a_kill_at_every_write_leaves_a_gallery_that_loads(
                 gallery.write(new_subject("ada", model.model_id, old), replace=False)
     assert done.returncode == 0, done.stderr
     assert outcomes[-1]
-    assert outcomes.count(False) >= 5  # it was killed before the rename at several places
+    assert outcomes.count(False) >= 5  # it was killed at several places before the rename
     assert [path.name for path in gallery.folder.iterdir() if path.name.startswith(".")] == []
 
 
@@ -156,9 +156,9 @@ def test_a_kill_at_every_write_of_an_encryption_leaves_templates_that_open(devic
             break
         assert done.returncode == -9, done.stderr
     assert done.returncode == 0, done.stderr
-    assert outcomes == sorted(outcomes)  # from one step on, and then always
+    assert outcomes == sorted(outcomes)  # not encrypted up to some step, encrypted from then on
     assert outcomes.count(False) >= 5
-    assert outcomes.count(True) >= 2  # killed before the old file was written over, and not killed
+    assert outcomes.count(True) >= 2  # killed before the old file was overwritten, and not killed
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""What drawn faces cannot show, on real ones read in place; nothing of them is kept. Skipped where there are none."""
+"""What drawn faces cannot show, tested on real ones. These are read in place and not kept. Skipped if there are none."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.realfaces
 
 @pytest.fixture(scope="module")
 def lfw(real_faces: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """LFW imported as it was downloaded."""
+    """LFW, imported from the archive as downloaded."""
     archive = real_faces / "lfw-deepfunneled-train.tar"
     if not archive.exists():
         pytest.skip(f"no {archive}")

@@ -1,4 +1,4 @@
-"""A recipe with a teacher and an aligner, on drawn people, from the data set to the device's file. The teacher here is made up."""
+"""A recipe with a teacher and an aligner, on drawn people, from the data set to the device's file. The teacher's answers are made up."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _mean(figures: dict[str, float]) -> float:
 def test_nobody_of_a_further_set_is_trained_on_who_is_kept_out(workshop: Path) -> None:
     split = json.loads((workshop / "run/split.json").read_text())
     kept = {name for part in ("test", "validation", "cohort") for name in split[part]}
-    assert len(split["further"]) == 15  # the other sixty are those of the first set
+    assert len(split["further"]) == 15  # the other sixty are in the first set
     assert kept.isdisjoint({*split["train"], *split["further"]})
     record = json.loads((workshop / "run/run.json").read_text())
     assert record["trained_on"]["people"] == 75 - len(kept)
@@ -104,7 +104,7 @@ def test_the_device_sees_the_square_that_the_aligner_found(workshop: Path) -> No
     chosen = json.loads((workshop / "run/cohort.json").read_text())
     assert sorted(chosen) == sorted(
         split["cohort"] + split["train"]
-    )  # few enough for all to be, and the further set is somebody's own
+    )  # few enough for all of them; the further set counts as people of the user's own
     assert len(model.cohort) == len(chosen)
     assert (model.chip.side_px, model.tower.input.shape) == (96, (1, 64, 64, 3))
     with np.load(workshop / "run/chips.npz") as saved:
@@ -128,7 +128,7 @@ def test_a_start_is_the_first_to_beat(workshop: Path) -> None:
 
 
 def test_a_start_that_cannot_be_leaves_no_folder(workshop: Path) -> None:
-    """One that was begun with it would refuse the remedy as another training."""
+    """A folder begun with the bad start would refuse the corrected command as another training."""
     words = ("fit", "--data", "data", "--seed", "1", "--run", "other", "--init", "run", "--network")
     assert "not of this recipe's network and size" in typed_here(workshop, "trainer", *words, "compact", code=3).stderr
     assert "dlib's weights are for" in typed_here(workshop, "trainer", *words[:-2], "dlib", code=3).stderr
@@ -136,7 +136,7 @@ def test_a_start_that_cannot_be_leaves_no_folder(workshop: Path) -> None:
 
 
 def test_whom_the_start_knew_is_written_down(workshop: Path) -> None:
-    """They are in none of this run's sets, and seen all the same."""
+    """They are in none of this run's sets, but the network has seen them."""
     words = ("--recipe", "own.toml", "--data", "data", "--seed", "1", "--epochs", "1", "--steps", "1")
     typed_here(workshop, "trainer", "fit", *words, "--run", "alone", "--init", "run")
     split, before = (json.loads((workshop / run / "split.json").read_text()) for run in ("alone", "run"))
@@ -144,7 +144,7 @@ def test_whom_the_start_knew_is_written_down(workshop: Path) -> None:
 
 
 def test_a_file_is_a_start_as_its_run_is(workshop: Path) -> None:
-    """Whom it was trained on follows from the sets, and what it knows is in it: the run is not needed."""
+    """Whom it was trained on follows from the data sets, and what it learned is in the file, so its run is not needed."""
     words = ("--run", "from-file", "--init", "int8.tflite", "--epochs", "1", "--steps", "2", "--learning-rate", "1e-7")
     typed_here(workshop, "trainer", *FIT[:-1], "9", *words)
     record, first = (json.loads((workshop / run / "run.json").read_text()) for run in ("from-file", "run"))
@@ -160,7 +160,7 @@ def test_a_file_is_a_start_as_its_run_is(workshop: Path) -> None:
 
 
 def test_a_file_is_a_teacher(workshop: Path) -> None:
-    """What it says of a set is what the set is then held to, without dlib."""
+    """Its answers about a set are what training on that set is then held to, without dlib."""
     said = (workshop / "more/teacher.npz").read_bytes()
     alone = typed_here(workshop, "trainer", "teach", "more", "--teacher", "int8.tflite", code=3)
     assert "whom it was trained on is not known here" in alone.stderr
@@ -173,7 +173,7 @@ def test_a_file_is_a_teacher(workshop: Path) -> None:
     vectors = faces.teaching.vectors[:8]
     cosine = (vectors * wanted).sum(1) / np.linalg.norm(vectors, axis=1) / np.linalg.norm(wanted, axis=1)
     assert np.median(cosine) > 0.95
-    # With `contrast` alone the pictures' vectors begin as what it said.
+    # With `contrast` alone, too: the pictures' vectors start from the teacher's answers.
     (workshop / "contrast.toml").write_text(RECIPE.replace("teacher = 20.0", "teacher = 0.0"))
     for recipe in ("own.toml", "contrast.toml"):
         words = [*FIT[:-1], "77", "--recipe", recipe, "--run", "none"]
@@ -294,14 +294,14 @@ def test_a_file_gets_another_cohort_without_its_run(workshop: Path) -> None:
     told = json.loads(typed_here(workshop, "trainer", "cohort", "int8.tflite", *words, "head.npz", "--json").stdout)
     for rate in (told["validation_fnmr"][when] for when in ("before", "after")):
         assert 0 <= rate["low"] <= rate["value"] == rate["errors"] / rate["trials"] <= rate["high"] <= 1
-    # So few strangers do not show 1 in 1,000.
+    # So few strangers cannot show an FMR of 1 in 1,000.
     assert told["validation_fnmr"]["target_fmr"] in (1e-2, 1e-1)
     typed_here(workshop, "trainer", "held-out", "int8.tflite", *words, "theirs.npz")
     measure = ("export", "measure", "int8.tflite", "--held-out", "theirs.npz", "--head")
     typed_here(workshop, *measure, "head.npz", "-o", "other-cohort.tflite")
     model, other = (read_model(workshop / f"{name}.tflite") for name in ("int8", "other-cohort"))
     assert (other.model_id, other.tower.flatbuffer) == (model.model_id, model.tower.flatbuffer)
-    # The same people, for the sets are small: the same embeddings but for those of one file in float.
+    # The sets are so small that the same people are chosen, and the same int8 file embeds them.
     assert sorted(map(tuple, other.cohort)) == sorted(map(tuple, model.cohort))
     assert other.head.cohort is not None
     assert other.head.cohort.nearest == 3

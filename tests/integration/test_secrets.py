@@ -1,5 +1,5 @@
-"""Secrets through every path: the camera's password, the key of the gallery, the numbers that are a face. All that the daemon and the
-commands tell is kept, the journal's entries and every message on the bus too, and searched for them.
+"""Secrets on every path: the camera's password, the gallery's key and the numbers of a template. All output of the daemon and the
+commands, the journal's entries and every message on the bus are recorded and searched for them.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ refuse_remote = false
 [compat]
 fprintd = true
 """
-# Types commands one after the other in one process: its start costs more than most of them.
+# Runs commands one after the other in one process, because starting Python costs more than most of them.
 TYPE = """
 import json, sys
 import facelatch
@@ -73,7 +73,7 @@ for words, codes in json.loads(sys.argv[1]):
     finally:
         sys.stdout.flush()
 """
-# Enrols who stands there, by either interface, and ends it or hears the end; asks for whatever else there is.
+# Enrols whoever stands there, over our interface (stopped early) and over fprintd's (until it ends), and reads all else there is.
 ASK = """
 import asyncio, sys
 from dbus_fast import BusType, Message
@@ -109,7 +109,7 @@ asyncio.run(main())
 
 
 class Leaks:
-    """What must be nowhere, in whatever way it could be written."""
+    """The secrets, in every form in which they could be written."""
 
     def __init__(self, key: str, templates: NDArray[np.float32]) -> None:
         raw = bytes.fromhex(key)
@@ -123,7 +123,7 @@ class Leaks:
         self._rows = np.abs(templates.astype(np.float64))
 
     def found(self, text: str) -> list[str]:
-        """Which of them are in a text; of a template five of its numbers in a row, rounded to a hundredth of themselves or less."""
+        """Which secrets are in a text. Of a template, IN_A_ROW of its numbers in a row count, each within 1 %."""
         found = [what for what, ways in self._words.items() if any(way.lower() in text.lower() for way in ways)]
         numbers = np.array([float(number) for number in re.findall(r"\d+(?:\.\d+)?(?:e-?\d+)?", text)])
         numbers = numbers[np.isfinite(numbers)]
@@ -140,7 +140,7 @@ class Leaks:
 
 @contextmanager
 def camera(frames: dict[int, list[bytes]]) -> Iterator[tuple[ThreadingHTTPServer, list[int]]]:
-    """An MJPEG camera on loopback that wants its password and token, and shows whom the list names."""
+    """An MJPEG camera on loopback that requires its password and token. Yields it and a list: it shows the person in the list."""
     shown = [ADA]
 
     class Stream(BaseHTTPRequestHandler):

@@ -1,4 +1,4 @@
-"""A training shared out is the training of one: among devices of one process, and among workers that talk over loopback."""
+"""A distributed training gives the result of a single one: across the devices of one process, and across workers on loopback."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from tests.commands import typed_here
 from trainer.backend import tf
 from trainer.team import Team, telling_who_is_lost
 
-# Without dropout, whose masks are each worker's own, and small: what is tested is what passes between the workers.
+# Small, and without dropout, whose masks differ between workers: the test is about what passes between the workers.
 NETWORK = """
 import keras
 
@@ -33,7 +33,7 @@ def tower(side_px):
         x = keras.layers.Conv2D(maps, 3, 2, activation="relu")(x)
     return keras.Model(pixels, keras.layers.Dense(32)(keras.layers.Flatten()(x)))
 """
-# So many steps that the second worker is killed long before the last one, so small that roundings do not grow apart over them.
+# Enough steps that the second worker is killed long before the last one, and so small that rounding errors do not grow over them.
 RECIPE = """
 seed = 1
 [tower]
@@ -113,7 +113,7 @@ def test_a_driver_that_fails_is_no_lost_worker(team: Team, told: type[Exception]
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory, drawn: Callable[[Path, int], None]) -> Path:
-    """A prepared set of drawn people."""
+    """A prepared data set of drawn people."""
     folder = tmp_path_factory.mktemp("team")
     (folder / "own.toml").write_text(RECIPE)
     (folder / "team_tower.py").write_text(NETWORK)
@@ -146,7 +146,7 @@ def history(folder: Path, run: str) -> list[dict[str, str]]:
 
 
 def test_two_workers_train_as_one_and_a_killed_one_can_go_on(workshop: Path) -> None:
-    """Kills the second worker after the first epoch: the first says so, and both go on from there when they are started again."""
+    """Kills the second worker after the first epoch: the first reports it, and both resume from there when they are started again."""
     ports = free_ports()
     workers = [start(workshop, "two", index, ports) for index in range(2)]
     checkpoint = workshop / "two/checkpoint/best.npz"

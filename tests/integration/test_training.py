@@ -1,4 +1,4 @@
-"""From drawn people to a model file, by the commands; killed and resumed on the way. The report, the export and their refusals."""
+"""From drawn people to a model file with the commands, killed and resumed on the way. The report, the export and their refusals."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ FIT = (
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory, drawn: Callable[[Path, int], None]) -> Path:
-    """A folder with a prepared data set, and a run that was killed once after its first epoch and then finished, the set having moved."""
+    """A folder with a prepared data set and a run that was killed after its first epoch, then finished after the data set had moved."""
     folder = tmp_path_factory.mktemp("workshop")
     drawn(folder / "people", 60)
     typed_here(folder, "trainer", "import", "lfw", "people", "--data", "data")
@@ -58,7 +58,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, drawn: Callable[[Path, in
         time.sleep(0.05)
     fit.send_signal(signal.SIGKILL)
     assert fit.wait() == -signal.SIGKILL
-    typed(folder, "export", "tflite", "run", code=3)  # a run that is not finished is no run
+    typed(folder, "export", "tflite", "run", code=3)  # an unfinished run is refused
     (folder / "data").rename(folder / "moved")
     typed_here(folder, "trainer", *FIT[:2], "moved", *FIT[3:])
     (folder / "moved").rename(folder / "data")
@@ -119,7 +119,7 @@ def test_export_is_deterministic(workshop: Path) -> None:
     typed_here(workshop, "export", "tflite", "--quantize", "run", "-o", "again.tflite")
     one, two = (read_model(workshop / name) for name in ("int8.tflite", "again.tflite"))
     told = [model.record["provenance"]["export"].pop("command") for model in (one, two)]
-    assert told[0] != told[1]  # the name of the file that was asked for, and nothing else
+    assert told[0] != told[1]  # they differ in the name of the output file only
     assert one.record == two.record
     assert one.tower.flatbuffer == two.tower.flatbuffer
 
@@ -131,7 +131,7 @@ def test_verify_measures_the_file_again(workshop: Path) -> None:
     assert any(name.startswith("measured:") for name in found)
     points = read_model(workshop / "int8.tflite").operating_points
     for point in points:
-        # The same file on the same people, in the runtime that it was measured in.
+        # The same counts: it is the same file, on the same people, in the runtime that measured it.
         assert f"({point.false_matches}/{point.impostor_trials}," in found[f"FMR at {point.name}"]
         assert found[f"FNMR at {point.name}"].count(f"({point.false_non_matches}/{point.genuine_trials},") == 2
 
@@ -145,7 +145,7 @@ def test_the_report_of_an_export_shows_its_layers(workshop: Path) -> None:
 
 
 def test_a_missed_gate_refuses_and_force_writes_it_into_the_file(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The gate is moved to where nothing passes: a median cosine of more than 1."""
+    """The gate is moved out of reach: a median cosine of more than 1."""
     words = ("export", "tflite", "--quantize", "run", "-o", "forced.tflite")
     with monkeypatch.context() as moved:
         moved.setattr(measure, "MIN_MEDIAN_COSINE", 1.1)
@@ -210,7 +210,7 @@ BAD = [
 
 @pytest.fixture(scope="module")
 def spoiled(workshop: Path) -> Path:
-    """The workshop with a picture of nobody, a recipe with a typing error and a run that was cut off."""
+    """The workshop with a picture without a face, a recipe with a typo and a run with a truncated network."""
     cv2.imwrite(str(workshop / "plain.png"), np.full((160, 160, 3), 128, np.uint8))
     (workshop / "typo.toml").write_text('[tower]\nnetwrok = "koch"\n')
     shutil.copytree(workshop / "run", workshop / "broken")

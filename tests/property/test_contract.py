@@ -1,4 +1,4 @@
-"""Properties of the contract that every side relies on."""
+"""Properties of the contract, on which every side relies."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def random_frame(shape: tuple[int, int, int]) -> np.ndarray:
 @settings(max_examples=200)
 @given(frames, boxes, st.sampled_from([64, 105]))
 def test_training_and_device_cut_the_same_bytes(shape: tuple[int, int, int], box: FaceBox, side: int) -> None:
-    """The trainer reads pictures from disk, the device frames from memory; the chip is one function of both."""
+    """The trainer reads pictures from disk, the device frames from memory; one function cuts the chips of both."""
     frame = random_frame(shape)
     spec = ChipSpec(side_px=side)
     assert cut_chip_of_the_trainer is cut_chip
@@ -85,7 +85,7 @@ def test_training_and_device_cut_the_same_bytes(shape: tuple[int, int, int], box
 def test_a_shifted_frame_gives_the_same_chip(
     shape: tuple[int, int, int], x: int, y: int, size: int, right: int, down: int
 ) -> None:
-    """With the frame inside a larger one that repeats its edges, only the box's place changes."""
+    """If the frame lies inside a larger one that repeats its edges, only the box moves."""
     grey = to_grey(random_frame(shape))
     moved = np.pad(grey, ((down, 40), (right, 40)), mode="edge")
     spec = ChipSpec()

@@ -46,7 +46,7 @@ def test_the_order_of_the_gallery_does_not_matter(
 def test_a_second_look_decides_what_is_in_doubt_and_nothing_else(
     probe: np.ndarray, twice: np.ndarray, sets: list[np.ndarray], threshold: float, low: float, width: float
 ) -> None:
-    """Against the rule written out, a template at a time; looked at once at the most, and never where the closest is beyond doubt."""
+    """Compares with a naive loop over templates. A second look is taken at most once, and never if the closest template is beyond doubt."""
     head = replace(HEAD, doubt=(low, low + width))
     subjects, looks = [Subject(f"s{number}", "m", templates, 0) for number, templates in enumerate(sets)], []
 
@@ -104,7 +104,7 @@ def test_no_sequence_grants_without_k_matches_of_that_subject(
 
 @given(events, policies)
 def test_lock_out_is_monotone_and_silent(sequence: list[tuple[Match | Reason, float]], how: PolicySettings) -> None:
-    """While it lasts nothing is decided; failures without an accept only ever lead deeper into it."""
+    """Nothing is decided while it lasts. Failures without an accept in between only extend it."""
     policy, now, failures = Policy(how), 0.0, 0
     for outcome, pause in sequence:
         now += pause
@@ -125,8 +125,8 @@ def test_lock_out_is_monotone_and_silent(sequence: list[tuple[Match | Reason, fl
 def test_every_try_that_could_have_matched_is_counted(
     visits: list[tuple[int, float]], how: PolicySettings, pace: float
 ) -> None:
-    """Strangers who come for so many frames, as slowly as they like, and step aside for longer than frames count: their failures are those
-    of whole attempts, and one for each n frames of rests in which k could have matched."""
+    """Strangers come for some frames, at any pace, then step aside for longer than frames count. Each n frames of a visit are a failure.
+    The remainders of at least k frames, which could have matched, add up, and make a failure for each n frames."""
     forgiving = how.model_copy(update={"lockout_failures": 99, "disable_failures": 100})
     policy, now, failures, owed = Policy(forgiving), 0.0, 0, 0
     for frames, away in visits:
@@ -170,7 +170,7 @@ def sealed(tmp_path_factory: pytest.TempPathFactory) -> Gallery:
 @settings(max_examples=300, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 255), st.booleans())
 def test_one_flipped_byte_of_an_encrypted_template_is_an_error(sealed: Gallery, at: int, flip: int, forged: bool) -> None:
-    """Also where whoever flipped it made the digest fit again: that needs no key, opening does."""
+    """Even if the digest was made to match again, which needs no key, unlike opening the template."""
     path = sealed.folder / "ada.faces"
     data = path.read_bytes()
     body, digest = bytearray(data[:-32]), data[-32:]
@@ -202,7 +202,7 @@ def test_rubbish_with_a_fitting_digest_is_an_error(sealed: Gallery, rubbish: byt
 @settings(max_examples=60, deadline=None)
 @given(st.lists(st.sampled_from(["ada", "fail", "full", "back", "other"]), max_size=30))
 def test_no_failure_is_lost_whatever_the_disk_does(sequence: list[str]) -> None:
-    """Failures of two processes, an accept of the first, a disk that fills and is freed: in the end all since the accept are there."""
+    """Two processes fail, the first also accepts, the disk fills and is freed: in the end all failures since the last accept count."""
     with tempfile.TemporaryDirectory() as folder:
         state, how = Path(folder), PolicySettings(lockout_failures=99, disable_failures=100)
         own, other, expected = Lockout(state), Lockout(state), 0
@@ -240,7 +240,7 @@ SECRET = "hunter2"
     st.one_of(st.just(""), st.builds(lambda mark, before: f"/p{mark}{before}{SECRET}", st.sampled_from("?#;&="), anything)),
 )
 def test_an_address_is_told_without_its_secrets(scheme: str, user: str, host: str, secret_end: str) -> None:
-    """Whatever letters are around the secrets, also ones that should have been escaped."""
+    """Whatever characters surround the secrets, including ones that should have been escaped."""
     told = without_password(f"{scheme}://{user}{host}{secret_end}")
     assert SECRET not in told
     assert told.startswith(f"{scheme}://")
@@ -261,7 +261,7 @@ reads = st.lists(st.tuples(st.floats(1e-3, 20), st.one_of(st.none(), st.floats(-
 def test_a_drivers_stamp_makes_no_frame_younger_and_none_that_is_old_one_of_now(
     frames: list[tuple[float, float | None]], max_age_s: float
 ) -> None:
-    """Read so long after the one before, and stamped so long before its read. Times never go back."""
+    """Each frame is read `pause_s` after the one before, and stamped `age_s` before its read. Times never go back."""
     stamps, now, last = Stamps(max_age_s), 100.0, float("-inf")
     for pause_s, age_s in frames:
         now += pause_s

@@ -1,4 +1,4 @@
-"""Properties of the poses: whatever a person does, the counts hold, and no pose is waited for without end."""
+"""Properties of the poses: whatever a person does, the counts hold, and no pose is waited for endlessly."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from edge.poses import Asking, Course
 from edge.settings import Settings
 
-# What a frame shows: no face, a face that is refused, or a good one with its turn; and the time since the frame before.
+# What a frame shows (no face, a refused face, or the turn of a good one), and the time since the frame before, in seconds.
 frames = st.lists(
     st.tuples(st.one_of(st.none(), st.just("refused"), st.floats(-0.28, 0.28)), st.floats(0.01, 3.0)), max_size=150
 )

@@ -31,7 +31,7 @@ shows = st.lists(st.tuples(outcomes, faces, st.floats(0, 0.6)), max_size=120)
 def test_no_sequence_without_the_turn_that_was_asked_for_is_granted(
     sequence: list[tuple[Match | Reason, Seen | None, float]], way: Way
 ) -> None:
-    """Whatever comes, a grant needs a matching frame turned to the asked side by more than could be asked to begin with."""
+    """A grant needs a matching frame turned to the requested side by at least `turn`, less 0.08 by which the start may be off centre."""
     required = LivenessSettings.model_validate({"challenge": "head-turn", "turns": 1})
     policy, now = Policy(PolicySettings(matches=2, frames=4), liveness=Liveness(required, choose=lambda ways: way)), 0.0
     turned = False

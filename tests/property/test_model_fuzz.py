@@ -1,4 +1,4 @@
-"""Thousands of damaged model files: none is accepted, and none gets anything out of the reader but its own errors."""
+"""Thousands of damaged model files: none is accepted, and the reader raises only its own errors."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MUTATIONS, RESEALED = 12_000, 3_000
 
 @pytest.fixture(scope="module")
 def small(model: ModelFile) -> bytes:
-    """A file of some kilobytes that the reader takes: the metadata of the real one, two kilobytes in place of the network."""
+    """A file of a few kilobytes that the reader accepts: the metadata of the real one, and 2 KiB in place of the network."""
     flatbuffer = b"\x1c\0\0\0TFL3" + bytes(np.random.default_rng(0).integers(0, 256, 2048, np.uint8))
     arrays = {
         "arrays/head-weights.npy": model.head.weights,
@@ -62,7 +62,7 @@ def grow(data: bytearray, rng: random.Random) -> bytearray:
 
 
 def swap(data: bytearray, rng: random.Random) -> bytearray:
-    """A field of a whole number, as sizes and offsets are, with an absurd one."""
+    """Overwrites four bytes, where a size or offset may be, with an absurd number."""
     at = rng.randrange(len(data) - 4)
     absurd = rng.choice((0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, len(data)))
     data[at : at + 4] = struct.pack("<I", absurd)
@@ -92,7 +92,7 @@ def test_no_damaged_file_is_accepted(small: bytes) -> None:
 
 
 def test_damage_under_a_seal_that_fits_gives_the_readers_own_errors_alone(small: bytes) -> None:
-    """As someone would do it who can write the seal: what the reader still takes has the network that it says."""
+    """The attacker can write the seal. A file that is still accepted must have the network that its metadata names."""
     body = small[: -len(seal(b""))]
     accepted = 0
     for mutant in mutants(body, RESEALED, seed=2):
@@ -103,11 +103,11 @@ def test_damage_under_a_seal_that_fits_gives_the_readers_own_errors_alone(small:
         accepted += 1
         assert model_id_of(model.tower.flatbuffer, b"", TemplateKind.PLAIN) == model.model_id == model.record["model_id"]
         assert all(0 < point.threshold <= 1 for point in model.operating_points)
-    assert accepted < RESEALED / 4  # what changed a name or a note alone
+    assert accepted < RESEALED / 4  # those in which only a name or a note changed
 
 
 def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """A file with these members under a seal that fits."""
+    """A file with these members and a matching seal."""
     out = io.BytesIO(b"\x1c\0\0\0TFL3")
     with zipfile.ZipFile(out, "a", compression) as archive:
         for name, content in members.items():
@@ -194,7 +194,7 @@ def test_metadata_of_another_shape_or_beyond_their_counts_are_refused(small: byt
 def test_a_file_larger_than_any_device_reads_is_refused_before_it_is_written(
     monkeypatch: pytest.MonkeyPatch, small: bytes
 ) -> None:
-    """The exporter reads its own output back by this function, not from a disk."""
+    """The exporter checks its output with this function before it writes it."""
     monkeypatch.setattr(modelfile, "MAX_FILE_BYTES", len(small))
     parse_model(small, HERE)
     monkeypatch.setattr(modelfile, "MAX_FILE_BYTES", len(small) - 1)

@@ -1,4 +1,4 @@
-"""The `edge` command as a process: what a person types, what comes back, and what bad input gets."""
+"""The `edge` command as a process: what a person types, what is printed, and how bad input is refused."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_status_without_a_daemon_tells_what_one_would_begin_with(device: Device)
 
 
 def test_status_tells_of_a_point_that_the_model_has_not(device: Device) -> None:
-    """The installer asks it before a release or a model is in use."""
+    """The installer runs `edge status` before it puts a release or a model to use."""
     config = device.home / "strict.toml"
     for policy in ("target_fmr = 1e-9", "subject_fmr = { ada = 1e-9 }"):
         config.write_text(f'[model]\npath = "{MODEL}"\n[policy]\n{policy}\n')
@@ -71,7 +71,7 @@ def test_status_tells_of_a_point_that_the_model_has_not(device: Device) -> None:
 
 
 def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, clip: Clip) -> None:
-    """On a terminal of its own: bars, the outline of the face and the counts while it goes on, and then the result alone."""
+    """In a pseudo-terminal: bars, the outline of the face and the counts during the enrolment, then only the result."""
     ours, theirs = pty.openpty()
     termios.tcsetwinsize(theirs, (40, 100))
     words = [sys.executable, "-m", "edge", "enroll", "ada", "--camera", str(clip(ADA, 1))]
@@ -86,7 +86,7 @@ def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, cl
     with subprocess.Popen(words, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=theirs) as running:
         os.close(theirs)
         shown = b""
-        # On Linux a terminal that nobody holds any more is an error to read.
+        # On Linux, reading raises an error once nobody has the other end of the terminal open.
         with suppress(OSError):
             while part := os.read(ours, 65536):
                 shown += part
@@ -98,7 +98,7 @@ def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, cl
     for words_shown in ("looking for frames: straight", "brightness", "45 to 220", "face size", "●", "━", "✓", "left 0"):
         assert words_shown in text, words_shown
     assert told.startswith("enrolled ada with 8 templates (straight ")
-    # The view is taken away line by line.
+    # The view is erased line by line.
     assert text.rstrip().endswith("\x1b[2K")
     assert b"looking for frames" not in told.encode()
 
@@ -109,7 +109,7 @@ def test_a_terminal_shows_the_view_live_and_leaves_the_result(device: Device, cl
 def test_in_a_terminal_nobody_is_looked_at_who_does_not_agree(
     device: Device, clip: Clip, typed: bytes, options: list[str], code: int
 ) -> None:
-    """What is typed lies in the terminal already when it is asked for. A no needs no camera: there is none."""
+    """The answer waits in the terminal before the question comes. A no must not open the camera, so its camera does not exist."""
     ours, theirs = pty.openpty()
     source = clip(ADA, 1) if code == 0 else "/dev/none-there"
     words = [sys.executable, "-m", "edge", "enroll", "ada", "--camera", str(source), "--json", *options]
@@ -148,7 +148,7 @@ def test_without_a_terminal_what_is_kept_is_told_and_nobody_waited_for(device: D
     assert "picture" not in done.stdout
     checked = told["checked"]
     assert (told["recognised"], told["fnmr"]) == (checked, 0.0)
-    # No miss in n frames comes one time in forty where (1 - p) ** n = 0.025.
+    # At the upper bound p, n frames without a miss have a probability of 1 in 40: (1 - p) ** n = 0.025.
     highest = 1 - 0.025 ** (1 / checked)
     assert told["fnmr_interval"] == [0.0, round(highest, 4)]
     assert "other frames of this session" in told["check"]
@@ -197,8 +197,8 @@ def test_the_daemon_waits_for_a_camera_and_ends_on_sigterm(device: Device) -> No
     assert told == ["started", "gallery-loaded", "camera-starting", "camera-lost", "gallery-loaded", "stopped"]
 
 
-def test_a_removed_subject_is_not_let_in_by_a_running_daemon(device: Device, tmp_path: Path) -> None:
-    """SIGHUP is not needed: the gallery is looked at every second, also while a camera is waited for."""
+def test_a_broken_template_that_appears_is_refused_by_a_running_daemon(device: Device, tmp_path: Path) -> None:
+    """SIGHUP is not needed: the daemon checks the gallery every second, even while it waits for a camera."""
     (device.state / "gallery").mkdir()
     command = [sys.executable, "-m", "edge", "run", "--json", "--camera", "/dev/video987", "--model", str(MODEL)]
     environment = os.environ | {"STATE_DIRECTORY": str(device.state)}
@@ -213,7 +213,7 @@ def test_a_removed_subject_is_not_let_in_by_a_running_daemon(device: Device, tmp
             break
     daemon.terminate()
     assert daemon.wait(20) == 0
-    assert loaded == 3  # none; then ada's file is refused and the rest, nobody, is loaded
+    assert loaded == 3  # empty at the start; then ada's file is refused and the rest, nobody, is loaded
 
 
 def broken_models(folder: Path) -> dict[str, Path]:
@@ -348,7 +348,7 @@ def test_the_model_shows_its_rates_with_counts(device: Device) -> None:
 
 
 def test_nothing_of_the_device_needs_tensorflow(tmp_path: Path) -> None:
-    """Every module of `edge`, imported where TensorFlow, Keras, SciPy and systemd cannot be."""
+    """Every module of `edge` can be imported while TensorFlow, Keras, SciPy, Matplotlib and systemd cannot."""
     code = (
         "import sys, pkgutil, importlib\n"
         "for name in ('tensorflow', 'keras', 'scipy', 'matplotlib', 'systemd'): sys.modules[name] = None\n"
@@ -391,7 +391,7 @@ def test_failures_outlive_the_process_until_an_administrator_forgives_them(devic
     locked = device.run("verify", "ada", "--camera", clip(ADA, 2), "--json")
     assert locked.returncode == 1
     assert json.loads(locked.stdout)["reason"] == "locked-out"
-    # Whoever is not asked for by name has failures of his or her own.
+    # A verification without a name has a failure count of its own.
     assert device.run("verify", "--camera", clip(ADA, 2)).returncode == 0
     assert "forgiven: ada" in device.run("unlock-out", "ada").stdout
     assert device.run("verify", "ada", "--camera", clip(ADA, 2)).returncode == 0

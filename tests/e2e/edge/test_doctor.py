@@ -1,4 +1,4 @@
-"""`edge doctor` as a process: a line a check, an exit code, and a report."""
+"""`edge doctor` as a process: one line per check, an exit code, and a report."""
 
 from __future__ import annotations
 

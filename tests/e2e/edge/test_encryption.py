@@ -1,4 +1,4 @@
-"""Encrypted templates as a person meets them: a key is made, templates are written anew, and without the key nobody is let in."""
+"""Encrypted templates for a user: a key is made, templates are rewritten with it, and without the key nobody is let in."""
 
 from __future__ import annotations
 
@@ -86,14 +86,14 @@ def test_without_its_key_a_gallery_lets_nobody_in_and_says_why(device: Device, c
     events = [json.loads(line) for line in daemon.stdout.splitlines()]
     assert [event["error"] for event in events if event["event"] == "gallery-refused"] == ["key-missing"]
     assert not {"accept", "deny"} & {event["event"] for event in events}
-    # Nobody looks into a camera for a key that is missing.
+    # Without the key the command stops before it opens a camera.
     refused = device.run("enroll", "bob", "--camera", "/dev/video987")
     assert (refused.returncode, "error[key-missing]" in refused.stderr) == (6, True)
     assert device.names() == ["ada"]
 
 
 def test_a_key_for_systemd_creds_is_a_line_on_stdout(device: Device) -> None:
-    """`edge gallery-key new - | systemd-creds encrypt - FILE`: the key itself never lies on the card."""
+    """`edge gallery-key new - | systemd-creds encrypt - FILE` never writes the plain key to the SD card."""
     done = device.run("gallery-key", "new", "-")
     assert done.returncode == 0
     assert len(bytes.fromhex(done.stdout)) == 32

@@ -1,4 +1,4 @@
-"""What a grant sets off: it ends, it is told, and it brings nothing down."""
+"""The action after a grant: it ends, its outcome is reported, and its failure does not stop the daemon."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_command_that_fails_says_how(argv: list[str], told: str) -> None:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody has asked after does not."""
+    """Whether a process runs. A zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -61,7 +61,7 @@ def test_a_command_that_takes_too_long_is_ended_with_what_it_started(tmp_path: P
     with pytest.raises(ActionFailed, match="all that it had started"):
         Command(["/bin/sh", "-c", script], 1)(ADA, GOES_ON)
     child = int((tmp_path / "child").read_text())
-    while alive(child):  # killed, and not gone before the kernel says so
+    while alive(child):  # SIGKILL was sent, but the kernel may take a moment
         pass
     assert (tmp_path / "told").read_text() == "let go\n"
 
@@ -74,7 +74,7 @@ def test_who_does_not_hear_is_ended_too(tmp_path: Path, monkeypatch: pytest.Monk
 
 
 def test_what_a_command_leaves_in_the_background_is_not_waited_for(tmp_path: Path) -> None:
-    """It holds the command's own stdout and stderr; it is neither a failure nor ended."""
+    """It keeps the command's stdout and stderr open. That is no failure, and it is not killed."""
     Command(["/bin/sh", "-c", f"sleep 600 & echo $! > {tmp_path}/child"], 30)(ADA, GOES_ON)
     child = int((tmp_path / "child").read_text())
     assert alive(child)
@@ -100,7 +100,7 @@ def test_logind_that_prints_without_end_is_ended(tmp_path: Path, monkeypatch: py
 
 
 def test_a_session_is_unlocked_for_the_subjects_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for loginctl that keeps what it was asked."""
+    """A stand-in for loginctl records its arguments."""
     tool = tmp_path / "loginctl"
     tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$1" = show-user ] && echo "c1 4"\nexit 0\n')
     tool.chmod(0o755)
@@ -114,7 +114,7 @@ def test_a_session_is_unlocked_for_the_subjects_user(tmp_path: Path, monkeypatch
 
 
 def test_a_subjects_number_is_no_users(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """loginctl would take a number of the staff's, such as 1000, for the id of the first user of the machine."""
+    """loginctl would take a staff number such as 1000 for the uid of the machine's first user."""
     tool = tmp_path / "loginctl"
     tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\necho 1\n')
     tool.chmod(0o755)
@@ -125,7 +125,7 @@ def test_a_subjects_number_is_no_users(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_a_session_without_a_lock_keeps_no_other_locked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """logind from 256 on lists that of the user's service manager first; loginctl ends at what it cannot unlock."""
+    """logind 256 and later lists the session of the user's service manager first; loginctl stops at a session that it cannot unlock."""
     tool = tmp_path / "loginctl"
     words = (
         '[ "$1" = show-user ] && echo "2 1" && exit\nshift 2\nfor s; do [ $s = 1 ] || exit 1; echo $s >> '
@@ -143,7 +143,7 @@ def test_a_session_without_a_lock_keeps_no_other_locked(tmp_path: Path, monkeypa
 
 @pytest.fixture
 def pins(monkeypatch: pytest.MonkeyPatch) -> object:
-    """gpiozero's own mock of a board."""
+    """gpiozero's own mock of the pins."""
     gpiozero = pytest.importorskip("gpiozero")
     from gpiozero.pins.mock import MockFactory
 
@@ -183,7 +183,7 @@ def test_a_pulse_ends_when_its_wait_is_broken(pins: object) -> None:
 
 @pytest.mark.parametrize("active_high", [True, False])
 def test_a_stop_lets_the_pin_go_at_once(pins: object, active_high: bool) -> None:
-    """Were the wait not ended early, the pulse of fifteen seconds would end as done."""
+    """If the wait were not cut short, the pulse of 15 s would be reported as done."""
     action = load_action(ActionSettings(kind="gpio", pin="GPIO17", pulse_s=15.0, active_high=active_high))
     pin, told = pins.pin(17), []
     rest = pin.state
@@ -228,7 +228,7 @@ def test_a_stop_leaves_a_command_a_moment_to_end_by_itself(tmp_path: Path) -> No
 
 
 def test_whatever_the_settings_an_action_ends_before_systemds_patience() -> None:
-    """A camera that hangs may take its default time to close, and a pulse ends by itself even if the daemon's main thread is stuck."""
+    """A hanging camera may take its default time to close, and a pulse ends by itself even if the daemon's main thread is stuck."""
     (patience,) = re.findall(r"^TimeoutStopSec=(\d+)s$", UNIT.read_text(), re.MULTILINE)
     with pytest.raises(ValueError, match="pulse_s"):
         ActionSettings(kind="gpio", pin="GPIO17", pulse_s=float(patience))
@@ -241,7 +241,7 @@ def test_a_pin_that_is_not_there_is_told_when_the_daemon_starts(pins: object) ->
 
 
 class Slow:
-    """An action that ends when it is let."""
+    """An action that runs until the test lets it end."""
 
     def __init__(self) -> None:
         self.begun, self.end, self.times = threading.Event(), threading.Event(), 0
@@ -259,7 +259,7 @@ def test_a_second_grant_while_one_is_running_sets_off_none() -> None:
     actor.begin(ADA)
     slow.begun.wait(5)
     actor.begin(ADA)
-    assert time.monotonic() - began < 4  # neither waits for the action
+    assert time.monotonic() - began < 4  # neither call waits for the action
     ((subject, error),) = told
     assert (subject, type(error)) == ("ada", ActionBusy)
     slow.end.set()

@@ -1,4 +1,4 @@
-"""polkit's agent beside a command: at a terminal, for who is not root, and gone with the command. The program is a stand-in."""
+"""polkit's agent beside a command: only at a terminal, not for root, and gone with the command. The agent is a stand-in."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ exec sleep 60
 
 @pytest.fixture
 def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What the agent was told when it began; not there where it did not."""
+    """The file with the arguments of the agent; missing if it was not started."""
     program, told = tmp_path / "pkttyagent", tmp_path / "told"
     program.write_text(AGENT.format(told=told))
     program.chmod(0o755)

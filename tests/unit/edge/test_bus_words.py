@@ -1,4 +1,4 @@
-"""What stands between the daemon and the bus: words that fprintd's clients know, and a caller without a name, who is nobody."""
+"""Between the daemon and the bus: results in words that fprintd's clients know, and a caller without a user name, who is no subject."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_too_far_is_not_centred() -> None:
     ("user", "subject", "own"), [("ada", "ada", True), ("ada", "bob", False), ("", "", False), ("ada", "", False)]
 )
 def test_only_a_name_can_be_ones_own(monkeypatch: pytest.MonkeyPatch, user: str, subject: str, own: bool) -> None:
-    """A uid without a name in the user database must not pass for the empty subject, which is anyone."""
+    """A uid without a user name must not pass for the empty subject, which means anyone."""
 
     async def named(self: Authority, caller: str) -> str:
         return user

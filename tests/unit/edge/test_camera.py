@@ -1,4 +1,4 @@
-"""Sources of frames: replays as they are recorded, devices that misbehave, and words for what is wrong."""
+"""Sources of frames: replays as recorded, devices that misbehave, and messages about what is wrong."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_folder_gives_its_pictures_in_order_and_none_for_a_broken_one(tmp_path
 
 
 def test_one_picture_over_and_over_is_shown_five_times_a_second(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And not as fast as it can be read, which would take a whole core."""
+    """Not as fast as it can be read, which would occupy a whole core."""
     now, shown = 0.0, 0
 
     def nap(seconds: float) -> None:
@@ -95,7 +95,7 @@ def test_a_folder_of_broken_pictures_is_told(tmp_path: Path) -> None:
 
 
 class Driver:
-    """Stands where cv2.VideoCapture stands; what a driver does is said by `script`, one call a read."""
+    """Replaces cv2.VideoCapture. `script` is called once per read and decides what the driver does."""
 
     def __init__(self, script: Callable[[], tuple[bool, np.ndarray | None]]) -> None:
         self.script, self.released, self.set_to = script, threading.Event(), {}
@@ -129,7 +129,7 @@ def device(
 
 
 def ahead_since_boot(monkeypatch: pytest.MonkeyPatch, slept_s: Callable[[], float]) -> None:
-    """Sets the clock that goes on in sleep ahead by what the machine has slept, and no other."""
+    """Sets only the clock that runs on during sleep ahead, by the time the machine has slept."""
     real = time.clock_gettime
     monkeypatch.setattr(time, "clock_gettime", lambda clock: real(clock) + slept_s() * (clock == time.CLOCK_BOOTTIME))
 
@@ -217,7 +217,7 @@ def test_a_stale_frame_is_never_given(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_frame_from_before_a_sleep_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that sleeps for an hour: the clock since boot goes on, the monotonic one does not, and the frame is waiting."""
+    """The machine sleeps for an hour with a frame waiting: the clock since boot runs on, the monotonic clock does not."""
     camera, _ = device(monkeypatch, slow)
     frames = camera.frames()
     assert next(frame for frame in frames if frame is not None)
@@ -229,7 +229,7 @@ def test_a_frame_from_before_a_sleep_is_stale(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_lay_in_the_buffers_while_the_machine_slept_is_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty frames, an hour's sleep, four frames of before it that come at once, and frames of now."""
+    """Twenty frames, an hour's sleep, four frames from before it that come at once, and then current frames."""
     slept, number = 0.0, 0
     ahead_since_boot(monkeypatch, lambda: slept)
 
@@ -255,8 +255,8 @@ def test_what_lay_in_the_buffers_while_the_machine_slept_is_no_frame(monkeypatch
 
 
 def stamped(monkeypatch: pytest.MonkeyPatch, ages_s: list[float], sleeps: dict[int, float]) -> dict[int, float]:
-    """Of each frame that a V4L2 device gives: by how much its time is after its stamp. The driver stamps the n-th so long before its
-    read comes back, on the clock that stands still in sleep, and the machine `sleeps` in the reads of some."""
+    """By the number of each frame that a V4L2 device delivers: seconds from the driver's stamp to the frame's time. The driver stamps
+    frame n `ages_s[n - 1]` before its read returns, on the clock that stops during sleep. The machine `sleeps` so long in read n."""
     slept, number, real = 1000.0, 0, time.clock_gettime
     ahead_since_boot(monkeypatch, lambda: slept)
     done, given, stamps_s = threading.Event(), dict[int, float](), dict[int, float]()
@@ -289,7 +289,7 @@ def stamped(monkeypatch: pytest.MonkeyPatch, ages_s: list[float], sleeps: dict[i
 
 
 def test_a_frames_age_counts_from_its_exposure(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the driver's stamp, also on a machine that has slept before; a stamp of the future, or of nowhere, is not taken."""
+    """The driver's stamp counts, also on a machine that has slept before. A stamp in the future, or far too old, is ignored."""
     given = stamped(monkeypatch, [0.3, 0.2, 0.1, -5.0, 500.0], {})
     assert {number: round(after_s) for number, after_s in given.items()} == {1: 0, 2: 0, 3: 0, 4: -5, 5: 500}
     assert max(abs(given[number]) for number in (1, 2, 3)) < 0.01
@@ -300,12 +300,12 @@ def test_a_frame_that_lay_in_a_buffer_is_old_however_soon_it_is_read(monkeypatch
 
 
 def test_a_frame_from_before_a_short_sleep_is_old(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So short that no pause is noticed between two reads; on the driver's clock there was none at all."""
+    """The sleep is too short to be noticed as a pause between two reads, and the driver's clock did not run during it."""
     assert list(stamped(monkeypatch, [0.35, 0.34, 0.1], {2: 0.3})) == [1, 3]
 
 
 def test_one_and_the_same_picture_again_is_no_frame(monkeypatch: pytest.MonkeyPatch) -> None:
-    """And the device is not opened again for it: a still scene from a codec is no fault. The next that differs is one."""
+    """The device is not reopened for it: a still scene from a codec is no fault. The next picture that differs is a frame."""
     picture, moved = np.full((48, 64, 3), 90, np.uint8), threading.Event()
 
     def script() -> tuple[bool, np.ndarray]:
@@ -325,7 +325,7 @@ def test_one_and_the_same_picture_again_is_no_frame(monkeypatch: pytest.MonkeyPa
 
 
 def test_a_camera_that_stands_still_for_long_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that it is opened again, though every read gives a picture: one and the same."""
+    """It is given up so that it is reopened, although every read gives a picture: always the same one."""
     picture, later, real = np.full((48, 64, 3), 90, np.uint8), 0.0, time.monotonic
     monkeypatch.setattr(time, "monotonic", lambda: real() + later)
 
@@ -410,7 +410,7 @@ def test_what_is_like_a_camera_and_none_is_an_error_of_the_settings(source: str,
 def sysfs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: dict[str, tuple[str, int]], driver: str = "uvcvideo"
 ) -> None:
-    """Video nodes as the kernel lists them; `answers` are card and capabilities, as QUERYCAP gives them."""
+    """Makes video nodes as the kernel lists them. `answers` has the card and capabilities of each, as QUERYCAP returns them."""
     usb = tmp_path / "devices/usb1/1-1"
     (usb / "1-1:1.0").mkdir(parents=True)
     (usb / "idVendor").write_text("046d\n")
@@ -465,7 +465,7 @@ def test_codecs_and_metadata_nodes_are_no_cameras(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize("driver", ["unicam", "rp1-cfe", "bcm2835-isp", "pispbe"])
 def test_a_pis_nodes_that_capture_and_are_no_cameras(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: str) -> None:
-    """By their drivers: they say VIDEO_CAPTURE as a camera does, and open. By a link as well the reason is told."""
+    """Only the driver tells: they claim VIDEO_CAPTURE like a camera, and open. The reason is given for a link to one, too."""
     sysfs(tmp_path, monkeypatch, {"video0": (driver, 0x1)}, driver)
     (node,) = v4l2.nodes()
     assert "csi:0, with python3-picamera2" in node.problem
@@ -479,7 +479,7 @@ def test_a_pis_nodes_that_capture_and_are_no_cameras(tmp_path: Path, monkeypatch
 def test_a_camera_that_is_pulled_out_while_it_is_asked_about_has_no_number(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel ends such a read with ENODEV, which is no defect of the daemon that opens the camera again just then."""
+    """The kernel ends such a read with ENODEV. A daemon that is just reopening the camera must survive that."""
     sysfs(tmp_path, monkeypatch, {"video0": ("Webcam", 0x1)})
 
     def pulled_out(path: Path, *_: object) -> str:
@@ -510,7 +510,7 @@ def test_without_picamera2_it_is_said_that_no_ribbon_is_looked_for(tmp_path: Pat
 
 
 def test_a_cameras_names_that_outlive_a_reboot_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In the table of `edge cameras` and in its JSON."""
+    """`edge cameras` has them in its table and in its JSON."""
     sysfs(tmp_path, monkeypatch, {"video0": ("Front", 0x1), "video2": ("Back", 0x1)})
     for folder, names in (("by-id", {"usb-front": 0}), ("ours", {"camera": 2, "port-1.3": 2, "port-1.4": 0})):
         (tmp_path / folder).mkdir()
@@ -531,8 +531,8 @@ def test_a_cameras_names_that_outlive_a_reboot_are_told(tmp_path: Path, monkeypa
 
 
 class Ribbon:
-    """picamera2, as far as it is used: its API, a camera that gives grey squares, and what was asked of it. Of one camera `starts` says
-    whether it can be started, `busy` whether another program has it."""
+    """The part of picamera2 that is used, with one camera. `starts`: it can be started; `busy`: another program has it; `asked` records
+    what was asked of it."""
 
     def __init__(self, age_s: float = 0.0) -> None:
         self.age_s = age_s
@@ -559,7 +559,7 @@ class Ribbon:
                 return [{"Model": "imx708"}]
 
             def __init__(self, number: int) -> None:
-                # As the library has it: the end of the pipe that is a bare number is closed by `close`, where the camera was opened.
+                # As in the library: `notifyme_w` is a bare descriptor, which `close` closes only if the camera was opened.
                 self.notifyme_r, self.notifyme_w = os.pipe()
                 self.notifymeread = os.fdopen(self.notifyme_r, "rb")
                 self.is_open = False
@@ -615,7 +615,7 @@ def test_a_ribbon_camera_gives_frames_and_is_given_back(monkeypatch: pytest.Monk
 
 
 def test_a_ribbon_camera_that_another_program_has_is_busy_and_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """picamera2 tells libcamera's words as a cause of its own, and keeps a descriptor: by the hundreds in a night of tries."""
+    """picamera2 keeps libcamera's message as the cause of its own error, and leaks a descriptor per try: hundreds in a night."""
     ribbon = Ribbon()
     monkeypatch.setattr(csi, "_library", lambda: ribbon)
     ribbon.busy = True
@@ -632,7 +632,7 @@ def test_a_ribbon_camera_that_another_program_has_is_busy_and_costs_nothing(monk
 
 
 def test_a_ribbon_camera_that_cannot_be_started_is_given_back_and_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What this process had acquired and kept would be busy for it at every later try."""
+    """A camera that this process acquired and did not release would be busy at every later try."""
     ribbon = Ribbon()
     monkeypatch.setattr(csi, "_library", lambda: ribbon)
     ribbon.starts = False
@@ -646,8 +646,8 @@ def test_a_ribbon_camera_that_cannot_be_started_is_given_back_and_opened_again(m
 
 
 def test_an_address_gives_frames_and_keeps_its_password(tmp_path: Path) -> None:
-    """MJPEG over loopback, as cheap cameras give it; and nothing there at all. First comes what was kept of before the connection, as a
-    relay sends it: of that no frame is given."""
+    """MJPEG over loopback, as cheap cameras send it; then an address where nothing listens. Like a relay, the server first sends pictures
+    from before the connection, none of which may become a frame."""
     kept, live = (
         [cv2.imencode(".jpg", np.full((48, 64, 3), level, np.uint8))[1] for level in range(*span)]
         for span in ((20, 100), (120, 220))
@@ -699,7 +699,7 @@ def test_an_address_gives_frames_and_keeps_its_password(tmp_path: Path) -> None:
         ("rtsp://cam:554/user=a&password=b&channel=1.sdp", "rtsp://cam:554/user"),
         ("rtsp://cam/x;password=b", "rtsp://cam/x"),
         ("rtsp://a:b@c@cam/1", "rtsp://cam/1"),
-        # Not escaped: what is before the @ may be a password, and what comes after it the host, or not.
+        # Not escaped: the part before the @ may be a password; the part after it may or may not be the host.
         ("rtsp://a:b/c@cam/1", "rtsp://..."),
         ("rtsp://a:b?c@cam/1", "rtsp://..."),
         ("http://cam/x?mail=a@b", "http://..."),
@@ -745,7 +745,7 @@ def test_a_picture_of_more_pixels_than_can_be_read_is_a_broken_one(tmp_path: Pat
 
 
 def test_what_queued_up_in_a_network_while_nobody_read_is_not_read_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A board that decodes as slowly as frames were taken would never come to those of now: the camera is opened again."""
+    """A board that decodes no faster than the frames were taken would never catch up, so the camera is reopened."""
     slept, number = 0.0, 0
     ahead_since_boot(monkeypatch, lambda: slept)
 
@@ -769,7 +769,7 @@ def test_what_queued_up_in_a_network_while_nobody_read_is_not_read_on(monkeypatc
 def test_a_network_that_is_silent_for_a_moment_ends_nothing_where_the_board_catches_up(
     monkeypatch: pytest.MonkeyPatch, decoding_s: float, goes_on: bool
 ) -> None:
-    """Frames every 30 ms by the camera's clock; those of 0.7 s come when the network is back, as fast as they are decoded."""
+    """The camera takes a frame every 30 ms. Those of a silence of 0.7 s come once the network is back, as fast as they are decoded."""
     now, number = 0.0, 0
     monkeypatch.setattr("edge.camera.live.seconds_since_boot", lambda: now)
 
@@ -792,7 +792,7 @@ def test_a_network_that_is_silent_for_a_moment_ends_nothing_where_the_board_catc
 
 
 def test_a_picture_of_any_name_is_read_and_what_is_no_file_is_passed_over(tmp_path: Path) -> None:
-    """A name in Latin-1, as old archives have it, ended the process in OpenCV; a pipe held it up."""
+    """A Latin-1 name, as in old archives, crashed the process in OpenCV, and a pipe blocked it."""
     picture = tmp_path / "a.png"
     cv2.imwrite(str(picture), np.full((4, 6, 3), 9, np.uint8))
     picture.rename(os.fsdecode(os.fsencode(tmp_path) + b"/J\xfcrgen.png"))

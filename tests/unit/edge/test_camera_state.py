@@ -1,4 +1,4 @@
-"""States of a camera: each change told once, dark and silent cameras known, no flicker at dusk."""
+"""States of a camera: each change is reported once, dark and silent cameras are recognised, and dusk causes no flicker."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_darkness_is_told_once_after_three_seconds_and_light_at_once() -> None:
 
 
 def test_dusk_does_not_flicker() -> None:
-    """A level between dark and light keeps what was: 12 is no longer light enough to leave the dark, and not dark enough to enter it."""
+    """A level between dark and light changes nothing: 12 is not light enough to leave the dark state, and not dark enough to enter it."""
     assert run([(n / 10, 12) for n in range(100)]) == [(0.0, CameraState.RUNNING)]
     told = run([*((n / 10, 3) for n in range(40)), *((4 + n / 10, 12 + n % 2) for n in range(100))])
     assert [state for _, state in told] == [CameraState.DARK]
@@ -71,7 +71,7 @@ def test_what_is_lost_is_told_once_until_a_frame_comes() -> None:
 
 
 def test_after_a_picture_that_stood_still_one_frame_is_no_sign_of_life() -> None:
-    """Opened again and again it gives that picture once more each time; two frames tell that it runs."""
+    """Each time it is reopened it gives that picture once more. Only a second frame shows that it runs."""
     watch = CameraWatch()
     assert run([(0.1, 90)], watch) == [(0.1, CameraState.RUNNING)]
     assert watch.failed(CameraFrozen("stands still")) is CameraState.LOST

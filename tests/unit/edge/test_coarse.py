@@ -1,4 +1,4 @@
-"""The coarse search: what it leads the cascade to is what the cascade finds by itself; few sizes, which differ from search to search."""
+"""The coarse search leads the cascade to the faces that a full search finds. It tries few sizes, other ones in the next search."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def drawn(seed: int = 1, **view: float) -> np.ndarray:
 
 
 class Recording(HaarDetector):
-    """A cascade that keeps the shapes of the pictures whose windows it was asked for, and sees `at` in those of a height in `heights`."""
+    """A cascade that records the shapes of the pictures it searched, and sees a window at `at` in those with a height in `heights`."""
 
     def __init__(self, at: tuple[int, int] = (0, 0), heights: tuple[int, ...] = ()) -> None:
         self.at, self.heights, self.shapes = at, heights, []
@@ -42,7 +42,7 @@ def test_the_boxes_are_those_of_the_full_search(size: float, x: float) -> None:
     for seed in range(3):
         grey = drawn(seed, size=size, x=x)
         (own,) = haar.detect(grey, min_px=40)
-        found = [coarse.detect(grey, min_px=40) for _ in range(2)]  # of either set of sizes: what one misses the other sees
+        found = [coarse.detect(grey, min_px=40) for _ in range(2)]  # each set of sizes once: one may see what the other misses
         assert any(found)
         for (box,) in filter(None, found):
             assert abs(box.x + box.width / 2 - own.x - own.width / 2) <= 0.06 * own.width
@@ -67,7 +67,7 @@ def test_nothing_is_found_in_nothing() -> None:
 
 
 def test_two_searches_in_turn_look_at_other_sizes() -> None:
-    """Within asks for regions of 40 / 1.33 px and more for faces of 40: the first picture is that of windows of 40, half of 240."""
+    """For faces of 40 px, Within asks for regions from 40 / 1.33 px up. The first picture is half of 240 px high: its windows are 40 px."""
     cascade = Recording()
     finder = CoarseFinder(cascade)
     heights = []
@@ -88,7 +88,7 @@ def test_sizes_end_at_the_largest_that_is_asked_for() -> None:
 
 
 def test_windows_that_lie_together_are_one_region_and_a_single_one_is_one_too() -> None:
-    """In the first picture, half as high as the frame, a window is 40 px wide; in the second 52, in the third 67."""
+    """A window of the first picture, which is half as high as the frame, is 40 px wide; of the second 52, of the third 67."""
     grey, first = np.zeros((240, 320), np.uint8), Recording((10, 10), (120,))
     assert CoarseFinder(first).detect(grey, min_px=30) == [FaceBox(20, 20, 40, 40)]
     second = first.shapes[1][0]

@@ -1,4 +1,4 @@
-"""Jobs for the daemon: in their order, ended by whoever asked, told once why they cannot be done."""
+"""Jobs for the daemon run in order, can be cancelled by whoever submitted them, and report an error once."""
 
 from __future__ import annotations
 

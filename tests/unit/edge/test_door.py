@@ -1,4 +1,4 @@
-"""A door and whom it asks to turn the head: who cannot do it any more is denied then, not when the next one comes."""
+"""A door and the challenge to turn the head: whoever can no longer meet it is denied at once, not when the next person comes."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_who_was_asked_is_denied_when_faces_are_judged_no_more(
             now += 0.1
             door.judge(Frame(np.zeros((2, 2, 3), np.uint8), now))
 
-    now += settings.intent.window_s - 2  # who comes late
+    now += settings.intent.window_s - 2  # the person comes late
     stand(1)
     assert door.asks
     monkeypatch.setattr(door, "_quiet", ends == "quiet hours")
@@ -65,7 +65,7 @@ def test_who_was_asked_is_denied_when_faces_are_judged_no_more(
 def test_hours_that_began_while_the_machine_slept_are_quiet_from_the_first_frame(
     tmp_path: Path, model: ModelFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Three frames take a tenth of a second, and of the time asleep CLOCK_MONOTONIC knows nothing."""
+    """Three frames take only a tenth of a second, and CLOCK_MONOTONIC does not count the sleep."""
     settings = Settings.model_validate({"policy": {"quiet_hours": ["22:00-06:00"]}})
     told, now, quiet = io.StringIO(), 100.0, False
     point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)

@@ -1,4 +1,4 @@
-"""Enrolment: enough good frames of one person, chosen for spread, checked against themselves and the others."""
+"""Enrolment: enough good frames of one person, chosen for spread, checked against one another and against the other subjects."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Enrolled = Callable[..., Enrolment]
 
 @pytest.fixture
 def enrolled(model: ModelFile, settings: Settings) -> Enrolled:
-    """Enrols from frames, with others enrolled before."""
+    """`enrolled(frames, others)`: enrols from the frames, beside the subjects already enrolled."""
     line, threshold = Line(model, settings), model.operating_point(1e-3).threshold
 
     def run(frames: Iterator[Frame | None], others: Matcher | None = None) -> Enrolment:
@@ -109,14 +109,14 @@ def test_nothing_at_all_is_told(enrolled: Enrolled) -> None:
         enrolled(iter([None, None]))
 
 
-# A drawn head, turned so far to the person's own side and nodded, in degrees.
+# Yaw towards the person's own left, and pitch, of a drawn head, in degrees.
 VIEWS = {
     Pose.STRAIGHT: (0.0, 0.0), Pose.LEFT: (23.0, 0.0), Pose.RIGHT: (-23.0, 0.0), Pose.UP: (0.0, -8.0), Pose.DOWN: (0.0, 8.0),
 }  # fmt: skip
 
 
 class Sitter:
-    """A drawn person who does what she hears at once, five frames a second; `can` are the poses that she can take."""
+    """A drawn person, at five frames a second, who follows the guide at once; `can` are the poses that the person can take."""
 
     def __init__(self, *can: Pose) -> None:
         self._can, self.pose, self.asked, self.haves = can, Pose.STRAIGHT, list[str](), list[int]()
@@ -137,7 +137,7 @@ class Sitter:
 
 
 def sit(sitter: Sitter, frames: Iterator[Frame | None], asking: Asking = Asking.PERSON) -> Enrolment:
-    """Enrols with the model that comes along, which has an aligner: its turn is measured as docs/liveness.md says."""
+    """Enrols with the shipped model, which has an aligner: the turn is measured as docs/liveness.md says."""
     accurate, how = read_model(model_path("accurate")), Settings.model_validate({"detection": {"min_face_px": 60}})
     threshold, course = accurate.operating_point(1e-3).threshold, Course(how, asking)
     return enrol(Line(accurate, how), accurate.head, threshold, frames, Matcher(accurate.head, []), course, sitter.hears)
@@ -162,7 +162,7 @@ def test_who_cannot_turn_is_enrolled_without() -> None:
 
 
 def test_a_recording_may_show_the_poses_in_any_order_and_none_is_lost() -> None:
-    """Right before left before straight, and of the left two frames alone: they are two of thirty, and still give a template."""
+    """Right comes first, then left, then straight. Only two of the thirty frames show the left, and they still give a template."""
 
     def recorded() -> Iterator[Frame]:
         shown = [Pose.RIGHT] * 8 + [Pose.LEFT] * 2 + [Pose.STRAIGHT] * 20

@@ -1,4 +1,4 @@
-"""Rows and figures of journal entries; and that catalog, manual and code name the same events."""
+"""Rows and figures from journal entries; the catalog, the manual and the code name the same events."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NAMES = {0: "root", 990: SERVICE, 1000: "ada"}
 def entry(
     event: Event, minutes: int = 0, unit: str | None = "facelatch.service", uid: int | None = 990, **fields: str
 ) -> dict[str, object]:
-    """As systemd-python gives it: `_UID` a number, what journald does not know not there."""
+    """An entry as systemd-python returns it: `_UID` is a number, and a field that journald does not know is missing."""
     origin = {"_SYSTEMD_UNIT": unit, "_UID": uid}
     named = {f"FACELATCH_{key}": value for key, value in fields.items()}
     at = NOON + timedelta(minutes=minutes)
@@ -30,7 +30,7 @@ def entry(
 
 
 def read(entries: list[dict[str, object]]) -> list[Row]:
-    """All of them are believed."""
+    """The rows of entries, all of which must be believed."""
 
     def disbelieved(uid: int | None) -> None:
         raise AssertionError(f"{uid} is not believed")
@@ -52,7 +52,7 @@ def test_fields_outside_the_list_are_not_shown() -> None:
 
 
 def test_figures_by_hand() -> None:
-    """Costs 1 to 100: the median lies between 50 and 51, the 95th percentile at 95.05 (linear)."""
+    """Costs of 1 to 100: the median lies between 50 and 51, the 95th percentile, interpolated linearly, at 95.05."""
     entries = [entry(Event.ACCEPT, n, COST_MS=str(n), LATENCY_MS=str(10 * n), FRAMES="3") for n in range(1, 101)]
     entries += [
         entry(Event.DENY, 60 * 24 * day, REASON=reason) for day, reason in ((0, "no-match"), (1, "no-match"), (1, "ambiguous"))
@@ -85,7 +85,7 @@ def test_nothing_gives_no_figures() -> None:
     ("unit", "uid", "by"),
     [
         ("facelatch.service", 990, SERVICE),
-        ("facelatch.service", 4711, SERVICE),  # a user of another name, by a drop-in
+        ("facelatch.service", 4711, SERVICE),  # a drop-in runs the unit as another user
         ("facelatch-enroll@ada.service", 990, SERVICE),
         ("session-3.scope", 990, SERVICE),  # sudo -u facelatch edge enroll
         ("session-3.scope", 0, "root"),
@@ -99,7 +99,7 @@ def test_nothing_gives_no_figures() -> None:
     ],
 )
 def test_who_wrote_is_what_journald_says(unit: str | None, uid: int | None, by: str | None) -> None:
-    """Whatever an entry says of itself: each has our name and our MESSAGE_ID."""
+    """What the entry says about itself does not count: each has our name and our MESSAGE_ID."""
     refused: list[int | None] = []
     found = list(rows([entry(Event.ACCEPT, 0, unit, uid, SUBJECT="ada")], NAMES, refused.append))
     assert [row.by for row in found] == ([] if by is None else [by])

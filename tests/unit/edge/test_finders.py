@@ -1,4 +1,4 @@
-"""Other detectors find the region, the contract's cascade makes the box; a file that does not fit is refused with its key."""
+"""Another detector finds the region, the contract's cascade makes the box. An unusable detector file is refused with its setting's key."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def drawn(seed: int = 1, **view: float) -> np.ndarray:
 
 
 class Told:
-    """A finder that sees what it is told: what the file of a network would stand for."""
+    """A finder that returns given regions, as a network would."""
 
     name, sizes = "told", (0.6, 1.7)
 
@@ -40,7 +40,7 @@ class Told:
 
 
 class Everything:
-    """A detector that sees a face of the largest size in the middle of whatever it is shown."""
+    """A detector that sees a face of the largest allowed size in the middle of every picture."""
 
     name = "everything"
 
@@ -78,7 +78,7 @@ def test_limits_hold_for_the_box_and_are_widened_for_the_finder() -> None:
     finder, haar = Told(FaceBox(100, 60, 100, 100), FaceBox(0, 0, 20, 20)), Everything()
     Within(finder, haar).detect(drawn(), min_px=80, max_px=150)
     assert finder.asked == [(47, 250)]  # 80 / 1.7 and 150 / 0.6
-    # 80 to 150 px, of which the largest is to fill at most 40; the second region is too small for a face of 80.
+    # 80 to 150 px, scaled so that the largest fills at most 40 px. The second region is too small for a face of 80 px.
     assert haar.asked == [(20, 38)]
 
 
@@ -95,7 +95,7 @@ def test_a_region_at_or_beyond_the_edge_is_cut_off() -> None:
 
 
 class Seeing:
-    """A detector that sees a face of the smallest size at the upper left, but only in pictures at least `from_px` high."""
+    """A detector that sees a face of the smallest allowed size at the upper left of every picture at least `from_px` high."""
 
     name = "seeing"
 
@@ -108,7 +108,7 @@ class Seeing:
 
 
 def test_known_sizes_are_looked_for_in_a_small_picture_and_only_then_in_the_picture_itself() -> None:
-    """Sizes of 80 to 120 px: the largest fills 40 px, twice the cascade's window, in a picture of a third."""
+    """Sizes of 80 to 120 px: in a picture scaled to a third, the largest fills 40 px, twice the cascade's window."""
     grey = np.zeros((150, 150), np.uint8)
     quick, full = Seeing(), Seeing(from_px=150)
     assert Narrow(quick).detect(grey, min_px=80, max_px=120) == [FaceBox(0, 0, 78, 78)]
@@ -124,7 +124,7 @@ def test_known_sizes_are_looked_for_in_a_small_picture_and_only_then_in_the_pict
 def test_the_small_picture_is_a_whole_part_where_the_smallest_face_still_fills_the_cascades_window(
     height: int, width: int, min_px: int, max_px: int, asked: tuple[int, int, int]
 ) -> None:
-    """A third of 150, a third of 152 without the rest, and 150 by 2.25: thirds of 50 px would be less than the window's 20."""
+    """A third of 150, a third of 152 rounded down, and 150 / 2.25, because a third of 50 px would be less than the window's 20 px."""
     haar = Seeing()
     Narrow(haar).detect(np.zeros((height, width), np.uint8), min_px=min_px, max_px=max_px)
     assert haar.asked == [asked]
@@ -138,7 +138,7 @@ def test_sizes_that_a_small_picture_cannot_hold_are_looked_for_in_the_picture_it
 
 
 def test_a_place_is_looked_at_in_its_own_surroundings_and_at_the_scale_of_the_whole_search() -> None:
-    """125 px at most, and a tenth of that on either side: 75 px to all sides of the middle at (250, 150), 150 in all, halved."""
+    """125 px at most, plus a tenth of that on each side: 75 px around the centre (250, 150), 150 px in all, halved by `scale`."""
     haar = Seeing(from_px=75)
     (box,) = look(haar, np.zeros((480, 640), np.uint8), FaceBox(200, 100, 100, 100), (0.8, 1.25), min_px=60, scale=0.5)
     assert [asked for asked in haar.asked if asked[0] == 75] == [(75, 40, 63)]
@@ -180,7 +180,7 @@ def test_a_haar_cascade_is_no_lbp_cascade() -> None:
 
 
 def test_yunet_through_opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A stand-in for OpenCV's class, with its calls: the network's file is the user's to bring."""
+    """A stand-in for OpenCV's class, with its methods: the network's file is not part of the project."""
 
     class Network:
         size = (0, 0)
@@ -205,7 +205,7 @@ def test_yunet_through_opencv(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     file.write_bytes(b"network")
     finder = load_finder(DetectionSettings.model_validate({"detector": "yunet", "detector_file": str(file)}), Everything())
     assert finder is not None
-    assert finder.detect(drawn(), min_px=60) == [FaceBox(90, 52, 100, 100)]  # 80 x 125 round (140, 102.5), as a square
+    assert finder.detect(drawn(), min_px=60) == [FaceBox(90, 52, 100, 100)]  # 80 x 125 px around (140, 102.5), as a square
 
 
 def test_an_lbp_cascade_finds_what_haar_finds() -> None:

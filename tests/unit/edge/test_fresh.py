@@ -1,4 +1,4 @@
-"""Frames of now: buffers after a pause are dropped, a slow or a faster camera is not, and the same picture twice is one."""
+"""Current frames: those buffered before a pause are dropped, those of a slow or faster camera are not; a repeated picture counts once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from edge.camera.frame import DARK_LEVEL
 from edge.camera.fresh import BUFFERED, LATELY_S, LONGEST_DROP_S, Freshness
 
 MAX_AGE_S = 0.5
-# Frames, at 30 a second, until a crowd of them is over.
+# Frames, at 30 a second, after which a crowd of frames no longer counts.
 OVER = round(30 * LATELY_S) + 1
 
 
 def asked(intervals_s: list[float], freshness: Freshness | None = None) -> list[bool]:
-    """What is said of frames that are so many seconds apart, the first at 100 s."""
+    """Which frames count as current. They are `intervals_s` apart, the first at 100 s."""
     freshness, at = freshness or Freshness(MAX_AGE_S), 100.0
     answers = [freshness.is_of_now(at)]
     for interval_s in intervals_s:
@@ -32,7 +32,7 @@ def test_a_camera_that_is_read_all_the_time_loses_nothing(period_s: float) -> No
 @pytest.mark.parametrize("pause_s", [0.7, 5.0, 86400.0])
 @pytest.mark.parametrize("buffered", [0, 1, BUFFERED - 1, BUFFERED, 100])
 def test_what_was_buffered_before_a_pause_is_dropped(pause_s: float, buffered: int) -> None:
-    """The first comes after the pause, the others at once, as fast as they are decoded: 5 ms each, of 33 between two."""
+    """The first buffered frame comes after the pause, the others as fast as they are decoded: every 5 ms instead of every 33 ms."""
     before, after = 60, 60
     answers = asked([1 / 30] * before + [pause_s] + [0.005] * buffered + [1 / 30] * after)
     assert all(answers[: before + 1])
@@ -41,7 +41,7 @@ def test_what_was_buffered_before_a_pause_is_dropped(pause_s: float, buffered: i
 
 
 def test_a_packet_that_is_late_ends_no_queue() -> None:
-    """Fifty frames of a second and a half that are read in a quarter of a second, in the middle a silence of longer than a frame."""
+    """Fifty frames of 1.5 s are read in 0.25 s, with a silence of more than a frame's time in the middle."""
     answers = asked([1 / 30] * 60 + [1.5] + [0.005] * 25 + [0.04] + [0.005] * 25 + [1 / 30] * 30)
     assert not any(answers[61 : 61 + 52])
     assert all(answers[61 + 52 + OVER :])
@@ -63,7 +63,7 @@ def test_a_camera_that_became_slower_or_faster_in_a_pause_is_given_again() -> No
 @pytest.mark.parametrize("kept", [0, BUFFERED, 60])
 @pytest.mark.parametrize("said_s", [1 / 15, 1 / 25, 1 / 30])
 def test_what_a_camera_in_the_network_begins_with_is_of_before(kept: int, said_s: float) -> None:
-    """A relay sends what it has kept since the last whole picture, as fast as it can be read; what the camera says of its rate is near."""
+    """A relay first sends what it has kept since the last key frame, as fast as it is read. The camera reports its rate roughly."""
     answers = asked([0.005] * kept + [1 / 25] * 30, Freshness(MAX_AGE_S, said_s))
     assert not any(answers[: 1 + kept])
     assert all(answers[1 + kept + OVER :])
@@ -77,7 +77,7 @@ def test_a_camera_in_the_network_that_is_quicker_than_it_says_is_not_waited_for_
 
 @pytest.mark.parametrize("silent_s", [0.7, 2.0, 2.8])
 def test_a_link_that_gives_its_frames_in_bursts_gives_none_of_now(silent_s: float) -> None:
-    """The first of a burst was waited for, and is as old as the wait was long. When frames come one by one again they are of now."""
+    """The first frame of a burst is as old as the wait for it was long. Frames are current again once they come one by one."""
     burst = [silent_s] + [0.003] * round(30 * silent_s)
     answers = asked([1 / 30] * 60 + burst * 10 + [1 / 30] * 30)
     assert all(answers[:61])
@@ -86,7 +86,7 @@ def test_a_link_that_gives_its_frames_in_bursts_gives_none_of_now(silent_s: floa
 
 
 def test_a_driver_that_is_read_too_seldom_is_judged_all_the_same() -> None:
-    """A board that is busy now and then for longer than a frame may be old: of no more frames than a driver keeps the stamps tell."""
+    """A board is now and then busy for longer than `max_age_s`. The driver keeps only a few frames, and their stamps show their age."""
     answers = asked([1 / 30] * 60 + ([0.6] + [0.003] * (BUFFERED - 1)) * 10)
     assert not any(answers[61 : 61 + BUFFERED])
     assert sum(answers[61 + BUFFERED :]) > len(answers[61 + BUFFERED :]) / 2
@@ -110,7 +110,7 @@ def test_the_dark_is_told_as_the_dark() -> None:
 
 @pytest.mark.parametrize(("size", "scale"), [((480, 640, 3), 0.6), ((480, 640, 3), 1.0), ((1080, 1920, 3), 1.6)])
 def test_a_clock_in_the_picture_is_no_sign_of_life(size: tuple[int, int, int], scale: float) -> None:
-    """The sensor hangs and the camera draws the time: a picture a second, which could be granted by for ever."""
+    """The sensor hangs but the camera draws the time: one changed picture a second, on which a grant would be possible for ever."""
     freshness, still = Freshness(MAX_AGE_S), np.random.default_rng(1).integers(60, 200, size, np.uint8)
     given = 0
     for second in range(60):
@@ -126,7 +126,7 @@ def test_a_clock_in_the_picture_is_no_sign_of_life(size: tuple[int, int, int], s
 
 @pytest.mark.parametrize("side", [32, 100])
 def test_a_lit_face_before_a_dark_room_is_not_the_dark(side: int) -> None:
-    """A camera that stands still at it would be judged by it for ever, whoever stands there: the mean of such a picture is that of none."""
+    """The picture is as dark as an empty one on average. If it counted as dark, a camera frozen at it would be judged for ever."""
     room = np.full((480, 640, 3), 3, np.uint8)
     room[200 : 200 + side, 300 : 300 + side] = np.random.default_rng(1).integers(60, 200, (side, side, 3), np.uint8)
     assert room.mean() < DARK_LEVEL

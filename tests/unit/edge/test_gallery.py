@@ -1,4 +1,4 @@
-"""The gallery: whole or not at all, bound to its model, private."""
+"""The gallery: files are complete or absent, bound to their model, and private."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_folder_that_is_none_is_no_empty_gallery(tmp_path: Path) -> None:
 
 @pytest.fixture
 def open_path() -> Iterator[Path]:
-    """A folder that other users reach; pytest's own lie in one that is the tester's alone."""
+    """A folder that other users can reach; pytest's own lie in one that only the tester can enter."""
     with TemporaryDirectory() as folder:
         Path(folder).chmod(0o755)
         yield Path(folder)
@@ -151,7 +151,7 @@ def test_templates_that_cannot_be_matched_are_refused(tmp_path: Path, templates:
 
 
 def test_the_stamp_changes_when_a_file_is_given_back_to_the_service(tmp_path: Path) -> None:
-    """As `chown` after a backup was restored, which changes no date that the backup could not have as well."""
+    """`chown` after restoring a backup changes only the ctime; the backup may have had the same other dates."""
     gallery = Gallery(tmp_path)
     gallery.write(subject(), replace=False)
     before, path = gallery.stamp(), gallery.folder / "ada.faces"
@@ -160,7 +160,7 @@ def test_the_stamp_changes_when_a_file_is_given_back_to_the_service(tmp_path: Pa
         path.chmod(0o600)
         return gallery.stamp() != before
 
-    assert any(changed() for _ in range(100_000))  # the file system's clock has ticks of some milliseconds
+    assert any(changed() for _ in range(100_000))  # the file system's clock ticks every few milliseconds
 
 
 def test_the_stamp_changes_with_every_change(tmp_path: Path) -> None:
@@ -182,7 +182,7 @@ def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
 
 
 def test_what_is_no_file_is_refused_and_the_others_are_read(tmp_path: Path) -> None:
-    """A pipe held up everyone who looked at the gallery, the daemon as well; a link that leads nowhere hid every change of it."""
+    """A pipe blocked everything that read the gallery, the daemon included; a dangling link hid every change of the gallery."""
     gallery = Gallery(tmp_path)
     gallery.write(subject("bob"), replace=False)
     os.mkfifo(gallery.folder / "ada.faces", 0o600)
@@ -233,7 +233,7 @@ def of_another_method(data: bytes) -> bytes:
     ids=["endless", "late", "early", "number", "deep", "method", "header", "deep head"],
 )
 def test_a_file_made_by_hand_is_refused_and_the_others_are_read(tmp_path: Path, body: bytes) -> None:
-    """Under a digest that fits: one of them ended every command and the daemon."""
+    """The digest matches. One such file crashed every command and the daemon."""
     gallery = Gallery(tmp_path)
     gallery.write(subject("bob"), replace=False)
     (gallery.folder / "ada.faces").write_bytes(body + hashlib.sha256(body).digest())
@@ -243,7 +243,7 @@ def test_a_file_made_by_hand_is_refused_and_the_others_are_read(tmp_path: Path, 
 
 
 def test_what_was_written_over_while_it_was_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As `edge migrate --rewrite` does it to the old file, which a reader may have opened before."""
+    """`edge migrate --rewrite` overwrites the old file, which a reader may have opened before."""
     gallery = Gallery(tmp_path)
     gallery.write(subject(), replace=False)
     whole = (gallery.folder / "ada.faces").read_bytes()

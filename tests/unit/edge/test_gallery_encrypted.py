@@ -1,4 +1,4 @@
-"""A gallery with a key: nothing but the right key, in the right hands, for the right name opens a template."""
+"""A gallery with a key: only the right key, in the right hands, for the right name opens a template."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ DIGEST = 32
 
 
 def gallery(state: Path, key: Path | None, old: Path | None = None) -> Gallery:
-    """One with the key of a file, which is made; plain with None."""
+    """A gallery with the key in a file, which is made if it is missing; unencrypted if `key` is None."""
     if key is None:
         return Gallery(state, Keys(GallerySettings(), state, old))
     if not key.exists():
@@ -82,7 +82,7 @@ def test_each_thing_that_is_wrong_with_a_key_is_its_own_error_and_opens_nothing(
         subjects, refused = reader.read_for("m1", 4)
         assert subjects == []
         assert {type(error) for error in refused} == {kind}
-    # What is the same for all is told once.
+    # An error that all files share is reported once.
     assert len(moved.read_for("m1", 4)[1]) == 1
 
 
@@ -103,7 +103,7 @@ def test_nothing_is_written_without_the_key(state: Path, key: Path) -> None:
 
 
 def reseal(path: Path, change: bytes, to: bytes) -> None:
-    """What somebody does who can write the card and has no key: other bytes, with a digest that fits."""
+    """What someone without the key can do who can write to the SD card: change bytes and make the digest match."""
     body = path.read_bytes()[:-DIGEST]
     assert change in body
     body = body.replace(change, to, 1)

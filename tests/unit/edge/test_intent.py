@@ -1,4 +1,4 @@
-"""Intent: a face is judged only after a press or a call, for a while, and once; of each way in what its own setting says."""
+"""Intent: a face is judged only after a press or a call, for a while, and once; each way in has its own setting."""
 
 from __future__ import annotations
 
@@ -35,13 +35,13 @@ def intent(clock: Callable[[], float] = lambda: 0.0, **settings: object) -> Inte
 
 
 def press(pins: object, pin: str) -> None:
-    """And lets go."""
+    """Presses the button and releases it."""
     pins.pin(pin).drive_low()  # type: ignore[attr-defined]
     pins.pin(pin).drive_high()  # type: ignore[attr-defined]
 
 
 def missing(given: Intent, now: float = 0.0) -> list[WayIn]:
-    """For which ways in something is missing."""
+    """The ways in for which an intent is missing."""
     return [way for way in WayIn if given.missing(now, way)]
 
 
@@ -65,7 +65,7 @@ def test_a_call_opens_a_window_that_a_grant_closes() -> None:
 
 
 def test_a_press_does_not_outlast_a_sleep(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock that goes on while the machine sleeps is the one that counts, also in front of a door that wakes up."""
+    """The clock that runs on while the machine sleeps counts, also for a door that wakes up."""
     given = Intent(IntentSettings.model_validate({"kind": "call", "window_s": 5}))
     given.call()
     assert not given.missing(seconds_since_boot(), DOOR)
@@ -77,7 +77,7 @@ def test_a_press_does_not_outlast_a_sleep(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_only_a_press_serves_where_a_button_is_wanted(pins: object) -> None:
-    """Of whoever comes which way, when nothing else is said: one press, and one grant by whatever way."""
+    """The setting holds for every way in that has none of its own: one press allows one grant, by any way in."""
     given = intent(kind="button", pin="GPIO27")
     given.call()
     assert missing(given) == [DOOR, BUS, FPRINTD]
@@ -123,7 +123,7 @@ def test_the_bus_waits_for_nothing_beside_a_door_with_a_button(pins: object) -> 
 
 
 def test_a_press_is_no_call_and_a_call_no_press(pins: object) -> None:
-    """A door that waits for a call, and a bus for a button: each serves where it is wanted alone."""
+    """The door waits for a call, the bus for the button: each intent serves only where it is wanted."""
     given = intent(kind="call", bus="button", pin="GPIO22")
     press(pins, "GPIO22")
     assert missing(given) == [DOOR]

@@ -1,4 +1,4 @@
-"""The device's interval is that of the workstation's SciPy."""
+"""The device's confidence interval equals that of SciPy on the workstation."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_it_is_scipys(trials: int) -> None:
 
 
 def test_no_error_in_24_by_hand() -> None:
-    """The upper bound p is where 24 trials without an error come one time in forty: (1 - p) ** 24 = 0.025."""
+    """At the upper bound p, 24 trials without an error have a probability of 1 in 40: (1 - p) ** 24 = 0.025."""
     assert small_rate(0, 24).high == pytest.approx(1 - 0.025 ** (1 / 24))
 
 

@@ -1,4 +1,4 @@
-"""What is told: native fields from a closed list, a score on an accept only, and stderr where there is no journal."""
+"""Journal entries: native fields from a closed list, a score on an accept only, and stderr if there is no journal."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_a_broken_bus_is_told_once_and_recovers(monkeypatch: pytest.MonkeyPatch,
 
 
 def without_a_reader() -> TextIO:
-    """A pipe whose other end has gone, as stderr is when journald has."""
+    """A pipe whose reader is gone, as stderr is after journald has exited."""
     reader, writer = os.pipe()
     os.close(reader)
     return os.fdopen(writer, "w", buffering=1)
@@ -111,7 +111,7 @@ def closed() -> TextIO:
 def test_whoever_does_not_read_any_more_ends_nothing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], stream: Callable[[], TextIO | None]
 ) -> None:
-    """Journal, stderr and copy gone at once: every event still comes to who listens, and none is put into another stream."""
+    """Journal, stderr and copy fail at once: listeners still get every event, and no event goes to another stream."""
 
     def send(message: str, **fields: str) -> None:
         raise OSError("no bus")

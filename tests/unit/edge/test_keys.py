@@ -1,4 +1,4 @@
-"""Where the key comes from, and each way in which it can be none."""
+"""Where the key comes from, and each way in which it can be unusable."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_what_is_no_key_is_told_with_its_length(tmp_path: Path, content: str, to
     path.chmod(0o600)
     with pytest.raises(KeyUnusable, match=told) as caught:
         from_file(path).current()
-    assert content[:8] not in str(caught.value) or not content  # no part of a key is ever told
+    assert content[:8] not in str(caught.value) or not content  # no part of a key is ever shown
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o660, 0o410])
@@ -111,7 +111,7 @@ def test_a_missing_key_and_what_is_no_file_are_told_apart(tmp_path: Path) -> Non
 
 
 def test_a_credential_is_read_where_systemd_puts_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Mode 0440 is what an access list for one user looks like."""
+    """An access list for one user shows as mode 0440."""
     keys = Keys(FROM_CREDENTIAL, tmp_path)
     monkeypatch.delenv("CREDENTIALS_DIRECTORY", raising=False)
     with pytest.raises(KeyMissing, match=r"CREDENTIALS_DIRECTORY is not set.*systemd-run"):

@@ -1,4 +1,4 @@
-"""The straight line: a frame in, an outcome and at times a decision out."""
+"""The straight line: a frame in, an outcome and sometimes a decision out."""
 
 from __future__ import annotations
 
@@ -48,7 +48,8 @@ def test_the_same_frame_matches_and_grants(line: Line, model: ModelFile, setting
 def test_a_frame_in_the_middle_of_which_the_machine_slept_grants_nothing(
     line: Line, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The last of three: its person was there an hour ago. Also where another, a verification, had it looked at before the sleep."""
+    """The machine sleeps during the last of three frames, whose person was there an hour ago. The door must not grant either if a
+    verification had the same frame examined before."""
     face, slept, real, look = line.look(frame(1)), 0.0, time.clock_gettime, line.look
     assert isinstance(face, Face)
     matcher, threshold = (
@@ -89,7 +90,7 @@ def test_another_person_does_not(line: Line, model: ModelFile, settings: Setting
 def test_two_policies_judge_a_frame_that_is_looked_at_once(
     line: Line, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each with its own matcher and count; an equal frame is another one. Nothing of a face is kept when its frame is gone."""
+    """Each policy has its own matcher and count. An equal frame is another frame. Nothing of a face is kept once its frame is gone."""
     face = line.look(frame(1))
     assert isinstance(face, Face)
     known = Matcher(model.head, [new_subject("ada", model.model_id, face.embedding[None])])
@@ -131,7 +132,7 @@ def test_each_early_end_has_its_reason(line: Line) -> None:
 
 
 def test_who_is_in_doubt_is_looked_at_twice_and_once_for_all(model: ModelFile, settings: Settings) -> None:
-    """Two policies judge the frame; the second look is a stage of its own. What it gives is what enrolment would keep."""
+    """Two policies judge the frame, but the second look, a stage of its own, runs once. Its embedding is the one enrolment would keep."""
     unsure = replace(model, template=TemplateKind.MIRRORED, head=replace(model.head, doubt=(0.0, 1.0)))
     line, threshold = Line(unsure, settings), model.operating_point(1e-3).threshold
     kept = Line(unsure, settings).examine(frame(1)).outcome
@@ -170,7 +171,7 @@ def test_who_is_in_doubt_is_looked_at_twice_and_once_for_all(model: ModelFile, s
     ],
 )
 def test_enrolment_sees_a_frame_as_verification_does(model: ModelFile, settings: Settings, view: View) -> None:
-    """The same outcome by lines that have seen nothing else, to the last bit of an embedding."""
+    """Two fresh lines give the same outcome, to the last bit of an embedding."""
     looked, examined = Line(model, settings).look(frame(1, view)), Line(model, settings).examine(frame(1, view))
     if isinstance(looked, Refusal):
         assert examined.outcome == looked
@@ -186,7 +187,7 @@ def test_every_gate_is_measured_also_after_one_that_fails(line: Line) -> None:
     assert examined.outcome.reason is Reason.TOO_DARK
     assert examined.box is not None
     assert examined.turn is not None
-    # No tilt: the model of the tests has no aligner.
+    # No tilt gauge: the tests' model has no aligner.
     assert [gauge.gate for gauge in examined.gauges] == [
         Gate.BRIGHTNESS, Gate.CONTRAST, Gate.SHARPNESS, Gate.SIZE, Gate.TURN,
     ]  # fmt: skip
@@ -217,7 +218,7 @@ def test_what_is_no_frame_is_an_error(line: Line) -> None:
 
 
 def test_a_required_challenge_cannot_be_forgotten(model: ModelFile) -> None:
-    """A policy that asks for nothing, where the settings require it, judges nothing."""
+    """A policy without a challenge judges nothing if the settings require one."""
     required = Settings.model_validate({"detection": {"min_face_px": 60}, "liveness": {"challenge": "head-turn"}})
     line, matcher = Line(model, required), Matcher(model.head, [])
     with pytest.raises(ValueError, match="load_liveness"):

@@ -35,7 +35,7 @@ def test_the_turn_that_was_asked_for_passes() -> None:
     challenge = begin()
     assert challenge.asked is Way.LEFT
     found = steps(challenge, LEFT)
-    assert found == [Step.GOING] * 7 + [Step.PASSED] + [Step.FAILED]  # the second matching frame in the middle; then it is over
+    assert found == [Step.GOING] * 7 + [Step.PASSED] + [Step.FAILED]  # passed at the second match in the middle; then over
     assert challenge.asked is None
 
 
@@ -84,7 +84,7 @@ def test_a_turn_counts_only_in_frames_that_match() -> None:
     [
         (BOB, seen(0.1)),
         (Reason.SEVERAL_FACES, None),
-        (ADA, seen(0.1, right=60)),  # beside where it was
+        (ADA, seen(0.1, right=60)),  # too far from where the face was
         (ADA, seen(0.1, width=160)),
     ],
 )

@@ -1,4 +1,4 @@
-"""Failures on disk: what a restart, a reboot, a damaged or full disk make of them."""
+"""Failure counts on disk, over a restart, a reboot, and a damaged file or full disk."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def test_an_accept_forgives_its_own_failures_alone(tmp_path: Path) -> None:
 
 
 def test_an_accept_that_a_lock_out_overtook_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another process failed five times while this attempt went on, or fifty times and then slept."""
+    """Another process failed five times during this attempt; later fifty times, and the lock-out's rest is over."""
     lockout, other = Lockout(tmp_path), Lockout(tmp_path)
     failed(other, "ada", LOCKED)
     assert lockout.succeed("ada", HOW).count == LOCKED
@@ -63,7 +63,7 @@ def test_an_accept_that_a_lock_out_overtook_is_none(tmp_path: Path, monkeypatch:
 
 
 def test_two_processes_that_fail_at_once_are_counted_twice(tmp_path: Path) -> None:
-    """Each waits until both are ready, then fails forty times as fast as it can."""
+    """Each process waits until both are ready, then fails forty times as fast as it can."""
     code = (
         "import sys\nfrom pathlib import Path\nfrom edge.lockout import Lockout\nfrom edge.settings import PolicySettings\n"
         "lockout = Lockout(Path(sys.argv[1]))\nprint('ready', flush=True)\nsys.stdin.readline()\n"
@@ -100,7 +100,7 @@ def test_after_a_reboot_a_rest_begins_anew(tmp_path: Path, monkeypatch: pytest.M
     lockout = Lockout(tmp_path)
     failed(lockout, ANYONE, LOCKED)
     monkeypatch.setattr(edge.lockout, "_boot", lambda: "another boot")
-    # However often it is looked at meanwhile: nobody writes the file anew, and a rest that began with each look would never end.
+    # Reading the count must not restart the rest: nobody rewrites the file, and a rest restarted at each read would never end.
     for since_boot, left in ((0.0, 30.0), (12.0, 18.0), (30.0, 0.0), (86400.0, 0.0)):
         monkeypatch.setattr(edge.lockout, "seconds_since_boot", lambda since_boot=since_boot: since_boot)
         assert lockout.read(ANYONE, 30) == Failures(LOCKED, left)
@@ -125,7 +125,7 @@ def test_a_damaged_file_is_no_forgiveness(tmp_path: Path, text: str) -> None:
     lockout.clear()
     assert lockout.read(ANYONE, 30) == Failures()
     lockout.settle(HOW)
-    assert lockout.everyone() == {}  # what was owed is forgiven with the rest
+    assert lockout.everyone() == {}  # unwritten failures are forgiven, too
 
 
 def test_clearing_one_leaves_the_others(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_failures_that_cannot_be_written_are_owed(tmp_path: Path) -> None:
     lockout = Lockout(tmp_path)
     failed(lockout, ANYONE, 3)
     blocker = tmp_path / ".lockout.json.new"
-    blocker.mkdir()  # in the place of the file that is written first: nobody can, root neither
+    blocker.mkdir()  # a folder in place of the temporary file: not even root can write it
     for use in (lambda: lockout.fail(ANYONE, HOW), lambda: lockout.fail("ada", HOW), lambda: lockout.settle(HOW)):
         with pytest.raises(StorageError, match="cannot write"):
             use()
@@ -154,7 +154,7 @@ def test_failures_that_cannot_be_written_are_owed(tmp_path: Path) -> None:
     lockout.settle(HOW)
     assert lockout.everyone() == {ANYONE: 4, "ada": 1}
     lockout.settle(HOW)
-    assert lockout.everyone() == {ANYONE: 4, "ada": 1}  # once
+    assert lockout.everyone() == {ANYONE: 4, "ada": 1}  # they are written only once
 
 
 def test_an_owed_failure_locks_out_when_it_is_written(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ def test_a_disk_that_is_full_fails_nobody_against_whom_nothing_is_counted(
 
 
 def test_who_is_forgiven_in_the_moment_of_a_failure_is_forgiven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By the thread that answers on the bus, which has the lock first: somebody was removed while a verification ended."""
+    """A subject is removed while a verification ends: the thread that answers on the bus gets the lock first."""
     lockout = Lockout(tmp_path)
     failed(lockout, "ada", LOCKED)
     real = lockout._store.locked
@@ -213,7 +213,7 @@ def test_what_is_no_file_of_counts_is_an_error_that_begins_anew(tmp_path: Path) 
     with pytest.raises(StorageError, match=r"damaged .*unlock-out --all"):
         Lockout(tmp_path).everyone()
     path.unlink()
-    os.mkfifo(path)  # would hold up whoever counts
+    os.mkfifo(path)  # would block whoever counts
     with pytest.raises(StorageError, match=r"cannot read: .*not a file"):
         Lockout(tmp_path).everyone()
     Lockout(tmp_path).clear()

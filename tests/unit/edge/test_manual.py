@@ -1,4 +1,4 @@
-"""The page of the settings says what the settings are."""
+"""The manual's page of settings agrees with the settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Open-set matching: one subject, or a reason."""
+"""Open-set matching: one subject, or a reason for none."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_a_subject_may_have_a_stricter_threshold() -> None:
 
 
 def test_a_face_is_looked_at_twice_where_the_closest_template_leaves_doubt() -> None:
-    """In doubt are distances above 2, up to 6; both looks together lie at 1."""
+    """Distances above 2, up to 6, are in doubt. Both looks together put the probe at 1."""
     head = Head(np.ones(1, np.float32), 4.0, doubt=(1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))))
     looks = []
 
@@ -87,8 +87,8 @@ def test_a_second_look_can_speak_against() -> None:
 
 
 def test_nobody_is_let_in_by_one_look_that_leaves_doubt_beside_one_who_is_not_matched() -> None:
-    """Ada's face lies beyond doubt, at distance 1.5, and not as near as her own point asks; Bob's, at 2.5, leaves doubt, and both looks
-    together lie 3.5 from it."""
+    """Ada is beyond doubt at distance 1.5, but misses her own stricter threshold. Bob is in doubt at 2.5, and both looks together lie
+    3.5 from him."""
     head = Head(np.ones(1, np.float32), 4.0, doubt=(1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))))
     matcher = Matcher(head, [enrolled("ada", 1.5), enrolled("bob", -2.5)], {"ada": 0.95})
     assert isinstance(matcher.match(probe(0), 0.8), Match), "by one look it is Bob"

@@ -1,4 +1,4 @@
-"""What is given back: which mappings may be dropped, and that this process goes on unharmed."""
+"""Giving memory back: which mappings may be dropped, and that the process goes on unharmed."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_only_pages_that_are_the_files_own_are_dropped() -> None:
 
 
 def test_a_process_goes_on_after_it_gave_back() -> None:
-    """In a process of its own, with what the daemon has: arithmetic, pictures and new imports give what they gave before."""
+    """In a process of its own with the daemon's libraries: arithmetic and picture operations give the same results, and imports work."""
     code = (
         "import cv2, numpy as np\nfrom edge.memory import give_back\n"
         "a = np.arange(10000, dtype=np.float32).reshape(100, 100)\n"
@@ -78,6 +78,6 @@ def test_nothing_happens_without_glibc_or_proc(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_the_sums_of_a_rollup() -> None:
-    """2048 kB of which 512 are anonymous: 2.0 MB, 0.5 and 1.5."""
+    """2048 kB, of which 512 kB are anonymous: 2.0 MB resident, 0.5 anonymous and 1.5 of files."""
     rollup = "0-f ---p 0 0:0 0 [rollup]\nRss: 2048 kB\nPss: 1024 kB\nAnonymous: 512 kB\n"
     assert held_mb(rollup) == {"resident": 2.0, "anonymous": 0.5, "files": 1.5, "proportional": 1.0}

@@ -1,4 +1,4 @@
-"""Metrics: what is counted, that nobody is named, and a disk that takes no file."""
+"""Metrics: what is counted, that nobody is named, and a file that cannot be written."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_decisions_and_frames_are_counted_and_nobody_is_named(tmp_path: Path) ->
 
 
 def test_a_temperature_that_nothing_measures_is_no_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A sensor that comes, breaks and comes back: told each time as it is then."""
+    """A sensor appears, breaks and comes back; each write shows its current state."""
     sensor, file = tmp_path / "temp", tmp_path / "facelatch.prom"
     monkeypatch.setattr("edge.metrics.THERMAL", sensor)
     metrics, _ = metrics_of(file, Journal(io.StringIO()))

@@ -1,4 +1,4 @@
-"""The models that come along: whole, of the size and kind that their cards say, and findable by name."""
+"""The shipped models: undamaged, of the size and kind that their cards say, and found by name."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_a_model_is_what_its_card_says(name: str) -> None:
 
 @pytest.mark.parametrize("name", sorted(LIMIT_BYTES))
 def test_a_model_knows_a_drawn_person_again(name: str, clip: Callable[[int, int], Path]) -> None:
-    """Frames of one person are nearer to each other than to another's, though no drawing was in the training."""
+    """Frames of one person score higher with each other than with those of another, although the model was not trained on drawings."""
     model = read_model(model_path(name))
     line = Line(model, Settings.model_validate({"detection": {"min_face_px": 60}}))
 

@@ -57,7 +57,7 @@ def test_after_a_grant_it_rests() -> None:
 
 
 def test_a_forgiveness_elsewhere_does_not_end_the_rest_after_a_grant() -> None:
-    """Whoever is let in elsewhere meanwhile, or `edge unlock-out`, leaves no failures: the door is not armed again by that."""
+    """A grant elsewhere, or `edge unlock-out`, clears the failures. That must not rearm the door."""
     policy = Policy(SETTINGS)
     assert isinstance(decisions(policy, [ADA, ADA])[-1], Grant)
     policy.restore(Failures())
@@ -107,7 +107,7 @@ def test_a_grant_clears_the_failures() -> None:
 
 
 def test_whoever_steps_aside_before_the_last_frame_has_been_counted() -> None:
-    """Three of four frames, then away for longer than frames count: his tries would be free, for ever. Four such frames are a failure."""
+    """Three of four frames, then away for longer than frames count: such tries must not be free for ever. Four frames are a failure."""
     policy, failures = Policy(SETTINGS), []
     for attempt in range(4):
         assert set(decisions(policy, [Reason.NO_MATCH] * 3, start=attempt * 100.0)) == {None}
@@ -128,7 +128,7 @@ def test_a_grant_forgives_those_who_stepped_aside() -> None:
 
 
 def test_whoever_walks_past_is_no_failure() -> None:
-    """Fewer frames than could have matched."""
+    """There are fewer frames than a grant needs."""
     policy = Policy(SETTINGS)
     for attempt in range(20):
         assert policy.observe(Reason.NO_MATCH, attempt * 11.0) is None
@@ -136,7 +136,7 @@ def test_whoever_walks_past_is_no_failure() -> None:
 
 
 def test_a_slow_camera_denies_as_a_quick_one_does() -> None:
-    """Its frames are too old to match before the last comes; that one comes all the same."""
+    """Its first frames expire before the last one comes, but the denial still comes with the last one."""
     found = decisions(Policy(SETTINGS), [Reason.NO_MATCH] * 4, step=9.0)
     assert found == [None, None, None, Denial(Reason.NO_MATCH, 4)]
 
@@ -154,7 +154,7 @@ def test_a_subject_is_never_recognised_more_easily(wrong: dict[str, object]) -> 
 
 
 def test_a_decision_knows_how_long_its_attempt_took() -> None:
-    """From its first judged frame; what could not be judged before it is not waited for."""
+    """The time counts from the first judged frame; unusable frames before it do not count."""
     found = decisions(Policy(SETTINGS), [Reason.NO_FACE, ADA, Reason.NO_MATCH, ADA])[-1]
     assert isinstance(found, Grant)
     assert found.took_s == pytest.approx(0.2)
@@ -171,7 +171,7 @@ def test_a_decision_knows_how_long_its_attempt_took() -> None:
         ([ADA, BOB, Reason.WRONG_SUBJECT] + [Reason.NO_FACE] * 120 + [BOB], Denial(Reason.TOO_FEW, 4)),
         ([ADA, BOB], Denial(Reason.AMBIGUOUS, 2)),
         ([ADA], Denial(Reason.TOO_FEW, 1)),
-        ([Reason.NO_MATCH] + [Reason.NO_FACE] * 120, None),  # too few to be granted by: whoever walks past
+        ([Reason.NO_MATCH] + [Reason.NO_FACE] * 120, None),  # too few frames for a grant: somebody walks past
         ([Reason.NO_FACE] * 9, None),
     ],
 )

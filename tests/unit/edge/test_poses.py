@@ -1,4 +1,4 @@
-"""The poses of an enrolment: asked for in turn, filled in any order, passed over in time."""
+"""The poses of an enrolment: asked for in turn, filled in any order, given up after a time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def course(asking: Asking = Asking.PERSON, **tables: dict[str, object]) -> Cours
 
 
 def take(at: Course, turn: float, times: int, now: float = 0.0) -> float:
-    """Good frames in a row, `STEP_S` apart; the time after them."""
+    """Takes good frames in a row, `STEP_S` apart. Returns the time after the last."""
     for _ in range(times):
         at.tick(now, face=True)
         at.take(turn, now)
@@ -29,7 +29,7 @@ def shares(at: Course) -> dict[Pose, int]:
 
 
 def test_the_shares_make_up_what_is_wanted() -> None:
-    """Four candidates for each of eight anchors: 32; a fifth of them for each of five poses, the rest for the first."""
+    """Four candidates for each of eight anchors make 32: a fifth, rounded down, for each of five poses, and the remainder for the first."""
     assert shares(course()) == {Pose.STRAIGHT: 8, Pose.LEFT: 6, Pose.RIGHT: 6, Pose.UP: 6, Pose.DOWN: 6}
     assert shares(course(Asking.RECORDING)) == {Pose.STRAIGHT: 12, Pose.LEFT: 10, Pose.RIGHT: 10}
 
@@ -61,7 +61,7 @@ def test_a_person_who_does_as_asked_is_asked_for_each_pose_once() -> None:
 
 
 def test_left_is_the_persons_own_whatever_the_camera_does() -> None:
-    """An unmirrored camera sees the person's left at the picture's right, where turns are above 0 (edge/turn.py)."""
+    """An unmirrored camera has the person's left at the right of the picture, where turns are positive (edge/turn.py)."""
     assert course().take(LEFT, 0.0) == (Pose.LEFT, True)
     assert course().take(RIGHT, 0.0) == (Pose.RIGHT, True)
     assert course(camera={"mirror": True}).take(LEFT, 0.0) == (Pose.RIGHT, True)
@@ -87,13 +87,13 @@ def test_what_a_pose_has_enough_of_is_spare_and_counts_for_one_that_cannot_be_ha
     assert at.asked is Pose.LEFT
     at.tick(now + 9.1, face=True)
     assert at.asked is Pose.RIGHT
-    # 8 straight frames, and of the others as many as the left pose lacks.
+    # 8 straight frames, and as many of the spare ones as the left pose lacks.
     assert at.have == 8 + 6
     assert [count.over for count in at.counts()] == [False, True, False, False, False]
 
 
 def test_a_stiff_neck_is_waited_for_and_then_enrolled() -> None:
-    """Nine seconds a pose are three quarters of sixty over five: two of them, and what the three that are had take."""
+    """A pose is given up after 9 s, three quarters of 60 s / 5 poses. Two are given up here; the other three take some seconds more."""
     at, now = course(), 0.0
     while not at.done:
         now = take(at, 0.0, 1, now)

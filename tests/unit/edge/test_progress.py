@@ -1,4 +1,4 @@
-"""What is shown of an enrolment: sentences, gates as the pose wants them, the face as in a mirror, and nothing of the person."""
+"""The view of an enrolment: sentences, gates as the pose needs them, the face as in a mirror, and nothing that identifies the person."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_sentence_is_the_asked_poses() -> None:
 
 
 def test_the_face_is_where_a_mirror_shows_it() -> None:
-    """640 x 480: a box from 64 to 224 of the width is, mirrored, from 416 to 576."""
+    """In a frame of 640 x 480, a box from x = 64 to 224 lies, mirrored, from 416 to 576."""
     assert progress_of(course(), FRAME, seen()).face == Box(416 / 640, 0.25, 0.25, 1 / 3)
     assert progress_of(course(camera={"mirror": True}), FRAME, seen()).face == Box(0.1, 0.25, 0.25, 1 / 3)
 
@@ -92,7 +92,7 @@ def test_a_tilt_is_not_called_a_turn() -> None:
 
 
 def test_nothing_of_the_person_is_shown() -> None:
-    """Numbers, sentences and a box: an array, of pixels or of an embedding, has no place in it."""
+    """Numbers, sentences and a box only: no array, neither pixels nor an embedding."""
     shown = progress_of(course(), FRAME, seen())
     assert {each.name for each in fields(Progress)} == {
         "have", "want", "sentence", "poses", "reason", "advice", "gauges", "face", "aspect", "aim",

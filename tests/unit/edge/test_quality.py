@@ -1,4 +1,4 @@
-"""Each gate refuses what it names and nothing else."""
+"""Each quality gate refuses what its reason names and nothing else."""
 
 from __future__ import annotations
 

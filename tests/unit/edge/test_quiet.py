@@ -1,4 +1,4 @@
-"""Quiet hours: over midnight, at their ends, and with a clock that cannot be right."""
+"""Quiet hours: across midnight, at their ends, and with a clock that cannot be right."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rates of attempts against the policy itself, run on frames drawn by chance."""
+"""Computed rates of attempts against the policy itself, run on random frames."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from edge.settings import PolicySettings
 
 
 def test_by_hand() -> None:
-    """Two of three at one half: three ways of two and one of three, of eight."""
+    """At least two of three with probability 1/2: three outcomes with two, one with three, of eight."""
     assert at_least(2, 3, 0.5) == pytest.approx(4 / 8)
     assert at_least(1, 1, 0.3) == pytest.approx(0.3)
 
 
 @pytest.mark.parametrize(("k", "n", "chance"), [(1, 1, 0.2), (2, 3, 0.2), (3, 10, 0.15), (3, 10, 0.5)])
 def test_the_policy_grants_as_often_as_the_formula_says(k: int, n: int, chance: float) -> None:
-    """20,000 attempts, each until its decision; five standard deviations of a count are allowed."""
+    """20,000 attempts, each until its decision. The count may be off by five standard deviations."""
     policy = Policy(PolicySettings(matches=k, frames=n, rearm_s=0, window_s=60, lockout_failures=99, disable_failures=100))
     rng, now, granted, attempts = np.random.default_rng(k * n), 0.0, 0, 20_000
     for _ in range(attempts):

@@ -1,4 +1,4 @@
-"""The form of what is encrypted, and that nothing but what was sealed comes out of it."""
+"""The format of encrypted data: unsealing gives exactly what was sealed, or fails."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_what_is_sealed_is_unsealed() -> None:
 
 
 def test_the_cipher_is_that_of_the_standard() -> None:
-    """RFC 8439, section 2.8.2: its key, nonce, associated data and text give its ciphertext and tag; here they are opened."""
+    """The test vector of RFC 8439, section 2.8.2: its ciphertext and tag are opened with its key, nonce and associated data."""
     from edge.seal import Sealed
 
     key = bytes(range(0x80, 0xA0))

@@ -1,4 +1,4 @@
-"""The search over frames: near a held face, in the whole frame now and then, and not in a frame that did not change."""
+"""The search over frames: near a held face, now and then in the whole frame, and not at all in an unchanged frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainer.synth.draw import draw_frame
 from trainer.synth.person import Person
 from trainer.synth.view import View
 
-# A budget that no machine exceeds: where it is not what is tested, boxes must not depend on how busy that is.
+# A budget that no machine exceeds: boxes must not depend on how busy it is, except in the tests of the budget.
 SETTINGS = DetectionSettings(min_face_px=60, budget_ms=10000)
 
 
@@ -23,7 +23,7 @@ def drawn(seed: int = 1, **view: float) -> np.ndarray:
 
 
 class Counting:
-    """A detector that keeps the sizes of what it was asked to search, and finds what it is told."""
+    """A detector that records the shapes of the pictures it was given, and finds the given boxes."""
 
     name = "counting"
 
@@ -48,7 +48,7 @@ def test_a_held_face_is_followed_and_the_whole_frame_looked_at_now_and_then() ->
     whole = Search(load_detector("haar-alt2"), SETTINGS)
     for n, box in enumerate(boxes):
         (alone,) = whole.find(drawn(x=0.005 * n), 100.0 * n)
-        # A step of the cascade's sizes, and as in docs/decisions/0021 a twentieth of the width.
+        # One step of the cascade's sizes for the width; a twentieth of the width, as in docs/decisions/0021, for the position.
         assert abs(box.width - alone.width) <= 0.1 * alone.width
         assert abs(box.x + box.width / 2 - alone.x - alone.width / 2) <= 0.05 * alone.width
 
@@ -78,7 +78,7 @@ def test_an_empty_frame_that_stays_is_not_searched_again() -> None:
     noise = np.random.default_rng(1)
     for n in range(30):
         search.find(np.clip(empty + noise.normal(0, 3, empty.shape), 0, 255).astype(np.uint8), n / 10)
-    assert len(detector.asked) == 2  # at the start and after two seconds: what a thumbnail cannot see is found then
+    assert len(detector.asked) == 2  # at the start and after 2 s, which finds what a thumbnail does not show
     empty[100:140, 100:140] += 40
     search.find(empty, 3.0)
     assert search.how is How.WHOLE
@@ -86,8 +86,8 @@ def test_an_empty_frame_that_stays_is_not_searched_again() -> None:
 
 @pytest.mark.parametrize("width", [69, 160])
 def test_a_frame_of_another_size_is_searched_whole(width: int) -> None:
-    """A camera in the network may go to another stream. Where a face was held, or several were, are pixels of another picture; at 69
-    two columns were left to look in, which OpenCV refused to shrink."""
+    """A network camera may switch to another stream, in which the boxes of held faces mean nothing. At a width of 69 only two columns
+    of a box were left, which OpenCV refused to shrink."""
     search, seen, narrower = (
         Search(load_detector("haar-alt2"), SETTINGS),
         drawn(size=0.3, x=0.02),
@@ -105,7 +105,7 @@ def test_a_frame_of_another_size_is_searched_whole(width: int) -> None:
 
 
 def test_frames_out_of_time_are_searched_whole() -> None:
-    """A gap, a clock that goes back, the same time twice: nothing is followed over any of them."""
+    """After a gap, a clock that goes back or the same time twice, no face is followed."""
     search = Search(load_detector("haar-alt2"), SETTINGS)
     for at in (5.0, 5.0, 4.0, 9.0):
         search.find(drawn(), at)
@@ -148,7 +148,7 @@ def test_a_whole_frame_makes_one_thumbnail(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 class Slow(Counting):
-    """A detector whose every search costs `cost_ms` of the clock that it moves, by the pixels it was shown."""
+    """A detector that advances the clock by `ns_a_pixel` for each pixel it searches."""
 
     def __init__(self, clock: list[float], ns_a_pixel: float) -> None:
         super().__init__([])
@@ -161,7 +161,7 @@ class Slow(Counting):
 
 @pytest.mark.parametrize("ns_a_pixel", [50.0, 300.0, 380.0])
 def test_the_look_for_faces_far_away_is_within_the_budget_too(monkeypatch: pytest.MonkeyPatch, ns_a_pixel: float) -> None:
-    """640x480, searched at 240 px high: 77 k pixels; at 360 for faces far away: 173 k."""
+    """A frame of 640x480 is searched 240 px high (77,000 pixels), and 360 px high (173,000) for faces far away."""
     clock = [0.0]
     monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
     settings = DetectionSettings(min_face_px=80, budget_ms=40.0)
@@ -177,7 +177,7 @@ def test_the_look_for_faces_far_away_is_within_the_budget_too(monkeypatch: pytes
     assert max(costs[100:]) <= 40.0 * 1.05
     looks = ways.count(How.FAR)
     if ns_a_pixel == 50.0:
-        assert looks == 0  # both fit into one frame
+        assert looks == 0  # both searches fit into one frame's budget
         assert max(costs[100:]) > 1.5 * min(costs[100:])
     else:
         assert 15 <= looks <= 20  # in a frame of its own, once a second
@@ -205,11 +205,11 @@ def test_a_finder_searches_the_whole_frame_and_not_the_surroundings_of_a_held_fa
     search = Search(load_detector("haar-alt2"), SETTINGS, finder)
     for n in range(10):
         assert len(search.find(drawn(x=0.005 * n), n / 10)) == 1
-    assert len(finder.asked) == 2  # at 0 and 0.5 s: in between the face is followed
+    assert len(finder.asked) == 2  # at 0 and 0.5 s; in between the face is followed
 
 
 def test_the_cascade_searches_alone_once_a_second_what_the_finder_sees_nothing_in() -> None:
-    """A finder that is blind: a face that comes is found after a second at most, whatever the frames before showed."""
+    """The finder sees nothing at all: a face that comes is still found within a second, whatever the frames before showed."""
     detector, finder, rng = Counting([]), regions(), np.random.default_rng(0)
     search = Search(detector, SETTINGS, finder)
     alone = []
@@ -228,7 +228,7 @@ def test_the_cascade_searches_alone_once_a_second_what_the_finder_sees_nothing_i
 
 
 def test_an_empty_frame_that_stays_is_searched_by_the_cascade_alone_now_and_then() -> None:
-    """A person who stands still, and whom the finder does not see, is not left out for ever."""
+    """Someone who stands still and whom the finder misses must not be missed for ever."""
     detector, grey = Counting([]), np.full((240, 320), 90, np.uint8)
     search = Search(detector, SETTINGS, regions())
     for n in range(21):
@@ -252,7 +252,7 @@ def test_a_second_face_that_the_finder_does_not_see_is_seen_within_a_second_of_t
     assert len(search.find(alone, 0.0)) == 1
     counts = [len(search.find(both, 0.1 * n)) for n in range(1, 11)]
     assert counts == [1] * 9 + [2]
-    # And from then on in every frame, until it has gone: the light changes, so that each is searched.
+    # From then on it is seen in every frame until it is gone. The light changes, so that every frame is searched.
     lights = [np.clip(both.astype(int) + 20 * (n % 2), 0, 255).astype(np.uint8) for n in range(11, 31)]
     assert [len(search.find(light, 0.1 * n)) for n, light in enumerate(lights, start=11)] == [2] * 20
     counts = [len(search.find(alone, 0.1 * n)) for n in (31, 32)]
@@ -266,16 +266,16 @@ def test_a_search_alone_that_the_budget_shrinks_is_not_done_in_place_of_a_finer_
     monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
 
     class Near(Slow):
-        """Sees the face in its surroundings, where the finder leads to, and not in whole frames."""
+        """Sees the face in the region that the finder gives, but not in whole frames."""
 
         def detect(self, grey: np.ndarray, *, min_px: int, max_px: int | None = None) -> list[FaceBox]:
             self.found = [FaceBox(20, 20, min_px, min_px)] if max_px else []
             return super().detect(grey, min_px=min_px, max_px=max_px)
 
-    detector, settings = Near(clock, 1000.0), DetectionSettings(min_face_px=60, budget_ms=40.0)  # 77 ms for a frame of 240 px
+    detector, settings = Near(clock, 1000.0), DetectionSettings(min_face_px=60, budget_ms=40.0)  # 77 ms for 320x240
     search, rng = Search(detector, settings, regions(FaceBox(80, 40, 100, 100))), np.random.default_rng(0)
     found = [search.find(rng.integers(0, 255, (240, 320), np.uint8), n / 10) for n in range(25)]
-    assert [n for n, boxes in enumerate(found) if not boxes] == [10]  # whose cost is not known before
+    assert [n for n, boxes in enumerate(found) if not boxes] == [10]  # the cascade's first search alone, its cost still unknown
 
 
 def test_the_budget_of_the_cascade_alone_shrinks_no_search_by_the_finder(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,5 +291,5 @@ def test_the_budget_of_the_cascade_alone_shrinks_no_search_by_the_finder(monkeyp
         search.find(rng.integers(0, 255, (240, 320), np.uint8), n / 10)
         costs.append((clock[0] - before) * 1000)
         assert search.height_px == 240
-    assert max(costs[:11]) == costs[10] > 40.0  # the first of the cascade alone
+    assert max(costs[:11]) == costs[10] > 40.0  # the cascade's first search alone
     assert max(costs[50:]) <= 40.0 * 1.05

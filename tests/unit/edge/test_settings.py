@@ -23,7 +23,7 @@ from edge.settings import Settings, as_toml, load_settings, state_folder
         ("[camera]\nwidth = true", "camera.width = True"),
         ("[sounds]\nloud = true", "sounds"),
         ("camera = 3", "camera = 3"),
-        ("[policy]\nsubject_fmr = { Ada = 1e-4 }", "subject_fmr"),  # nobody can have this name: hers would not hold
+        ("[policy]\nsubject_fmr = { Ada = 1e-4 }", "subject_fmr"),  # no subject can have this name
         ("[policy", "not valid TOML"),
         ("\xff", "not valid TOML|unknown"),
         ("a = " + "[" * 100_000, "not valid TOML"),

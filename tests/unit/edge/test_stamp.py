@@ -1,4 +1,4 @@
-"""A driver's stamps: believed where they can be true, never to make a frame younger, and not for ever where they make all too old."""
+"""A driver's stamps are believed if they can be true, never make a frame younger, and are given up if they make all frames too old."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ def test_a_frame_has_the_time_of_its_exposure() -> None:
 
 @pytest.mark.parametrize("stamp", [None, 100.001, 100.0 - OLDEST_S - 0.001, 0.5, 1.7e9])
 def test_a_stamp_that_cannot_be_true_is_not_taken(stamp: float | None) -> None:
-    """None told; in the future; too old for any frame, as are those of a clock that began with the stream; the date."""
+    """No stamp; in the future; too old for any frame, like one of a clock that started with the stream; a date in Unix time."""
     assert Stamps(MAX_AGE_S).exposed_at(stamp, 100.0) == 100.0
 
 
 def test_an_old_frame_is_none_of_now_and_neither_is_one_that_was_there() -> None:
-    """Four of the buffers after a pause, one that is told twice, and frames of now."""
+    """Four buffered frames after a pause, then a stamp that is repeated, one that goes back, and current frames."""
     stamps = Stamps(MAX_AGE_S)
     assert [stamps.exposed_at(99.0 + n / 30, 100.0) for n in range(4)] == [None] * 4
     assert [stamps.exposed_at(stamp, 100.1) for stamp in (100.06, 100.06, 100.03, 100.09)] == [100.06, None, None, 100.09]
@@ -34,7 +34,7 @@ def test_a_frame_is_not_before_one_that_had_no_stamp() -> None:
 
 @pytest.mark.parametrize("late_s", [0.6, 5.0])
 def test_stamps_that_make_every_frame_too_old_are_given_up(late_s: float) -> None:
-    """More than lie in any buffers: a clock that errs, and a camera that would never be judged again."""
+    """More old frames than any driver buffers mean that the clock is wrong; without this the camera would never be judged again."""
     stamps = Stamps(MAX_AGE_S)
     times = [100.0 + n / 30 for n in range(3 * MOST_BUFFERS)]
     answers = [stamps.exposed_at(at - late_s, at) for at in times]

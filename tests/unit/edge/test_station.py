@@ -1,4 +1,4 @@
-"""A verification and its ends: time that passes without frames, an intent that does not come, hours in which nobody is let in."""
+"""How a verification ends: time runs out without frames, an intent does not come, or quiet hours begin."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def told() -> io.StringIO:
 
 @pytest.fixture
 def station(tmp_path: Path, model: ModelFile, settings: Settings, told: io.StringIO, clip: Clip) -> Station:
-    """With ada enrolled."""
+    """A station with ada enrolled."""
     point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
     made = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
     made.enrol("ada", Video(clip(ADA, 1)).frames(), lambda *_: None, Manner.NEW)
@@ -173,7 +173,7 @@ def test_a_subject_with_a_stricter_point_is_told_at_it(
 def test_a_try_that_is_broken_off_before_its_last_frame_is_counted(
     station: Station, told: io.StringIO, monkeypatch: pytest.MonkeyPatch, after: str
 ) -> None:
-    """Nine of ten frames, of which three would have been enough for a grant, and then nothing more."""
+    """Nine of ten frames were judged, where three matches would have been enough for a grant; then no more come."""
     blank = np.zeros((2, 2, 3), np.uint8)
 
     def judge(frame: Frame, matcher: object, threshold: float, policy: Policy) -> Judged:
@@ -214,7 +214,7 @@ def test_who_was_removed_while_another_look_was_learned_stays_removed(station: S
     with pytest.raises(InputError, match="ada: removed meanwhile; nothing was kept"):
         station.enrol("ada", frames(), lambda *_: None, manner)
     assert station.gallery.names() == []
-    station.enrol("ada", Video(clip(ADA, 2)).frames(), lambda *_: None, Manner.REPLACE)  # nobody to replace is no obstacle
+    station.enrol("ada", Video(clip(ADA, 2)).frames(), lambda *_: None, Manner.REPLACE)  # there need not be anyone to replace
 
 
 def test_two_looks_that_are_learned_at_once_do_not_take_each_others_place(
@@ -282,7 +282,7 @@ def test_who_was_locked_out_before_a_reboot_is_judged_again_after_it(
 
 
 def test_quiet_hours_go_by_the_time_zone_that_is_set_now(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As after `timedatectl set-timezone` beside a daemon that runs; here by the environment, for /etc/localtime is everybody's."""
+    """As after `timedatectl set-timezone` while the daemon runs. Set by the environment here: /etc/localtime is the whole machine's."""
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
     begins = (datetime.now(UTC) + timedelta(hours=9)).strftime("%H:")

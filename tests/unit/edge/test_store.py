@@ -1,4 +1,4 @@
-"""The store: whole files, private, the owner's, one writer at a time, and no link is followed."""
+"""The store: files are complete, private and the owner's; one writer at a time; links are not followed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_a_file_and_its_folder_are_the_owners_alone(tmp_path: Path) -> None:
 
 
 def test_a_state_folder_that_is_missing_is_made_for_the_owner_alone(tmp_path: Path) -> None:
-    """As a user's first enrolment makes it. What is there already stays as its owner has it."""
+    """A user's first enrolment makes it. Folders that exist keep their mode."""
     path = written(tmp_path / "above" / "state")
     assert [stat.S_IMODE(folder.stat().st_mode) for folder in path.parents[:2]] == [0o700, 0o700]
     path.parents[1].chmod(0o750)
@@ -57,7 +57,7 @@ def test_a_reader_keeps_the_old_file_whole(tmp_path: Path) -> None:
 
 
 def test_a_wiped_file_is_zeros_for_whoever_still_holds_it(tmp_path: Path) -> None:
-    """Longer than one block of zeros; the file that takes its place is untouched."""
+    """The old file is longer than one block of zeros. The file that replaces it is untouched."""
     old = os.urandom(200_000)
     path = written(tmp_path, old)
     with path.open("rb") as holder:
@@ -89,7 +89,7 @@ def test_removing_takes_what_a_killed_process_left_behind(tmp_path: Path) -> Non
 
 
 def test_a_left_over_of_a_killed_process_is_not_in_the_way(tmp_path: Path) -> None:
-    """Also one of another user that may not be opened: that the folder is ours is enough."""
+    """Not even if it may not be opened, like one of another user: owning the folder is enough."""
     path = written(tmp_path, b"old")
     left = path.parent / ".a.new"
     left.write_bytes(b"half, and longer than what is written now")
@@ -98,7 +98,7 @@ def test_a_left_over_of_a_killed_process_is_not_in_the_way(tmp_path: Path) -> No
 
 
 def test_no_link_is_followed(tmp_path: Path) -> None:
-    """The service's user could plant one where root is going to write."""
+    """The service's user could plant a link where root is going to write."""
     target = tmp_path / "target"
     target.write_bytes(b"precious")
     state = tmp_path / "state"
@@ -142,7 +142,7 @@ def test_a_state_folder_may_be_a_link(tmp_path: Path) -> None:
 
 def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     path = written(tmp_path, b"old")
-    (path.parent / ".a.new").mkdir()  # also root can neither open nor unlink it
+    (path.parent / ".a.new").mkdir()  # not even root can open or unlink it
     with pytest.raises(StorageError, match=r"box/a: cannot write: .*nothing was changed"):
         written(tmp_path)
     assert path.read_bytes() == b"old"
@@ -180,7 +180,7 @@ def test_a_folder_that_does_not_sync_is_told(tmp_path: Path, monkeypatch: pytest
 
 
 def test_whoever_else_wants_to_change_it_has_to_wait(tmp_path: Path) -> None:
-    """The lock is of the open folder, not of the process: a second opening in the same process stands for another one."""
+    """The lock belongs to the opened folder, not to the process, so a second descriptor here stands for another process."""
     handle = os.open(tmp_path, os.O_RDONLY)
 
     def taken() -> bool:
@@ -231,19 +231,19 @@ def test_a_new_file_is_not_left_behind_by_ctrl_c_and_holds_every_text(tmp_path: 
         with pytest.raises(KeyboardInterrupt):
             write_new(path, "half")
     assert not path.exists()
-    write_new(path, "→ \udcff")  # a name that is no UTF-8; and a locale that is none writes the same
+    write_new(path, "→ \udcff")  # a lone surrogate, from a name that is not UTF-8, is escaped, whatever the locale's encoding
     assert path.read_bytes() == "→ \\udcff".encode()
 
 
 def test_what_a_killed_process_began_is_written_over_whatever_its_name(tmp_path: Path) -> None:
-    """Of somebody who was never enrolled nobody would write or remove a file of that name again."""
+    """Eve may never be enrolled, so nothing would write or remove a file of that name again: any write removes it."""
     left = written(tmp_path).parent / ".eve.new"
     left.write_bytes(b"eve's templates")
     with left.open("rb") as holder:
         written(tmp_path)
         assert holder.read() == bytes(15)
     assert [entry.name for entry in left.parent.iterdir()] == ["a"]
-    ours = tmp_path / ".bashrc.new"  # the state folder itself may be one that holds other files
+    ours = tmp_path / ".bashrc.new"  # the state folder itself may contain unrelated files
     ours.write_text("precious")
     with Store(tmp_path, tmp_path).locked() as folder:
         folder.replace("b", b"")
@@ -287,7 +287,7 @@ def test_what_could_not_be_removed_is_told_as_it_is(
 
 
 def test_a_file_system_that_syncs_no_folders_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As a shared folder of VirtualBox: nobody could be enrolled, removed or counted there. Other errors are errors."""
+    """Such as a shared folder of VirtualBox, on which nobody could be enrolled, removed or counted. Other errors are still raised."""
     real, folders = os.fsync, []
 
     def of_files_alone(handle: int) -> None:
@@ -302,11 +302,11 @@ def test_a_file_system_that_syncs_no_folders_is_taken(tmp_path: Path, monkeypatc
         folder.remove("a")
     write_new(tmp_path / "key", "digits")
     assert (path.exists(), (tmp_path / "key").read_text()) == (False, "digits")
-    assert len(folders) == 3  # of the new file, too: a key must not be gone that templates are encrypted with
+    assert len(folders) == 3  # for the new file, too: a key must not be lost once templates are encrypted with it
 
 
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
-    """A pipe would hold a reader up for ever, a device fill its memory, a link lead elsewhere."""
+    """A pipe would block a reader for ever, a device would fill its memory, and a link would lead elsewhere."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").write_bytes(b"12345")
     (tmp_path / "link").symlink_to(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""Reading the journal: who may not is told so."""
+"""Reading the journal: a user who may not, or not all of it, is told so."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge.contract.errors import StorageError
 
 @pytest.mark.parametrize("closed", ["folder", "file"])
 def test_whoever_may_not_read_the_journal_is_told_so(closed: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """libsystemd leaves out what it cannot open: an empty answer would say that nothing happened."""
+    """libsystemd skips what it cannot open, and an empty answer would look as if nothing had happened."""
     pytest.importorskip("systemd.journal")
     folder = tmp_path / "journal" / "0123"
     folder.mkdir(parents=True)
@@ -30,7 +30,7 @@ def test_whoever_may_not_read_the_journal_is_told_so(closed: str, tmp_path: Path
 
 
 def test_whoever_may_read_her_own_entries_alone_gets_them_and_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    """journald gives each person a file of her own; what she ran by hand is in it."""
+    """journald keeps a file per user, which contains what the user ran by hand."""
     journal = pytest.importorskip("systemd.journal")
 
     class Own:

@@ -1,4 +1,4 @@
-"""The turn of a head is measured with its sign, and a mirror image has the other one."""
+"""The turn of a head is measured with its sign; a mirror image has the opposite sign."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is fprintd's is what Debian's package of it has: the interface, member by member, and the defaults of the polkit actions."""
+"""Our fprintd interface is that of Debian's fprintd package, member by member, and our polkit actions have its defaults."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ from edge.bus.authority import Action
 
 POLICY = Path(__file__).parents[4] / "deploy/io.facelatch.policy"
 INTERFACES, ACTIONS = Path("/usr/share/dbus-1/interfaces"), Path("/usr/share/polkit-1/actions")
-# Theirs by ours. fprintd asks for the third where a user name is chosen that is not the caller's.
+# fprintd's action for each of ours. fprintd checks the third if a caller names a user other than itself.
 OF_FPRINTD = {Action.VERIFY: "verify", Action.ENROLL: "enroll", Action.OTHERS: "setusername"}
 WHO = ("allow_any", "allow_inactive", "allow_active")
 
 
 def of_fprintd(path: Path) -> ElementTree.Element:
-    """A file of Debian's package, parsed."""
+    """Parses a file of Debian's fprintd package; skips the test if it is not installed."""
     if not path.exists():
         pytest.skip(f"no {path}: apt install fprintd")
     return ElementTree.parse(path).getroot()
 
 
 def members(interface: ElementTree.Element) -> Iterator[tuple[str, ...]]:
-    """Kind, name and signature of each member. A signal's arguments are always out, which fprintd's file does not say."""
+    """Kind, name, and signature or access of each member. Arguments of signals count as out: fprintd's file gives them no direction."""
     for member in interface:
         if member.tag == "property":
             yield "property", member.attrib["name"], member.attrib["type"], member.attrib["access"]
@@ -50,12 +50,12 @@ def test_the_interface_is_fprintds(name: str, make: Callable[[], ServiceInterfac
     ours = make().introspect().to_xml()
     assert ours.attrib["name"] == theirs.attrib["name"]
     assert sorted(members(ours)) == sorted(members(theirs))
-    # Neither says EmitsChangedSignal, which is "true" then: what changes is sent (test_follow.py).
+    # Neither has an EmitsChangedSignal annotation, so its default "true" applies: changes are sent (test_follow.py).
     assert [list(element.iter("annotation")) for element in (ours, theirs)] == [[], []]
 
 
 def defaults(root: ElementTree.Element) -> dict[str, dict[str, str | None]]:
-    """What each action lets whom do without a rule."""
+    """Each action's authorisation without a polkit rule, by kind of session."""
     return {action.attrib["id"]: {who: action.findtext(f"defaults/{who}") for who in WHO} for action in root.findall("action")}
 
 
@@ -67,7 +67,7 @@ def test_an_action_lets_nobody_do_more_than_fprintds() -> None:
 
 
 def test_the_service_may_ask_polkit_about_others_for_each_action() -> None:
-    """polkit answers who owns an action, beside root; the daemon is neither root nor the one who is asked about."""
+    """Besides root, polkit lets only the owner of an action ask about somebody else, and the daemon does not run as root."""
     for action in ElementTree.parse(POLICY).getroot().findall("action"):
         owner = action.find("annotate[@key='org.freedesktop.policykit.owner']")
         assert owner is not None, action.attrib["id"]

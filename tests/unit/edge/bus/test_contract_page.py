@@ -1,4 +1,4 @@
-"""docs/dbus.md is the interface's description: every member, field, detail, error and action in its tables is there, and the reverse."""
+"""docs/dbus.md describes the interface completely: its tables have the same members, fields, details, errors and actions as the code."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ POLICY = ElementTree.parse(ROOT / "deploy/io.facelatch.policy").getroot()
 
 
 def rows(heading: str, after: str = "## io.facelatch") -> list[list[str]]:
-    """The cells of the first table after a text whose first column is headed so."""
+    """The cells of the first table below the text `after` whose first column has this heading."""
     begin = PAGE.index(f"\n| {heading} |", PAGE.index(after))
     _, _, *lines = re.match(r"(\|.*\|\n)+", PAGE[begin + 1 :])[0].splitlines()  # type: ignore[index]
     return [[cell.strip() for cell in line.split("|")[1:-1]] for line in lines]
 
 
 def words(cell: str) -> list[str]:
-    """What stands in a cell as code."""
+    """The parts of a cell that are set as code."""
     return re.findall(r"`([^`]+)`", cell)
 
 
 def described(interface: str) -> Iterator[tuple[str, str, str, str]]:
-    """Kind, name and arguments in and out of each member of an interface, as the page has them: `s subject -> b`."""
+    """Kind, name, and arguments in and out of each member of an interface. The page writes the arguments as `s subject -> b`."""
     for member, signature, *_ in rows("member", f"interface `{interface}`"):
         kind, (name,) = member.split("`")[0].strip() or "method", words(member)
         arguments = (words(signature) or [""])[0]
@@ -63,7 +63,7 @@ def described(interface: str) -> Iterator[tuple[str, str, str, str]]:
 
 
 def introspected(interface: ServiceInterface) -> Iterator[tuple[str, str, str, str]]:
-    """The same of the interface itself. A method's answer has no name, and a signal's arguments none that the bus knows."""
+    """The same from the interface itself. On the bus a method's result and the arguments of a signal have no names."""
     for member in interface.introspect().to_xml():
         kind, name = member.tag, member.attrib["name"]
         if kind == "property":
@@ -75,7 +75,7 @@ def introspected(interface: ServiceInterface) -> Iterator[tuple[str, str, str, s
 
 
 def without_names(members: Iterator[tuple[str, str, str, str]]) -> Iterator[tuple[str, str, str, str]]:
-    """`s result, b done` of a signal as `sb`."""
+    """Turns the `s result, b done` of a signal into `sb`."""
     for kind, name, given, answer in members:
         yield kind, name, given, "".join(argument.split()[0] for argument in answer.split(", ") if argument)
 
@@ -97,7 +97,7 @@ def test_the_results_are_all_that_a_caller_hears() -> None:
 
 @pytest.fixture
 def daemon(tmp_path: Path, model: ModelFile, settings: Settings) -> Daemon:
-    """One that is not running, with nobody enrolled."""
+    """A daemon that is not running, with nobody enrolled."""
     point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
     return Daemon(Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal()))
 
@@ -121,7 +121,7 @@ def test_the_signals_have_these_details() -> None:
 
 
 def table(heading: str) -> dict[str, str]:
-    """Signatures by name."""
+    """The signatures of a table, by name."""
     return {words(name)[0]: words(signature)[0] for name, signature, *_ in rows(heading)}
 
 
@@ -134,13 +134,13 @@ def test_the_actions_and_their_defaults_are_the_policys() -> None:
 
 
 def by_action() -> set[tuple[str, str]]:
-    """Each member that the table of actions names, with its action."""
+    """Each member in the table of actions, with its action."""
     names = {action.rpartition(".")[2] for action in Action}
     return {(member, words(row[0])[0]) for row in rows("action") for member in words(row[4]) if member not in names}
 
 
 def test_the_two_tables_of_who_may_ask_agree() -> None:
-    """The members by action are the actions by member; of a call that is not named with an action polkit is not asked."""
+    """Both tables pair the same members and actions. polkit is not asked about a call without an action."""
     names = {action.rpartition(".")[2] for action in Action}
     by_member = {
         (words(row[0])[0], name)
@@ -148,12 +148,12 @@ def test_the_two_tables_of_who_may_ask_agree() -> None:
         for name in words(row[3])
         if name in names
     }
-    # The one that either action serves is told with the first.
+    # Either of two actions serves for Claim; the table of actions names it with the first only.
     assert by_action() == by_member - {("Claim", "enroll")}
 
 
 class Polkit:
-    """The bus of a user who is neither root nor the daemon's, with a polkit that lets her manage and nothing else, and remembers."""
+    """The bus of a caller who is neither root nor the daemon's user. Its polkit allows only Action.OTHERS, and records what it is asked."""
 
     def __init__(self) -> None:
         self.asked: list[str] = []
@@ -171,7 +171,7 @@ def _answer(signature: str, value: object) -> Message:
 
 
 def test_polkit_is_asked_as_the_page_says(daemon: Daemon, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Every member as ada, for herself, for somebody else and for anyone; where she must have claimed the device, she has."""
+    """ada calls every member, for herself, for somebody else and for anyone. She holds the device for all members but Claim."""
 
     async def named(self: Authority, caller: str) -> str:
         return "ada"
@@ -189,7 +189,7 @@ def test_polkit_is_asked_as_the_page_says(daemon: Daemon, monkeypatch: pytest.Mo
             authority = Authority(polkit, refuse_remote=True)  # type: ignore[arg-type]
             device = DeviceInterface(seat, authority, lambda *_: None, dict, lambda: None)
             method = getattr(DeviceInterface, member).__wrapped__
-            with suppress(DBusError):  # what is refused was asked for
+            with suppress(DBusError):  # polkit was asked about a refused call, too
                 asyncio.run(method(device, *([] if argument is None else [argument])))
             asked |= {(member, action.rpartition(".")[2]) for action in polkit.asked}
     assert asked == by_action() | {("Claim", "enroll")}

@@ -1,4 +1,4 @@
-"""What is shown of an enrolment goes over the bus and comes back as it was."""
+"""An enrolment's progress is the same after it went over the bus."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHOWN = Progress(
 
 
 def over_the_bus(shown: Progress) -> Progress:
-    """As the signal carries it: the bus's library checks each value against its signature."""
+    """Packs and unpacks as for the signal; dbus-fast checks each value against its signature."""
     variant = pytest.importorskip("dbus_fast").Variant
     details = {key: variant(*packed).value for key, packed in pack(shown).items()}
     return unpack({"have": shown.have, "want": shown.want, "reason": shown.reason, "text": shown.advice, **details})

@@ -1,4 +1,4 @@
-"""Properties of fprintd's that change are sent: when the device is claimed, while a face is wanted, and however that ends."""
+"""Changes of the fprintd properties are sent: when the device is claimed, while a face is wanted, and however that ends."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ WANTED, NOT_WANTED = {"finger-needed": True}, {"finger-needed": False}
 
 
 class Followed:
-    """A seat with ada enrolled, and what is sent of it."""
+    """A seat with ada enrolled, and the property changes that were sent."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.sent: list[dict[str, Any]] = []
@@ -49,7 +49,7 @@ def test_an_end_that_is_told_and_a_stop_after_it_are_one_change(monkeypatch: pyt
 
 
 def test_whoever_lets_go_in_the_middle_wants_no_face_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a stop, by giving the device back, by being gone."""
+    """By a stop, by a release, or by leaving the bus."""
     at = Followed(monkeypatch)
     at.seat.claim(":1.1", "ada")
     at.verify()

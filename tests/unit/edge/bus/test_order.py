@@ -1,4 +1,4 @@
-"""In which order a client of fprintd's is told: what to do, then how it went, however quick the camera is."""
+"""An fprintd client is first told what to do and then the result, however quick the camera is."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge.intent import WayIn
 
 
 class Quick:
-    """A seat whose verification is over before the call that asked for it has its answer."""
+    """A seat whose verification ends before the call that started it is answered."""
 
     busy, holder, ended = True, ":1.1", False
 
@@ -38,12 +38,12 @@ class Quick:
 
 
 async def allowed(*_: Any) -> None:
-    """Whatever it is."""
+    """Authorises everything."""
 
 
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], tuple[list[Any], list[Any]]]:
-    """What is sent to a caller before VerifyStart has its answer, and in all; stopped right after it or not."""
+    """`typed(stopped)`: the signals sent before VerifyStart is answered, and all signals; `stopped` stops it right after the answer."""
     monkeypatch.setattr(fprint, "_AFTER_THE_ANSWER_S", 0.0)
     sent: list[tuple[str, list[Any]]] = []
 
@@ -59,14 +59,14 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], tuple[list[Any], 
         before = list(sent)
         seat.ended = stopped
         for _ in range(10):
-            await asyncio.sleep(0)  # the loop goes on
+            await asyncio.sleep(0)  # lets the event loop run
         return before
 
     return lambda stopped: (asyncio.run(run(stopped)), sent)
 
 
 def test_what_to_do_comes_before_how_it_went(typed: Callable[[bool], tuple[list[Any], list[Any]]]) -> None:
-    """pam_fprintd that hears of a match first ends without a word; a hint of before is no longer true."""
+    """If pam_fprintd hears of a match first, it exits without printing anything. The hint from before the match is outdated."""
     before, sent = typed(False)
     assert before == []
     assert sent == [("VerifyFingerSelected", ["any"]), ("VerifyStatus", ["verify-match", True])]
@@ -75,5 +75,5 @@ def test_what_to_do_comes_before_how_it_went(typed: Callable[[bool], tuple[list[
 def test_a_match_of_a_verification_that_was_stopped_is_told_to_nobody(
     typed: Callable[[bool], tuple[list[Any], list[Any]]],
 ) -> None:
-    """The caller may have claimed another subject since, and begun anew."""
+    """The caller may have claimed another subject since, and begun another verification."""
     assert typed(True) == ([], [])

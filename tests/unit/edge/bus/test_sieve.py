@@ -1,4 +1,4 @@
-"""What is too long to be read of the bus, however its bytes are cut up on their way."""
+"""Messages that are too long lose their body, however their bytes are split on the way."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ def call(member: str, text: str, path: str = "/io/facelatch/Device/0") -> bytes:
 
 
 def turned(message: bytes) -> bytes:
-    """Its frame in the other order of bytes; the fields are not read here."""
+    """The message with a big-endian frame. The header's fields stay as they are: nothing here reads them."""
     assert message[:1] == b"l"
     return b"B" + message[1:4] + struct.pack(">III", *struct.unpack_from("<III", message, 4)) + message[16:]
 
 
 class Pieces:
-    """A socket that gives what it was sent in pieces of so many bytes."""
+    """A socket that returns at most `size` bytes at a time."""
 
     def __init__(self, sent: bytes, size: int) -> None:
         self._left, self._size = sent, size
@@ -48,7 +48,7 @@ def sifted(sent: bytes, size: int) -> bytes:
 
 @pytest.mark.parametrize("size", [1, 3, 16, 4096])
 def test_what_is_short_enough_comes_as_it_was_sent(size: int) -> None:
-    """Fields end at a multiple of eight, whatever their length: that of a member's name adds up to seven bytes."""
+    """Fields are padded to a multiple of eight: after the member's name, by zero to seven bytes."""
     short = b"".join(call("Claim" + "m" * more, "a" * more) for more in range(9))
     assert sifted(short, size) == short
     assert sifted(turned(call("Claim", "ada")), size) == turned(call("Claim", "ada"))

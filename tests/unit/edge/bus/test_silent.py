@@ -1,4 +1,4 @@
-"""A bus that takes connections and never answers: the daemon says so and still ends, and commands do their own work."""
+"""A bus that accepts connections and never answers: the daemon reports it and can still be stopped, and commands work without it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge.settings import Settings
 
 @pytest.fixture
 def silent_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The kernel takes the connections; nobody reads from them."""
+    """The kernel accepts the connections; nobody reads from them."""
     path = tmp_path / "bus"
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(str(path))

@@ -1,4 +1,4 @@
-"""By which way a verification came in, whose intent is looked for: the daemon's own interface, or fprintd's."""
+"""Each interface, ours and fprintd's, names itself as the way in of a verification: the intent settings differ by way in."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from edge.intent import WayIn
 
 
 async def allowed(*_: Any) -> None:
-    """Whatever it is."""
+    """Authorises everything."""
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The words before an enrolment: ours or the operator's, and never ours where the operator's cannot be read."""
+"""The text shown before an enrolment: ours or the operator's, and never ours if the operator's cannot be read."""
 
 from __future__ import annotations
 

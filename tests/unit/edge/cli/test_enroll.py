@@ -1,4 +1,4 @@
-"""`edge enroll --from` takes what is in a folder, whatever the folder is called."""
+"""`edge enroll --from` reads a folder whatever its name is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from edge.settings import Settings
 
 @pytest.mark.parametrize("folder", ["video0", "./0", "./csi", "./046d:0825", "pictures"])
 def test_a_folder_with_the_name_of_a_camera_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str) -> None:
-    """A path drops its "./", and the camera that it then named was opened."""
+    """`Path` drops a leading "./": the remainder named a camera, which was once opened instead."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
     sources: list[str] = []

@@ -1,4 +1,4 @@
-"""What a person sees: rendered into a console of a fixed size, and as lines where there is none."""
+"""What a person sees while enrolling: rendered into a console of a fixed size, or as lines if there is no console."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_every_gate_has_its_bar_value_bounds_and_mark() -> None:
 
 
 def test_a_bar_is_as_long_as_its_value_and_marks_its_bounds() -> None:
-    """Thirteen characters are 30, three times the limit of 10: a value of 6 fills 2.6 of them, 21 nine, 300 all; the limit is at 4.3."""
+    """13 characters stand for 30, three times the limit of 10: a value of 6 fills 2.6 of them, 21 nine, 300 all; the limit is at 4.3."""
 
     def bar(value: float) -> str:
         shown = replace(SHOWN, gauges=(Gauge(Gate.SHARPNESS, value, 10),))
@@ -85,7 +85,7 @@ def test_sentence_counts_and_advice_are_told() -> None:
 
 
 def test_the_view_keeps_its_height_with_and_without_a_face() -> None:
-    """What moves is the face, not the lines under it."""
+    """The face may move, but not the lines below it."""
     gone = replace(SHOWN, face=None, gauges=(), advice="", reason="")
     assert len(render(gone)) == len(render(SHOWN)) == 2 + ROWS + 2 + 2
 
@@ -106,8 +106,8 @@ def test_a_terminal_of_ascii_gets_ascii() -> None:
 
 
 def test_an_outline_is_where_the_face_is_and_as_large() -> None:
-    """27 columns of a frame of 4:3, ten rows: a face of 0.3 by 0.4 in the upper left, its oval 0.9 as wide and 1.25 as high round the same
-    middle at (0.45, 0.4): from 0.315 to 0.585 of the width, 0.15 to 0.65 of the height."""
+    """27 columns and ten rows for a 4:3 frame. The face is 0.3 by 0.4 of it, in the upper left. Its oval is 0.9 times as wide and 1.25
+    times as high around the same centre (0.45, 0.4): from 0.315 to 0.585 of the width and from 0.15 to 0.65 of the height."""
     lines = draw_outline(Box(0.3, 0.2, 0.3, 0.4), 0.38, 4 / 3, good=True, plain=True).plain.split("\n")
     assert [len(line) for line in lines] == [27] * 10
     hit = [(column, number) for number, line in enumerate(lines) for column, mark in enumerate(line) if mark == "o"]

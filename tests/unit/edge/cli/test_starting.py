@@ -1,4 +1,4 @@
-"""What commands import: their own module, and nothing that only the work of a daemon needs."""
+"""Commands import their own module, and nothing that only the daemon's work needs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 import edge.cli
 from edge.cli import MODULES, app
 
-# typer itself reads options with pydantic; that the settings, which are made of it, are not loaded is what can be had.
+# pydantic is not in the list because typer itself uses it; edge.settings, which is built on it, is.
 HEAVY = ("numpy", "cv2", "edge.camera", "edge.station", "edge.settings", "edge.journal")
-# The daemon's answers stand in for it: what is asked is the same call that the bus would get.
+# Prepared answers replace the daemon at `ask`, where commands would call it over the bus.
 ASKING = """
 import json, sys
 import edge.cli.shared as shared
@@ -50,7 +50,7 @@ def test_a_command_that_a_daemon_answers_imports_none_of_its_work(answer: str, w
 
 @pytest.mark.parametrize("words", [["--help"], ["bench", "--help"], ["gallery-key", "--help"]])
 def test_help_imports_none_of_what_it_tells_of(words: list[str]) -> None:
-    """Of all commands, of one that needs a camera and a model for its work, of a group."""
+    """The help of all commands, of a command that works with a camera and a model, and of a group."""
     command = [sys.executable, "-c", ASKING.format(heavy=HEAVY), "null", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "[]\n")
@@ -66,7 +66,7 @@ def test_completing_a_command_imports_none_of_it() -> None:
 
 
 def test_every_command_is_where_the_table_says() -> None:
-    """All modules of commands loaded: what they added is what the table has, each from the module that it names."""
+    """Once all modules are loaded, the registered commands are those of the table, each from the module that it names."""
     for path in Path(edge.cli.__file__).parent.glob("*.py"):
         import_module(f"edge.cli.{path.stem}" if path.stem != "__init__" else "edge.cli")
     found = {info.name or info.callback.__name__: info.callback.__module__ for info in app.registered_commands}

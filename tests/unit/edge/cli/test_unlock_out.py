@@ -1,4 +1,4 @@
-"""`edge unlock-out` says whose counts it changed, and changes none that no door reads."""
+"""`edge unlock-out` says whose failure counts it cleared, and does not touch counts that no door reads."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_a_folder_that_is_named_is_taken(ordinary: Path, tmp_path: Path, monkeyp
 
 
 def test_an_empty_name_is_not_whoever_stands_there(ordinary: Path) -> None:
-    """As a script's unset variable gives it."""
+    """An unset variable in a script gives an empty name."""
     Lockout(ordinary).fail(ANYONE, PolicySettings())
     assert isinstance(CliRunner().invoke(app, ["unlock-out", ""]).exception, NameRejected)
     assert Lockout(ordinary).everyone() == {ANYONE: 1}

@@ -1,4 +1,4 @@
-"""`edge verify` where no daemon runs, ended before its last frame; and an empty name, whoever is asked."""
+"""`edge verify` without a daemon, ended by a signal before its last frame; and an empty name, which nobody has."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from edge.station import Station
 
 @pytest.fixture
 def unhandled() -> Iterator[None]:
-    """The two signals as a command finds them, and finds them again."""
+    """Default handlers for the two signals; the earlier handlers are restored."""
     before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
     yield
     for number, handler in before.items():
@@ -68,7 +68,7 @@ def test_a_signal_that_ends_a_verification_forgives_nobody(
 
 
 def test_an_empty_name_is_nobody_and_not_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A script's unset variable: the daemon, to whom it means anyone who is enrolled, accepted whoever stood there."""
+    """An unset variable in a script gives an empty name. To the daemon it means anyone enrolled, so it accepted whoever stood there."""
     asked: list[object] = []
     monkeypatch.setattr(judging, "asked", asked.append)
     done = CliRunner().invoke(app, ["verify", ""])

@@ -1,4 +1,4 @@
-"""Alignment cuts the same bytes everywhere, where the network says, and nowhere that no face can be."""
+"""Alignment crops the same bytes on every machine, where the network says, and only where a face can be."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def chip() -> np.ndarray:
 
 
 def test_the_bytes_are_the_same_on_every_machine() -> None:
-    """Taken with OpenCV 4.14 and numpy 2, the same with 4.11 and numpy 1, and without vector instructions."""
+    """Recorded with OpenCV 4.14 and numpy 2; identical with 4.11 and numpy 1, and without vector instructions."""
     digest = hashlib.sha256()
     for placed in PLACED:
         digest.update(crop(chip(), placed, 150).tobytes())
@@ -37,7 +37,7 @@ def test_the_whole_chip_at_its_own_size_is_the_chip() -> None:
 
 
 def test_a_quarter_turn_is_a_quarter_turn() -> None:
-    """Clockwise as seen is what the square's turn is, so what is cut looks turned the other way."""
+    """The square turns clockwise in the picture, so the crop looks turned counterclockwise."""
     turned = crop(chip(), Placement(0, 0, 1, 90), 208)
     assert np.abs(turned.astype(int) - np.rot90(chip(), 1)).max() <= 1
 

@@ -1,4 +1,4 @@
-"""The face chip: golden vectors, a naive reference, and the rules of edges and rounding."""
+"""The face chip: golden vectors, a naive reference, and the rules for edges and rounding."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ SPEC = ChipSpec()
 
 
 def pattern(height: int, width: int) -> np.ndarray:
-    """A frame by integer arithmetic alone, the same on every machine."""
+    """A frame made with integer arithmetic only, so that it is the same on every machine."""
     y, x = np.mgrid[0:height, 0:width].astype(np.uint32)
     return ((x * 7 + y * 13 + (x * y) // 11) % 256).astype(np.uint8)
 
 
-# SHA-256 of the chip's bytes. A change here is a change of the contract: raise CHIP_VERSION with it.
+# SHA-256 of the chip's bytes. A change here changes the contract: raise CHIP_VERSION with it.
 GOLDEN = [
     (FaceBox(100, 80, 120, 120), 64, "a488d3afd0bc0426bfa59616667f0894209410f1cf1802fa862b19b47afa797c"),
     (FaceBox(-20, -10, 90, 90), 64, "d7beec9e5d0ef3d17475227675a5b24f9fb71a332344b9e6b2ece3a90f44dee6"),
@@ -46,7 +46,7 @@ def test_a_window_of_the_chips_size_is_copied() -> None:
 
 
 def test_a_window_of_twice_the_size_is_the_mean_of_its_blocks_halves_up() -> None:
-    """Window of 128 px for a chip of 64: factor 2; (a + b + c + d + 2) // 4 of each block, naively."""
+    """A window of 128 px for a chip of 64 px has factor 2: (a + b + c + d + 2) // 4 of each block, naively."""
     frame = pattern(240, 320)
     chip = cut_chip(frame, FaceBox(50, 40, 128, 128), ChipSpec(shift_down=0.0))
     for row, column in ((0, 0), (3, 60), (31, 32), (63, 63)):
@@ -129,7 +129,7 @@ def test_colour_has_a_fingerprint_of_its_own() -> None:
 
 
 def test_a_window_that_no_larger_factor_divides_is_shrunk_by_the_one_that_does() -> None:
-    """Side 895 of a chip of 64: factor 13 makes it 897 = 13 * 69, of which 64 goes 14 times, but 897 is no multiple of 14."""
+    """A side of 895 px for a chip of 64: factor 13 widens it to 897 = 13 * 69. 897 // 64 is 14, but 897 is not a multiple of 14."""
     spec = ChipSpec(
         version=1, detector="haar-alt2", scale=1.0, shift_down=0.09, side_px=64, interpolation="linear-exact", channels=1
     )
@@ -143,8 +143,8 @@ BESIDE = [(160, 120), (-50, -40), (300, -30), (-30, 215), (290, 210), (-900, 0),
 @pytest.mark.parametrize("corner", BESIDE)
 @pytest.mark.parametrize("side", [40, 64, 128, 200, 1100])
 def test_a_window_anywhere_is_what_a_naive_loop_cuts(corner: tuple[int, int], side: int) -> None:
-    """Scale 1 and no shift, so that the window is the box, or a pixel or more wider where blocks must go into it; inside the frame,
-    over each edge of it and far beside it, in grey and in colour, of factors up to 17."""
+    """With scale 1 and no shift the window is the box, or a little wider if it must be a multiple of the factor. It lies inside the frame,
+    across each edge and far outside, in grey and in colour, with factors up to 17."""
     for spec in (ChipSpec(side_px=64, shift_down=0.0), ChipSpec(side_px=64, shift_down=0.0, channels=3)):
         frame = as_source(generated_frame(240, 320, 3), spec)
         box = FaceBox(*corner, side, side)
@@ -160,7 +160,7 @@ def test_a_window_anywhere_is_what_a_naive_loop_cuts(corner: tuple[int, int], si
 @pytest.mark.parametrize("factor", range(2, 18))
 @pytest.mark.parametrize("channels", [(), (3,)])
 def test_opencv_shrinks_where_it_gives_the_same_bytes(factor: int, channels: tuple[int, ...]) -> None:
-    """A part of a larger frame, whose rows do not follow one another: naively (sum + half) // count of each block."""
+    """A part of a larger frame, so its rows are not contiguous; naively, (sum + half) // count of each block."""
     frame = np.random.default_rng(factor).integers(0, 256, (41 * factor + 3, 41 * factor + 5, *channels), np.uint8)
     window = frame[3:, 5:]
     blocks = window.astype(np.int64).reshape(41, factor, 41, factor, -1).sum(axis=(1, 3))
@@ -172,7 +172,7 @@ def test_an_opencv_that_rounds_otherwise_shrinks_nothing(monkeypatch: pytest.Mon
     monkeypatch.setattr("edge.contract.chip._mean_by_opencv", lambda window, factor: window[::factor, ::factor])
     window = np.array([[0, 1], [1, 0]], np.uint8).repeat(2, axis=0).repeat(2, axis=1)
     try:
-        assert _mean_of_blocks(window, 4).tolist() == [[1]]  # eight of sixteen: a half, up
+        assert _mean_of_blocks(window, 4).tolist() == [[1]]  # 8 / 16 is a half, which is rounded up
         assert _mean_of_blocks(window, 2).tolist() == [[0, 1], [1, 0]]
         assert not _opencv_agrees(2, ())
     finally:
@@ -181,7 +181,7 @@ def test_an_opencv_that_rounds_otherwise_shrinks_nothing(monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("side", [97, 210, 230, 407])
 def test_a_colour_chip_is_the_three_chips_of_its_colours(side: int) -> None:
-    """Bilinear sampling of a colour must not hang on how many others there are, nor on which code OpenCV has for so many."""
+    """The sampling of a channel must not depend on the number of channels, for which OpenCV has different code."""
     frame = np.random.default_rng(side).integers(0, 256, (side + 20, side + 31, 3), np.uint8)
     box = FaceBox(9, 11, round(side / 1.4), round(side / 1.4))
     colour, grey = (replace(SPEC, side_px=208, scale=1.4, channels=channels) for channels in (3, 1))

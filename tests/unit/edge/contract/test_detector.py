@@ -1,4 +1,4 @@
-"""The vendored cascade finds drawn faces, and places them in the frame's own pixels."""
+"""The vendored cascade finds drawn faces and gives their boxes in the frame's pixels."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ def test_rates_count_what_matches_at_or_above_the_threshold() -> None:
 
 
 def test_the_equal_error_rate_by_hand() -> None:
-    """At 0.5: FMR 1/5, FNMR 1/4, no nearer pair; mean 0.225."""
+    """At threshold 0.5 FMR is 1/5 and FNMR 1/4; at no other are they closer. Their mean is 0.225."""
     assert eer(GENUINE, IMPOSTOR) == pytest.approx((0.225, 0.5))
 
 

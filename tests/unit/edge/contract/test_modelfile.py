@@ -1,4 +1,4 @@
-"""The model file: what it carries, and that nothing else is taken for one."""
+"""The model file: what it contains, and that nothing else is accepted as one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HERE = Path("some.tflite")
 
 
 def rewritten(model: ModelFile, change: Callable[[dict[str, Any]], object]) -> bytes:
-    """The model's file with other metadata and a seal that fits them."""
+    """The model's file with changed metadata and a matching seal."""
     record = json.loads(json.dumps(model.record))
     change(record)
     with zipfile.ZipFile(io.BytesIO(model.path.read_bytes())) as archive:
@@ -71,7 +71,7 @@ def test_a_file_that_missed_a_gate_is_used_where_that_is_allowed_alone(model: Mo
 
 
 def test_generated_chips_get_the_recorded_answers(model: ModelFile) -> None:
-    """In another runtime or on another machine they may be a few steps off; see benchmarks/arm64."""
+    """Another runtime or machine may differ by a few quantisation steps; see benchmarks/arm64."""
     embedder = Embedder(model)
     answers = np.stack([embedder.answer(chip) for chip in golden_chips(model.chip)])
     assert answers.dtype == model.golden.dtype == np.int8
@@ -90,7 +90,7 @@ def test_a_mirrored_template_is_the_mean_of_a_face_and_its_mirror_image(model: M
     mirrored = parse_model(rewritten(model, into_mirrored(model)), HERE)
     chip = np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8)
     once, twice = Embedder(model), Embedder(mirrored)
-    assert mirrored.model_id != model.model_id  # another template: who is enrolled must come again
+    assert mirrored.model_id != model.model_id  # its templates differ, so everyone must enrol again
     assert np.array_equal(twice.embed(chip), once.embed(chip))
     assert np.array_equal(once.template(chip), once.embed(chip))
     looks = np.stack([once.embed(chip), once.embed(np.ascontiguousarray(chip[:, ::-1]))])
@@ -239,7 +239,7 @@ def test_the_network_must_be_what_its_metadata_say(model: ModelFile) -> None:
 
 
 def test_a_device_is_read_no_further_than_a_model_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has a size of 0, and no end."""
+    """A device file reports a size of 0 and may have no end."""
     monkeypatch.setattr(modelfile, "MAX_FILE_BYTES", 1000)
     with pytest.raises(ModelError, match="/dev/zero: 1001 bytes; a model has at most 1000"):
         read_model(Path("/dev/zero"))

@@ -1,4 +1,4 @@
-"""Quantisation: halves away from zero, clipped, and pixels as int8."""
+"""Quantisation: halves are rounded away from zero, values are clipped, and pixels become int8."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The Siamese head against a naive loop, and numbers derived by hand."""
+"""The Siamese head against a naive loop and against numbers derived by hand."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_the_first_of_a_pair_is_the_enrolled_one() -> None:
 
 
 def test_looks_are_merged_by_what_the_head_compares() -> None:
-    """(3, 4, 0) and (0, 0, 2): their mean, or that of their directions (0.6, 0.8, 0) and (0, 0, 1)."""
+    """(3, 4, 0) and (0, 0, 2): their mean, or with `normalise` the mean of their directions (0.6, 0.8, 0) and (0, 0, 1)."""
     looks = np.array([[3, 4, 0], [0, 0, 2]], np.float32)
     assert merge(HEAD, looks) == pytest.approx([1.5, 2, 1])
     assert merge(Head(HEAD.weights, 0.0, True), np.stack([looks, looks])) == pytest.approx(np.tile([0.3, 0.4, 0.5], (2, 1)))
@@ -98,14 +98,14 @@ def test_the_sigmoid_does_not_overflow() -> None:
     assert sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
 
 
-# Strangers on a line at 0, 1, 2 and 10 to a head that measures |a - b|.
+# Strangers at 0, 1, 2 and 10 on a line, for a head that measures |a - b|.
 LINE = np.array([[0], [1], [2], [10]], np.float32)
 
 
 def test_a_cohort_derived_by_hand() -> None:
     """Each stranger's mean distance to the nearest two others: 0: (1 + 2) / 2; 1: (1 + 1) / 2; 2: (1 + 2) / 2; 10: (8 + 9) / 2.
-    The median of 1.5, 1, 1.5 and 8.5 is 1.5. The probe at 1.5 lies 0.5 from 1 and 2: nearness 0.5, penalty 1. The template at 6 lies
-    4 from 2 and 10: no penalty. Logit 5 - |1.5 - 6| - (1 + 0) / 2 = 0."""
+    Their median, the ceiling, is 1.5. The probe at 1.5 lies 0.5 from 1 and 2: nearness 0.5, penalty 1.5 - 0.5 = 1. The template at 6
+    lies 4 from 2 and 10: no penalty. Logit 5 - |1.5 - 6| - (1 + 0) / 2 = 0."""
     head = with_cohort(Head(np.ones(1, np.float32), 5.0), LINE, nearest=2)
     assert head.cohort is not None
     assert head.cohort.ceiling == 1.5
@@ -135,7 +135,7 @@ def test_a_cohort_that_does_not_fit_is_refused() -> None:
         Head(HEAD.weights, 0.0, cohort=Cohort(LINE, 1, 1.0))
 
 
-# p = sigmoid(4 - |a - b|), in doubt from a distance of 6 (0.119) to one of 2 (0.881), which is not.
+# p = sigmoid(4 - |a - b|). In doubt are distances from 6 (p = 0.119) down to 2 (p = 0.881), 2 itself excluded.
 DOUBTING = Head(np.ones(1, np.float32), 4.0, doubt=(1 / (1 + math.exp(2)), 1 / (1 + math.exp(-2))))
 
 
@@ -144,7 +144,7 @@ def column(*values: float) -> np.ndarray:
 
 
 def test_what_is_in_doubt_is_scored_by_both_looks() -> None:
-    """A probe at 0 whose two looks give 1: distances 1, 2, 3, 6 and 7 of the first look become 1, 2, 2, 5 and 7."""
+    """The first look puts the probe at 0, both looks together at 1: distances 1, 2, 3, 6 and 7 become 1, 2, 2, 5 and 7."""
     templates = column(1, 2, 3, 6, 7)
     expected = [1 / (1 + math.exp(d - 4)) for d in (1, 2, 2, 5, 7)]
     assert score(DOUBTING, column(0)[0], templates, column(1)[0]) == pytest.approx(expected)

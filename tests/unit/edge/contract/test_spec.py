@@ -1,4 +1,4 @@
-"""The chip specification reads only what this version can cut."""
+"""A chip specification is accepted only if this version can cut it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ def test_a_missing_key_and_no_table_are_refused() -> None:
 
 
 def test_the_fingerprint_is_the_contracts() -> None:
-    """Changes only with the bytes of a chip: then CHIP_VERSION must be raised too."""
+    """The fingerprint changes only if the bytes of a chip change; then CHIP_VERSION must be raised, too."""
     assert chip_fingerprint(ChipSpec()) == "622466e72cccf7ded17cf9545d70d46241f35aa805a03a25556da2e0b2727f89"
     assert chip_fingerprint(ChipSpec(side_px=105)) != chip_fingerprint(ChipSpec())

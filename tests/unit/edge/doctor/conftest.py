@@ -1,4 +1,4 @@
-"""A machine made of files in a folder, whose tools answer what a test says."""
+"""A machine made of files in a folder, whose tools give the answers that a test prepared."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Make = Callable[..., Machine]
 
 @pytest.fixture
 def machine(tmp_path: Path) -> Make:
-    """`machine(files, answers, is_root=...)`: files by their paths without the first slash, answers by how a command starts."""
+    """`machine(files, answers, is_root=...)`: texts of files by path without the leading slash, answers by the first words of a command."""
     root = tmp_path / "root"
 
     def make(files: dict[str, str] | None = None, answers: dict[str, str] | None = None, *, is_root: bool = True) -> Machine:
@@ -23,7 +23,7 @@ def machine(tmp_path: Path) -> Make:
             (root / name).write_text(text)
 
         def ask(words: Sequence[str]) -> str | None:
-            # The longest start first.
+            # The longest match wins.
             starts = (" ".join(words[:end]) for end in range(len(words), 0, -1))
             return next((answers[start] for start in starts if answers and start in answers), None)
 

@@ -1,4 +1,4 @@
-"""Clock, temperature and power of machines that are folders."""
+"""Clock, temperature and power of machines made of files in a folder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_no_sensor_is_nothing_to_mend(machine: Make) -> None:
     ],
 )
 def test_the_firmwares_bits_by_hand(machine: Make, text: str, verdict: str, told: str) -> None:
-    """The kernel's file has hexadecimal digits without 0x, vcgencmd has them with it."""
+    """The kernel's file has the hexadecimal digits without 0x, vcgencmd prints them with it."""
     for found in (
         board.power(machine({THROTTLED: text + "\n"})),
         board.power(machine({THROTTLED: ""}, {"vcgencmd": f"throttled={text}\n"})),

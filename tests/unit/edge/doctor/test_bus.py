@@ -1,4 +1,4 @@
-"""Whose the names on the bus are, as busctl and systemctl tell of them."""
+"""Who owns the names on the bus, according to busctl and systemctl."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ABSENT = "LoadState=not-found\nActiveState=inactive\nMainPID=0\n"
 
 
 def answers(owners: Owners, unit: str, fprintd: str = "Id=fprintd.service\nLoadState=not-found\n") -> dict[str, str]:
-    """As busctl and systemctl print it; a name that can be activated has no process."""
+    """What busctl and systemctl print. A name that is only activatable has no process."""
     listed: list[dict[str, object]] = [
         {"name": name, "pid": pid, "process": process, "user": user} for name, (pid, process, user) in owners.items()
     ]
@@ -55,12 +55,12 @@ def answers(owners: Owners, unit: str, fprintd: str = "Id=fprintd.service\nLoadS
             "a daemon's that systemd did not start, edge run (9, user root)",
             "then sudo systemctl start",
         ),
-        # After a lost bus or a taken name the door is watched, and nobody can ask.
+        # After a lost bus or a taken name the door is still watched, but nobody can call the daemon.
         (NOBODY, ACTIVE, "fail", "active and nobody owns io.facelatch", "restart facelatch.service"),
         (BY_HAND, ACTIVE, "fail", "another program's, edge run (9, user root)", "end that program"),
         ({bus.NAME: (812, "edge", "mallory")}, ACTIVE, "fail", "user mallory", "end that program"),
         ({bus.NAME: (5, "x", "mallory")}, INACTIVE, "fail", "user mallory", "end that program"),
-        # fprintd's name is not asked for, whoever has it.
+        # fprintd's name is not wanted here, so it does not matter who has it.
         (TAKEN, ACTIVE, "pass", "io.facelatch is the unit's own", ""),
     ],
 )

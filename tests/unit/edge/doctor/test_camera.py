@@ -1,4 +1,4 @@
-"""The camera that is set, rights to it, and who holds it, on machines that are folders."""
+"""The camera in the settings, the rights to it, and who holds it, on machines made of files in a folder."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_source_of_every_kind(source: str, verdict: str, told: str, machine: M
     assert "secret" not in str(found.shown())
 
 
-# As systemctl shows the unit as it comes, and with deploy/options/network-camera.conf.
+# The unit in systemctl's words, as shipped and with deploy/options/network-camera.conf.
 ALONE = {"PrivateNetwork": "yes", "RestrictAddressFamilies": "AF_UNIX", "IPAddressAllow": "", "IPAddressDeny": "::/0 0.0.0.0/0"}
 OPENED = {"PrivateNetwork": "no", "RestrictAddressFamilies": "AF_UNIX AF_INET AF_INET6", "IPAddressAllow": "10.0.0.0/8"}
 
@@ -91,7 +91,7 @@ def test_a_camera_in_the_network_needs_a_service_that_has_one(
 def test_a_ribbon_camera_needs_its_library(
     machine: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, why: Exception, told: str, mend: str
 ) -> None:
-    """Which may be there and not fit: Debian 12's brings a module that was built for numpy 1."""
+    """The library may be there and yet not load: Debian 12's contains a module built for numpy 1."""
     (tmp_path / "picamera2.py").write_text(f"raise {why!r}")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(PackageMissing) as missing:

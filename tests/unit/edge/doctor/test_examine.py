@@ -1,4 +1,4 @@
-"""All checks together: none stops the others, and a report is nobody's."""
+"""All checks together: a broken one does not stop the others, and a report contains nothing about a person."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_check_that_breaks_is_a_finding_and_stops_none(
 def test_a_report_holds_nothing_of_a_person(
     tmp_path: Path, machine: Make, monkeypatch: pytest.MonkeyPatch, as_json: bool, damaged: bool
 ) -> None:
-    """Names, a host's name, a home, a serial number, a password and a program's name lie wherever a check looks."""
+    """A subject's name, a host name, a home, a serial number, a password and a program's name are planted wherever a check looks."""
     secrets = ["zebedee", "quuxhost", "hunter2", "SER1AL", "/home", "xylofilm", "10.9.8.7", "openwide"]
     monkeypatch.setattr(socket, "gethostname", lambda: "quuxhost")
     monkeypatch.setattr(platform, "node", lambda: "quuxhost")

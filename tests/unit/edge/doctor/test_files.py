@@ -1,4 +1,4 @@
-"""Whether the service, not root who looks, can read what the settings name, and whether others can change it."""
+"""Whether the service (not root, who runs the check) can read the files in the settings, and whether others can change them."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def rights(machine: Machine, name: str, mode: int, owner: int = 0, group: int = 
 
 @ROOT
 def test_settings_that_only_root_reads_do_not_pass(machine: Make) -> None:
-    """The group facelatch may read what docs/cameras.md keeps from everybody else; without it the service does not start."""
+    """docs/cameras.md makes the file readable for root and the group facelatch only; without the group the service does not start."""
     door = machine(USERS | {"etc/facelatch/edge.toml": ""})
     for group, mode, verdict in (
         (0, 0o640, "fail"),
@@ -91,7 +91,7 @@ def test_what_the_sandbox_hides_fails(machine: Make) -> None:
 def test_the_models_of_a_checkout_are_none_of_the_services(
     machine: Make, monkeypatch: pytest.MonkeyPatch, place: str, verdict: str
 ) -> None:
-    """`edge doctor` out of a checkout, beside a service that is installed: that reads the model of its own program."""
+    """`edge doctor` run from a checkout on a machine with the service installed: the service reads the model of its own installation."""
     name = f"{place}/edge/models/accurate.tflite"
     door = machine(USERS | {name: "", "run/systemd/system/x": ""}, SANDBOX)
     rights(door, name, 0o600)

@@ -1,4 +1,4 @@
-"""What the screen shows and what may be sent to someone."""
+"""What the screen shows of a finding, and what a report may contain of it."""
 
 from __future__ import annotations
 

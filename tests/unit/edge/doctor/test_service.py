@@ -1,4 +1,4 @@
-"""Unit, sandbox and journal, as systemd's tools and files tell of them."""
+"""Unit, sandbox and journal, according to systemd's tools and files."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_unit_that_leaves_when_nobody_asks(machine: Make, changes: dict[str, s
         ('mode = "on-demand"\nidle_exit_s = 60.0', True),
         ("idle_exit_s = 60.0", False),
         ('mode = "on-demand"', False),
-        # Nobody could start it again.
+        # Without the bus nothing could start it again.
         ('mode = "on-demand"\nidle_exit_s = 60.0\nbus = false', False),
     ],
 )
@@ -102,7 +102,7 @@ MAIN, PI = "etc/systemd/journald.conf", "usr/lib/systemd/journald.conf.d/40-rpi-
         ({"var/log/journal/x": ""}, "pass", "Storage=auto"),
         ({MAIN: "[Journal]\n#Storage=none\nStorage=persistent\n"}, "pass", "Storage=persistent"),
         ({MAIN: "[Journal]\nStorage=none\n"}, "fail", "Storage=none"),
-        # What Raspberry Pi OS comes with, and how it is overruled.
+        # Raspberry Pi OS's default, and how it is overridden.
         ({"var/log/journal/x": "", PI: "[Journal]\nStorage=volatile\n"}, "warn", "Storage=volatile)"),
         ({MAIN: "[Journal]\nStorage=persistent", PI: "[Journal]\nStorage=volatile\n"}, "warn", "volatile"),
         (

@@ -76,7 +76,7 @@ def test_rights_are_the_owners_alone(kept: Path, machine: Make) -> None:
         found = state.rights(kept, machine())
         assert (found.verdict, "1 of 4" in found.said, "ada" in str(found.shared())) == ("fail", True, False), path
         path.chmod(before)
-    # What a killed enrolment left behind holds a face too.
+    # The file that a killed enrolment left behind contains templates, too.
     (kept / "gallery/.ada.faces.new").write_bytes(b"")
     (kept / "gallery/.ada.faces.new").chmod(0o644)
     assert "1 of 5" in state.rights(kept, machine()).said
@@ -85,7 +85,7 @@ def test_rights_are_the_owners_alone(kept: Path, machine: Make) -> None:
 def test_the_services_own_folder_is_closed_to_all_others(kept: Path, machine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     pi = machine({"etc/passwd": f"facelatch:x:{os.getuid()}:1::/:/x\n"})
     kept.chmod(0o755)
-    assert state.rights(kept, pi).verdict == "pass"  # a user's own
+    assert state.rights(kept, pi).verdict == "pass"  # a user's own folder, not the service's
     monkeypatch.setattr(state, "SERVICE_STATE", kept)
     for mode, verdict in ((0o755, "fail"), (0o710, "fail"), (0o701, "fail"), (0o700, "pass")):
         kept.chmod(mode)
