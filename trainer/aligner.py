@@ -40,14 +40,14 @@ class Aligner:
 
     def placements(self, chips: Chips | NDArray[np.uint8]) -> list[Placement]:
         """Where the face lies in each chip, uint8 [n, side, side] or [n, side, side, 3]."""
-        found: list[Placement] = []
-        for at in range(0, len(chips), 512):
-            small = np.stack([shrink(chip, self.spec.input_px) for chip in chips[at : at + 512]])
+        placements: list[Placement] = []
+        for start in range(0, len(chips), 512):
+            small = np.stack([shrink(chip, self.spec.input_px) for chip in chips[start : start + 512]])
             outputs = np.asarray(self.network(small[..., None].astype(np.float32), training=False))
-            found += [self.spec.placement(row) for row in outputs]
-        return found
+            placements += [self.spec.placement(row) for row in outputs]
+        return placements
 
-    def to(self, side_px: int) -> Aligner:
+    def with_side(self, side_px: int) -> Aligner:
         """The same aligner, for a tower that sees squares of `side_px`."""
         return replace(self, spec=replace(self.spec, side_px=side_px))
 
@@ -77,27 +77,29 @@ def fit_aligner(train: Faces, validation: Faces, side_px: int, steps: int, seed:
     chip_px = train.spec.side_px
     if chip_px % INPUT_SHRINK:
         raise InputError(f"chips of {chip_px} px: to align, their side must be a multiple of {INPUT_SHRINK}")
-    wanted = _as_outputs(train.teaching.placements)
-    mean, deviation = wanted.mean(0), wanted.std(0)
+    teacher_outputs = _as_outputs(train.teaching.placements)
+    mean, deviation = teacher_outputs.mean(0), teacher_outputs.std(0)
     spec = AlignSpec(ALIGN_VERSION, chip_px // INPUT_SHRINK, side_px, tuple(map(float, mean)), tuple(map(float, deviation)))  # type: ignore[arg-type]
     network = build_aligner(spec.input_px)
     network.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(LEARNING_RATE, steps)), keras.losses.Huber(delta=1.0)
     )
     rng = np.random.default_rng((seed, 1))
-    told = track(range(steps), "aligner", console=Console(stderr=True), disable=not sys.stderr.isatty())
-    for _ in told:
+    progress = track(range(steps), "aligner", console=Console(stderr=True), disable=not sys.stderr.isatty())
+    for _ in progress:
         rows = rng.integers(0, len(train.labels), BATCH)
-        pictures, targets = zip(*(_moved(train.chips.one(row), wanted[row], spec, rng) for row in rows), strict=True)
+        pictures, targets = zip(
+            *(_moved_chip(train.chips.one(row), teacher_outputs[row], spec, rng) for row in rows), strict=True
+        )
         network.train_on_batch(np.stack(pictures)[..., None].astype(np.float32), (np.stack(targets) - mean) / deviation)
     aligner = Aligner(network, spec)
-    off = _as_outputs(np.array(aligner.placements(validation.chips))) - _as_outputs(validation.teaching.placements)
+    errors = _as_outputs(np.array(aligner.placements(validation.chips))) - _as_outputs(validation.teaching.placements)
     names = ("right", "down", "log_size", "turn_deg")
     return aligner, {
         "spec": spec.to_json(),
         "unaligned_deviation": dict(zip(names, map(float, deviation), strict=True)),
-        "error_deviation": dict(zip(names, map(float, off.std(0)), strict=True)),
-        "validation_pictures": len(off),
+        "error_deviation": dict(zip(names, map(float, errors.std(0)), strict=True)),
+        "validation_pictures": len(errors),
     }
 
 
@@ -107,19 +109,19 @@ def _as_outputs(placements: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     return outputs
 
 
-def _moved(
+def _moved_chip(
     chip: NDArray[np.uint8], outputs: NDArray[np.float64], spec: AlignSpec, rng: np.random.Generator
 ) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """A randomly moved and shrunk chip, and the correct outputs for it."""
     side = chip.shape[0]
     right, down, log_size, turn = outputs
     # The square of the chip that is shown instead of the whole chip.
-    shown = Placement(*rng.normal(0, _MOVE_SHIFT, 2), float(np.exp(rng.normal(0, _MOVE_SCALE))), rng.normal(0, _MOVE_TURN))
-    small = augment(to_grey(chip), _JITTER, rng, shown, side // 2)
-    angle = np.radians(-shown.turn)
-    back = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / shown.size
-    right, down = back @ [right - shown.right, down - shown.down]
-    turn -= shown.turn
+    view = Placement(*rng.normal(0, _MOVE_SHIFT, 2), float(np.exp(rng.normal(0, _MOVE_SCALE))), rng.normal(0, _MOVE_TURN))
+    small = augment(to_grey(chip), _JITTER, rng, view, side // 2)
+    angle = np.radians(-view.turn)
+    inverse = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / view.size
+    right, down = inverse @ [right - view.right, down - view.down]
+    turn -= view.turn
     if rng.random() < 0.5:
         small, right, turn = small[:, ::-1], -right, -turn
-    return shrink(np.ascontiguousarray(small), spec.input_px), np.array([right, down, log_size - np.log(shown.size), turn])
+    return shrink(np.ascontiguousarray(small), spec.input_px), np.array([right, down, log_size - np.log(view.size), turn])

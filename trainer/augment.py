@@ -17,7 +17,7 @@ WHOLE = Placement(0.0, 0.0, 1.0, 0.0)
 
 
 def augment(
-    chip: NDArray[np.uint8], how: AugmentSettings, rng: np.random.Generator, placement: Placement, side_px: int
+    chip: NDArray[np.uint8], settings: AugmentSettings, rng: np.random.Generator, placement: Placement, side_px: int
 ) -> NDArray[np.uint8]:
     """Cuts the square at `placement` from a chip, uint8 [side, side] or [side, side, 3], with random changes, as uint8 [side_px, side_px]
     or [side_px, side_px, 3].
@@ -25,33 +25,35 @@ def augment(
     Geometric jitter and cut are one resampling, to blur only once.
     """
     middle = (side_px - 1) / 2
-    jitter = cv2.getRotationMatrix2D((middle, middle), rng.normal(0, how.rotate_deg), float(np.exp(rng.normal(0, how.scale))))
-    jitter[:, 2] += rng.normal(0, how.shift * side_px, 2)
-    if how.shear:
-        slant = np.array([[1.0, rng.normal(0, how.shear), 0.0], [rng.normal(0, how.shear), 1.0, 0.0]])
+    jitter = cv2.getRotationMatrix2D(
+        (middle, middle), rng.normal(0, settings.rotate_deg), float(np.exp(rng.normal(0, settings.scale)))
+    )
+    jitter[:, 2] += rng.normal(0, settings.shift * side_px, 2)
+    if settings.shear:
+        slant = np.array([[1.0, rng.normal(0, settings.shear), 0.0], [rng.normal(0, settings.shear), 1.0, 0.0]])
         slant[:, 2] = middle - slant[:, :2] @ np.full(2, middle)
         jitter = _product(jitter, slant)
-    if rng.random() < how.mirror_chance:
+    if rng.random() < settings.mirror_chance:
         jitter[:, 2] += jitter[:, 0] * (side_px - 1)
         jitter[:, 0] *= -1
     x = _sample(chip, _product(_view(placement, chip.shape[0], side_px), jitter), side_px)
-    if rng.random() < how.blur_chance:
+    if rng.random() < settings.blur_chance:
         x = cv2.GaussianBlur(x, (0, 0), rng.uniform(0.4, 0.02 * side_px))
-    if rng.random() < how.coarse_chance:
+    if rng.random() < settings.coarse_chance:
         x = _coarse(x, rng)
-    if x.ndim == 3 and rng.random() < how.grey_chance:
+    if x.ndim == 3 and rng.random() < settings.grey_chance:
         x = np.repeat(to_grey(x)[:, :, None], 3, axis=2)
     x = x.astype(np.float32)
     ramp = np.linspace(-1, 1, side_px, dtype=np.float32)
-    shade = rng.normal(0, how.shade) * ramp[None, :] + rng.normal(0, how.shade) * ramp[:, None]
+    shade = rng.normal(0, settings.shade) * ramp[None, :] + rng.normal(0, settings.shade) * ramp[:, None]
     x += shade if x.ndim == 2 else shade[:, :, None]
-    if x.ndim == 3 and how.tint:
-        x *= np.exp(rng.normal(0, how.tint, 3)).astype(np.float32)
-    x = (x - 128) * np.exp(rng.normal(0, how.contrast)) + 128 + rng.normal(0, how.brightness)
-    if rng.random() < how.noise_chance:
-        x += rng.standard_normal(x.shape, np.float32) * rng.uniform(0, how.noise)
+    if x.ndim == 3 and settings.tint:
+        x *= np.exp(rng.normal(0, settings.tint, 3)).astype(np.float32)
+    x = (x - 128) * np.exp(rng.normal(0, settings.contrast)) + 128 + rng.normal(0, settings.brightness)
+    if rng.random() < settings.noise_chance:
+        x += rng.standard_normal(x.shape, np.float32) * rng.uniform(0, settings.noise)
     # Gamma by a lookup table: a power of every pixel would take longer than all the rest.
-    curve = (np.linspace(0, 1, 256) ** np.exp(rng.normal(0, how.gamma)) * 255 + 0.5).astype(np.uint8)
+    curve = (np.linspace(0, 1, 256) ** np.exp(rng.normal(0, settings.gamma)) * 255 + 0.5).astype(np.uint8)
     return cv2.LUT(np.clip(x, 0, 255).astype(np.uint8), curve)
 
 

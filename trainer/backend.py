@@ -9,16 +9,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # TensorFlow's C++ code writes to descriptor 2 directly and ignores the log level until it is initialised. Errors are raised anyway.
 sys.stderr.flush()
-_kept = os.dup(2)
-_nowhere = os.open(os.devnull, os.O_WRONLY)
-os.dup2(_nowhere, 2)
+_stderr_copy = os.dup(2)
+_devnull = os.open(os.devnull, os.O_WRONLY)
+os.dup2(_devnull, 2)
 try:
     import keras
     import tensorflow as tf
 finally:
-    os.dup2(_kept, 2)
-    os.close(_kept)
-    os.close(_nowhere)
+    os.dup2(_stderr_copy, 2)
+    os.close(_stderr_copy)
+    os.close(_devnull)
 
 __all__ = ["as_input", "keras", "tf"]
 

@@ -19,7 +19,7 @@ LIMIT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class CameraSet:
     """The pictures of one camera or set: templates and embeddings, float32 [n, D] both, and the `names` of the people, str [n]."""
 
     camera: str
@@ -28,33 +28,33 @@ class Taken:
     names: NDArray[np.str_]
 
 
-def compare_cameras(head: Head, sets: list[Taken]) -> list[dict[str, Any]]:
+def compare_cameras(head: Head, sets: list[CameraSet]) -> list[dict[str, Any]]:
     """FMR within each set, at the lowest threshold whose FMR across sets is at most 1e-3; one row per set. Empty if there are too few
     comparisons across sets for that FMR."""
-    enrolled, placed = zip(*(place_both(head, one.embeddings, one.templates) for one in sets), strict=True)
-    pairs = [(at, other) for at in range(len(sets)) for other in range(at + 1, len(sets))]
+    enrolled, placed = zip(*(place_both(head, camera_set.embeddings, camera_set.templates) for camera_set in sets), strict=True)
+    pairs = [(first, second) for first in range(len(sets)) for second in range(first + 1, len(sets))]
     total = sum(
-        int((sets[other].names[None, :] != name).sum()) * int((sets[at].names == name).sum())
-        for at, other in pairs
-        for name in np.unique(sets[at].names)
+        int((sets[second].names[None, :] != name).sum()) * int((sets[first].names == name).sum())
+        for first, second in pairs
+        for name in np.unique(sets[first].names)
     )
     if not supports_fmr(total, TARGET_FMR):
         return []
     across = (
         scores
-        for at, other in pairs
-        for scores in _strangers(head, enrolled[at], sets[at].names, placed[other], sets[other].names)
+        for first, second in pairs
+        for scores in _stranger_scores(head, enrolled[first], sets[first].names, placed[second], sets[second].names)
     )
     highest = Highest(total, TARGET_FMR)
     for scores in across:
         highest.add(scores)
     threshold, fmr_across = highest.threshold(), rate(highest.matches(), total)
     rows = []
-    for one, mine, theirs in zip(sets, enrolled, placed, strict=True):
+    for camera_set, templates, probes in zip(sets, enrolled, placed, strict=True):
         matched = trials = 0
-        for row in range(len(one.names) - 1):
-            for scores in _strangers(
-                head, mine[row : row + 1], one.names[row : row + 1], theirs[row + 1 :], one.names[row + 1 :]
+        for row in range(len(camera_set.names) - 1):
+            for scores in _stranger_scores(
+                head, templates[row : row + 1], camera_set.names[row : row + 1], probes[row + 1 :], camera_set.names[row + 1 :]
             ):
                 matched, trials = matched + int((scores >= threshold).sum()), trials + scores.size
         if not trials:
@@ -63,14 +63,14 @@ def compare_cameras(head: Head, sets: list[Taken]) -> list[dict[str, Any]]:
         ratio = within.value / fmr_across.value if fmr_across.errors else float(within.errors)
         rows.append(
             {
-                "set": one.camera, "impostor": trials, "fmr_within": within.value, "low": within.low, "high": within.high,
+                "set": camera_set.camera, "impostor": trials, "fmr_within": within.value, "low": within.low, "high": within.high,
                 "fmr_across": fmr_across.value, "across": total, "ratio": ratio, "gap": ratio > LIMIT and within.low > TARGET_FMR,
             }
         )  # fmt: skip
     return rows
 
 
-def _strangers(
+def _stranger_scores(
     head: Head, enrolled: Placed, owners: NDArray[np.str_], probes: Placed, names: NDArray[np.str_]
 ) -> Iterator[NDArray[np.float64]]:
     """For each template, the scores, float64 [n], of the probes of other people."""

@@ -20,8 +20,8 @@ from trainer.preview import open_preview
 MAX_MISSED = 30
 
 
-def capture_pictures(name: str, camera: str, data: Path, layout: Layout, wanted: dict[str, int], every: int) -> dict[str, int]:
-    """Takes one picture every `every` frames, in the order of the roles in `wanted`. Returns the number of pictures saved by role.
+def capture_pictures(name: str, camera: str, data: Path, layout: Layout, counts: dict[str, int], every: int) -> dict[str, int]:
+    """Takes one picture every `every` frames, in the order of the roles in `counts`. Returns the number of pictures saved by role.
 
     Numbering continues after earlier captures, so that nothing is overwritten. `q` in the preview or Ctrl-C ends early.
 
@@ -33,22 +33,22 @@ def capture_pictures(name: str, camera: str, data: Path, layout: Layout, wanted:
     if not source.isOpened():
         raise CameraError(f"{camera}: cannot open; is it there, may this user read it, and is no other program using it?")
     preview = open_preview()
-    taken = dict.fromkeys(wanted, 0)
+    taken = dict.fromkeys(counts, 0)
     frames = missed = 0
     try:
         with Progress(console=Console(stderr=True)) as bar:
-            for role, count in wanted.items():
+            for role, count in counts.items():
                 task = bar.add_task(f"{role} pictures of {name}", total=count)
                 number = _next_number(real_folder(data, layout, role, name), layout, name)
                 while taken[role] < count:
-                    good, frame = source.read()
-                    missed = 0 if good else missed + 1
-                    if missed >= MAX_MISSED or (not good and Path(camera).is_file()):
+                    ok, frame = source.read()
+                    missed = 0 if ok else missed + 1
+                    if missed >= MAX_MISSED or (not ok and Path(camera).is_file()):
                         raise CameraError(
-                            f"{camera}: no more frames after {sum(taken.values())} of {sum(wanted.values())} pictures, "
+                            f"{camera}: no more frames after {sum(taken.values())} of {sum(counts.values())} pictures, "
                             "which are kept; use a longer clip or a smaller --every"
                         )
-                    if not good:
+                    if not ok:
                         continue
                     frames += 1
                     if preview and preview.show(frame, f"{role} {taken[role]}/{count}"):
@@ -72,14 +72,14 @@ def capture_pictures(name: str, camera: str, data: Path, layout: Layout, wanted:
 
 
 def _png(frame: NDArray[np.uint8]) -> bytes:
-    good, data = cv2.imencode(".png", frame)
-    if not good:
+    ok, data = cv2.imencode(".png", frame)
+    if not ok:
         raise StorageError("OpenCV cannot encode a frame as PNG; install opencv-python-headless again")
     return data.tobytes()
 
 
 def _next_number(folder: Path, layout: Layout, name: str) -> int:
     # A person's folder may hold pictures from elsewhere too.
-    ours = re.compile(re.escape(real_name(layout, name, "")) + rf"(?:{'|'.join(ROLES)})-([0-9]+)\.png")
-    taken = (ours.fullmatch(path.name) for path in folder.glob("*.png"))
-    return 1 + max((int(match[1]) for match in taken if match), default=-1)
+    pattern = re.compile(re.escape(real_name(layout, name, "")) + rf"(?:{'|'.join(ROLES)})-([0-9]+)\.png")
+    matches = (pattern.fullmatch(path.name) for path in folder.glob("*.png"))
+    return 1 + max((int(match[1]) for match in matches if match), default=-1)

@@ -28,7 +28,7 @@ COHORT = "cohort.json"
 # Candidates at most; from more people, this many are drawn. The choice is hardly worse, and takes a minute.
 POOL_MOST = 12_000
 _BLOCK = 512
-Apart = Callable[[NDArray[np.int64]], NDArray[np.float32]]
+DistancesFrom = Callable[[NDArray[np.int64]], NDArray[np.float32]]
 
 
 def own_people(data: list[Path], main: Faces, further: list[Faces]) -> set[str]:
@@ -40,17 +40,17 @@ def own_people(data: list[Path], main: Faces, further: list[Faces]) -> set[str]:
     return set().union(*map(captured_subjects, data), *small)
 
 
-def pool(together: Faces, split: dict[str, list[str]], own: set[str]) -> Faces:
+def pool(all_faces: Faces, split: dict[str, list[str]], own: set[str]) -> Faces:
     """The candidates for a cohort: one picture of each person of a training, without its validation and test people and its
     `own_people`; at most POOL_MOST, drawn at random."""
     names = [name for part in ("cohort", FURTHER_COHORT, "train", FURTHER) for name in split.get(part, [])]
-    present = {*together.identities} - own
+    present = {*all_faces.identities} - own
     names = [name for name in names if name in present]
     if len(names) > POOL_MOST:
         drawn = np.random.default_rng(0).permutation(len(names))[:POOL_MOST]
         names = [names[row] for row in np.sort(drawn)]
-    faces = together.of(names)
-    return faces.only(faces.rows_few_each(1))
+    faces = all_faces.of(names)
+    return faces.only(faces.first_rows_per_person(1))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +61,13 @@ class Strangers:
     rows: NDArray[np.int64]
     nearest: int
 
-    def beside(self, head: Head) -> Head:
+    def as_cohort_of(self, head: Head) -> Head:
         """The head with them as its cohort. The ceiling is the median nearness of all `people` to the chosen ones, themselves excluded:
         half of all people get no penalty."""
-        apart = _distances(head, self.people)
-        distances = np.concatenate([apart(self.rows[at : at + _BLOCK]) for at in range(0, len(self.rows), _BLOCK)])
+        distances_from = _distances(head, self.people)
+        distances = np.concatenate(
+            [distances_from(self.rows[start : start + _BLOCK]) for start in range(0, len(self.rows), _BLOCK)]
+        )
         nearness = np.partition(distances, self.nearest - 1, axis=0)[: self.nearest].mean(0)
         ceiling = float(np.median(nearness[np.isfinite(nearness)]))
         return replace(head, cohort=Cohort(self.people[self.rows], self.nearest, ceiling))
@@ -77,7 +79,7 @@ def write_cohort(run: Path, people: Faces, strangers: Strangers) -> None:
     write_atomically(run / COHORT, json.dumps(names, indent=1).encode())
 
 
-def cohort_chips(run: Path, together: Faces, split: dict[str, list[str]], own: set[str]) -> Chips:
+def cohort_chips(run: Path, all_faces: Faces, split: dict[str, list[str]], own: set[str]) -> Chips:
     """One chip of each person of a finished run's cohort; if its recipe has no cohort, of the people kept for one, without `own`.
 
     Raises:
@@ -85,13 +87,13 @@ def cohort_chips(run: Path, together: Faces, split: dict[str, list[str]], own: s
     """
     path = run / COHORT
     if not path.exists():
-        kept = {part: [name for name in names if name not in own] for part, names in split.items()}
-        return kept_chips(together, kept)
+        allowed = {part: [name for name in names if name not in own] for part, names in split.items()}
+        return kept_chips(all_faces, allowed)
     try:
-        faces = together.of([str(name) for name in json.loads(path.read_text())])
+        faces = all_faces.of([str(name) for name in json.loads(path.read_text())])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: unreadable ({error}); train again in another --run folder") from error
-    return faces.chips.only(faces.rows_few_each(1))
+    return faces.chips.only(faces.first_rows_per_person(1))
 
 
 def choose_strangers(head: Head, people: NDArray[np.float32], nearest: int) -> Strangers:
@@ -106,46 +108,49 @@ def choose_strangers(head: Head, people: NDArray[np.float32], nearest: int) -> S
     return Strangers(people, rows, nearest)
 
 
-def _greedy(apart: Apart, people: int, count: int, nearest: int) -> NDArray[np.int64]:
+def _greedy(distances_from: DistancesFrom, people: int, count: int, nearest: int) -> NDArray[np.int64]:
     everybody = np.arange(people)
     # Each person's distances to the nearest chosen strangers, ascending; until there are enough, the largest distance of all.
-    farthest = max(_largest(apart(everybody[at : at + _BLOCK])) for at in range(0, people, _BLOCK))
+    farthest = max(_largest(distances_from(everybody[start : start + _BLOCK])) for start in range(0, people, _BLOCK))
     near = np.full((people, nearest), farthest, np.float32)
     gains = np.concatenate(
-        [np.maximum(farthest - apart(everybody[at : at + _BLOCK]), 0).sum(1) for at in range(0, people, _BLOCK)]
+        [
+            np.maximum(farthest - distances_from(everybody[start : start + _BLOCK]), 0).sum(1)
+            for start in range(0, people, _BLOCK)
+        ]
     )
-    best = [(-float(gain), row) for row, gain in enumerate(gains)]
-    heapq.heapify(best)
+    heap = [(-float(gain), row) for row, gain in enumerate(gains)]
+    heapq.heapify(heap)
     rows: list[int] = []
     while len(rows) < count:
-        _, row = heapq.heappop(best)
-        distance = apart(everybody[row : row + 1])[0]
+        _, row = heapq.heappop(heap)
+        distance = distances_from(everybody[row : row + 1])[0]
         gain = float(np.maximum(near[:, -1] - distance, 0).sum())
-        if best and -gain > best[0][0]:
-            heapq.heappush(best, (-gain, row))
+        if heap and -gain > heap[0][0]:
+            heapq.heappush(heap, (-gain, row))
             continue
         rows.append(row)
         nearer = distance < near[:, -1]
-        kept = near[nearer]
-        kept[:, -1] = distance[nearer]
-        near[nearer] = np.sort(kept, axis=1)
+        closest = near[nearer]
+        closest[:, -1] = distance[nearer]
+        near[nearer] = np.sort(closest, axis=1)
     return np.array(sorted(rows))
 
 
-def _distances(head: Head, people: NDArray[np.float32]) -> Apart:
+def _distances(head: Head, people: NDArray[np.float32]) -> DistancesFrom:
     """A function from rows, int [m], to the head's distances of these people to all, float32 [m, n]; infinite to themselves."""
     points = place(replace(head, cohort=None), people).points.astype(np.float32)
     lengths = np.einsum("nd,nd->n", points, points)
 
-    def apart(rows: NDArray[np.int64]) -> NDArray[np.float32]:
+    def distances_from(rows: NDArray[np.int64]) -> NDArray[np.float32]:
         if head.squared:
-            found = np.maximum(lengths[rows][:, None] + lengths - 2 * points[rows] @ points.T, 0)
+            distances = np.maximum(lengths[rows][:, None] + lengths - 2 * points[rows] @ points.T, 0)
         else:
-            found = np.stack([np.abs(points - points[row]).sum(1) for row in rows])
-        found[np.arange(len(rows)), rows] = np.inf  # nobody is his or her own stranger
-        return found
+            distances = np.stack([np.abs(points - points[row]).sum(1) for row in rows])
+        distances[np.arange(len(rows)), rows] = np.inf  # nobody is his or her own stranger
+        return distances
 
-    return apart
+    return distances_from
 
 
 def _largest(distances: NDArray[np.float32]) -> float:

@@ -31,10 +31,10 @@ def compare_pictures(first: Path, second: Path, run: Path, out: Path) -> float:
     chips = []
     for path in (first, second):
         frame = read_picture(path)
-        found = find_face(detector, to_grey(frame), Several.SKIP)
-        if isinstance(found, str):
-            raise InputError(f"{path}: {found}; take a picture of one face, from the front")
-        chips.append(cut_chip(as_source(frame, spec), found, spec))
+        face = find_face(detector, to_grey(frame), Several.SKIP)
+        if isinstance(face, str):
+            raise InputError(f"{path}: {face}; take a picture of one face, from the front")
+        chips.append(cut_chip(as_source(frame, spec), face, spec))
     left, right = verifier.embed(np.stack(chips))
     probability = float(score(verifier.head, left, right[None])[0])
 

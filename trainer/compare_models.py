@@ -31,7 +31,7 @@ TARGETS = (1e-2, 1e-3, 1e-4)
 ANCHORS = 20
 TIMED = 60  # faces timed one by one; the median is reported
 # Takes a face's row, does everything that is not timed, and returns the function to time, which gives the embedding, float32 [D].
-Ready = Callable[[int], Callable[[], NDArray[np.float32]]]
+Prepare = Callable[[int], Callable[[], NDArray[np.float32]]]
 DLIB = "dlib"
 
 
@@ -45,37 +45,42 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
     faces = unseen_faces(folder, seen)
     rows: list[dict[str, Any]] = []
     # Two versions of a model are often files of the same name in two folders; those are shown with their paths.
-    alike = Counter(Path(name).resolve().name for name in models)
-    curves, first = {}, dict[str, Interval]()
+    name_counts = Counter(Path(name).resolve().name for name in models)
+    curves, baseline = {}, dict[str, Interval]()
     for name in models:
-        subject, size, ready = _subject(name, folder, faces)
+        subject, size, prepare = _subject(name, folder, faces)
         subject.check(faces, str(folder))
         embeddings = subject.embed(faces.chips)
-        found = compare_all(subject.head, embeddings, faces.labels, subject.enrol(faces.chips, embeddings))
-        rates = found.rates(TARGETS)
-        told = {"eer": rates.eer} | {f"tar_{target:g}": tar for target, tar in rates.tar.items()}
-        called = subject.name if alike[Path(name).resolve().name] == 1 else f"{subject.name}, {name}"
-        row: dict[str, Any] = {"model": called, "bytes": size, "genuine": len(found.genuine), "impostor": found.impostors}
-        row |= {key: [rate.value, rate.low, rate.high] for key, rate in told.items()}
-        first = first or told
+        comparisons = compare_all(subject.head, embeddings, faces.labels, subject.enrol(faces.chips, embeddings))
+        rates = comparisons.rates(TARGETS)
+        intervals = {"eer": rates.eer} | {f"tar_{target:g}": tar for target, tar in rates.tar.items()}
+        label = subject.name if name_counts[Path(name).resolve().name] == 1 else f"{subject.name}, {name}"
+        row: dict[str, Any] = {
+            "model": label,
+            "bytes": size,
+            "genuine": len(comparisons.genuine),
+            "impostor": comparisons.impostors,
+        }
+        row |= {key: [rate.value, rate.low, rate.high] for key, rate in intervals.items()}
+        baseline = baseline or intervals
         # All models are resampled with the same people, so that people who are hard for all models do not widen the interval.
-        row["more_than_first"] = {key: _more(rate, first[key]) for key, rate in told.items() if key in first}
-        row["ms_a_face"] = _milliseconds(subject.head, ready, embeddings[:ANCHORS])
-        row["looked_at_twice"] = found.twice_shares()
+        row["more_than_first"] = {key: _difference(rate, baseline[key]) for key, rate in intervals.items() if key in baseline}
+        row["ms_a_face"] = _milliseconds(subject.head, prepare, embeddings[:ANCHORS])
+        row["looked_at_twice"] = comparisons.twice_shares()
         rows.append(row)
-        curves[called] = found.curve()
+        curves[label] = comparisons.curve()
     write_atomically(out / "models.json", json.dumps(rows, indent=1).encode())
     write_atomically(out / "models.png", _draw(curves))
     return rows
 
 
-def _more(rate: Interval, first: Interval) -> list[float]:
+def _difference(rate: Interval, baseline: Interval) -> list[float]:
     """The difference to the first model's rate, with its 95 % interval from resampling the same people for both."""
-    low, high = np.nanpercentile(rate.resampled - first.resampled, [2.5, 97.5])
-    return [rate.value - first.value, float(low), float(high)]
+    low, high = np.nanpercentile(rate.resampled - baseline.resampled, [2.5, 97.5])
+    return [rate.value - baseline.value, float(low), float(high)]
 
 
-def _subject(name: str, folder: Path, faces: Faces) -> tuple[Subject, int, Ready]:
+def _subject(name: str, folder: Path, faces: Faces) -> tuple[Subject, int, Prepare]:
     if name == DLIB and not Path(name).exists():
         return _dlib(folder, faces.names)
     path = Path(name)
@@ -84,26 +89,26 @@ def _subject(name: str, folder: Path, faces: Faces) -> tuple[Subject, int, Ready
     subject = load_subject(path)
     size = path.stat().st_size if path.is_file() else sum(file.stat().st_size for file in path.glob("*.keras"))
 
-    def ready(row: int) -> Callable[[], NDArray[np.float32]]:
+    def prepare(row: int) -> Callable[[], NDArray[np.float32]]:
         chip = faces.chips.one(row % len(faces.labels))[None]
         return lambda: subject.embed(chip)[0]
 
-    return subject, size, ready
+    return subject, size, prepare
 
 
-def _milliseconds(head: Head, ready: Ready, anchors: NDArray[np.float32]) -> float:
+def _milliseconds(head: Head, prepare: Prepare, anchors: NDArray[np.float32]) -> float:
     """Median time from one face to its scores against the anchors, which are placed once, as on a device."""
     placed = place(head, anchors)
-    spent = []
+    times_s = []
     for row in range(TIMED):
-        embed = ready(row)
-        began = time.perf_counter()
+        embed = prepare(row)
+        started = time.perf_counter()
         compare(head, place(head, embed()[None]), placed)
-        spent.append(time.perf_counter() - began)
-    return float(np.median(spent) * 1000)
+        times_s.append(time.perf_counter() - started)
+    return float(np.median(times_s) * 1000)
 
 
-def _dlib(folder: Path, names: list[str]) -> tuple[Subject, int, Ready]:
+def _dlib(folder: Path, names: list[str]) -> tuple[Subject, int, Prepare]:
     """dlib's own pipeline on the colour picture, with its five points; timed from picture and box to the scores."""
     from trainer.dlibfile import find_weights
     from trainer.dlibway import DlibPeer
@@ -118,7 +123,7 @@ def _dlib(folder: Path, names: list[str]) -> tuple[Subject, int, Ready]:
     # dlib compares by the Euclidean distance.
     head = Head(np.ones(peer.size, np.float32), 0.0, normalise=False, squared=True)
     size = find_weights().stat().st_size
-    return Subject("dlib, colour, five points", None, head, embed), size, lambda row: peer.ready(names[row % len(names)])
+    return Subject("dlib, colour, five points", None, head, embed), size, lambda row: peer.prepare(names[row % len(names)])
 
 
 def _draw(curves: dict[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> bytes:

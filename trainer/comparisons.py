@@ -70,23 +70,26 @@ class Comparisons:
 
     def rates(self, targets: Sequence[float]) -> Rates:
         """The EER, and the TAR at each target FMR that the comparisons support, with intervals from resampling people."""
-        shown = [target for target in targets if self._shows(target)]
-        plain, drawn = self._at(shown, np.ones((1, self._people()))), self._at(shown, self._weights())
+        supported = [target for target in targets if self._supports(target)]
+        estimates, resampled = (
+            self._error_rates(supported, np.ones((1, self._people()))),
+            self._error_rates(supported, self._weights()),
+        )
         owners = self.labels[self.genuine_rows[:, 0]]
-        each = np.bincount(owners)
+        counts = np.bincount(owners)
 
-        def interval(column: int, most: float) -> Interval:
-            value = float(plain[0, column])
-            missed = np.bincount(owners[: round(value * len(owners))], minlength=len(each))
-            return interval_of(value, missed[each > 0], each[each > 0], drawn[:, column], most)
+        def interval(column: int, upper_limit: float) -> Interval:
+            value = float(estimates[0, column])
+            missed = np.bincount(owners[: round(value * len(owners))], minlength=len(counts))
+            return interval_of(value, missed[counts > 0], counts[counts > 0], resampled[:, column], upper_limit)
 
         tar, stricter = {}, 1.0
-        for column, target in sorted(enumerate(shown, start=1), key=lambda entry: entry[1]):
+        for column, target in sorted(enumerate(supported, start=1), key=lambda entry: entry[1]):
             # FNMR does not increase with FMR, so the upper bound at a lower FMR holds here too.
             missed = interval(column, stricter)
             stricter = missed.high
             tar[target] = Interval(1 - missed.value, 1 - missed.high, 1 - missed.low, 1 - missed.resampled)
-        return Rates(interval(0, 1.0), {target: tar[target] for target in shown})
+        return Rates(interval(0, 1.0), {target: tar[target] for target in supported})
 
     def miss_rate(self, threshold: float, chosen: NDArray[np.bool_] | None = None) -> Rate:
         """FNMR at a threshold, over the genuine comparisons `chosen`, by default all."""
@@ -109,7 +112,7 @@ class Comparisons:
     def _people(self) -> int:
         return int(self.labels.max()) + 1
 
-    def _shows(self, target: float) -> bool:
+    def _supports(self, target: float) -> bool:
         return supports_fmr(self.impostors, target) and allowed_matches(self.impostors, target) < len(self.impostor)
 
     def _weights(self) -> Iterable[NDArray[np.float64]]:
@@ -118,69 +121,71 @@ class Comparisons:
         quick = len(self.impostor) < MANY_SCORES
         return track(drawn, "resampling people", RESAMPLES, console=Console(stderr=True), disable=quick)
 
-    def _at(self, targets: list[float], weights: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
+    def _error_rates(self, targets: list[float], weights: Iterable[NDArray[np.float64]]) -> NDArray[np.float64]:
         """The EER, and the FNMR at each target FMR, float64 [number of weights, 1 + targets], with each person drawn `weight` times: a
         genuine comparison counts with its person's weight, an impostor one with the product of both people's."""
         step = -(-len(self.impostor) // RESAMPLED)
-        even = _Falling(self, np.arange(len(self.impostor) - step, -1, -step), step)
+        even = _DescendingScores(self, np.arange(len(self.impostor) - step, -1, -step), step)
         top = (
-            even if step == 1 else _Falling(self, np.arange(len(self.impostor) - 1, len(self.impostor) - 1 - RESAMPLED, -1), 1)
+            even
+            if step == 1
+            else _DescendingScores(self, np.arange(len(self.impostor) - 1, len(self.impostor) - 1 - RESAMPLED, -1), 1)
         )
         owner, pictures = self.labels[self.genuine_rows[:, 0]], np.bincount(self.labels, minlength=self._people())
-        found = []
+        rows = []
         for weight in weights:
             missed = np.concatenate([[0.0], np.cumsum(weight[owner])])
             total = ((pictures * weight).sum() ** 2 - (pictures**2 * weight**2).sum()) / 2
             if missed[-1] == 0 or total == 0:
-                found.append([np.nan] * (1 + len(targets)))
+                rows.append([np.nan] * (1 + len(targets)))
                 continue
             fnmr, above = missed / missed[-1], {scores: scores.above(weight) for scores in {even, top}}
             row = [even.eer(above[even] / total, fnmr)]
             for target in targets:
                 scores = top if 2 * target * self.impostors < len(top) else even
                 row.append(scores.miss(above[scores], target * total, fnmr))
-            found.append(row)
-        return np.array(found)
+            rows.append(row)
+        return np.array(rows)
 
 
-class _Falling:
-    """Impostor scores in descending order: the kept ones at the rows `at`, each standing for `each` scores."""
+class _DescendingScores:
+    """Impostor scores in descending order: the kept ones at `rows`, each standing for `multiplicity` scores."""
 
-    def __init__(self, of: Comparisons, at: NDArray[np.int64], each: int) -> None:
-        scores = of.impostor[at]
-        self._one, self._other = of.labels[of.impostor_rows[at]].T.astype(np.int32)
-        self._each = each
+    def __init__(self, comparisons: Comparisons, rows: NDArray[np.int64], multiplicity: int) -> None:
+        scores = comparisons.impostor[rows]
+        self._one, self._other = comparisons.labels[comparisons.impostor_rows[rows]].T.astype(np.int32)
+        self._multiplicity = multiplicity
         # How many genuine scores are at or below each.
-        self._reached = np.searchsorted(of.genuine, scores, side="right")
+        self._at_or_below = np.searchsorted(comparisons.genuine, scores, side="right")
         # The last of each run of equal scores, which match together or not at all; and how many genuine scores are below it.
         self._last = np.flatnonzero(np.append(scores[1:] != scores[:-1], True))
-        self._below = np.searchsorted(of.genuine, scores[self._last], side="left")
+        self._below = np.searchsorted(comparisons.genuine, scores[self._last], side="left")
         # The possible counts of genuine scores below a threshold.
-        changes = np.flatnonzero(of.genuine[1:] != of.genuine[:-1]) + 1
-        self._missable = np.concatenate([[0], changes, [len(of.genuine)]])
+        changes = np.flatnonzero(comparisons.genuine[1:] != comparisons.genuine[:-1]) + 1
+        self._miss_counts = np.concatenate([[0], changes, [len(comparisons.genuine)]])
 
     def __len__(self) -> int:
         return len(self._one)
 
     def above(self, weight: NDArray[np.float64]) -> NDArray[np.float64]:
         """The total weight of the k + 1 highest scores, float64 [k]."""
-        return self._each * np.cumsum(weight[self._one] * weight[self._other])
+        return self._multiplicity * np.cumsum(weight[self._one] * weight[self._other])
 
     def miss(self, above: NDArray[np.float64], allowed: float, fnmr: NDArray[np.float64]) -> float:
         """FNMR at the lowest threshold at which matching impostor comparisons weigh at most `allowed`; fnmr[k] is the FNMR at a
         threshold above the k lowest genuine scores. NaN if the scores do not reach that far."""
-        at = int(np.searchsorted(above, allowed + 1e-9, side="right"))
-        return float(fnmr[self._reached[at]]) if at < len(above) else float("nan")
+        index = int(np.searchsorted(above, allowed + 1e-9, side="right"))
+        return float(fnmr[self._at_or_below[index]]) if index < len(above) else float("nan")
 
     def eer(self, fmr: NDArray[np.float64], fnmr: NDArray[np.float64]) -> float:
         """The mean of FMR and FNMR where they are closest: at the highest impostor score whose FMR is not below its FNMR, or at a threshold
         above that score, up to the next higher one."""
         fmr, missed = fmr[self._last], fnmr[self._below]
-        at = min(int(np.searchsorted(fmr - missed, 0.0)), len(fmr) - 1)
-        matched, most = (fmr[at - 1], self._below[at - 1]) if at else (0.0, len(fnmr) - 1)
-        lost = fnmr[_between(self._missable, self._reached[self._last[at]], most)]
+        index = min(int(np.searchsorted(fmr - missed, 0.0)), len(fmr) - 1)
+        matched, most = (fmr[index - 1], self._below[index - 1]) if index else (0.0, len(fnmr) - 1)
+        lost = fnmr[_between(self._miss_counts, self._at_or_below[self._last[index]], most)]
         above = lost[np.argmin(np.abs(lost - matched))]
-        rates = min((missed[at], fmr[at]), (above, matched), key=lambda pair: abs(pair[0] - pair[1]))
+        rates = min((missed[index], fmr[index]), (above, matched), key=lambda pair: abs(pair[0] - pair[1]))
         return float(sum(rates) / 2)
 
 
@@ -200,46 +205,55 @@ def compare_all(
     """
     enrolled, placed = place_both(head, embeddings, templates)
     floor = _floor(head, embeddings, labels, templates)
-    found = _compare(head, enrolled, placed, labels, floor)
+    comparisons = _compare(head, enrolled, placed, labels, floor)
     # The sample behind the floor may have had few genuine comparisons. The EER threshold must lie well above the floor; if not, keep all.
-    if floor and 2 * np.mean(found.genuine < floor) > len(found.impostor) / found.impostors:
-        found = _compare(head, enrolled, placed, labels, 0.0)
-    return found
+    if floor and 2 * np.mean(comparisons.genuine < floor) > len(comparisons.impostor) / comparisons.impostors:
+        comparisons = _compare(head, enrolled, placed, labels, 0.0)
+    return comparisons
 
 
 def _compare(head: Head, enrolled: Placed, placed: Placed, labels: NDArray[np.int64], floor: float) -> Comparisons:
     kind = "sqeuclidean" if head.squared else "cityblock"
     genuine, genuine_rows, impostor, impostor_rows, impostors = [], [], [], [], 0
     histogram, twice = np.zeros((2, 100), np.int64), np.zeros(2, np.int64)
-    for at in track(
+    for start in track(
         range(0, len(labels), ROWS), "comparing", console=Console(stderr=True), disable=len(labels) < MANY_PICTURES
     ):
-        mine, theirs = enrolled[at : at + ROWS], placed[at:]
-        penalty = (mine.penalty[:, None] + theirs.penalty[None, :]) / 2
-        scores = sigmoid(head.bias - cdist(mine.points, theirs.points, kind) - penalty)
+        templates, probes = enrolled[start : start + ROWS], placed[start:]
+        penalty = (templates.penalty[:, None] + probes.penalty[None, :]) / 2
+        scores = sigmoid(head.bias - cdist(templates.points, probes.points, kind) - penalty)
         rows = np.arange(len(scores))
         doubtful = np.zeros(scores.shape, bool)
-        if theirs.again:
+        if probes.again:
             doubtful = head.doubts(scores)
             for row in np.flatnonzero(doubtful.any(axis=1)):
-                settled(head, scores[row], mine[row : row + 1], theirs)
+                settled(head, scores[row], templates[row : row + 1], probes)
         later = np.arange(scores.shape[1])[None, :] > rows[:, None]
-        same = labels[at : at + ROWS, None] == labels[None, at:]
-        for number, (mask, least, values, places) in enumerate(
+        same = labels[start : start + ROWS, None] == labels[None, start:]
+        for number, (mask, least, values, pair_rows) in enumerate(
             ((same, 0.0, genuine, genuine_rows), (~same, floor, impostor, impostor_rows))
         ):
-            wanted = later & mask
-            twice[number] += int((wanted & doubtful).sum())
-            histogram[number] += np.histogram(scores[wanted], 100, (0, 1))[0]
-            left, right = np.nonzero(wanted & (scores >= least))
+            selected = later & mask
+            twice[number] += int((selected & doubtful).sum())
+            histogram[number] += np.histogram(scores[selected], 100, (0, 1))[0]
+            left, right = np.nonzero(selected & (scores >= least))
             values.append(scores[left, right])
-            places.append((np.column_stack([left, right]) + at).astype(np.int32))
+            pair_rows.append((np.column_stack([left, right]) + start).astype(np.int32))
         impostors += int((later & ~same).sum())
-    kept = [np.concatenate(part) for part in (genuine, genuine_rows, impostor, impostor_rows)]
-    if not len(kept[0]) or not impostors:
-        raise ValueError(f"{len(kept[0])} genuine and {impostors} impostor comparisons: at least one of each is needed")
-    first, second = np.argsort(kept[0], kind="stable"), np.argsort(kept[2], kind="stable")
-    return Comparisons(kept[0][first], kept[1][first], kept[2][second], kept[3][second], impostors, labels, histogram, twice)
+    arrays = [np.concatenate(part) for part in (genuine, genuine_rows, impostor, impostor_rows)]
+    if not len(arrays[0]) or not impostors:
+        raise ValueError(f"{len(arrays[0])} genuine and {impostors} impostor comparisons: at least one of each is needed")
+    genuine_order, impostor_order = np.argsort(arrays[0], kind="stable"), np.argsort(arrays[2], kind="stable")
+    return Comparisons(
+        arrays[0][genuine_order],
+        arrays[1][genuine_order],
+        arrays[2][impostor_order],
+        arrays[3][impostor_order],
+        impostors,
+        labels,
+        histogram,
+        twice,
+    )
 
 
 def _floor(
@@ -269,21 +283,21 @@ def pair_errors(
     count = min(pairs // 2, genuine.size, impostor.size) // folds
     if count < 1:
         raise ValueError(f"{genuine.size} genuine and {impostor.size} impostor scores: too few for {folds} folds")
-    same = rng.choice(genuine, (folds, count), replace=False)
-    other = rng.choice(impostor, (folds, count), replace=False)
-    return fold_errors([*same], [*other])
+    genuine_folds = rng.choice(genuine, (folds, count), replace=False)
+    impostor_folds = rng.choice(impostor, (folds, count), replace=False)
+    return fold_errors([*genuine_folds], [*impostor_folds])
 
 
-def fold_errors(same: Sequence[NDArray[np.float64]], other: Sequence[NDArray[np.float64]]) -> Rate:
-    """Errors over all folds, given the genuine (`same`) and impostor (`other`) scores of each, at the best threshold of the other folds."""
+def fold_errors(genuine: Sequence[NDArray[np.float64]], impostor: Sequence[NDArray[np.float64]]) -> Rate:
+    """Errors over all folds, given the `genuine` and `impostor` scores of each, at the best threshold of the other folds."""
     errors = 0
-    for fold in range(len(same)):
-        threshold = _best_threshold(*(np.concatenate([*kind[:fold], *kind[fold + 1 :]]) for kind in (same, other)))
-        errors += int((same[fold] < threshold).sum() + (other[fold] >= threshold).sum())
-    return rate(errors, sum(map(len, same)) + sum(map(len, other)))
+    for fold in range(len(genuine)):
+        threshold = _best_threshold(*(np.concatenate([*kind[:fold], *kind[fold + 1 :]]) for kind in (genuine, impostor)))
+        errors += int((genuine[fold] < threshold).sum() + (impostor[fold] >= threshold).sum())
+    return rate(errors, sum(map(len, genuine)) + sum(map(len, impostor)))
 
 
-def _best_threshold(same: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    candidates = np.unique(np.concatenate([same, other]))
-    wrong = np.searchsorted(np.sort(same), candidates) + other.size - np.searchsorted(np.sort(other), candidates)
-    return float(candidates[np.argmin(wrong)])
+def _best_threshold(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:
+    candidates = np.unique(np.concatenate([genuine, impostor]))
+    errors = np.searchsorted(np.sort(genuine), candidates) + impostor.size - np.searchsorted(np.sort(impostor), candidates)
+    return float(candidates[np.argmin(errors)])

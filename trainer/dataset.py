@@ -41,11 +41,11 @@ class Chips:
         return len(self._row)
 
     def __getitem__(self, rows: slice | NDArray[np.int64]) -> NDArray[np.uint8]:
-        packs, wanted = self._pack[rows], self._row[rows]
-        out = np.empty((len(wanted), *self.shape[1:]), np.uint8)
+        packs, pack_rows = self._pack[rows], self._row[rows]
+        out = np.empty((len(pack_rows), *self.shape[1:]), np.uint8)
         for number, pack in enumerate(self._packs):
-            mine = packs == number
-            out[mine] = pack[wanted[mine]]
+            in_pack = packs == number
+            out[in_pack] = pack[pack_rows[in_pack]]
         return out
 
     def one(self, row: int) -> NDArray[np.uint8]:
@@ -56,7 +56,7 @@ class Chips:
         """Only these rows."""
         return Chips(self._packs, self._pack[rows], self._row[rows])
 
-    def and_those(self, others: Chips) -> Chips:
+    def joined_with(self, others: Chips) -> Chips:
         """These chips followed by the others."""
         pack = np.concatenate([self._pack, others._pack + len(self._packs)])
         return Chips(self._packs + others._packs, pack, np.concatenate([self._row, others._row]))
@@ -90,11 +90,11 @@ class Faces:
 
     def of(self, names: list[str]) -> Faces:
         """Only the faces of these identities, with labels renumbered in the order of `names`."""
-        old = {name: number for number, name in enumerate(self.identities)}
-        wanted = [old[name] for name in names]
-        renumber = np.full(len(self.identities), -1)
-        renumber[wanted] = np.arange(len(wanted))
-        labels = renumber[self.labels]
+        old_label = {name: number for number, name in enumerate(self.identities)}
+        old_labels = [old_label[name] for name in names]
+        new_label = np.full(len(self.identities), -1)
+        new_label[old_labels] = np.arange(len(old_labels))
+        labels = new_label[self.labels]
         rows = np.flatnonzero(labels >= 0)
         return replace(self.only(rows), labels=labels[rows], identities=names)
 
@@ -108,7 +108,7 @@ class Faces:
             teaching=self.teaching.only(rows) if self.teaching else None,
         )
 
-    def rows_few_each(self, count: int) -> NDArray[np.int64]:
+    def first_rows_per_person(self, count: int) -> NDArray[np.int64]:
         """The rows of each person's first `count` pictures, in the order of the set."""
         order = np.argsort(self.labels, kind="stable")
         labels = self.labels[order]
@@ -117,7 +117,7 @@ class Faces:
     def measured(self, each: int = PICTURES_EACH) -> Faces:
         """The faces that figures are computed from: without pictures known to be mislabelled (trainer/errata.py), and the first `each` of a
         person. Someone with a hundred pictures would make half of all genuine comparisons."""
-        right = self.only(
+        correct = self.only(
             np.array(
                 [
                     row
@@ -127,10 +127,10 @@ class Faces:
                 np.int64,
             )
         )
-        few = right.only(right.rows_few_each(each))
+        few = correct.only(correct.first_rows_per_person(each))
         return few.of([few.identities[label] for label in np.unique(few.labels)])
 
-    def and_those(self, others: Faces) -> Faces:
+    def joined_with(self, others: Faces) -> Faces:
         """The faces of both sets; people with the same name are one person. A photograph that both sets have of a person is taken once,
         because a duplicate would be the easiest genuine pair there is.
 
@@ -139,54 +139,54 @@ class Faces:
         """
         if others.spec != self.spec:
             raise InputError(f"two data sets with different chips: {self.spec} and {others.spec}; prepare both alike")
-        seen = {key: row for row, key in enumerate(self._photographs())}
-        new = [
+        row_of = {key: row for row, key in enumerate(self._photographs())}
+        new_rows = [
             row
             for row, key in enumerate(others._photographs())
-            if (same := seen.get(key)) is None
+            if (match := row_of.get(key)) is None
             # Captured at two cameras: the same name, but different pictures.
-            or (is_captured(key[1]) and not np.array_equal(self.chips.one(same), others.chips.one(row)))
+            or (is_captured(key[1]) and not np.array_equal(self.chips.one(match), others.chips.one(row)))
         ]
-        rows = np.array(new, np.int64)
+        rows = np.array(new_rows, np.int64)
         identities = [
             *self.identities,
             *sorted({others.identities[label] for label in others.labels[rows]} - {*self.identities}),
         ]
-        number = {name: at for at, name in enumerate(identities)}
-        added = np.array([number[others.identities[label]] for label in others.labels[rows]], np.int64)
+        label_of = {name: label for label, name in enumerate(identities)}
+        added = np.array([label_of[others.identities[label]] for label in others.labels[rows]], np.int64)
         teaching = None
         if self.teaching and others.teaching:
-            theirs = others.teaching.only(rows)
-            ours = self.teaching.vectors.shape[1]
-            if theirs.vectors.shape[1] != ours:
+            other_teaching = others.teaching.only(rows)
+            vector_size = self.teaching.vectors.shape[1]
+            if other_teaching.vectors.shape[1] != vector_size:
                 raise InputError(
-                    f"two data sets of different teachers: vectors of {ours} and of {theirs.vectors.shape[1]} numbers; "
+                    f"two data sets of different teachers: vectors of {vector_size} and of {other_teaching.vectors.shape[1]} numbers; "
                     "run `trainer teach` on both alike"
                 )
             teaching = Teaching(
-                np.concatenate([self.teaching.vectors, theirs.vectors]),
-                np.concatenate([self.teaching.placements, theirs.placements]),
+                np.concatenate([self.teaching.vectors, other_teaching.vectors]),
+                np.concatenate([self.teaching.placements, other_teaching.placements]),
             )
         return Faces(
             self.spec,
-            self.chips.and_those(others.chips.only(rows)),
+            self.chips.joined_with(others.chips.only(rows)),
             np.concatenate([self.labels, added]),
             identities,
             hashlib.sha256(f"{self.digest}{others.digest}".encode()).hexdigest(),
-            self.names + [others.names[row] for row in new],
+            self.names + [others.names[row] for row in new_rows],
             teaching,
         )
 
     def hidden(self, others: Faces) -> list[str]:
-        """The names of the others' chips that `and_those` leaves out as duplicates although their pixels differ: cut differently, or
+        """The names of the others' chips that `joined_with` leaves out as duplicates although their pixels differ: cut differently, or
         another photograph of the same name."""
-        seen = {key: row for row, key in enumerate(self._photographs())}
+        row_of = {key: row for row, key in enumerate(self._photographs())}
         return [
             others.names[row]
             for row, key in enumerate(others._photographs())
-            if (same := seen.get(key)) is not None
+            if (match := row_of.get(key)) is not None
             and not is_captured(key[1])
-            and not np.array_equal(self.chips.one(same), others.chips.one(row))
+            and not np.array_equal(self.chips.one(match), others.chips.one(row))
         ]
 
     def _photographs(self) -> list[tuple[str, str]]:
@@ -195,8 +195,8 @@ class Faces:
 
 
 def joined(main: Faces, further: list[Faces]) -> Faces:
-    """The faces of a first set and further ones, joined by `Faces.and_those`."""
-    return reduce(Faces.and_those, further, main)
+    """The faces of a first set and further ones, joined by `Faces.joined_with`."""
+    return reduce(Faces.joined_with, further, main)
 
 
 def load_faces(folder: Path) -> Faces:
@@ -211,16 +211,16 @@ def load_faces(folder: Path) -> Faces:
     entries = manifest["chips"]
     digest = pack_chips(folder, entries, spec)
     identities = sorted({entry["identity"] for entry in entries})
-    number = {name: at for at, name in enumerate(identities)}
-    labels = np.array([number[entry["identity"]] for entry in entries], np.int64)
+    label_of = {name: label for label, name in enumerate(identities)}
+    labels = np.array([label_of[entry["identity"]] for entry in entries], np.int64)
     chips = Chips.whole(Pack(folder / PACK))
     return Faces(spec, chips, labels, identities, digest, [entry["chip"] for entry in entries])
 
 
-def kept_chips(together: Faces, split: dict[str, list[str]]) -> Chips:
+def kept_chips(all_faces: Faces, split: dict[str, list[str]]) -> Chips:
     """One chip of each person who is kept for the cohort only: all of the further sets, then people of the first set up to
     COHORT_MOST."""
-    lent = split.get(FURTHER_COHORT, [])
-    first = split["cohort"][: max(0, COHORT_MOST - len(lent))]
-    faces = together.of([*lent, *first])
-    return faces.chips.only(faces.rows_few_each(1))
+    from_further = split.get(FURTHER_COHORT, [])
+    from_main = split["cohort"][: max(0, COHORT_MOST - len(from_further))]
+    faces = all_faces.of([*from_further, *from_main])
+    return faces.chips.only(faces.first_rows_per_person(1))

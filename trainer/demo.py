@@ -36,10 +36,10 @@ target_fmr = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class ClipResult:
     """Who was shown to the daemon, and the events it reported."""
 
-    who: str
+    name: str
     events: list[dict[str, Any]]
 
     @property
@@ -55,7 +55,7 @@ def run_demo(folder: Path, *, people: int, epochs: int, console: Console) -> Non
         InputError: `folder` holds something other than an earlier demo, a step failed, or the daemon decided wrongly.
         StorageError: `folder` cannot be written.
     """
-    _fresh(folder)
+    _make_empty(folder)
     steps = _Steps(folder, console)
     console.rule("people")
     steps.command("trainer", "draw", "people", "--people", f"{people}")
@@ -71,15 +71,15 @@ def run_demo(folder: Path, *, people: int, epochs: int, console: Console) -> Non
     device = ("--model", "model.tflite", "--config", "edge.toml")
     write_clip(folder / "clips" / "ada-enrolment.avi", Person.from_seed(ENROLLED), 1, SECONDS, width=480, height=360)
     steps.command("edge", "enroll", "ada", "--camera", "clips/ada-enrolment.avi", *device)
-    shown = []
-    for who, seed in (("ada", ENROLLED), *((f"stranger-{number}", seed) for number, seed in enumerate(STRANGERS, start=1))):
-        clip = folder / "clips" / f"{who}.avi"
+    results = []
+    for name, seed in (("ada", ENROLLED), *((f"stranger-{number}", seed) for number, seed in enumerate(STRANGERS, start=1))):
+        clip = folder / "clips" / f"{name}.avi"
         write_clip(clip, Person.from_seed(seed), 2, SECONDS, width=480, height=360)
-        told = steps.command("edge", "run", "--json", "--camera", f"clips/{clip.name}", *device, capture=True)
-        shown.append(Shown(who, [json.loads(line) for line in told.splitlines()]))
+        output = steps.command("edge", "run", "--json", "--camera", f"clips/{clip.name}", *device, capture=True)
+        results.append(ClipResult(name, [json.loads(line) for line in output.splitlines()]))
         # A stranger's failures lock out the next one too, as they should at a door. Here each must get a decision.
         steps.command("edge", "unlock-out", "--all")
-    _report(folder, shown, console)
+    _report(folder, results, console)
 
 
 class _Steps:
@@ -93,7 +93,7 @@ class _Steps:
     def command(self, module: str, *arguments: str, capture: bool = False) -> str:
         typed = shlex.join([f"python -m {module}" if module == "export" else module, *arguments]).replace("'", "")
         self._console.print(f"$ {typed}", style="bold")
-        done = subprocess.run(  # noqa: S603 - our own commands, no shell
+        completed = subprocess.run(  # noqa: S603 - our own commands, no shell
             [sys.executable, "-m", module, *arguments],
             cwd=self._folder,
             env=self._environment,
@@ -101,12 +101,12 @@ class _Steps:
             text=True,
             check=False,
         )
-        if done.returncode:
-            raise InputError(f"demo: `{typed}` ended with exit code {done.returncode}; its message is above")
-        return done.stdout or ""
+        if completed.returncode:
+            raise InputError(f"demo: `{typed}` ended with exit code {completed.returncode}; its message is above")
+        return completed.stdout or ""
 
 
-def _fresh(folder: Path) -> None:
+def _make_empty(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder}: not a folder; choose another --folder")
     if folder.exists() and not (folder / MARK).exists() and any(folder.iterdir()):
@@ -119,13 +119,13 @@ def _fresh(folder: Path) -> None:
     write_atomically(folder / MARK, b"")
 
 
-def _report(folder: Path, shown: list[Shown], console: Console) -> None:
+def _report(folder: Path, results: list[ClipResult], console: Console) -> None:
     console.rule("what the daemon told the journal")
     table = Table("shown", "decision", "frames", "score", "reason", "a frame")
-    for clip in shown:
-        for decision in clip.decisions:
+    for result in results:
+        for decision in result.decisions:
             table.add_row(
-                clip.who, f"{decision['event']} {decision.get('subject', '')}", str(decision["frames"]),
+                result.name, f"{decision['event']} {decision.get('subject', '')}", str(decision["frames"]),
                 decision.get("score", "-"), decision.get("reason", "-"), f"{decision['cost_ms']} ms",
             )  # fmt: skip
     console.print(table)
@@ -133,18 +133,18 @@ def _report(folder: Path, shown: list[Shown], console: Console) -> None:
         console.print(line)
     _draw(folder / "report.png", folder / "run")
     console.print(f"report: {folder / 'run' / 'report.html'}, as one picture: {folder / 'report.png'}")
-    _check(shown)
+    _check(results)
 
 
-def _check(shown: list[Shown]) -> None:
-    genuine, *strangers = shown
+def _check(results: list[ClipResult]) -> None:
+    genuine, *strangers = results
     accepts = [d for d in genuine.decisions if d["event"] == "accept"]
-    wrong = [d for clip in strangers for d in clip.decisions if d["event"] == "accept"]
-    unseen = [clip.who for clip in shown if not clip.decisions]
-    if not accepts or wrong or unseen or any(d["subject"] != "ada" for d in accepts):
+    false_accepts = [d for result in strangers for d in result.decisions if d["event"] == "accept"]
+    undecided = [result.name for result in results if not result.decisions]
+    if not accepts or false_accepts or undecided or any(d["subject"] != "ada" for d in accepts):
         raise InputError(
-            f"demo: ada was accepted {len(accepts)} times and strangers {len(wrong)} times, no decision for {unseen or 'nobody'}: "
-            "a short training can fail like this; train longer with --epochs 30"
+            f"demo: ada was accepted {len(accepts)} times and strangers {len(false_accepts)} times, no decision for "
+            f"{undecided or 'nobody'}: a short training can fail like this; train longer with --epochs 30"
         )
 
 
@@ -153,8 +153,8 @@ def _draw(path: Path, run: Path) -> None:
     width = max(picture.shape[1] for picture in pictures)
     rows = []
     for picture in pictures:
-        sides = width - picture.shape[1]
+        margin = width - picture.shape[1]
         rows.append(
-            cv2.copyMakeBorder(picture, 0, 0, sides // 2, sides - sides // 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+            cv2.copyMakeBorder(picture, 0, 0, margin // 2, margin - margin // 2, cv2.BORDER_CONSTANT, value=(255, 255, 255))
         )
     write_atomically(path, cv2.imencode(".png", np.vstack(rows))[1].tobytes())

@@ -67,35 +67,35 @@ def read_dlib(path: Path) -> DlibNetwork:
 
 class _Cursor:
     def __init__(self, data: bytes) -> None:
-        self._data, self._at = data, 0
+        self._data, self._offset = data, 0
 
     def number(self) -> int:
-        head = self._data[self._at]
+        head = self._data[self._offset]
         count = head & 0x7F
-        if not 1 <= count <= 8 or self._at + 1 + count > len(self._data):
-            raise ValueError(f"no number at byte {self._at}")
-        value = int.from_bytes(self._data[self._at + 1 : self._at + 1 + count], "little")
-        self._at += 1 + count
+        if not 1 <= count <= 8 or self._offset + 1 + count > len(self._data):
+            raise ValueError(f"no number at byte {self._offset}")
+        value = int.from_bytes(self._data[self._offset + 1 : self._offset + 1 + count], "little")
+        self._offset += 1 + count
         return -value if head & 0x80 else value
 
     def tensor(self) -> NDArray[np.float32]:
         if self.number() != _TENSOR_VERSION:
-            raise ValueError(f"tensor of another version before byte {self._at}")
+            raise ValueError(f"tensor of another version before byte {self._offset}")
         size = int(np.prod([self.number() for _ in range(4)]))
-        if not 0 < size * 4 <= len(self._data) - self._at:
-            raise ValueError(f"tensor of {size} values at byte {self._at}")
-        values = np.frombuffer(self._data, "<f4", size, self._at).astype(np.float32)
-        self._at += 4 * size
+        if not 0 < size * 4 <= len(self._data) - self._offset:
+            raise ValueError(f"tensor of {size} values at byte {self._offset}")
+        values = np.frombuffer(self._data, "<f4", size, self._offset).astype(np.float32)
+        self._offset += 4 * size
         if not np.isfinite(values).all():
-            raise ValueError(f"values that are no numbers before byte {self._at}")
+            raise ValueError(f"values that are no numbers before byte {self._offset}")
         return values
 
     def skip_to(self, *names: bytes) -> bytes | None:
-        found = [(at, name) for name in names if (at := self._data.find(name, self._at)) >= 0]
-        if not found:
+        matches = [(offset, name) for name in names if (offset := self._data.find(name, self._offset)) >= 0]
+        if not matches:
             return None
-        at, name = min(found)
-        self._at = at + len(name)
+        offset, name = min(matches)
+        self._offset = offset + len(name)
         return name
 
 
@@ -106,8 +106,8 @@ def _read(cursor: _Cursor) -> DlibNetwork:
         out, rows, columns, stride, _ = (cursor.number() for _ in range(5))
         if min(out, rows, columns, stride) < 1:
             raise ValueError(f"{out} filters of {rows}x{columns}, stride {stride}")
-        inputs, left = divmod(values.size - out, out * rows * columns)
-        if left or inputs < 1:
+        inputs, remainder = divmod(values.size - out, out * rows * columns)
+        if remainder or inputs < 1:
             raise ValueError(f"{values.size} values for {out} filters of {rows}x{columns}")
         filters = values[: values.size - out].reshape(out, inputs, rows, columns).transpose(2, 3, 1, 0)
         if cursor.skip_to(_AFFINE) is None:

@@ -112,9 +112,9 @@ class DlibTeacher:
             right, down, size, turn = placement_of((points - [window.left, window.top]) / window.side)
             placements.append((right, down, size * (1 + _CLOSER) / 2, turn))
             aligned += [_aligned(picture, points, 1.0), _aligned(picture, points, _CLOSER)]
-        seen = np.stack(aligned).astype(np.float32)
-        said = np.asarray(self._tower(seen, training=False)) + np.asarray(self._tower(seen[:, :, ::-1], training=False))
-        return Teaching(said.reshape(-1, 2, said.shape[-1]).mean(1) / 2, np.array(placements, np.float32))
+        pixels = np.stack(aligned).astype(np.float32)
+        vectors = np.asarray(self._tower(pixels, training=False)) + np.asarray(self._tower(pixels[:, :, ::-1], training=False))
+        return Teaching(vectors.reshape(-1, 2, vectors.shape[-1]).mean(1) / 2, np.array(placements, np.float32))
 
 
 class DlibPeer:
@@ -133,9 +133,9 @@ class DlibPeer:
 
     def vector(self, name: str) -> NDArray[np.float32]:
         """dlib's vector, float32 [128], of the picture whose chip has this name: five points in the box, dlib's chip, one pass."""
-        return self.ready(name)()
+        return self.prepare(name)()
 
-    def ready(self, name: str) -> Callable[[], NDArray[np.float32]]:
+    def prepare(self, name: str) -> Callable[[], NDArray[np.float32]]:
         """Reads the picture and returns a function that computes its vector."""
         rgb = cv2.cvtColor(read_picture(self._sources[name]), cv2.COLOR_BGR2RGB)
         box = self._boxes[name]

@@ -20,12 +20,12 @@ FROM_FMR = 3e-2
 TO_MATCHES = 3
 
 
-def with_doubt(head: Head, held: NDArray[np.float32], templates: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:
-    """The head with its range of doubt set from the comparisons of people that the tower was not trained on: their embeddings `held` and
+def with_doubt(head: Head, embeddings: NDArray[np.float32], templates: NDArray[np.float32], labels: NDArray[np.int64]) -> Head:
+    """The head with its range of doubt set from the comparisons of people that the tower was not trained on: their `embeddings` and
     the `templates` of the same faces, float32 [n, D] both, with `labels`, int [n]. Without a range if there are too few comparisons to
     find its two ends."""
     head = replace(head, doubt=None)
-    _, impostor = score_all_pairs(head, held, labels, templates)
+    _, impostor = score_all_pairs(head, embeddings, labels, templates)
     if not supports_fmr(impostor.size, FROM_FMR):
         return head
     highest = np.sort(impostor)[::-1]

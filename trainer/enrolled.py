@@ -45,14 +45,14 @@ def evaluate_enrolled(
 ) -> list[dict[str, Any]]:
     """A row for each number of anchors, frames and rule for which some person has enough pictures and the impostor trials support FMR
     1e-3. Takes the embeddings and `templates` of the same pictures, float32 [n, D] both, with labels, int [n]."""
-    found = []
+    table = []
     order = np.argsort(labels, kind="stable")
     number = np.empty(len(labels), np.int64)  # of a picture among those of its person
     number[order] = np.arange(len(labels)) - np.searchsorted(labels[order], labels[order])
     for anchors in ANCHORS:
-        taken = number < (PICTURES_EACH if anchors < PICTURES_EACH else anchors + PICTURES_EACH)
-        found += _with_anchors(anchors, head, embeddings[taken], labels[taken], templates[taken])
-    return found
+        used = number < (PICTURES_EACH if anchors < PICTURES_EACH else anchors + PICTURES_EACH)
+        table += _with_anchors(anchors, head, embeddings[used], labels[used], templates[used])
+    return table
 
 
 def _with_anchors(
@@ -62,10 +62,10 @@ def _with_anchors(
     people = [rows for label in np.unique(labels) if len(rows := np.flatnonzero(labels == label)) > anchors]
     # Probes as rows of pictures, by number of frames. The number of impostor trials is known before any score, so only as many of the
     # highest scores are kept as the threshold needs.
-    trials = {n: _in_groups(np.arange(len(labels)), labels, n) for _, n in FRAMES}
-    owners = {n: labels[rows[:, 0]] for n, rows in trials.items()}
-    shown = [
-        _Trials(k, n, rule, Highest(total, TARGET_FMR))
+    probe_groups = {n: _in_groups(np.arange(len(labels)), labels, n) for _, n in FRAMES}
+    owners = {n: labels[rows[:, 0]] for n, rows in probe_groups.items()}
+    cases = [
+        _Case(k, n, rule, Highest(total, TARGET_FMR))
         for k, n in FRAMES
         for total in [sum(int((owners[n] != labels[rows[0]]).sum()) for rows in people)]
         if supports_fmr(total, TARGET_FMR)
@@ -73,26 +73,26 @@ def _with_anchors(
     ]
     for rows in people:
         scores = _scores(head, templates[rows[:anchors]], enrolled, placed, rows[:anchors])
-        for one in shown:
-            of_rule, probes = scores[one.rule], rows[anchors:]
-            one.genuine.append(_best_of(of_rule[_in_groups(probes, labels[probes], one.n)], one.k))
-            one.impostor.add(_best_of(of_rule[trials[one.n][owners[one.n] != labels[rows[0]]]], one.k))
-    found = []
-    for one in shown:
-        same = np.concatenate(one.genuine)
-        if not same.size:
+        for case in cases:
+            rule_scores, probes = scores[case.rule], rows[anchors:]
+            case.genuine.append(_kth_best(rule_scores[_in_groups(probes, labels[probes], case.n)], case.k))
+            case.impostor.add(_kth_best(rule_scores[probe_groups[case.n][owners[case.n] != labels[rows[0]]]], case.k))
+    table = []
+    for case in cases:
+        genuine = np.concatenate(case.genuine)
+        if not genuine.size:
             continue
-        missed = rate(int((same < one.impostor.threshold()).sum()), same.size)
-        frames = "1 frame" if one.n == 1 else f"{one.k} of {one.n} frames"
+        missed = rate(int((genuine < case.impostor.threshold()).sum()), genuine.size)
+        frames = "1 frame" if case.n == 1 else f"{case.k} of {case.n} frames"
         row = EnrolledRate(
-            anchors, frames, one.rule, len(people), same.size, one.impostor.trials, missed.value, missed.low, missed.high
+            anchors, frames, case.rule, len(people), genuine.size, case.impostor.trials, missed.value, missed.low, missed.high
         )
-        found.append(asdict(row))
-    return found
+        table.append(asdict(row))
+    return table
 
 
 @dataclass(frozen=True, slots=True)
-class _Trials:
+class _Case:
     """The scores behind one row of the result: k of n frames, under a rule."""
 
     k: int
@@ -106,18 +106,20 @@ def _scores(
     head: Head, templates: NDArray[np.float32], enrolled: Placed, placed: Placed, anchors: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float64]]:
     """The score of every embedding against the anchors, float64 [n], by rule."""
-    each = np.stack([compare(head, enrolled[anchor : anchor + 1], placed) for anchor in anchors])
+    scores = np.stack([compare(head, enrolled[anchor : anchor + 1], placed) for anchor in anchors])
     mean = merge(head, templates)
-    best = np.sort(each, axis=0)[::-1]
+    best = np.sort(scores, axis=0)[::-1]
     return dict(zip(RULES, (best[0], best[:3].mean(0), compare(head, place(head, mean[None]), placed)), strict=True))
 
 
 def _in_groups(rows: NDArray[np.int64], labels: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """Groups `rows`, int [m] with their `labels`, into probes of n consecutive pictures of one person, int [groups, n]."""
-    found = [mine[: len(mine) // n * n].reshape(-1, n) for label in np.unique(labels) for mine in [rows[labels == label]]]
-    return np.concatenate([np.empty((0, n), np.int64), *found])
+    groups = [
+        own_rows[: len(own_rows) // n * n].reshape(-1, n) for label in np.unique(labels) for own_rows in [rows[labels == label]]
+    ]
+    return np.concatenate([np.empty((0, n), np.int64), *groups])
 
 
-def _best_of(scores: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+def _kth_best(scores: NDArray[np.float64], k: int) -> NDArray[np.float64]:
     """The k-th best score of each group, float64 [groups, n] to [groups]: k of n frames match if and only if it reaches the threshold."""
     return np.sort(scores, axis=1)[:, scores.shape[1] - k]

@@ -18,12 +18,12 @@ from edge.contract.metrics import rate
 from edge.contract.modelfile import TemplateKind, read_model
 from edge.contract.score import Head, score
 from edge.contract.spec import ChipSpec
-from trainer.cameras import TARGET_FMR, Taken, compare_cameras
+from trainer.cameras import TARGET_FMR, CameraSet, compare_cameras
 from trainer.comparisons import Comparisons, compare_all, pair_errors
 from trainer.dataset import PICTURES_EACH, Chips, Faces
 from trainer.enrolled import evaluate_enrolled
 from trainer.prepare import read_manifest
-from trainer.protocol import on_protocol
+from trainer.protocol import protocol_accuracy
 from trainer.run import read_run
 from trainer.slices import by_group, read_groups, slices
 
@@ -51,13 +51,15 @@ class Subject:
     def check(self, faces: Faces, folder: str) -> None:
         """Raises InputError if the chips of `faces`, prepared in `folder`, were not cut as this subject takes them."""
         if self.chip is not None and self.chip != faces.spec:
-            apart = ", ".join(
-                f"{key} {value} ({wanted[key]} wanted)"
-                for wanted in [self.chip.to_json()]
+            differences = ", ".join(
+                f"{key} {value} ({own_spec[key]} wanted)"
+                for own_spec in [self.chip.to_json()]
                 for key, value in faces.spec.to_json().items()
-                if value != wanted[key]
+                if value != own_spec[key]
             )
-            raise InputError(f"{folder}: its chips are not cut as {self.name} takes them: {apart}; `trainer prepare` it so")
+            raise InputError(
+                f"{folder}: its chips are not cut as {self.name} takes them: {differences}; `trainer prepare` it so"
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,20 +88,22 @@ def load_subject(path: Path) -> Subject:
     model = read_model(path)
     embedder = Embedder(model)
 
-    def each(
-        chips: Chips | NDArray[np.uint8], what: str, made: Callable[[NDArray[np.uint8], int], NDArray[np.float32]]
+    def for_each_chip(
+        chips: Chips | NDArray[np.uint8], what: str, compute: Callable[[NDArray[np.uint8], int], NDArray[np.float32]]
     ) -> NDArray[np.float32]:
         quick = len(chips) < 500
-        told = track(range(len(chips)), f"{what} by {path.name}", console=Console(stderr=True), disable=quick)
-        return np.stack([made(chips[at : at + 1][0], at) for at in told])
+        progress = track(range(len(chips)), f"{what} by {path.name}", console=Console(stderr=True), disable=quick)
+        return np.stack([compute(chips[row : row + 1][0], row) for row in progress])
 
     def embed(chips: Chips | NDArray[np.uint8]) -> NDArray[np.float32]:
-        return each(chips, "embedding", lambda chip, _: embedder.embed(chip))
+        return for_each_chip(chips, "embedding", lambda chip, _: embedder.embed(chip))
 
     def enrol(chips: Chips | NDArray[np.uint8], embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
         if model.template is TemplateKind.PLAIN:
             return embeddings
-        return each(chips, "enrolling", lambda chip, row: embedder.template_of_view(embedder.view(chip), embeddings[row]))
+        return for_each_chip(
+            chips, "enrolling", lambda chip, row: embedder.template_of_view(embedder.view(chip), embeddings[row])
+        )
 
     return Subject(
         f"{path.name} ({model.tower.input.dtype})", model.chip, model.head, embed, enrol, model.record["parity"] or None
@@ -122,31 +126,31 @@ def evaluate(
         InputError: the chips are not cut as the subject takes them, the protocol names too few pictures of the set, or the groups
             cannot be read.
     """
-    for name, one in ((folder, faces), *further.items()):
-        subject.check(one, str(name))
+    for name, one_set in ((folder, faces), *further.items()):
+        subject.check(one_set, str(name))
     group_of = read_groups(groups, faces) if groups else {}
-    everything, few = faces, faces.rows_few_each(PICTURES_EACH)
-    all_embeddings = subject.embed(everything.chips)
-    all_templates = subject.enrol(everything.chips, all_embeddings)
-    faces, embeddings, templates = everything.only(few), all_embeddings[few], all_templates[few]
-    found = compare_all(subject.head, embeddings, faces.labels, templates)
-    rates = found.rates(TARGETS)
+    all_faces, few_rows = faces, faces.first_rows_per_person(PICTURES_EACH)
+    all_embeddings = subject.embed(all_faces.chips)
+    all_templates = subject.enrol(all_faces.chips, all_embeddings)
+    faces, embeddings, templates = all_faces.only(few_rows), all_embeddings[few_rows], all_templates[few_rows]
+    comparisons = compare_all(subject.head, embeddings, faces.labels, templates)
+    rates = comparisons.rates(TARGETS)
     eer = rates.eer
     figures: dict[str, Any] = {
         "subject": subject.name,
         "people": len(np.unique(faces.labels)),
         "pictures": len(faces.labels),
         "pictures_each_at_most": PICTURES_EACH,
-        "genuine": len(found.genuine),
-        "impostor": found.impostors,
+        "genuine": len(comparisons.genuine),
+        "impostor": comparisons.impostors,
         "eer": [eer.value, eer.low, eer.high],
         "tar": {},
-        "failure_to_acquire": _failures(folder),
-        "looked_at_twice": found.twice_shares(),
+        "failure_to_acquire": _failure_to_acquire(folder),
+        "looked_at_twice": comparisons.twice_shares(),
     }
     lines = [
         f"{subject.name}: {figures['people']} unseen people, {len(faces.labels)} pictures, at most {PICTURES_EACH} each; "
-        f"{len(found.genuine)} genuine and {found.impostors} impostor comparisons; intervals by resampling people",
+        f"{len(comparisons.genuine)} genuine and {comparisons.impostors} impostor comparisons; intervals by resampling people",
         f"EER {eer}",
     ]
     for target, tar in rates.tar.items():
@@ -157,27 +161,27 @@ def evaluate(
         lines.append(
             f"looked at twice, in doubt: {twice['genuine']:.1%} of genuine, {twice['impostor']:.1%} of impostor comparisons"
         )
-    wrong = _pairs(subject.head, templates, embeddings, faces.labels, found)
-    if wrong:
-        figures["pair_accuracy"] = wrong
+    accuracy = _pair_accuracy(subject.head, templates, embeddings, faces.labels, comparisons)
+    if accuracy:
+        figures["pair_accuracy"] = accuracy
         lines.append(
-            f"pair accuracy {wrong['value']:.2%} ({wrong['pairs']} pairs, 10 folds drawn, 95 % {wrong['low']:.2%}-{wrong['high']:.2%}, "
-            "pairs as independent)"
+            f"pair accuracy {accuracy['value']:.2%} ({accuracy['pairs']} pairs, 10 folds drawn, 95 % {accuracy['low']:.2%}-"
+            f"{accuracy['high']:.2%}, pairs as independent)"
         )
     if protocol:
-        figures["protocol"] = on_protocol(subject.head, faces, templates, embeddings, protocol)
-        named = figures["protocol"]
+        figures["protocol"] = protocol_accuracy(subject.head, faces, templates, embeddings, protocol)
+        listed = figures["protocol"]
         lines.append(
-            f"{protocol.name}: {named['value']:.2%} of {named['pairs']} pairs right "
-            f"({named['folds']} folds {'of the file' if named['folds_of_the_file'] else 'drawn'}, 95 % {named['low']:.2%}-"
-            f"{named['high']:.2%}, pairs as independent), {named['left_out']} pairs left out: {named['why']}"
+            f"{protocol.name}: {listed['value']:.2%} of {listed['pairs']} pairs right "
+            f"({listed['folds']} folds {'of the file' if listed['folds_of_the_file'] else 'drawn'}, 95 % {listed['low']:.2%}-"
+            f"{listed['high']:.2%}, pairs as independent), {listed['left_out']} pairs left out: {listed['why']}"
         )
-    figures["slices"] = slices(found, faces, folder)
-    figures["groups"] = by_group(found, faces, group_of) if groups else []
-    figures["enrolled"] = evaluate_enrolled(subject.head, all_embeddings, everything.labels, all_templates)
+    figures["slices"] = slices(comparisons, faces, folder)
+    figures["groups"] = by_group(comparisons, faces, group_of) if groups else []
+    figures["enrolled"] = evaluate_enrolled(subject.head, all_embeddings, all_faces.labels, all_templates)
     figures["quantisation"] = subject.parity
-    first = Taken(str(folder), templates, embeddings, np.array(faces.identities)[faces.labels])
-    figures["cameras"] = _cameras(subject, first, further)
+    first = CameraSet(str(folder), templates, embeddings, np.array(faces.identities)[faces.labels])
+    figures["cameras"] = _compare_cameras(subject, first, further)
     if further and not figures["cameras"]:
         lines.append(f"same-camera check: too few comparisons across the sets to show FMR {TARGET_FMR:g}; nothing is told")
     figures["warnings"] = [
@@ -188,28 +192,29 @@ def evaluate(
     ]
     lines += [f"warning: {warning}" for warning in figures["warnings"]]
     figures["lines"] = lines
-    return Evaluation(figures, found, faces)
+    return Evaluation(figures, comparisons, faces)
 
 
-def _pairs(
+def _pair_accuracy(
     head: Head,
     templates: NDArray[np.float32],
     embeddings: NDArray[np.float32],
     labels: NDArray[np.int64],
-    found: Comparisons,
+    comparisons: Comparisons,
 ) -> dict[str, float] | None:
     rng = np.random.default_rng(0)
     drawn = rng.integers(0, len(labels), (6000, 2))
-    drawn = drawn[labels[drawn[:, 0]] != labels[drawn[:, 1]]][: min(3000, len(found.genuine))]
-    if len(drawn) < 10 or len(found.genuine) < 10:
+    drawn = drawn[labels[drawn[:, 0]] != labels[drawn[:, 1]]][: min(3000, len(comparisons.genuine))]
+    if len(drawn) < 10 or len(comparisons.genuine) < 10:
         return None
-    wrong = pair_errors(
-        found.genuine, np.array([float(score(head, embeddings[b], templates[a][None], templates[b])[0]) for a, b in drawn])
+    error_rate = pair_errors(
+        comparisons.genuine,
+        np.array([float(score(head, embeddings[b], templates[a][None], templates[b])[0]) for a, b in drawn]),
     )
-    return {"value": 1 - wrong.value, "low": 1 - wrong.high, "high": 1 - wrong.low, "pairs": wrong.trials}
+    return {"value": 1 - error_rate.value, "low": 1 - error_rate.high, "high": 1 - error_rate.low, "pairs": error_rate.trials}
 
 
-def _failures(folder: Path) -> dict[str, Any]:
+def _failure_to_acquire(folder: Path) -> dict[str, Any]:
     manifest: dict[str, Any] = read_manifest(folder)
     failed, made = len(manifest["skipped"]), len(manifest["chips"])
     fta = rate(failed, failed + made)
@@ -220,12 +225,12 @@ def _failures(folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _cameras(subject: Subject, first: Taken, further: dict[Path, Faces]) -> list[dict[str, Any]]:
+def _compare_cameras(subject: Subject, first: CameraSet, further: dict[Path, Faces]) -> list[dict[str, Any]]:
     if not further:
         return []
     sets = [first]
-    for name, more in further.items():
-        theirs = subject.embed(more.chips)
-        enrolled = subject.enrol(more.chips, theirs)
-        sets.append(Taken(str(name), enrolled, theirs, np.array(more.identities)[more.labels]))
+    for name, faces in further.items():
+        embeddings = subject.embed(faces.chips)
+        templates = subject.enrol(faces.chips, embeddings)
+        sets.append(CameraSet(str(name), templates, embeddings, np.array(faces.identities)[faces.labels]))
     return compare_cameras(subject.head, sets)

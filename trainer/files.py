@@ -10,7 +10,7 @@ from pathlib import Path
 from edge.contract.errors import StorageError
 
 
-def unfinished(path: Path) -> Path:
+def temporary_path(path: Path) -> Path:
     """A temporary name for a file while it is written, unique even among writers on several machines that share the folder."""
     return path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
 
@@ -22,7 +22,7 @@ def write_atomically(path: Path, data: bytes, *, lasting: bool = True) -> None:
     Raises:
         StorageError: the disk is full, or `path` is not writable.
     """
-    temporary = unfinished(path)
+    temporary = temporary_path(path)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with temporary.open("wb") as file:

@@ -30,7 +30,7 @@ from trainer.judges import Judges
 from trainer.networks import SiameseHead, build_tower
 from trainer.pairs import PairSampler, batch_size
 from trainer.precision import computing_in
-from trainer.progress import doing, epoch_bar
+from trainer.progress import epoch_bar, show_status
 from trainer.quantise import check_rounding, copy_ranges, measure_ranges, quantised
 from trainer.run import (
     CHECKPOINTS,
@@ -47,10 +47,10 @@ from trainer.run import (
 from trainer.settings import Recipe
 from trainer.split import FURTHER, check_two_names, new_split, read_split
 from trainer.spread import check_end, damp
-from trainer.start import as_started, check_cohort, check_start, initialise, load_sets, started_from
+from trainer.start import check_cohort, check_start, find_start, inherit_tower, initialise, load_sets
 from trainer.step import Siamese
-from trainer.teacher import asked_teacher, check_same_teacher, check_teacher, teaching_tower, with_learned, with_taught
-from trainer.team import assemble, telling_who_is_lost, wait_for_chief
+from trainer.teacher import build_teacher_tower, check_same_teacher, check_teacher, find_teacher, with_learned, with_taught
+from trainer.team import assemble, lost_worker_errors, wait_for_chief
 from trainer.verifier import ALIGN_SPEC, Verifier, embed, load_aligner, save_aligner, save_verifier
 
 __all__ = ["fit", "read_run"]
@@ -83,20 +83,20 @@ def fit(
     team = assemble(strategy)
     if not team.chief:
         wait_for_chief([run / RECORD, *([run / ALIGN_SPEC] if recipe.tower.align else [])])
-    start = started_from(recipe)
-    recipe = as_started(recipe, start)
-    teacher = asked_teacher(recipe, start)
+    start = find_start(recipe)
+    recipe = inherit_tower(recipe, start)
+    teacher = find_teacher(recipe, start)
     main, further = load_sets(data, recipe)
     side_px = recipe.tower.side or main.spec.side_px
     # The tower that is validated and saved is float32, whatever precision the trained one computes in.
     finished = build_tower(recipe.tower, side_px, _embedding_size(main, recipe), main.spec.channels)
-    together, own = joined(main, further), own_people(data, main, further)
+    all_faces, own = joined(main, further), own_people(data, main, further)
     planned = None
     if not (run / RECORD).exists():
-        planned = new_split(recipe, main, further, together, start.split(data) if start else None)
-        with doing("looking for pictures that stand under two names"):
-            check_two_names(together, planned)
-        check_cohort(recipe, planned, len(pool(together, planned, own).labels))
+        planned = new_split(recipe, main, further, all_faces, start.split(data) if start else None)
+        with show_status("looking for pictures that stand under two names"):
+            check_two_names(all_faces, planned)
+        check_cohort(recipe, planned, len(pool(all_faces, planned, own).labels))
         check_start(start, recipe.tower, finished)
         if start and recipe.tower.align and start.verifier.aligner:
             start.check_chips(data[0], main.spec)
@@ -109,8 +109,8 @@ def fit(
             check_end(finished)
         if recipe.tower.quantised:
             check_rounding(finished)
-        team.share(batch_size(together.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
-    record = open_run(run, recipe, main, together, data, command, planned)
+        team.share(batch_size(all_faces.of([*planned["train"], *planned[FURTHER]]).labels, recipe.batch))
+    record = open_run(run, recipe, main, all_faces, data, command, planned)
     if record["state"] == "finished":
         return record if team.chief else None
     if teacher:
@@ -118,13 +118,13 @@ def fit(
         if team.chief:
             write_record(run, record)
     split = read_split(run)
-    train = together.of([*split["train"], *split[FURTHER]])
+    train = all_faces.of([*split["train"], *split[FURTHER]])
     validation = main.of(split["validation"]).measured()
     keras.utils.set_random_seed(recipe.seed)
 
     aligner = load_aligner(run)
     if recipe.tower.align and aligner is None and start and (aligner := start.verifier.aligner):
-        aligner = aligner.to(side_px)
+        aligner = aligner.with_side(side_px)
         record["aligner"] = start.aligner_record() | {"taken_from": start.name, "spec": aligner.spec.to_json()}
         write_record(run, record)
         save_aligner(run, aligner)
@@ -136,27 +136,27 @@ def fit(
     keras.utils.set_random_seed(recipe.seed)
     placements = None
     if aligner:
-        with doing("finding the faces in the chips"):
+        with show_status("finding the faces in the chips"):
             placements = aligner.placements(train.chips)
-    judges = Judges.placed(validation, kept_chips(together, split) if recipe.tower.cohort else None, recipe, aligner)
+    judges = Judges.placed(validation, kept_chips(all_faces, split) if recipe.tower.cohort else None, recipe, aligner)
 
     # bfloat16 rounds as coarsely as int8 but in other places: with both, the tower would be trained for neither.
-    wanted = Precision.FLOAT32 if recipe.tower.quantised else precision
-    with telling_who_is_lost(run, team), computing_in(wanted) as record["precision"], team.scope():
+    tower_precision = Precision.FLOAT32 if recipe.tower.quantised else precision
+    with lost_worker_errors(run, team), computing_in(tower_precision) as record["precision"], team.scope():
         tower = build_tower(recipe.tower, side_px, _embedding_size(train, recipe), main.spec.channels)
         head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, dtype="float32", name="head")
         head.build((None, tower.output_shape[-1]))
         rounding = quantised(tower) if recipe.tower.quantised else None
-        asked = teaching_tower(teacher, tower) if teacher else None
+        teacher_tower = build_teacher_tower(teacher, tower) if teacher else None
     if not (run / LAST).exists():
         sample = partial(_sample, train, placements)
         if recipe.tower.init:
-            with doing(f"starting the tower from {recipe.tower.init}"):
+            with show_status(f"starting the tower from {recipe.tower.init}"):
                 # In float32 whatever the training precision: the least-squares fits need the digits.
                 initialise(finished, recipe.tower, start, sample)
                 tower.set_weights(finished.get_weights())
                 if start and recipe.loss.pairs:
-                    head.start_as(start.verifier.head)
+                    head.copy_from(start.verifier.head)
         if rounding:
             measure_ranges(rounding, tower, sample(side_px)[:RANGES])
     schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps
@@ -165,116 +165,116 @@ def fit(
     )
     targets = train.teaching.vectors if train.teaching else None
     average = {"use_ema": True, "ema_momentum": schedule.average} if schedule.average else {}
-    with telling_who_is_lost(run, team), team.scope():
+    with lost_worker_errors(run, team), team.scope():
         model = Siamese(
-            tower, head, keras.optimizers.Adam(rate, **average), recipe.loss, train.labels, targets, team, rounding, asked,
+            tower, head, keras.optimizers.Adam(rate, **average), recipe.loss, train.labels, targets, team, rounding, teacher_tower,
             recipe.augment.mixed_chance,
         )  # fmt: skip
     if not team.chief:
         wait_for_chief([run / LAST])
-    progressed = restore_last(run, model)
-    judged = finished
+    progress = restore_last(run, model)
+    judged_tower = finished
     if rounding:
-        judged = quantised(finished)
-        copy_ranges(rounding, judged)
-    if recipe.tower.init and progressed.epoch == 0 and team.chief:
+        judged_tower = quantised(finished)
+        copy_ranges(rounding, judged_tower)
+    if recipe.tower.init and progress.epoch == 0 and team.chief:
         # The start is the first candidate for the best epoch: a training that only makes it worse on held-out people returns it.
         finished.set_weights(tower.get_weights())
-        record["start"], progressed.best_cost = judges.validate(head, judged)
-        progressed.best_eer = record["start"]["val_eer"]
+        record["start"], progress.best_cost = judges.validate(head, judged_tower)
+        progress.best_eer = record["start"]["val_eer"]
         save_best(run, model)
         write_record(run, record)
-    if progressed.epoch == 0 and team.chief:
-        save_last(run, model, progressed)  # the state that all workers start from
+    if progress.epoch == 0 and team.chief:
+        save_last(run, model, progress)  # the state that all workers start from
     sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px, team.share)
-    batches = sampler.stream(recipe.seed, progressed.epoch * schedule.steps)
-    board = tf.summary.create_file_writer(str(run / "tensorboard"))
+    batches = sampler.stream(recipe.seed, progress.epoch * schedule.steps)
+    summary_writer = tf.summary.create_file_writer(str(run / "tensorboard"))
 
-    started = time.monotonic() - progressed.seconds
+    started = time.monotonic() - progress.seconds
 
-    def enough() -> bool:
-        over = minutes is not None and time.monotonic() - started > minutes * 60
-        return over or progressed.epoch >= schedule.epochs or progressed.epoch - progressed.best_epoch >= schedule.patience
+    def is_over() -> bool:
+        out_of_time = minutes is not None and time.monotonic() - started > minutes * 60
+        return out_of_time or progress.epoch >= schedule.epochs or progress.epoch - progress.best_epoch >= schedule.patience
 
-    with telling_who_is_lost(run, team), epoch_bar() as bar:
-        while not team.agree(enough()):
-            task = bar.add_task(f"epoch {progressed.epoch + 1}", total=schedule.steps, note="")
-            losses, waited, pictures, began = [], 0.0, 0, time.monotonic()
+    with lost_worker_errors(run, team), epoch_bar() as bar:
+        while not team.agree(is_over()):
+            task = bar.add_task(f"epoch {progress.epoch + 1}", total=schedule.steps, note="")
+            losses, waited_s, pictures, began = [], 0.0, 0, time.monotonic()
             for _ in range(schedule.steps):
                 before = time.monotonic()
                 batch = next(batches)
-                waited += time.monotonic() - before
+                waited_s += time.monotonic() - before
                 losses.append(model.step(batch))
                 pictures += len(batch.rows)
                 bar.update(task, advance=1, note=f"loss {np.mean(losses):.3f}")
             if not np.isfinite(losses).all():
                 raise InputError(f"{run}: the loss is no longer a number; start again with a lower --learning-rate")
-            took = time.monotonic() - began
-            progressed.epoch += 1
+            elapsed_s = time.monotonic() - began
+            progress.epoch += 1
             if not team.chief:
                 continue
             with model.averaged():
                 finished.set_weights(tower.get_weights())
-                row, cost = judges.validate(head, judged)
-                better = cost < progressed.best_cost
+                row, cost = judges.validate(head, judged_tower)
+                better = cost < progress.best_cost
                 if better:
                     save_best(run, model)
             row = {
-                "epoch": progressed.epoch,
+                "epoch": progress.epoch,
                 "loss": float(np.mean(losses)),
                 **row,
-                "pictures_per_s": pictures / took,
-                "waiting_share": waited / took,
+                "pictures_per_s": pictures / elapsed_s,
+                "waiting_share": waited_s / elapsed_s,
             }
-            told = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if "loss" in key or "val" in key)
-            bar.update(task, note=told)
+            summary = "  ".join(f"{key} {value:.4f}" for key, value in row.items() if "loss" in key or "val" in key)
+            bar.update(task, note=summary)
             if bar.disable:
-                print(f"epoch {progressed.epoch}: {told}", file=sys.stderr, flush=True)
-            progressed.history.append(row)
-            progressed.seconds = time.monotonic() - started
+                print(f"epoch {progress.epoch}: {summary}", file=sys.stderr, flush=True)
+            progress.history.append(row)
+            progress.seconds = time.monotonic() - started
             if better:
-                progressed.best_cost, progressed.best_eer, progressed.best_epoch = cost, row["val_eer"], progressed.epoch
-            save_last(run, model, progressed)
-            with board.as_default(step=progressed.epoch):
+                progress.best_cost, progress.best_eer, progress.best_epoch = cost, row["val_eer"], progress.epoch
+            save_last(run, model, progress)
+            with summary_writer.as_default(step=progress.epoch):
                 for name, value in row.items():
                     tf.summary.scalar(name, value)
-            board.flush()
+            summary_writer.flush()
     batches.close()
     if not team.chief:
         return None
-    if not progressed.history:
+    if not progress.history:
         raise InputError(f"{run}: no epoch was finished; give more --minutes")
     restore_best(run, model)
     finished.set_weights(tower.get_weights())
-    numpy_head = head.in_numpy()
-    people = pool(together, split, own)
+    numpy_head = head.to_numpy()
+    people = pool(all_faces, split, own)
     if not recipe.loss.pairs:
-        rows = train.rows_few_each(PICTURES_EACH)
-        with doing(f"fitting the head to {len(rows)} pictures"):
-            seen = embed(finished, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
+        rows = train.first_rows_per_person(PICTURES_EACH)
+        with show_status(f"fitting the head to {len(rows)} pictures"):
+            embeddings = embed(finished, train.chips.only(rows), [placements[row] for row in rows] if placements else None)
         if recipe.tower.spread:
-            seen, record["spread"] = damp(finished, seen, recipe.tower.spread, judges, head)
-        shape = Head(np.ones(seen.shape[1], np.float32), 0.0, True, recipe.tower.squared)
-        strangers = _strangers(run, Verifier(finished, shape, aligner), people, recipe.tower.cohort)
+            embeddings, record["spread"] = damp(finished, embeddings, recipe.tower.spread, judges, head)
+        plain_head = Head(np.ones(embeddings.shape[1], np.float32), 0.0, True, recipe.tower.squared)
+        strangers = _choose_cohort(run, Verifier(finished, plain_head, aligner), people, recipe.tower.cohort)
         numpy_head, record["head"] = fit_head(
-            seen, train.labels[rows], judges.embed(finished), validation.labels, strangers, squared=recipe.tower.squared,
+            embeddings, train.labels[rows], judges.embed(finished), validation.labels, strangers, squared=recipe.tower.squared,
         )  # fmt: skip
-    elif strangers := _strangers(run, Verifier(finished, numpy_head, aligner), people, recipe.tower.cohort):
-        numpy_head = strangers.beside(numpy_head)
+    elif strangers := _choose_cohort(run, Verifier(finished, numpy_head, aligner), people, recipe.tower.cohort):
+        numpy_head = strangers.as_cohort_of(numpy_head)
     verifier = Verifier(finished, numpy_head, aligner, recipe.tower.mirrored_templates)
     if verifier.mirrored_templates:
-        held = judges.embed(finished)
-        templates = verifier.templates(validation.chips, held)
-        verifier = replace(verifier, head=with_doubt(numpy_head, held, templates, validation.labels))
+        validation_embeddings = judges.embed(finished)
+        templates = verifier.templates(validation.chips, validation_embeddings)
+        verifier = replace(verifier, head=with_doubt(numpy_head, validation_embeddings, templates, validation.labels))
         record["doubt"] = verifier.head.doubt
-    write_atomically(run / "history.csv", _as_csv(progressed.history))
+    write_atomically(run / "history.csv", _as_csv(progress.history))
     save_verifier(run, verifier)
     record |= {
         "state": "finished",
-        "epochs_run": progressed.epoch,
-        "best_epoch": progressed.best_epoch,
-        "val_eer": progressed.best_eer,
-        "training_seconds": round(progressed.seconds, 1),
+        "epochs_run": progress.epoch,
+        "best_epoch": progress.best_epoch,
+        "val_eer": progress.best_eer,
+        "training_seconds": round(progress.seconds, 1),
         "trained_on": {"people": len(train.identities), "pictures": len(train.labels)},
     }
     write_record(run, record)
@@ -286,11 +286,11 @@ def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
     return train.teaching.vectors.shape[1] if train.teaching and (recipe.loss.teacher or recipe.loss.contrast) else None
 
 
-def _strangers(run: Path, verifier: Verifier, people: Faces, nearest: int) -> Strangers | None:
+def _choose_cohort(run: Path, verifier: Verifier, people: Faces, nearest: int) -> Strangers | None:
     """Chooses the finished model's cohort among `people` and writes their names to cohort.json. None if `nearest` is 0."""
     if not nearest:
         return None
-    with doing(f"choosing the cohort among {len(people.labels)} people"):
+    with show_status(f"choosing the cohort among {len(people.labels)} people"):
         strangers = choose_strangers(verifier.head, verifier.embed(people.chips), nearest)
     write_cohort(run, people, strangers)
     return strangers

@@ -17,8 +17,8 @@ from trainer.dataset import joined, load_faces
 from trainer.doubt import with_doubt
 from trainer.evaluate import load_subject
 from trainer.files import write_atomically
-from trainer.head import calibrated, missed
-from trainer.progress import doing
+from trainer.head import calibrated, fnmr_at_target
+from trainer.progress import show_status
 from trainer.run import read_run
 from trainer.split import read_split, split_digest, split_of_file
 from trainer.verifier import save_head
@@ -36,21 +36,21 @@ def write_handover(run: Path, folders: list[Path]) -> None:
         InputError: the data sets are not those that the run was trained on.
     """
     main, *further = map(load_faces, folders)
-    together = joined(main, further)
-    if together.digest != read_run(run)["data"]["sha256"]:
+    all_faces = joined(main, further)
+    if all_faces.digest != read_run(run)["data"]["sha256"]:
         raise InputError(f"{', '.join(map(str, folders))}: changed since {run} was trained on them")
     split = read_split(run)
     train, test = (main.of(split[part]).measured() for part in ("train", "test"))
     rows = np.random.default_rng(0).permutation(len(train.chips))[:CALIBRATION_CHIPS]
-    out = io.BytesIO()
+    buffer = io.BytesIO()
     np.savez(
-        out,
+        buffer,
         calibration=train.chips[rows],
         test=test.chips[:],
         test_labels=test.labels,
-        cohort=cohort_chips(run, together, split, own_people(folders, main, further))[:],
+        cohort=cohort_chips(run, all_faces, split, own_people(folders, main, further))[:],
     )
-    write_atomically(run / HANDOVER, out.getvalue())
+    write_atomically(run / HANDOVER, buffer.getvalue())
 
 
 def write_held_out(model: Path, folders: list[Path], out: Path) -> int:
@@ -61,17 +61,17 @@ def write_held_out(model: Path, folders: list[Path], out: Path) -> int:
         InputError: a set is not prepared, whom the file was trained on cannot be determined, or too few of its test people are here.
     """
     file = read_model(model)
-    held = {*split_of_file(file, folders)["test"]}
+    test_names = {*split_of_file(file, folders)["test"]}
     faces = load_faces(folders[0])
     load_subject(model).check(faces, str(folders[0]))
-    test = faces.of([name for name in faces.identities if name in held]).measured()
+    test = faces.of([name for name in faces.identities if name in test_names]).measured()
     if len(test.identities) < 2:
         raise InputError(
-            f"{folders[0]}: has only {len(test.identities)} of the {len(held)} people who were kept out of the training of {model}"
+            f"{folders[0]}: has only {len(test.identities)} of the {len(test_names)} people who were kept out of the training of {model}"
         )
     data = io.BytesIO()
-    told = {"split": split_digest(file), "chip": faces.spec.to_json()}
-    np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps(told))
+    origin = {"split": split_digest(file), "chip": faces.spec.to_json()}
+    np.savez(data, test=test.chips[:], test_labels=test.labels, told=json.dumps(origin))
     write_atomically(out, data.getvalue())
     return len(test.identities)
 
@@ -93,20 +93,22 @@ def write_head(model: Path, folders: list[Path], out: Path) -> tuple[float, Rate
     main, *further = (load_faces(folder) for folder in folders)
     subject = load_subject(model)
     subject.check(main, str(folders[0]))
-    together, nearest = joined(main, further), file.head.cohort.nearest
-    people, present = pool(together, split, own_people(folders, main, further)), {*main.identities}
+    all_faces, nearest = joined(main, further), file.head.cohort.nearest
+    people, present = pool(all_faces, split, own_people(folders, main, further)), {*main.identities}
     validation = main.of([name for name in split["validation"] if name in present]).measured()
     if len(people.labels) <= nearest or len(validation.identities) < 2:
         raise InputError(
             f"{', '.join(map(str, folders))}: {len(people.labels)} people for a cohort and {len(validation.identities)} to judge by; more "
             f"than {nearest} and two are needed"
         )
-    seen, held = subject.embed(people.chips), subject.embed(validation.chips)
-    target, before = missed(file.head, held, validation.labels)
-    with doing(f"choosing the cohort among {len(seen)} people"):
-        strangers = choose_strangers(file.head, seen, nearest)
-        head = calibrated(strangers.beside(file.head), held, validation.labels)
+    people_embeddings, validation_embeddings = subject.embed(people.chips), subject.embed(validation.chips)
+    target, before = fnmr_at_target(file.head, validation_embeddings, validation.labels)
+    with show_status(f"choosing the cohort among {len(people_embeddings)} people"):
+        strangers = choose_strangers(file.head, people_embeddings, nearest)
+        head = calibrated(strangers.as_cohort_of(file.head), validation_embeddings, validation.labels)
         if file.template is TemplateKind.MIRRORED:
-            head = with_doubt(head, held, subject.enrol(validation.chips, held), validation.labels)
+            head = with_doubt(
+                head, validation_embeddings, subject.enrol(validation.chips, validation_embeddings), validation.labels
+            )
     save_head(out, head)
-    return target, before, missed(head, held, validation.labels)[1]
+    return target, before, fnmr_at_target(head, validation_embeddings, validation.labels)[1]

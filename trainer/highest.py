@@ -15,25 +15,25 @@ class Highest:
     def __init__(self, trials: int, target: float) -> None:
         self.trials = trials
         # The scores that may match, and the highest one that must not.
-        self._wanted = allowed_matches(trials, target) + 1
+        self._count = allowed_matches(trials, target) + 1
         self._best = np.empty(0)
-        self._least = -np.inf
+        self._lowest = -np.inf
 
     def add(self, scores: NDArray[np.float64]) -> None:
         """Adds scores, float64 [n]."""
-        self._best = np.concatenate([self._best, scores[scores >= self._least]])
-        if len(self._best) >= 2 * self._wanted:
+        self._best = np.concatenate([self._best, scores[scores >= self._lowest]])
+        if len(self._best) >= 2 * self._count:
             self._shorten()
 
     def threshold(self) -> float:
         """The lowest threshold whose FMR is at most `target`; valid once all scores were added."""
         self._shorten()
-        return float(np.nextafter(self._least, np.inf))
+        return float(np.nextafter(self._lowest, np.inf))
 
     def matches(self) -> int:
         """How many scores reach `threshold()`."""
         return int((self._best >= self.threshold()).sum())
 
     def _shorten(self) -> None:
-        self._best = np.partition(self._best, len(self._best) - self._wanted)[-self._wanted :]
-        self._least = self._best.min()
+        self._best = np.partition(self._best, len(self._best) - self._count)[-self._count :]
+        self._lowest = self._best.min()

@@ -95,8 +95,8 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
     left_out: list[tuple[str, str]] = []
     folders: dict[str, dict[str, set[str]]] = {}  # by folder name: each path of that name, with its pictures' names
     with _members(source) as members:
-        for where, name, reader in members:
-            person = where.name
+        for person_folder, name, reader in members:
+            person = person_folder.name
             if {person, renaming.of(person)} & captured:
                 left_out.append((f"{person}/{name}", "the person is a captured subject"))
                 continue
@@ -106,24 +106,27 @@ def import_people(source: Path, folder: Path, layout: Layout, renaming: Renaming
             person = check_identity(renaming.of(person))
             target = real_folder(folder, layout, "negative", person) / real_name(layout, person, name)
             people.add(person)
-            alike = folders.setdefault(where.name, {})
-            if any(name in names for other, names in alike.items() if other != str(where)):
-                left_out.append((f"{where}/{name}", "another folder of this name has a picture of this name"))
+            namesakes = folders.setdefault(person_folder.name, {})
+            if any(name in names for other, names in namesakes.items() if other != str(person_folder)):
+                left_out.append((f"{person_folder}/{name}", "another folder of this name has a picture of this name"))
                 continue
-            alike.setdefault(str(where), set()).add(name)
+            namesakes.setdefault(str(person_folder), set()).add(name)
             picture = _read(reader, f"{source}: {person}/{name}")
             if not target.exists():
                 write_atomically(target, picture, lasting=False)
                 pictures += 1
-            elif _is(target, picture):
+            elif _holds(target, picture):
                 present += 1
             else:
                 left_out.append(
-                    (f"{where}/{name}", "the data set has another picture of that person and name; give it another name")
+                    (
+                        f"{person_folder}/{name}",
+                        "the data set has another picture of that person and name; give it another name",
+                    )
                 )
     if not people and not left_out:
         raise InputError(f"{source}: no folders of pictures, one folder a person; point at the folder or .tgz as downloaded")
-    several = {name: sorted(alike) for name, alike in folders.items() if len(alike) > 1}
+    several = {name: sorted(namesakes) for name, namesakes in folders.items() if len(namesakes) > 1}
     return ImportSummary(len(people), pictures, present, left_out, several)
 
 
@@ -186,7 +189,7 @@ def _from_archive(
     bar.update(task, completed=size)
 
 
-def _is(path: Path, data: bytes) -> bool:
+def _holds(path: Path, data: bytes) -> bool:
     """Whether a file holds `data`."""
     try:
         return path.stat().st_size == len(data) and path.read_bytes() == data

@@ -25,29 +25,30 @@ class Interval:
 
 
 def interval_of(
-    value: float, missed: NDArray[np.int64], each: NDArray[np.int64], resampled: NDArray[np.float64], most: float
+    value: float, missed: NDArray[np.int64], counts: NDArray[np.int64], resampled: NDArray[np.float64], upper_limit: float
 ) -> Interval:
-    """The 95 % interval of a miss rate. `each`, int [people], none 0, counts the comparisons of each person and `missed` the misses among
-    them. It is the Clopper-Pearson interval for the effective number of independent comparisons, and its upper end is at most `most`.
+    """The 95 % interval of a miss rate. `counts`, int [people], none 0, counts the comparisons of each person and `missed` the misses among
+    them. It is the Clopper-Pearson interval for the effective number of independent comparisons, and its upper end is at most
+    `upper_limit`.
 
     Without misses no resampling has one either, so the upper end is at least that for no misses in as many comparisons as there are
     people; likewise for the lower end if all comparisons are misses.
     """
-    none = clopper_pearson(0, len(each))[1]
+    upper_if_none = clopper_pearson(0, len(counts))[1]
     if not missed.any():
         low, high = np.nanpercentile(resampled, [2.5, 97.5])
-        high = max(high, none)
-    elif (missed == each).all():
-        low, high = 1 - none, 1.0
+        high = max(high, upper_if_none)
+    elif (missed == counts).all():
+        low, high = 1 - upper_if_none, 1.0
     else:
-        trials = independent_trials(missed, each, float(np.nanvar(resampled)))
+        trials = independent_trials(missed, counts, float(np.nanvar(resampled)))
         low = beta.ppf(0.025, value * trials, (1 - value) * trials + 1)
         high = beta.ppf(0.975, value * trials + 1, (1 - value) * trials)
-    return Interval(value, float(low), float(min(high, most)), resampled)
+    return Interval(value, float(low), float(min(high, upper_limit)), resampled)
 
 
-def independent_trials(missed: NDArray[np.int64], each: NDArray[np.int64], variance: float) -> float:
-    """The effective number of independent comparisons: as many as carry the same information as those of people with `each` comparisons
+def independent_trials(missed: NDArray[np.int64], counts: NDArray[np.int64], variance: float) -> float:
+    """The effective number of independent comparisons: as many as carry the same information as those of people with `counts` comparisons
     and `missed` misses, int [people] both, whose miss rate has this `variance` over resamplings.
 
     Korn and Graubard (1998), "Confidence intervals for proportions with small expected number of positive counts estimated from
@@ -55,11 +56,11 @@ def independent_trials(missed: NDArray[np.int64], each: NDArray[np.int64], varia
     people. Its degrees of freedom follow from its scatter (Satterthwaite 1946): 2 n / (k - 1) for n people whose contributions have
     kurtosis k. They are few where few people have most of the misses or of the comparisons.
     """
-    people, share = len(each), missed.sum() / each.sum()
-    squares = (missed - share * each) ** 2
-    beyond = (squares**2).sum() - squares.sum() ** 2 / people
-    freedom = min(2 * squares.sum() ** 2 / beyond, people - 1) if beyond > 0 else people - 1
-    known = norm.ppf(0.975) / t.ppf(0.975, max(freedom, 1))
+    people, share = len(counts), missed.sum() / counts.sum()
+    squares = (missed - share * counts) ** 2
+    excess = (squares**2).sum() - squares.sum() ** 2 / people
+    degrees_of_freedom = min(2 * squares.sum() ** 2 / excess, people - 1) if excess > 0 else people - 1
+    correction = norm.ppf(0.975) / t.ppf(0.975, max(degrees_of_freedom, 1))
     # With one person, or people with equal miss rates, all resamplings are the same but for rounding.
     independent = share * (1 - share) / variance if variance > 1e-20 else people
-    return float(independent * known**2)
+    return float(independent * correction**2)

@@ -36,8 +36,8 @@ class Judges:
     @classmethod
     def placed(cls, validation: Faces, cohort: Chips | None, recipe: Recipe, aligner: Aligner | None) -> Judges:
         """Runs the aligner, if any, on both sets of chips, once for all epochs."""
-        found = [aligner.placements(chips) if aligner and chips else None for chips in (validation.chips, cohort)]
-        return cls(validation, cohort, recipe, *found)
+        placements = [aligner.placements(chips) if aligner and chips else None for chips in (validation.chips, cohort)]
+        return cls(validation, cohort, recipe, *placements)
 
     def embed(self, tower: keras.Model) -> NDArray[np.float32]:
         """The validation people's embeddings, float32 [n, D]."""
@@ -48,13 +48,13 @@ class Judges:
         return embed(tower, self.cohort, self.cohort_placements) if self.cohort else None
 
     def validate(self, head: SiameseHead, tower: keras.Model) -> tuple[dict[str, float], float]:
-        """The validation figures of an epoch, and its cost, by which epochs are compared (see `compared`)."""
+        """The validation figures of an epoch, and its cost, by which epochs are compared (see `rates_and_cost`)."""
         embeddings, strangers = self.embed(tower), self.strangers(tower)
-        judge = head.in_numpy()
+        numpy_head = head.to_numpy()
         if strangers is not None:
-            judge = with_cohort(judge, strangers, self.recipe.tower.cohort)
-        genuine, impostor = score_all_pairs(judge, embeddings, self.validation.labels)
-        rates, cost = compared(genuine, impostor)
+            numpy_head = with_cohort(numpy_head, strangers, self.recipe.tower.cohort)
+        genuine, impostor = score_all_pairs(numpy_head, embeddings, self.validation.labels)
+        rates, cost = rates_and_cost(genuine, impostor)
         row = {f"val_{name}": rate for name, rate in rates.items()}
         if self.recipe.loss.pairs:
             row["val_loss"] = balanced_cross_entropy(genuine, impostor)
@@ -63,7 +63,7 @@ class Judges:
         return row, cost
 
 
-def compared(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> tuple[dict[str, float], float]:
+def rates_and_cost(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> tuple[dict[str, float], float]:
     """The EER and the FNMR at each FMR of COMPARED_AT that the comparisons support, and their mean: the cost of an epoch or a head."""
     rates = {"eer": eer(genuine, impostor)[0]}
     for target in COMPARED_AT:

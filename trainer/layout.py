@@ -72,29 +72,29 @@ def pictures_of(folder: Path, layout: Layout) -> Iterator[Picture]:
     Raises:
         InputError: the folder holds no pictures in this layout.
     """
-    found = False
+    any_found = False
     for root, chips in _source_folders(folder, layout):
         for path in pictures_below(root):
-            inside = path.relative_to(root)
+            relative = path.relative_to(root)
             if layout is Layout.SIX_FOLDERS:
                 identity, _, rest = path.stem.partition(SEPARATOR)
                 if not rest:
                     raise InputError(f"{path}: name it PERSON{SEPARATOR}NUMBER{path.suffix}, so that its person is known")
-                found = True
+                any_found = True
                 yield Picture(path, identity, chips / f"{path.stem}.png")
-            elif len(inside.parts) == 2:
-                found = True
-                yield Picture(path, inside.parts[0], chips / inside.with_suffix(".png"))
-    if not found:
-        wanted = "pictures/<person>/" if layout is Layout.IDENTITIES else "anchor_real/, positive_real/ and negative_real/"
-        raise InputError(f"{folder}: no pictures in {wanted}; fill it with `trainer capture` or `trainer import lfw`")
+            elif len(relative.parts) == 2:
+                any_found = True
+                yield Picture(path, relative.parts[0], chips / relative.with_suffix(".png"))
+    if not any_found:
+        expected = "pictures/<person>/" if layout is Layout.IDENTITIES else "anchor_real/, positive_real/ and negative_real/"
+        raise InputError(f"{folder}: no pictures in {expected}; fill it with `trainer capture` or `trainer import lfw`")
 
 
 def misplaced(folder: Path, layout: Layout) -> list[Path]:
     """The picture files below `pictures/` that are not directly in a person's folder. Always empty for the six folders."""
     root = folder / "pictures"
-    found = pictures_below(root) if layout is Layout.IDENTITIES else []
-    return [path for path in found if len(path.relative_to(root).parts) != 2]
+    paths = pictures_below(root) if layout is Layout.IDENTITIES else []
+    return [path for path in paths if len(path.relative_to(root).parts) != 2]
 
 
 def pictures_below(root: Path) -> list[Path]:
@@ -130,30 +130,30 @@ def layout_of(folder: Path) -> Layout:
         InputError: it is not a folder, or has neither layout or both.
     """
     if not folder.is_dir():
-        why = "not a folder" if folder.exists() else "no such folder"
-        raise InputError(f"{folder}: {why}; make one with `trainer capture` or `trainer import lfw`")
+        problem = "not a folder" if folder.exists() else "no such folder"
+        raise InputError(f"{folder}: {problem}; make one with `trainer capture` or `trainer import lfw`")
     six = any((folder / f"{role}_real").is_dir() for role in ROLES)
     plain = (folder / "pictures").is_dir()
     if six == plain:
-        why = "both layouts at once" if six else "neither pictures/ nor anchor_real/, positive_real/, negative_real/"
-        raise InputError(f"{folder}: {why}; fill an empty folder with `trainer capture` or `trainer import lfw`")
+        problem = "both layouts at once" if six else "neither pictures/ nor anchor_real/, positive_real/, negative_real/"
+        raise InputError(f"{folder}: {problem}; fill an empty folder with `trainer capture` or `trainer import lfw`")
     return Layout.SIX_FOLDERS if six else Layout.IDENTITIES
 
 
-def chosen_layout(folder: Path, asked: Layout | None) -> Layout:
+def chosen_layout(folder: Path, requested: Layout | None) -> Layout:
     """The layout for new pictures: that of the folder if it has one, else the one asked for, else identity folders.
 
     Raises:
         InputError: the folder has another layout than the one asked for.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
-        return asked or Layout.IDENTITIES
-    found = layout_of(folder)
-    if asked not in (None, found):
+        return requested or Layout.IDENTITIES
+    existing = layout_of(folder)
+    if requested not in (None, existing):
         raise InputError(
-            f"{folder}: has the layout {found}, but {asked} was asked for; leave --layout out, or choose another --data"
+            f"{folder}: has the layout {existing}, but {requested} was asked for; leave --layout out, or choose another --data"
         )
-    return found
+    return existing
 
 
 def _source_folders(folder: Path, layout: Layout) -> list[tuple[Path, Path]]:

@@ -45,7 +45,7 @@ def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = Non
     return tower
 
 
-def own_tower(named: str, side_px: int, channels: int = 1) -> keras.Model:
+def own_tower(network: str, side_px: int, channels: int = 1) -> keras.Model:
     """The Keras model that a user's function `module:function` builds for a side in pixels. The module may be in the working directory.
 
     The model takes float32 pixels 0..255, [n, side, side, 1] or BGR [n, side, side, 3], scales them itself and gives float32 [n, D]. To
@@ -54,12 +54,12 @@ def own_tower(named: str, side_px: int, channels: int = 1) -> keras.Model:
     Raises:
         InputError: there is no such function, it fails, or it returns something else.
     """
-    module, _, function = named.partition(":")
+    module, _, function = network.partition(":")
     sys.path.insert(0, str(Path.cwd()))
     try:
         tower = getattr(importlib.import_module(module), function)(side_px)
     except Exception as error:  # whatever fails in the user's code is not our defect
-        raise InputError(f"network = {named!r}: {type(error).__name__}: {error}") from error
+        raise InputError(f"network = {network!r}: {type(error).__name__}: {error}") from error
     finally:
         sys.path.pop(0)
     if (
@@ -68,7 +68,7 @@ def own_tower(named: str, side_px: int, channels: int = 1) -> keras.Model:
         or len(tower.output_shape) != 2
     ):
         raise InputError(
-            f"network = {named!r}: expected a Keras model from [n, {side_px}, {side_px}, {channels}] to [n, D], got {tower!r}"
+            f"network = {network!r}: expected a Keras model from [n, {side_px}, {side_px}, {channels}] to [n, D], got {tower!r}"
         )
     return tower
 
@@ -108,9 +108,9 @@ def _conv(x: keras.KerasTensor, width: int, kernel: int, stride: int, name: str)
 
 
 def _residual(x: keras.KerasTensor, width: int, stride: int, name: str) -> keras.KerasTensor:
-    straight = x if stride == 1 else _conv(x, width, 1, stride, f"{name}_skip")
+    shortcut = x if stride == 1 else _conv(x, width, 1, stride, f"{name}_skip")
     x = layers.ReLU(name=f"{name}_relu1")(_conv(x, width, 3, stride, f"{name}_1"))
-    x = layers.Add(name=f"{name}_add")([_conv(x, width, 3, 1, f"{name}_2"), straight])
+    x = layers.Add(name=f"{name}_add")([_conv(x, width, 3, 1, f"{name}_2"), shortcut])
     return layers.ReLU(name=f"{name}_relu2")(x)
 
 
@@ -181,17 +181,17 @@ class SiameseHead(layers.Layer):
     def call(self, left: keras.KerasTensor, right: keras.KerasTensor) -> keras.KerasTensor:
         if self.normalise:
             left, right = (keras.ops.normalize(side, axis=-1, order=2) for side in (left, right))
-        apart = left[:, None, :] - right[None, :, :]
-        distance = keras.ops.square(apart) if self.squared else keras.ops.abs(apart)
+        difference = left[:, None, :] - right[None, :, :]
+        distance = keras.ops.square(difference) if self.squared else keras.ops.abs(difference)
         return self.scale * (self.bias - keras.ops.tensordot(distance, self.distance_weights, axes=1))
 
-    def start_as(self, head: Head) -> None:
+    def copy_from(self, head: Head) -> None:
         """Takes over weights and bias of a trained head if it compares embeddings in the same way; otherwise does nothing."""
         if (head.normalise, head.squared, head.weights.shape) == (self.normalise, self.squared, self.distance_weights.shape):
             self.distance_weights.assign(head.weights / np.float32(self.scale))
             self.bias.assign(head.bias / self.scale)
 
-    def in_numpy(self) -> Head:
+    def to_numpy(self) -> Head:
         """The same head in NumPy, as the device computes it."""
         weights = np.asarray(self.distance_weights, np.float32) * np.float32(self.scale)
         return Head(weights, float(np.asarray(self.bias)) * self.scale, self.normalise, self.squared)

@@ -42,7 +42,7 @@ def import_omniglot(sources: list[Path], folder: Path) -> tuple[int, int]:
     spec = ChipSpec(side_px=SIDE_PX)
     entries: dict[str, dict[str, object]] = {}
     for source in sources:
-        for name, drawing in _drawings(source):
+        for name, drawing in _read_drawings(source):
             if len(parts := PurePosixPath(name).parts) < 3:
                 raise InputError(
                     f"{source}: {name} is in no alphabet's and character's folder; take Omniglot's images_background zip files"
@@ -73,43 +73,45 @@ def one_shot(verifier: Verifier, runs: Path) -> Rate:
     Raises:
         InputError: the archive is unreadable, a run of it is incomplete, or the verifier takes no drawings.
     """
-    drawings = dict(_drawings(runs))
-    labels = _labels(runs)
+    drawings = dict(_read_drawings(runs))
+    labels = _read_labels(runs)
     errors = trials = 0
     for run in sorted(labels):
         tests, answers = zip(*labels[run], strict=True)
         classes = sorted(set(answers))
         try:
-            tried, known = (verifier.embed(np.stack([drawings[name] for name in names])) for names in (tests, classes))
+            test_embeddings, class_embeddings = (
+                verifier.embed(np.stack([drawings[name] for name in names])) for names in (tests, classes)
+            )
         except KeyError as error:
             raise InputError(f"{runs}: {run}: {error} is missing; download it again") from error
         except ValueError as error:
             raise InputError(
                 f"the run takes no drawings of {SIDE_PX}x{SIDE_PX} pixels ({error}); name a finished one of `--recipe koch-omniglot`"
             ) from error
-        for embedding, answer in zip(tried, answers, strict=True):
-            errors += classes[int(np.argmax(score(verifier.head, embedding, known)))] != answer
+        for embedding, answer in zip(test_embeddings, answers, strict=True):
+            errors += classes[int(np.argmax(score(verifier.head, embedding, class_embeddings)))] != answer
             trials += 1
     if not trials:
         raise InputError(f"{runs}: no {LABELS} in it; take Omniglot's all_runs.zip")
     return rate(errors, trials)
 
 
-def _labels(runs: Path) -> dict[str, list[tuple[str, str]]]:
+def _read_labels(runs: Path) -> dict[str, list[tuple[str, str]]]:
     with zipfile.ZipFile(runs) as archive:
         names = [name for name in archive.namelist() if name.endswith(f"/{LABELS}")]
-        found = {
+        lines_by_run = {
             name: [line.split() for line in archive.read(name).decode(errors="replace").splitlines() if line.strip()]
             for name in names
         }
-    for name, lines in found.items():
+    for name, lines in lines_by_run.items():
         if not lines or any(len(words) != 2 for words in lines):
             raise InputError(f"{runs}: {name}: expected lines of a test drawing and a training drawing; download it again")
-    return {name: [(test, answer) for test, answer in lines] for name, lines in found.items()}
+    return {name: [(test, answer) for test, answer in lines] for name, lines in lines_by_run.items()}
 
 
-def _drawings(source: Path) -> list[tuple[str, NDArray[np.uint8]]]:
-    found = []
+def _read_drawings(source: Path) -> list[tuple[str, NDArray[np.uint8]]]:
+    drawings = []
     try:
         with zipfile.ZipFile(source) as archive:
             names = [name for name in archive.namelist() if name.endswith(".png") and "__MACOSX" not in name]
@@ -117,10 +119,10 @@ def _drawings(source: Path) -> list[tuple[str, NDArray[np.uint8]]]:
                 drawing = cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_GRAYSCALE)
                 if drawing is None or drawing.shape != (SIDE_PX, SIDE_PX):
                     raise InputError(f"{source}: {name} is no drawing of {SIDE_PX}x{SIDE_PX} pixels")
-                found.append((name, drawing))
+                drawings.append((name, drawing))
     except FileNotFoundError as error:
         raise InputError(f"{source}: no such file; download it from {HOME}") from error
     # RuntimeError: it needs a password, or uses a compression that Python does not support.
     except (OSError, EOFError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
         raise InputError(f"{source}: not a readable zip ({error}); download it again") from error
-    return found
+    return drawings

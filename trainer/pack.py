@@ -50,16 +50,16 @@ class Pack:
     def __getitem__(self, rows: int | np.integer | NDArray[np.int64]) -> NDArray[np.uint8]:
         if isinstance(rows, np.ndarray):
             out = np.empty((len(rows), *self.shape[1:]), np.uint8)
-            for at, row in enumerate(rows):
-                self._read(int(row), out[at])
+            for index, row in enumerate(rows):
+                self._read(int(row), out[index])
             return out
         out = np.empty(self.shape[1:], np.uint8)
         self._read(int(rows), out)
         return out
 
     def _read(self, row: int, into: NDArray[np.uint8]) -> None:
-        got = os.preadv(self._file.fileno(), [into.data], self._offset + row * self._size)
-        if got != self._size:
+        count = os.preadv(self._file.fileno(), [into.data], self._offset + row * self._size)
+        if count != self._size:
             raise StorageError(f"{self._path}: cut off at picture {row} of {len(self)}; delete it, it is made anew")
 
 
@@ -74,8 +74,8 @@ def pack_chips(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> s
     if digest := _digest_of(folder, stamp):
         return digest
     # The workers of a training may start at once and share the data folder.
-    with _alone(folder):
-        return _digest_of(folder, stamp) or _written(folder, entries, spec, stamp)
+    with _locked(folder):
+        return _digest_of(folder, stamp) or _write_pack(folder, entries, spec, stamp)
 
 
 def _stamp(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
@@ -92,14 +92,14 @@ def _stamp(folder: Path, entries: list[dict[str, str]], spec: ChipSpec) -> str:
 def _digest_of(folder: Path, stamp: str) -> str:
     """The digest of the pack with this stamp; empty if there is none, and it must be made."""
     try:
-        before = json.loads((folder / PACK_RECORD).read_text())
-        return str(before["digest"]) if before["stamp"] == stamp and (folder / PACK).exists() else ""
+        record = json.loads((folder / PACK_RECORD).read_text())
+        return str(record["digest"]) if record["stamp"] == stamp and (folder / PACK).exists() else ""
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _locked(folder: Path) -> Iterator[None]:
     try:
         with (folder / PACK_LOCK).open("wb") as lock:
             try:
@@ -114,16 +114,16 @@ def _alone(folder: Path) -> Iterator[None]:
         raise StorageError(f"{folder / PACK}: cannot write: {error.strerror or error}") from error
 
 
-def _written(folder: Path, entries: list[dict[str, str]], spec: ChipSpec, stamp: str) -> str:
+def _write_pack(folder: Path, entries: list[dict[str, str]], spec: ChipSpec, stamp: str) -> str:
     digest = hashlib.sha256()
     unfinished = folder / f".{PACK}.part"
     shape = (len(entries), *spec.shape)
     flags = cv2.IMREAD_GRAYSCALE if spec.channels == 1 else cv2.IMREAD_COLOR
-    shown = track(entries, f"packing {folder.name}", console=Console(stderr=True), disable=not sys.stderr.isatty())
+    progress = track(entries, f"packing {folder.name}", console=Console(stderr=True), disable=not sys.stderr.isatty())
     try:
         with unfinished.open("wb") as file:
             np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
-            for entry in shown:
+            for entry in progress:
                 # Not cv2.imread: a file name that is not UTF-8 ends the process there.
                 data = np.frombuffer((folder / entry["chip"]).read_bytes(), np.uint8)
                 chip = cv2.imdecode(data, flags) if data.size else None

@@ -29,16 +29,16 @@ class Batch:
     people: int
 
 
-def _people_and_strangers(labels: NDArray[np.int64], size: BatchSettings) -> tuple[int, int]:
+def _people_and_strangers(labels: NDArray[np.int64], settings: BatchSettings) -> tuple[int, int]:
     """How many people a batch shows twice, and how many once, limited by the people of `labels`."""
     counts = np.bincount(labels)
-    people = min(size.people, int((counts > 1).sum()))
-    return people, min(size.strangers, len(counts) - people)
+    people = min(settings.people, int((counts > 1).sum()))
+    return people, min(settings.strangers, len(counts) - people)
 
 
-def batch_size(labels: NDArray[np.int64], size: BatchSettings) -> int:
+def batch_size(labels: NDArray[np.int64], settings: BatchSettings) -> int:
     """How many pictures a batch has, limited by the people of `labels`."""
-    people, strangers = _people_and_strangers(labels, size)
+    people, strangers = _people_and_strangers(labels, settings)
     return 2 * people + strangers
 
 
@@ -49,7 +49,7 @@ class PairSampler:
     def __init__(
         self,
         faces: Faces,
-        size: BatchSettings,
+        settings: BatchSettings,
         augmentation: AugmentSettings,
         placements: list[Placement] | None,
         side_px: int,
@@ -59,19 +59,19 @@ class PairSampler:
         order = np.argsort(faces.labels, kind="stable")
         self._by_person = np.split(order, np.cumsum(np.bincount(faces.labels))[:-1])
         self._several = np.array([i for i, rows in enumerate(self._by_person) if len(rows) > 1])
-        self._people, self._strangers = _people_and_strangers(faces.labels, size)
+        self._people, self._strangers = _people_and_strangers(faces.labels, settings)
         self._share = share(2 * self._people + self._strangers)
         self._augmentation = augmentation
-        self._alike = size.alike
-        self._likeness = _likeness(faces, self._by_person) if size.alike and faces.teaching else None
+        self._alike_share = settings.alike
+        self._likeness = _likeness(faces, self._by_person) if settings.alike and faces.teaching else None
 
     def draw(self, rng: np.random.Generator) -> Batch:
         """One batch."""
         everyone = np.arange(len(self._by_person))
-        if self._likeness is not None and rng.random() < self._alike:
+        if self._likeness is not None and rng.random() < self._alike_share:
             # The people most like a random one; noise on the likeness keeps a batch from always being the same group.
-            near = self._likeness @ self._likeness[rng.choice(everyone)] + rng.normal(0, 0.1, len(everyone))
-            order = np.argsort(-near)
+            likeness = self._likeness @ self._likeness[rng.choice(everyone)] + rng.normal(0, 0.1, len(everyone))
+            order = np.argsort(-likeness)
             chosen = order[np.isin(order, self._several)][: self._people]
             strangers = order[~np.isin(order, chosen)][: self._strangers]
         else:

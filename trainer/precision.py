@@ -20,12 +20,12 @@ _GPU_CAPABILITY = (8, 0)
 def computing_in(precision: Precision) -> Iterator[str]:
     """Sets the precision of layers created in the context. Gives the Keras policy used, `float32` or `mixed_bfloat16`."""
     mixed = precision is Precision.MIXED or (precision is Precision.AUTO and has_bfloat16())
-    before = keras.config.dtype_policy()
+    previous = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_bfloat16" if mixed else "float32")
     try:
         yield keras.config.dtype_policy().name
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(previous)
 
 
 def has_bfloat16() -> bool:

@@ -86,7 +86,7 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
     for picture in pictures:
         first.setdefault(picture.chip, picture)
     # While chips are being rewritten, an earlier list of them may be wrong.
-    _forget_manifest(folder)
+    _remove_manifest(folder)
     detectors = local()
 
     def work(picture: Picture) -> Outcome:
@@ -99,12 +99,12 @@ def prepare(folder: Path, layout: Layout, spec: ChipSpec, several: Several, *, w
             return Outcome(picture, None, str(error).removeprefix(f"{picture.path}: "))
         if not hasattr(detectors, "value"):
             detectors.value = load_detector(spec.detector)
-        found = find_face(detectors.value, to_grey(frame), several)
-        if isinstance(found, str):
-            return Outcome(picture, None, found)
-        chip = cv2.imencode(".png", cut_chip(as_source(frame, spec), found, spec))[1].tobytes()
+        face = find_face(detectors.value, to_grey(frame), several)
+        if isinstance(face, str):
+            return Outcome(picture, None, face)
+        chip = cv2.imencode(".png", cut_chip(as_source(frame, spec), face, spec))[1].tobytes()
         write_atomically(folder / picture.chip, chip, lasting=False)
-        return Outcome(picture, found, "")
+        return Outcome(picture, face, "")
 
     # One thread per picture: OpenCV releases the GIL, and its own threads do not help with pictures this small.
     cv2.setNumThreads(1)
@@ -133,19 +133,19 @@ def source_pictures(folder: Path, manifest: dict[str, Any]) -> dict[str, Path]:
     Raises:
         InputError: source pictures are gone.
     """
-    found: dict[str, Path] = {}
+    sources: dict[str, Path] = {}
     for picture in pictures_of(folder, Layout(manifest["layout"])):
-        found.setdefault(str(picture.chip), picture.path)
-    gone = [entry["chip"] for entry in manifest["chips"] if entry["chip"] not in found]
-    if gone:
+        sources.setdefault(str(picture.chip), picture.path)
+    missing = [entry["chip"] for entry in manifest["chips"] if entry["chip"] not in sources]
+    if missing:
         raise InputError(
-            f"{folder}: the pictures of {len(gone)} chips are no longer there, such as that of {gone[0]}; "
+            f"{folder}: the pictures of {len(missing)} chips are no longer there, such as that of {missing[0]}; "
             f"run `trainer prepare {folder}` again"
         )
-    return found
+    return sources
 
 
-def _forget_manifest(folder: Path) -> None:
+def _remove_manifest(folder: Path) -> None:
     try:
         (folder / MANIFEST).unlink(missing_ok=True)
     except OSError as error:
@@ -174,7 +174,7 @@ def read_manifest(folder: Path) -> dict[str, object]:
     try:
         manifest = json.loads(path.read_text())
         spec = ChipSpec.from_json(manifest["chip"])
-        recorded = manifest["fingerprint"]
+        fingerprint = manifest["fingerprint"]
         if not [(entry["chip"], entry["identity"], entry["box"]) for entry in manifest["chips"]]:
             raise ValueError("no chips")
     except FileNotFoundError as error:
@@ -183,6 +183,6 @@ def read_manifest(folder: Path) -> dict[str, object]:
         raise StorageError(f"{path}: cannot read: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path}: unreadable ({error}); run `trainer prepare {folder}` again") from error
-    if recorded != chip_fingerprint(spec):
+    if fingerprint != chip_fingerprint(spec):
         raise InputError(f"{path}: these chips were cut otherwise than this version does; run `trainer prepare {folder}` again")
     return manifest

@@ -11,14 +11,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 @contextmanager
-def doing(what: str) -> Iterator[None]:
-    """Shows `what` while its block runs, for work of unknown length."""
+def show_status(message: str) -> Iterator[None]:
+    """Shows `message` while its block runs, for work of unknown length."""
     console = Console(stderr=True)
     if console.is_terminal:
-        with console.status(what):
+        with console.status(message):
             yield
     else:
-        print(what, file=sys.stderr, flush=True)
+        print(message, file=sys.stderr, flush=True)
         yield
 
 

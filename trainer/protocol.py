@@ -26,7 +26,7 @@ class Pair(NamedTuple):
     fold: int
 
 
-def on_protocol(
+def protocol_accuracy(
     head: Head, faces: Faces, templates: NDArray[np.float32], embeddings: NDArray[np.float32], path: Path
 ) -> dict[str, Any]:
     """Pair accuracy, with the threshold for each fold that is best on the other folds. The folds are the file's if at least two of them
@@ -37,10 +37,10 @@ def on_protocol(
     Raises:
         InputError: the file is unreadable, or has too few usable pairs.
     """
-    row = {photograph_of(name): at for at, name in enumerate(faces.names)}
+    row_of = {photograph_of(name): index for index, name in enumerate(faces.names)}
     pairs, folds = read_pairs(path)
-    usable = [pair for pair in pairs if pair.first in row and pair.second in row]
-    rows = [(row[pair.first], row[pair.second]) for pair in usable]
+    usable = [pair for pair in pairs if pair.first in row_of and pair.second in row_of]
+    rows = [(row_of[pair.first], row_of[pair.second]) for pair in usable]
     scores = np.array([float(score(head, embeddings[b], templates[a][None], templates[b])[0]) for a, b in rows])
     same = np.array([pair.same for pair in usable], bool)
     if min(same.sum(), (~same).sum()) < FOLDS:
@@ -48,15 +48,15 @@ def on_protocol(
             f"{path}: of {len(pairs)} pairs only {len(usable)} are of unseen people; use another list or a larger test part"
         )
     fold = np.array([pair.fold for pair in usable])
-    own = folds > 0 and len(np.unique(fold)) > 1
-    if not own:
+    has_folds = folds > 0 and len(np.unique(fold)) > 1
+    if not has_folds:
         for kind in (same, ~same):
             fold[kind] = np.random.default_rng(0).permutation(np.arange(kind.sum()) % FOLDS)
-    numbers = np.unique(fold)
-    wrong = fold_errors(*([scores[kind & (fold == number)] for number in numbers] for kind in (same, ~same)))
+    fold_numbers = np.unique(fold)
+    error_rate = fold_errors(*([scores[kind & (fold == one_fold)] for one_fold in fold_numbers] for kind in (same, ~same)))
     return {
-        "pairs": wrong.trials, "genuine": int(same.sum()), "folds": len(numbers), "folds_of_the_file": own,
-        "value": 1 - wrong.value, "low": 1 - wrong.high, "high": 1 - wrong.low, "left_out": len(pairs) - wrong.trials,
+        "pairs": error_rate.trials, "genuine": int(same.sum()), "folds": len(fold_numbers), "folds_of_the_file": has_folds,
+        "value": 1 - error_rate.value, "low": 1 - error_rate.high, "high": 1 - error_rate.low, "left_out": len(pairs) - error_rate.trials,
         "why": "people whom the training used, pictures without a face or with a wrong label, more than ten of a person",
     }  # fmt: skip
 
@@ -73,7 +73,7 @@ def read_pairs(path: Path) -> tuple[list[Pair], int]:
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a list of pairs as LFW's: {error}") from error
     header = [int(word) for word in lines[0][1] if word.isdecimal()] if lines and len(lines[0][1]) < 3 else []
-    folds, each = (header[0], 2 * header[1]) if len(header) == 2 else (0, 0)
+    folds, fold_size = (header[0], 2 * header[1]) if len(header) == 2 else (0, 0)
     pairs = []
     for number, words in lines[1:] if header else lines:
         try:
@@ -85,7 +85,7 @@ def read_pairs(path: Path) -> tuple[list[Pair], int]:
             raise InputError(
                 f"{path}, line {number}: {' '.join(words)!r}: expected a person and two numbers, or twice a person and a number"
             ) from error
-        pairs.append(Pair(len(words) == 3, *names, fold=len(pairs) // each if each else 0))
-    if folds and len(pairs) != folds * each:
-        raise InputError(f"{path}: {len(pairs)} pairs, its first line tells of {folds * each}; it is cut off")
+        pairs.append(Pair(len(words) == 3, *names, fold=len(pairs) // fold_size if fold_size else 0))
+    if folds and len(pairs) != folds * fold_size:
+        raise InputError(f"{path}: {len(pairs)} pairs, its first line tells of {folds * fold_size}; it is cut off")
     return pairs, folds

@@ -32,107 +32,107 @@ def prune(source: keras.Model, tower: keras.Model, larger: NDArray[np.uint8], sa
     rng = np.random.default_rng(0)
     trained = {layer.name: layer for layer in source.layers}
     for layer in tower.layers:
-        same = trained.get(layer.name)
-        if same and shapes(layer) == shapes(same):
-            layer.set_weights(same.get_weights())
+        trained_layer = trained.get(layer.name)
+        if trained_layer and shapes(layer) == shapes(trained_layer):
+            layer.set_weights(trained_layer.get_weights())
     resized = source.input_shape != tower.input_shape
     if resized:
-        few = slice(CHIPS)
+        rows = slice(CHIPS)
         filters, _ = source.get_layer("stem_conv").get_weights()
-        wanted = _outputs(source, "stem_conv", larger[few])
-        _fit(tower, "stem", filters, _outputs(tower, "stem_squares", sample[few]), wanted, rng, anew=True)
-    before = "stem_pool"
+        target = _outputs(source, "stem_conv", larger[rows])
+        _fit(tower, "stem", filters, _outputs(tower, "stem_squares", sample[rows]), target, rng, refit=True)
+    previous = "stem_pool"
     for number, (_, blocks) in enumerate(STAGES):
         for block in range(blocks):
             name = f"s{number}b{block}"
-            if resized or _smaller(source, tower, name):
-                _prune_block(source, tower, name, before, larger, sample, rng)
-            before = f"{name}_relu2"
+            if resized or _is_smaller(source, tower, name):
+                _prune_block(source, tower, name, previous, larger, sample, rng)
+            previous = f"{name}_relu2"
     if resized:
         (matrix,) = source.get_layer("embedding").get_weights()
-        given, wanted = _outputs(tower, "pool", sample), _outputs(source, "embedding", larger)
-        matrix = _ridge(given.astype(np.float64), wanted.astype(np.float64), matrix)
+        inputs, target = _outputs(tower, "pool", sample), _outputs(source, "embedding", larger)
+        matrix = _ridge(inputs.astype(np.float64), target.astype(np.float64), matrix)
         tower.get_layer("embedding").set_weights([matrix.astype(np.float32)])
 
 
 def _prune_block(
-    source: keras.Model, tower: keras.Model, name: str, before: str, larger: NDArray[np.uint8], sample: NDArray[np.uint8],
+    source: keras.Model, tower: keras.Model, name: str, previous: str, larger: NDArray[np.uint8], sample: NDArray[np.uint8],
     rng: np.random.Generator,
 ) -> None:  # fmt: skip
     one, two, add, inside = f"{name}_1", f"{name}_2", f"{name}_add", f"{name}_relu1"
     side = tower.get_layer(add).output.shape[1]
-    few = slice(max(CHIPS, -(-POSITIONS // side**2)))
-    larger, chips = larger[few], sample[few]
+    rows = slice(max(CHIPS, -(-POSITIONS // side**2)))
+    larger, chips = larger[rows], sample[rows]
     resized = source.input_shape != tower.input_shape
     (filters, bias), (second, _) = (source.get_layer(f"{part}_conv").get_weights() for part in (one, two))
-    kept = np.arange(len(bias))
+    kept_maps = np.arange(len(bias))
     if tower.get_layer(f"{one}_conv").filters < len(bias):
         # A map's contribution to the block's output: its RMS times the norm of the filters that read it.
-        weight = np.sqrt((_outputs(source, inside, larger) ** 2).mean((0, 1, 2))) * np.sqrt((second**2).sum((0, 1, 3)))
-        kept = np.sort(np.argsort(-weight)[: tower.get_layer(f"{one}_conv").filters])
+        importance = np.sqrt((_outputs(source, inside, larger) ** 2).mean((0, 1, 2))) * np.sqrt((second**2).sum((0, 1, 3)))
+        kept_maps = np.sort(np.argsort(-importance)[: tower.get_layer(f"{one}_conv").filters])
     if resized or _is_narrow(tower, one):
-        wanted = _outputs(source, f"{one}_conv", larger)[..., kept]
-        _fit(tower, one, filters[..., kept], _outputs(tower, before, chips), wanted, rng, anew=resized)
+        target = _outputs(source, f"{one}_conv", larger)[..., kept_maps]
+        _fit(tower, one, filters[..., kept_maps], _outputs(tower, previous, chips), target, rng, refit=resized)
     else:
-        tower.get_layer(f"{one}_conv").set_weights([filters[..., kept], bias[kept]])
+        tower.get_layer(f"{one}_conv").set_weights([filters[..., kept_maps], bias[kept_maps]])
     # The shortcut of the smaller block is given; its convolutions are fitted to the rest of the trained block's output.
-    past = _outputs(tower, add, chips)
-    given = _outputs(tower, f"{two}_conv", chips)
-    wide = given.shape[1]
-    wanted = (_shrunk(_outputs(source, add, larger), side) - past)[:, :wide, :wide] + given
-    if resized or _is_narrow(tower, two) or len(kept) < len(bias):
-        anew = resized or not _is_narrow(tower, two)
-        _fit(tower, two, second[:, :, kept], _outputs(tower, inside, chips), wanted, rng, anew=anew)
+    block_output = _outputs(tower, add, chips)
+    conv_output = _outputs(tower, f"{two}_conv", chips)
+    width = conv_output.shape[1]
+    target = (_downsampled(_outputs(source, add, larger), side) - block_output)[:, :width, :width] + conv_output
+    if resized or _is_narrow(tower, two) or len(kept_maps) < len(bias):
+        refit = resized or not _is_narrow(tower, two)
+        _fit(tower, two, second[:, :, kept_maps], _outputs(tower, inside, chips), target, rng, refit=refit)
 
 
 def _fit(
-    tower: keras.Model, name: str, filters: NDArray[np.float32], seen: NDArray[np.float32], wanted: NDArray[np.float32],
-    rng: np.random.Generator, *, anew: bool,
+    tower: keras.Model, name: str, filters: NDArray[np.float32], inputs: NDArray[np.float32], target: NDArray[np.float32],
+    rng: np.random.Generator, *, refit: bool,
 ) -> None:  # fmt: skip
-    """Fits a convolution, or both halves of a narrow one, by regressing the output `wanted` on the input `seen`. With `anew` every
+    """Fits a convolution, or both halves of a narrow one, by regressing the output `target` on the input `inputs`. With `refit` every
     filter weight is refitted, pulled towards the trained `filters`; otherwise only a linear mix of the trained filters' outputs is. A
     narrow one keeps the directions in which the fitted output varies most (reduced-rank regression)."""
     narrow = _is_narrow(tower, name)
     layer = tower.get_layer(f"{name}_narrow" if narrow else f"{name}_conv")
     size, stride, padding, maps = filters.shape[0], layer.strides[0], layer.padding.upper(), filters.shape[-1]
     parts = []
-    for at in range(0, len(seen), BATCH):
-        part = seen[at : at + BATCH]
-        if anew:
+    for start in range(0, len(inputs), BATCH):
+        batch = inputs[start : start + BATCH]
+        if refit:
             parts.append(
-                tf.image.extract_patches(part, (1, size, size, 1), (1, stride, stride, 1), (1, 1, 1, 1), padding).numpy()
+                tf.image.extract_patches(batch, (1, size, size, 1), (1, stride, stride, 1), (1, 1, 1, 1), padding).numpy()
             )
         else:
-            parts.append(tf.nn.conv2d(part, filters, stride, padding).numpy())
-    given = np.concatenate(parts)
-    x, y = _some(given, _shrunk(wanted, given.shape[1]), rng)
-    centre, level = x.mean(0), y.mean(0)
+            parts.append(tf.nn.conv2d(batch, filters, stride, padding).numpy())
+    regressors = np.concatenate(parts)
+    x, y = _sample_positions(regressors, _downsampled(target, regressors.shape[1]), rng)
+    x_mean, y_mean = x.mean(0), y.mean(0)
     # The ridge pulls towards the trained filters: many positions of few faces could not determine them.
-    towards = _ridge(x - centre, y - level, filters.reshape(-1, maps) if anew else np.eye(maps))
-    kernel = towards.reshape(filters.shape) if anew else filters.astype(np.float64) @ towards
-    bias = level - centre @ towards
+    solution = _ridge(x - x_mean, y - y_mean, filters.reshape(-1, maps) if refit else np.eye(maps))
+    kernel = solution.reshape(filters.shape) if refit else filters.astype(np.float64) @ solution
+    bias = y_mean - x_mean @ solution
     if narrow:
-        fitted = (x - centre) @ towards
+        fitted = (x - x_mean) @ solution
         _, axes = np.linalg.eigh(fitted.T @ fitted)
-        most = axes[:, ::-1][:, : layer.filters]
-        layer.set_weights([(kernel @ most).astype(np.float32)])
-        kernel, bias = most.T[None, None], level - centre @ towards @ most @ most.T
+        directions = axes[:, ::-1][:, : layer.filters]
+        layer.set_weights([(kernel @ directions).astype(np.float32)])
+        kernel, bias = directions.T[None, None], y_mean - x_mean @ solution @ directions @ directions.T
     tower.get_layer(f"{name}_conv").set_weights([kernel.astype(np.float32), bias.astype(np.float32)])
 
 
-def _shrunk(maps: NDArray[np.float32], side: int) -> NDArray[np.float32]:
+def _downsampled(maps: NDArray[np.float32], side: int) -> NDArray[np.float32]:
     """Maps [n, wide, wide, c], downsampled with antialiasing to [n, side, side, c]."""
     return maps if maps.shape[1] == side else tf.image.resize(maps, (side, side), antialias=True).numpy()
 
 
-def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], old: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The least-squares matrix [n, m] from `x` [p, n] to `y` [p, m], pulled a little towards `old` [n, m]."""
-    square = x.T @ x
-    pull = RIDGE * np.trace(square) / len(square) * np.eye(len(square))
-    return np.linalg.solve(square + pull, x.T @ y + pull @ old)
+def _ridge(x: NDArray[np.float64], y: NDArray[np.float64], prior: NDArray[np.floating]) -> NDArray[np.float64]:
+    """The least-squares matrix [n, m] from `x` [p, n] to `y` [p, m], pulled a little towards `prior` [n, m]."""
+    gram = x.T @ x
+    pull = RIDGE * np.trace(gram) / len(gram) * np.eye(len(gram))
+    return np.linalg.solve(gram + pull, x.T @ y + pull @ prior)
 
 
-def _some(
+def _sample_positions(
     x: NDArray[np.float32], y: NDArray[np.float32], rng: np.random.Generator
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The values [p, maps] of both maps at the same random positions, at most POSITIONS of them."""
@@ -140,7 +140,7 @@ def _some(
     return x.reshape(-1, x.shape[-1])[rows].astype(np.float64), y.reshape(-1, y.shape[-1])[rows].astype(np.float64)
 
 
-def _smaller(source: keras.Model, tower: keras.Model, name: str) -> bool:
+def _is_smaller(source: keras.Model, tower: keras.Model, name: str) -> bool:
     fewer = shapes(tower.get_layer(f"{name}_1_conv")) != shapes(source.get_layer(f"{name}_1_conv"))
     return fewer or any(_is_narrow(tower, f"{name}_{part}") for part in (1, 2))
 
@@ -157,5 +157,5 @@ def shapes(layer: keras.layers.Layer) -> list[tuple[int, ...]]:
 def _outputs(tower: keras.Model, layer: str, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
     part = keras.Model(tower.input, tower.get_layer(layer).output)
     return np.concatenate(
-        [np.asarray(part(as_input(chips[at : at + BATCH]), training=False)) for at in range(0, len(chips), BATCH)]
+        [np.asarray(part(as_input(chips[start : start + BATCH]), training=False)) for start in range(0, len(chips), BATCH)]
     )

@@ -28,8 +28,8 @@ _FOLDED = (layers.BatchNormalization, layers.ReLU)
 class RoundedWeights(layers.Layer):
     """A Conv2D or Dense layer with its kernel rounded to int8 per filter, symmetric, -127 to 127; shares the layer's variables."""
 
-    def __init__(self, inner: Any, **given: Any) -> None:
-        super().__init__(name=f"{inner.name}_rounded", **given)
+    def __init__(self, inner: Any, **kwargs: Any) -> None:
+        super().__init__(name=f"{inner.name}_rounded", **kwargs)
         self.inner = inner
 
     def call(self, x: Any) -> Any:
@@ -77,22 +77,24 @@ def quantised(tower: keras.Model) -> keras.Model:
 def measure_ranges(rounding: keras.Model, tower: keras.Model, pixels: NDArray[np.uint8]) -> None:
     """Sets each range to that of the layer's output in `tower` for `pixels`, uint8 [n, side, side] or [n, side, side, 3], extended to
     contain zero, as the converter does."""
-    found = [layer for layer in rounding.layers if isinstance(layer, RoundedValues)]
-    watched = keras.Model(tower.inputs, [tower.get_layer(layer.name.removesuffix("_values")).output for layer in found])
-    low, high = np.zeros(len(found)), np.zeros(len(found))
-    for at in range(0, len(pixels), BATCH):
-        for row, values in enumerate(watched(as_input(pixels[at : at + BATCH]), training=False)):
+    rounded_layers = [layer for layer in rounding.layers if isinstance(layer, RoundedValues)]
+    outputs_model = keras.Model(
+        tower.inputs, [tower.get_layer(layer.name.removesuffix("_values")).output for layer in rounded_layers]
+    )
+    low, high = np.zeros(len(rounded_layers)), np.zeros(len(rounded_layers))
+    for start in range(0, len(pixels), BATCH):
+        for row, values in enumerate(outputs_model(as_input(pixels[start : start + BATCH]), training=False)):
             low[row] = min(low[row], float(tf.reduce_min(values)))
             high[row] = max(high[row], float(tf.reduce_max(values)))
-    for layer, bottom, top in zip(found, low, high, strict=True):
+    for layer, bottom, top in zip(rounded_layers, low, high, strict=True):
         layer.low.assign(bottom)
         layer.high.assign(max(top, bottom + 1e-6))
 
 
-def copy_ranges(source: keras.Model, to: keras.Model) -> None:
+def copy_ranges(source: keras.Model, target: keras.Model) -> None:
     """Copies the ranges of one rounding model to another of the same architecture."""
     # By order, not by name: Keras numbers unnamed layers differently in every tower.
-    for variable, value in zip(ranges(to), ranges(source), strict=True):
+    for variable, value in zip(ranges(target), ranges(source), strict=True):
         variable.assign(value)
 
 

@@ -78,18 +78,18 @@ def _draw_losses(history: Path) -> bytes:
     return _png(figure)
 
 
-def _draw_scores(found: Comparisons) -> bytes:
+def _draw_scores(comparisons: Comparisons) -> bytes:
     figure = Figure(figsize=(13, 3.6), layout="constrained")
     left, middle, right = figure.subplots(1, 3)
-    edges = np.linspace(0, 1, found.histogram.shape[1] + 1)
+    edges = np.linspace(0, 1, comparisons.histogram.shape[1] + 1)
     for counts, label in zip(
-        found.histogram, (f"genuine ({len(found.genuine)})", f"impostor ({found.impostors})"), strict=True
+        comparisons.histogram, (f"genuine ({len(comparisons.genuine)})", f"impostor ({comparisons.impostors})"), strict=True
     ):
         left.stairs(counts / counts.sum() * len(counts), edges, fill=True, alpha=0.6, label=label)
     left.set(title="scores of unseen people", xlabel="score", ylabel="density", yscale="log")
     left.legend()
-    fmr, fnmr = found.curve()
-    middle.plot(fmr, np.maximum(fnmr, 0.1 / len(found.genuine)))
+    fmr, fnmr = comparisons.curve()
+    middle.plot(fmr, np.maximum(fnmr, 0.1 / len(comparisons.genuine)))
     middle.set(title="DET", xlabel="FMR", ylabel="FNMR", xscale="log", yscale="log")
     right.plot(fmr, 1 - fnmr)
     right.set(title="ROC", xlabel="FMR", ylabel="TAR", xscale="log", ylim=(None, 1))
@@ -100,20 +100,20 @@ def _draw_scores(found: Comparisons) -> bytes:
 
 def _draw_pairs(evaluation: Evaluation) -> bytes:
     """Rows of pairs: genuine ones with the highest and with the lowest scores, impostor ones with the highest."""
-    found, chips = evaluation.comparisons, evaluation.faces.chips
+    comparisons, chips = evaluation.comparisons, evaluation.faces.chips
     rows = [
-        ("same person, most alike", found.genuine[::-1], found.genuine_rows[::-1]),
-        ("same person, least alike", found.genuine, found.genuine_rows),
-        ("strangers, most alike", found.impostor[::-1], found.impostor_rows[::-1]),
+        ("same person, most alike", comparisons.genuine[::-1], comparisons.genuine_rows[::-1]),
+        ("same person, least alike", comparisons.genuine, comparisons.genuine_rows),
+        ("strangers, most alike", comparisons.impostor[::-1], comparisons.impostor_rows[::-1]),
     ]
     figure = Figure(figsize=(1.5 * EACH, 4.2), layout="constrained")
-    for line, (title, scores, places) in zip(figure.subplots(len(rows), EACH, squeeze=False), rows, strict=True):
+    for line, (title, scores, pair_rows) in zip(figure.subplots(len(rows), EACH, squeeze=False), rows, strict=True):
         for axis in line:
             axis.axis("off")
         line[0].set_title(title, loc="left", fontsize=10)
-        for axis, value, (a, b) in zip(line, scores[:EACH], places[:EACH], strict=False):
-            both = np.hstack([chips.one(a), chips.one(b)])
-            axis.imshow(both[..., ::-1] if both.ndim == 3 else both, cmap="gray", vmin=0, vmax=255)
+        for axis, value, (a, b) in zip(line, scores[:EACH], pair_rows[:EACH], strict=False):
+            pair = np.hstack([chips.one(a), chips.one(b)])
+            axis.imshow(pair[..., ::-1] if pair.ndim == 3 else pair, cmap="gray", vmin=0, vmax=255)
             axis.text(0.5, -0.12, f"{value:.4f}", transform=axis.transAxes, ha="center", fontsize=8)
     return _png(figure)
 
@@ -126,15 +126,15 @@ def _png(figure: Figure) -> bytes:
 
 def _page(figures: dict[str, Any], pictures: dict[str, bytes], run: Path | None) -> str:
     titles = {"loss": "Loss analysis", "scores": "Scores, DET and ROC", "pairs": "Final results: best and worst pairs"}
-    shown = "".join(
+    plots = "".join(
         f'<h2>{titles[name]}</h2><img alt="{titles[name]}" src="data:image/png;base64,{base64.b64encode(data).decode()}">'
         for name, data in pictures.items()
     )
     facts = ""
     if run is not None:
         record = read_run(run)
-        told = {key: record[key] for key in ("command", "settings", "data", "versions", "head", "aligner") if key in record}
-        facts = f"<h2>Made by</h2><pre>{html.escape(json.dumps(told, indent=1))}</pre>"
+        fields = {key: record[key] for key in ("command", "settings", "data", "versions", "head", "aligner") if key in record}
+        facts = f"<h2>Made by</h2><pre>{html.escape(json.dumps(fields, indent=1))}</pre>"
     failed = figures["failure_to_acquire"]
     reasons = "".join(f"; {count} {reason}" for reason, count in failed["reasons"].items())
     cost = [{"of the file": key, "value": value} for key, value in (figures["quantisation"] or {}).items()]
@@ -147,7 +147,7 @@ def _page(figures: dict[str, Any], pictures: dict[str, bytes], run: Path | None)
         + "<ul>" + "".join(f"<li>{html.escape(line)}</li>" for line in figures["lines"]) + "</ul>"
         + f"<p>Failure to acquire: {failed['failed']} of {failed['pictures']} pictures of the whole set gave no chip "
         f"({failed['rate']:.2%}, 95 % {failed['low']:.2%}-{failed['high']:.2%}){html.escape(reasons)}; no rate above has them.</p>"
-        + shown
+        + plots
         + "<p>Intervals in the tables below are Clopper and Pearson's, of comparisons as if each were independent: too narrow where few "
         "people give many.</p>"
         + _table("By light, sharpness and size, worse of the two pictures, threshold of FMR 1e-3 over all", figures["slices"])
@@ -164,12 +164,13 @@ def _table(title: str, rows: list[dict[str, Any]]) -> str:
         return ""
     head = "".join(f"<th>{html.escape(key.replace('_', ' '))}</th>" for key in rows[0])
     body = "".join(
-        "<tr>" + "".join(f"<td>{html.escape(_shown(key, value))}</td>" for key, value in row.items()) + "</tr>" for row in rows
+        "<tr>" + "".join(f"<td>{html.escape(_formatted(key, value))}</td>" for key, value in row.items()) + "</tr>"
+        for row in rows
     )
     return f"<h2>{html.escape(title)}</h2><table><tr>{head}</tr>{body}</table>"
 
 
-def _shown(key: str, value: object) -> str:
+def _formatted(key: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if not isinstance(value, float):

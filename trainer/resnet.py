@@ -78,7 +78,7 @@ def load_dlib(tower: keras.Model, network: DlibNetwork, *, bgr: bool = False) ->
         InputError: the weights are of another network.
     """
     names = [layer.name for layer in tower.layers if layer.name.endswith("_conv")]
-    wanted = [tower.get_layer(name).kernel.shape for name in names]
+    expected_shapes = [tower.get_layer(name).kernel.shape for name in names]
     first = network.convolutions[0]
     bias = (
         first.bias - np.tensordot(first.filters.sum((0, 1)), MEANS / SCALE, axes=(0, 0))
@@ -87,13 +87,13 @@ def load_dlib(tower: keras.Model, network: DlibNetwork, *, bgr: bool = False) ->
     )
     filters = first.filters.sum(2, keepdims=True) if tower.input_shape[-1] == 1 else first.filters
     filters = _over_squares(filters[:, :, ::-1] if bgr else filters)
-    given = [(filters, bias), *((c.filters, c.bias) for c in network.convolutions[1:])]
-    if [tuple(shape) for shape in wanted] != [filters.shape for filters, _ in given] or network.matrix.shape != (
+    weights = [(filters, bias), *((c.filters, c.bias) for c in network.convolutions[1:])]
+    if [tuple(shape) for shape in expected_shapes] != [filters.shape for filters, _ in weights] or network.matrix.shape != (
         256,
         EMBEDDING,
     ):
-        raise InputError(f"these weights are of another network: {len(given)} convolutions, matrix {network.matrix.shape}")
-    for name, (filters, bias) in zip(names, given, strict=True):
+        raise InputError(f"these weights are of another network: {len(weights)} convolutions, matrix {network.matrix.shape}")
+    for name, (filters, bias) in zip(names, weights, strict=True):
         tower.get_layer(name).set_weights([filters, bias])
     tower.get_layer("embedding").set_weights([network.matrix])
 
@@ -101,8 +101,8 @@ def load_dlib(tower: keras.Model, network: DlibNetwork, *, bgr: bool = False) ->
 def _over_squares(filters: NDArray[np.float32]) -> NDArray[np.float32]:
     """Converts filters of stride 2, [7, 7, c, n], to filters over squares of 2x2 pixels, [4, 4, 4c, n]; row and column 8 are zeros."""
     size, _, channels, count = filters.shape
-    whole = np.pad(filters, ((0, 8 - size), (0, 8 - size), (0, 0), (0, 0)))
-    return whole.reshape(4, 2, 4, 2, channels, count).transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * channels, count)
+    padded = np.pad(filters, ((0, 8 - size), (0, 8 - size), (0, 0), (0, 0)))
+    return padded.reshape(4, 2, 4, 2, channels, count).transpose(0, 2, 1, 3, 4, 5).reshape(4, 4, 4 * channels, count)
 
 
 def _conv(x: keras.KerasTensor, maps: int, stride: int, name: str, narrow: Mapping[str, int]) -> keras.KerasTensor:
@@ -116,19 +116,19 @@ def _conv(x: keras.KerasTensor, maps: int, stride: int, name: str, narrow: Mappi
 def _residual(
     x: keras.KerasTensor, maps: int, inner: int, halve: bool, name: str, narrow: Mapping[str, int]
 ) -> keras.KerasTensor:
-    straight = x
+    shortcut = x
     y = layers.ReLU(name=f"{name}_relu1")(_conv(x, inner, 2 if halve else 1, f"{name}_1", narrow))
     y = _conv(y, maps, 1, f"{name}_2", narrow)
     if halve:
-        straight = layers.AveragePooling2D(2, name=f"{name}_pool")(x)
-        before = x.shape[-1]
-        if before != maps:
+        shortcut = layers.AveragePooling2D(2, name=f"{name}_pool")(x)
+        maps_in = x.shape[-1]
+        if maps_in != maps:
             # dlib appends maps of zeros. A 1x1 convolution that starts as just that quantises as well, and may learn something better.
-            append = layers.Conv2D(maps, 1, use_bias=False, name=f"{name}_skip")
-            straight = append(straight)
-            append.set_weights([np.eye(before, maps, dtype=np.float32)[None, None]])
+            projection = layers.Conv2D(maps, 1, use_bias=False, name=f"{name}_skip")
+            shortcut = projection(shortcut)
+            projection.set_weights([np.eye(maps_in, maps, dtype=np.float32)[None, None]])
         # For an even side the convolution gives one pixel less than the average pooling; dlib pads it with zeros.
-        less = straight.shape[1] - y.shape[1]
-        if less:
-            y = layers.ZeroPadding2D(((0, less), (0, less)), name=f"{name}_pad")(y)
-    return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, straight]))
+        padding = shortcut.shape[1] - y.shape[1]
+        if padding:
+            y = layers.ZeroPadding2D(((0, padding), (0, padding)), name=f"{name}_pad")(y)
+    return layers.ReLU(name=f"{name}_relu2")(layers.Add(name=f"{name}_add")([y, shortcut]))

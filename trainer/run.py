@@ -32,7 +32,7 @@ CHECKPOINTS, LAST, BEST = "checkpoint", Path("checkpoint/last.npz"), Path("check
 
 
 @dataclass(slots=True)
-class Progressed:
+class RunProgress:
     """The progress of a run, which a checkpoint holds in addition to the weights."""
 
     epoch: int = 0
@@ -47,7 +47,7 @@ def open_run(
     run: Path,
     recipe: Recipe,
     main: Faces,
-    together: Faces,
+    all_faces: Faces,
     sources: list[Path],
     command: str,
     split: dict[str, list[str]] | None,
@@ -65,10 +65,10 @@ def open_run(
         "settings": recipe.model_dump(mode="json"),
         "data": {
             "folders": [str(folder.resolve()) for folder in sources],
-            "sha256": together.digest,
+            "sha256": all_faces.digest,
             "main_sha256": main.digest,
-            "pictures": len(together.labels),
-            "people": len(together.identities),
+            "pictures": len(all_faces.labels),
+            "people": len(all_faces.identities),
         },
         "chip": main.spec.to_json(),
         "fingerprint": chip_fingerprint(main.spec),
@@ -80,34 +80,34 @@ def open_run(
             "python": platform.python_version(),
         },
     }
-    if together.teaching:
-        record["data"]["teacher_sha256"] = _digest(together.teaching)
+    if all_faces.teaching:
+        record["data"]["teacher_sha256"] = _digest(all_faces.teaching)
     path = run / RECORD
     if split is None:
-        before = read_run(run)
+        previous = read_run(run)
         # A setting added since then was effectively at its default.
-        started_with = _flat(Recipe().model_dump(mode="json")) | _flat(before["settings"])
+        old_settings = _flat(Recipe().model_dump(mode="json")) | _flat(previous["settings"])
         for key, value in _flat(record["settings"]).items():
-            had = started_with[key]
-            if had != value:
+            old_value = old_settings[key]
+            if old_value != value:
                 raise InputError(
-                    f"{path}: this run was started with {key} = {had}, not {value}; choose another --run folder, or delete {run}"
+                    f"{path}: this run was started with {key} = {old_value}, not {value}; choose another --run folder, or delete {run}"
                 )
-        if before["fingerprint"] != record["fingerprint"]:
+        if previous["fingerprint"] != record["fingerprint"]:
             raise InputError(f"{path}: this run's chips were cut otherwise; choose another --run folder, or delete {run}")
-        if before["data"]["sha256"] != together.digest:
+        if previous["data"]["sha256"] != all_faces.digest:
             raise InputError(f"{path}: the data set has changed since this run was started; choose another --run folder")
         # Older runs have no digest of the teacher's vectors.
-        taught_by = before["data"].get("teacher_sha256", record["data"].get("teacher_sha256"))
-        if taught_by != record["data"].get("teacher_sha256"):
+        teacher_digest = previous["data"].get("teacher_sha256", record["data"].get("teacher_sha256"))
+        if teacher_digest != record["data"].get("teacher_sha256"):
             raise InputError(
                 f"{path}: the teacher's vectors have changed since this run was started; choose another --run folder"
             )
-        return before
+        return previous
     # Otherwise the run would resume from weights that may have been trained on people whom this one holds out.
-    if left := [name for name in (CHECKPOINTS, ALIGN_SPEC, COHORT, TOWER) if (run / name).exists()]:
+    if leftovers := [name for name in (CHECKPOINTS, ALIGN_SPEC, COHORT, TOWER) if (run / name).exists()]:
         raise InputError(
-            f"{run}: holds {left[0]} of another training, whose {RECORD} is gone; choose another --run folder, or delete {run}"
+            f"{run}: holds {leftovers[0]} of another training, whose {RECORD} is gone; choose another --run folder, or delete {run}"
         )
     write_atomically(run / SPLIT, as_bytes(split))
     write_record(run, record)
@@ -141,7 +141,7 @@ def write_record(run: Path, record: dict[str, Any]) -> None:
 
 def save_best(run: Path, model: Siamese) -> None:
     """Saves the weights as the best so far."""
-    write_atomically(run / BEST, _bytes(model.weights()))
+    write_atomically(run / BEST, _npz_bytes(model.weights()))
 
 
 def restore_best(run: Path, model: Siamese) -> None:
@@ -150,13 +150,13 @@ def restore_best(run: Path, model: Siamese) -> None:
         _assign(model.weights(), saved)
 
 
-def save_last(run: Path, model: Siamese, progressed: Progressed) -> None:
+def save_last(run: Path, model: Siamese, progress: RunProgress) -> None:
     """Writes the checkpoint as one file of weights, optimiser state and progress, so that a kill leaves the old one or the new one, never
     a mixture."""
-    write_atomically(run / LAST, _bytes(model.state(), progressed=np.array(json.dumps(asdict(progressed)))))
+    write_atomically(run / LAST, _npz_bytes(model.state(), progressed=np.array(json.dumps(asdict(progress)))))
 
 
-def restore_last(run: Path, model: Siamese) -> Progressed:
+def restore_last(run: Path, model: Siamese) -> RunProgress:
     """Restores the last checkpoint, if any, and returns the run's progress.
 
     Raises:
@@ -164,10 +164,10 @@ def restore_last(run: Path, model: Siamese) -> Progressed:
     """
     path = run / LAST
     if not path.exists():
-        return Progressed()
+        return RunProgress()
     with _checkpoint(path) as saved:
         _assign(model.state(), saved)
-        return Progressed(**json.loads(str(saved["progressed"])))
+        return RunProgress(**json.loads(str(saved["progressed"])))
 
 
 @contextmanager
@@ -185,20 +185,20 @@ def _digest(teaching: Teaching) -> str:
     return hashlib.sha256(teaching.vectors.tobytes() + teaching.placements.tobytes()).hexdigest()
 
 
-def _bytes(variables: list[Any], **others: Any) -> bytes:
+def _npz_bytes(variables: list[Any], **others: Any) -> bytes:
     data = io.BytesIO()
-    np.savez(data, **others, **{f"v{at:04d}": np.asarray(variable) for at, variable in enumerate(variables)})
+    np.savez(data, **others, **{f"v{index:04d}": np.asarray(variable) for index, variable in enumerate(variables)})
     return data.getvalue()
 
 
 def _assign(variables: list[Any], saved: Any) -> None:
-    for at, variable in enumerate(variables):
-        variable.assign(saved[f"v{at:04d}"])
+    for index, variable in enumerate(variables):
+        variable.assign(saved[f"v{index:04d}"])
 
 
-def _flat(tables: dict[str, Any], before: str = "") -> dict[str, Any]:
+def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for key, value in tables.items():
         # A nested table, `narrow`, stays one value: its keys are compared too.
-        flat |= _flat(value, f"{key}.") if isinstance(value, dict) and not before else {f"{before}{key}": value}
+        flat |= _flat(value, f"{key}.") if isinstance(value, dict) and not prefix else {f"{prefix}{key}": value}
     return flat

@@ -29,12 +29,12 @@ class ChipSettings(_Table):
     colour: Annotated[bool, Field(description="in colour, as most cameras give it; near-infrared ones do not")] = False
 
 
-def _network(named: str) -> str:
-    if named in list(Network):
-        return Network(named)
-    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", named):
+def _network(name: str) -> str:
+    if name in list(Network):
+        return Network(name)
+    if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
         raise ValueError(f"expected {', '.join(Network)}, or module:function")
-    return named
+    return name
 
 
 class TowerSettings(_Table):
@@ -119,7 +119,7 @@ class LossSettings(_Table):
     margin: Annotated[float, Field(ge=0, le=1, description="cosine that the partner must be ahead by")] = 0.0
 
     @model_validator(mode="after")
-    def _something(self) -> LossSettings:
+    def _check_loss(self) -> LossSettings:
         if not (self.pairs or self.teacher or self.contrast):
             raise ValueError("pairs, teacher and contrast are all 0: nothing would be learned")
         return self
@@ -183,7 +183,7 @@ class Recipe(_Table):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")
-    def _head_comes_after(self) -> Recipe:
+    def _check_consistency(self) -> Recipe:
         if self.tower.spread and self.loss.pairs:
             raise ValueError(
                 "tower.spread with loss.pairs: a head that is trained with the tower would not fit what is damped later"
@@ -227,7 +227,7 @@ class Recipe(_Table):
             if value is not None:
                 *table, name = key.split("__")
                 (tables[table[0]] if table else tables)[name] = value
-        return _checked(tables, "recipe")
+        return _validated(tables, "recipe")
 
 
 def read_recipe(name: str) -> Recipe:
@@ -243,15 +243,15 @@ def read_recipe(name: str) -> Recipe:
         raise InputError(f"recipe {name!r}: no such file; the included recipes are {', '.join(recipe_names())}") from error
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: unreadable: {error}") from error
-    return _checked(tables, str(path))
+    return _validated(tables, str(path))
 
 
-def _checked(tables: dict[str, Any], where: str) -> Recipe:
+def _validated(tables: dict[str, Any], source: str) -> Recipe:
     try:
         return Recipe.model_validate(tables)
     except ValidationError as error:
         wrong = [f"{'.'.join(str(part) for part in e['loc'])} = {e['input']!r}: {e['msg'].lower()}" for e in error.errors()]
-        raise InputError(f"{where}: {'; '.join(wrong)}") from error
+        raise InputError(f"{source}: {'; '.join(wrong)}") from error
 
 
 def chip_of(recipe: Recipe) -> ChipSpec:

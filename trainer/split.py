@@ -33,64 +33,65 @@ FURTHER_COHORT_LEAST_PEOPLE = 100
 
 
 def new_split(
-    recipe: Recipe, main: Faces, further: list[Faces], together: Faces, before: dict[str, list[str]] | None = None
+    recipe: Recipe, main: Faces, further: list[Faces], all_faces: Faces, start_split: dict[str, list[str]] | None = None
 ) -> dict[str, list[str]]:
-    """The split of a new training: names by part. The people of `main` are split; `together` also has those of the `further` sets. If the
-    training starts from one with the split `before`, people known there keep their part.
+    """The split of a new training: names by part. The people of `main` are split; `all_faces` also has those of the `further` sets. If the
+    training starts from one with the split `start_split`, people known there keep their part.
 
     Raises:
         InputError: there are too few people to split, or too few in test or validation.
     """
-    if before is not None:
-        return _continued(recipe, main, together, before)
+    if start_split is not None:
+        return _continued_split(recipe, main, all_faces, start_split)
     split = split_identities(main.labels, main.identities, recipe.seed)
     split[FURTHER_COHORT] = further_cohort(further, main, recipe.seed) if recipe.tower.cohort else []
     kept_out = {name for part, names in split.items() if part != "train" for name in names}
-    split[FURTHER] = [name for name in together.identities if name not in {*kept_out, *split["train"]}]
+    split[FURTHER] = [name for name in all_faces.identities if name not in {*kept_out, *split["train"]}]
     return split
 
 
-def check_two_names(together: Faces, split: dict[str, list[str]]) -> None:
+def check_two_names(all_faces: Faces, split: dict[str, list[str]]) -> None:
     """Refuses a training in which a test or validation person also appears under another name, as when a set was imported twice, once
     with a prefix, or folders were renamed.
 
     Raises:
         InputError: a chip of such a person is byte for byte that of someone in another part.
     """
-    part = {name: part for part, names in split.items() for name in names}
+    part_of = {name: part for part, names in split.items() for name in names}
     owners: dict[bytes, int] = {}
-    twice = []
-    for row, (label, name) in enumerate(zip(together.labels, together.names, strict=True)):
-        person = together.identities[label]
+    duplicates = []
+    for row, (label, name) in enumerate(zip(all_faces.labels, all_faces.names, strict=True)):
+        person = all_faces.identities[label]
         # Pictures known to appear under two names (trainer/errata.py) are left out of all figures anyway.
-        if person not in part or not rightly_labelled(person, photograph_of(name)):
+        if person not in part_of or not rightly_labelled(person, photograph_of(name)):
             continue
-        first = owners.setdefault(hashlib.blake2b(together.chips.one(row).tobytes(), digest_size=16).digest(), row)
-        parts = {part[person], part[together.identities[together.labels[first]]]}
+        first = owners.setdefault(hashlib.blake2b(all_faces.chips.one(row).tobytes(), digest_size=16).digest(), row)
+        parts = {part_of[person], part_of[all_faces.identities[all_faces.labels[first]]]}
         if len(parts) > 1 and parts & {"test", "validation"}:
-            twice.append((together.names[first], name))
-    if twice:
+            duplicates.append((all_faces.names[first], name))
+    if duplicates:
         raise InputError(
-            f"{len(twice)} pictures stand under two names, one of which is kept out or judged by, such as {' and '.join(twice[0])}: its "
-            "rates would be of people who were trained on. Give them one name (`trainer import --same-as`), or take one of the two away"
+            f"{len(duplicates)} pictures stand under two names, one of which is kept out or judged by, such as "
+            f"{' and '.join(duplicates[0])}: its rates would be of people who were trained on. Give them one name "
+            "(`trainer import --same-as`), or take one of the two away"
         )
 
 
-def _continued(recipe: Recipe, main: Faces, together: Faces, before: dict[str, list[str]]) -> dict[str, list[str]]:
-    had = {name: part for part, names in before.items() for name in names}
-    unknown = main.of([name for name in main.identities if name not in had])
+def _continued_split(recipe: Recipe, main: Faces, all_faces: Faces, start_split: dict[str, list[str]]) -> dict[str, list[str]]:
+    part_of = {name: part for part, names in start_split.items() for name in names}
+    unknown = main.of([name for name in main.identities if name not in part_of])
     # Only a few new people are all trained on; LEAST_PEOPLE or more with several pictures are split as in a new training.
     several = np.bincount(unknown.labels, minlength=1) > 1
     parts = {"test": [], "cohort": [], "validation": [], "train": unknown.identities}
     if several.sum() >= LEAST_PEOPLE:
         parts = split_identities(unknown.labels, unknown.identities, recipe.seed)
-    as_first = {FURTHER: "train", START: "train", FURTHER_COHORT: "cohort"}
+    part_in_main = {FURTHER: "train", START: "train", FURTHER_COHORT: "cohort"}
     split: dict[str, list[str]] = {part: [*names] for part, names in parts.items()} | {FURTHER_COHORT: [], FURTHER: []}
     for name in main.identities:
-        if name in had:
-            split[as_first.get(had[name], had[name])].append(name)
-    for name in {*together.identities} - {*main.identities}:
-        part = had.get(name, FURTHER)
+        if name in part_of:
+            split[part_in_main.get(part_of[name], part_of[name])].append(name)
+    for name in {*all_faces.identities} - {*main.identities}:
+        part = part_of.get(name, FURTHER)
         if part in ("train", FURTHER, START):
             split[FURTHER].append(name)
         elif part in ("cohort", FURTHER_COHORT) and recipe.tower.cohort:
@@ -104,7 +105,7 @@ def _continued(recipe: Recipe, main: Faces, together: Faces, before: dict[str, l
                 f"the first --data has too few of the {part} people of the training that this one starts from: at least two with two "
                 "pictures are needed; name first the set that was split there, or a set of the same kind"
             )
-    split[START] = sorted(used_people(before) - {name for names in split.values() for name in names})
+    split[START] = sorted(used_people(start_split) - {name for names in split.values() for name in names})
     return split
 
 
@@ -125,7 +126,7 @@ def read_split(run: Path) -> dict[str, list[str]]:
         InputError: it is missing or damaged.
     """
     try:
-        return _parsed((run / SPLIT).read_bytes())
+        return _parse_split((run / SPLIT).read_bytes())
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise InputError(f"{run / SPLIT}: missing or unreadable ({error}); train again in another --run folder") from error
 
@@ -142,14 +143,14 @@ def split_of_file(model: ModelFile, folders: list[Path]) -> dict[str, list[str]]
     Raises:
         InputError: the file does not ship, and `folders` are not its training sets.
     """
-    made_from = model.record["provenance"]
+    provenance = model.record["provenance"]
     digest = split_digest(model)
     shipped = SHIPPED / f"{digest}.json"
     if shipped.is_file():
         data = shipped.read_bytes()
     else:
         main, *further = (load_faces(folder) for folder in folders)
-        settings = made_from["run"]["settings"]
+        settings = provenance["run"]["settings"]
         recipe = Recipe().changed(seed=settings["seed"], tower__cohort=settings["tower"].get("cohort"))
         try:
             data = as_bytes(new_split(recipe, main, further, joined(main, further)))
@@ -159,10 +160,10 @@ def split_of_file(model: ModelFile, folders: list[Path]) -> dict[str, list[str]]
         raise InputError(
             f"{model.path}: whom it was trained on is not known here; name with --data all the sets that it was trained on, in that order"
         )
-    return _parsed(data)
+    return _parse_split(data)
 
 
-def _parsed(data: bytes) -> dict[str, list[str]]:
+def _parse_split(data: bytes) -> dict[str, list[str]]:
     return {str(part): [str(name) for name in names] for part, names in json.loads(data).items()}
 
 

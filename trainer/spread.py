@@ -24,27 +24,29 @@ layers = keras.layers
 
 
 def damp(
-    tower: keras.Model, seen: NDArray[np.float32], most: float, judges: Judges, head: SiameseHead
+    tower: keras.Model, embeddings: NDArray[np.float32], limit: float, judges: Judges, head: SiameseHead
 ) -> tuple[NDArray[np.float32], dict[str, Any]]:
-    """Damps a finished tower if that improves the validation figures, and leaves it unchanged otherwise. Returns the embeddings `seen`,
+    """Damps a finished tower if that improves the validation figures, and leaves it unchanged otherwise. Returns the `embeddings`,
     float32 [n, D], as the tower now gives them, and the figures before and after."""
-    kept, (before, cost_before) = tower.get_weights(), judges.validate(head, tower)
-    matrix = damping(seen, most)
+    original_weights, (before, cost_before) = tower.get_weights(), judges.validate(head, tower)
+    matrix = damping_matrix(embeddings, limit)
     fold(tower, matrix)
     after, cost_after = judges.validate(head, tower)
     damped = cost_after < cost_before
     if not damped:
-        tower.set_weights(kept)
+        tower.set_weights(original_weights)
     # The teacher's vectors are not damped, so the distance to them says nothing here.
     figures = ({key: value for key, value in row.items() if key != "val_teacher"} for row in (before, after))
-    return (seen @ matrix if damped else seen), {"damped": damped} | dict(zip(("before", "after"), figures, strict=True))
+    return (embeddings @ matrix if damped else embeddings), {"damped": damped} | dict(
+        zip(("before", "after"), figures, strict=True)
+    )
 
 
-def damping(embeddings: NDArray[np.float32], most: float) -> NDArray[np.float32]:
+def damping_matrix(embeddings: NDArray[np.float32], limit: float) -> NDArray[np.float32]:
     """The symmetric matrix, float32 [D, D], by which embeddings, float32 [n, D], are multiplied so that as unit vectors their variance in
-    no direction exceeds `most` times the mean over directions. Damping a second time changes little."""
+    no direction exceeds `limit` times the mean over directions. Damping a second time changes little."""
     variances, axes = np.linalg.eigh(np.cov(unit(embeddings).T.astype(np.float64)))
-    allowed = most * variances.mean()
+    allowed = limit * variances.mean()
     matrix: NDArray[np.float32] = ((axes * np.sqrt(allowed / np.maximum(variances, allowed))) @ axes.T).astype(np.float32)
     return matrix
 
@@ -52,7 +54,7 @@ def damping(embeddings: NDArray[np.float32], most: float) -> NDArray[np.float32]
 def check_end(tower: keras.Model) -> None:
     """Raises InputError unless a tower ends in a dense layer without activation, with or without a batch normalisation after it: only there
     can a matrix be folded in."""
-    if _dense(tower) is None:
+    if _last_dense(tower) is None:
         raise InputError(
             f"tower.spread: the {tower.name} network ends in {tower.layers[-1].name}, where a dense layer without an activation is needed; "
             "set tower.spread = 0 in the recipe"
@@ -61,7 +63,7 @@ def check_end(tower: keras.Model) -> None:
 
 def fold(tower: keras.Model, matrix: NDArray[np.float32]) -> None:
     """Multiplies the embeddings of a tower by `matrix`, float32 [D, D], in its last layer."""
-    dense, last = _dense(tower), tower.layers[-1]
+    dense, last = _last_dense(tower), tower.layers[-1]
     kernel, *bias = dense.get_weights()
     if isinstance(last, layers.BatchNormalization):
         factor = (np.asarray(last.gamma) if last.scale else 1) / np.sqrt(np.asarray(last.moving_variance) + last.epsilon)
@@ -72,6 +74,6 @@ def fold(tower: keras.Model, matrix: NDArray[np.float32]) -> None:
         dense.set_weights([kernel @ matrix, *(part @ matrix for part in bias)])
 
 
-def _dense(tower: keras.Model) -> Any:
+def _last_dense(tower: keras.Model) -> Any:
     last = tower.layers[-2 if isinstance(tower.layers[-1], layers.BatchNormalization) else -1]
     return last if isinstance(last, layers.Dense) and last.activation is keras.activations.linear else None

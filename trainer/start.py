@@ -25,7 +25,7 @@ from trainer.resnet import SIDE_PX, build_resnet, load_dlib
 from trainer.run import RECORD, read_run
 from trainer.settings import Network, Recipe, TowerSettings, chip_of
 from trainer.split import read_split, split_of_file
-from trainer.teach import load_taught
+from trainer.teach import load_with_teaching
 from trainer.unquantised import tower_settings, verifier_of
 from trainer.verifier import Verifier, load_verifier
 
@@ -93,34 +93,34 @@ def load_sets(data: list[Path], recipe: Recipe) -> tuple[Faces, list[Faces]]:
     Raises:
         InputError: a set is not prepared, lacks a teacher's answers that the recipe needs, or does not fit the recipe.
     """
-    taught = bool(recipe.loss.teacher or recipe.loss.contrast or recipe.tower.align or recipe.batch.alike)
-    main, *further = (load_taught(folder) if taught else load_faces(folder) for folder in data)
-    wanted, seen = chip_of(recipe), recipe.tower.side
+    needs_teaching = bool(recipe.loss.teacher or recipe.loss.contrast or recipe.tower.align or recipe.batch.alike)
+    main, *further = (load_with_teaching(folder) if needs_teaching else load_faces(folder) for folder in data)
+    spec, side_px = chip_of(recipe), recipe.tower.side
     for folder, faces in zip(data, (main, *further), strict=True):
-        if recipe.tower.align and faces.spec != wanted:
+        if recipe.tower.align and faces.spec != spec:
             raise InputError(
-                f"{folder}: chips of {faces.spec.side_px} px and {faces.spec.scale} boxes, the recipe takes {wanted.side_px} px "
-                f"and {wanted.scale}; run `trainer prepare {folder} --recipe` with that recipe"
+                f"{folder}: chips of {faces.spec.side_px} px and {faces.spec.scale} boxes, the recipe takes {spec.side_px} px "
+                f"and {spec.scale}; run `trainer prepare {folder} --recipe` with that recipe"
             )
-        if not recipe.tower.align and seen not in (0, faces.spec.side_px):
+        if not recipe.tower.align and side_px not in (0, faces.spec.side_px):
             raise InputError(
-                f"{folder}: chips of {faces.spec.side_px} px, and a tower that sees {seen} px (tower.side) without tower.align sees whole "
-                f"chips; run `trainer prepare {folder} --side {seen}`, or leave tower.side out"
+                f"{folder}: chips of {faces.spec.side_px} px, and a tower that sees {side_px} px (tower.side) without tower.align sees "
+                f"whole chips; run `trainer prepare {folder} --side {side_px}`, or leave tower.side out"
             )
-    before = main
+    earlier = main
     for folder, faces in zip(data[1:], further, strict=True):
-        if hidden := before.hidden(faces):
+        if hidden := earlier.hidden(faces):
             print(
                 f"warning: {folder}: {len(hidden)} pictures, such as {hidden[0]}, are left out: a set before has another chip of the same "
                 "person and picture's name. If they are other photographs, give their files other names and prepare the set again",
                 file=sys.stderr,
                 flush=True,
             )
-        before = before.and_those(faces)
+        earlier = earlier.joined_with(faces)
     return main, further
 
 
-def started_from(recipe: Recipe) -> Start | None:
+def find_start(recipe: Recipe) -> Start | None:
     """The run or model file that a recipe starts from; None for dlib's weights, or for no start.
 
     Raises:
@@ -129,31 +129,31 @@ def started_from(recipe: Recipe) -> Start | None:
     if recipe.tower.init in ("", "dlib"):
         return None
     # Checked here, so that a wrong recipe is refused before its run folder is begun.
-    return start_at(recipe.tower.init)
+    return open_start(recipe.tower.init)
 
 
-def start_at(named: str) -> Start:
+def open_start(name: str) -> Start:
     """A start by the path of its run folder or model file.
 
     Raises:
         InputError: it is neither.
     """
-    path = Path(named)
+    path = Path(name)
     if not (path / RECORD).is_file() and not path.is_file():
-        raise InputError(f"{named!r}: neither 'dlib' nor a finished run's folder nor a model file")
+        raise InputError(f"{name!r}: neither 'dlib' nor a finished run's folder nor a model file")
     return Start(path)
 
 
-def as_started(recipe: Recipe, start: Start | None) -> Recipe:
+def inherit_tower(recipe: Recipe, start: Start | None) -> Recipe:
     """The recipe with `tower.inner` and `tower.narrow` of its start where it sets none itself, and `tower.side` no larger than that of its
     start: cutting a tower never makes it larger."""
     if start is None or recipe.tower.network != Network.RESNET:
         return recipe
-    began = start.tower()
+    start_settings = start.tower()
     return recipe.changed(
-        tower__inner=(not recipe.tower.inner and began.inner) or None,
-        tower__narrow=(not recipe.tower.narrow and began.narrow) or None,
-        tower__side=(recipe.tower.align and 0 < began.side < recipe.tower.side and began.side) or None,
+        tower__inner=(not recipe.tower.inner and start_settings.inner) or None,
+        tower__narrow=(not recipe.tower.narrow and start_settings.narrow) or None,
+        tower__side=(recipe.tower.align and 0 < start_settings.side < recipe.tower.side and start_settings.side) or None,
     )
 
 
@@ -205,23 +205,31 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
     return source
 
 
-def _can_be_cut(given: list[tuple[int, ...]], settings: TowerSettings, tower: keras.Model) -> bool:
-    """Whether `tower` can be cut out of a tower whose weights have the shapes `given`."""
-    wanted = shapes(_before_narrowing(settings, tower))
+def _can_be_cut(source_shapes: list[tuple[int, ...]], settings: TowerSettings, tower: keras.Model) -> bool:
+    """Whether `tower` can be cut out of a tower whose weights have the shapes `source_shapes`."""
+    target_shapes = shapes(_before_narrowing(settings, tower))
     # With `inner`, the blocks of the larger tower may have more maps inside.
     larger = settings.network is Network.RESNET and bool(settings.inner)
-    return [len(shape) for shape in given] == [len(shape) for shape in wanted] and all(
-        x == y or (x > y and larger) for a, b in zip(given, wanted, strict=True) for x, y in zip(a, b, strict=True)
+    return [len(shape) for shape in source_shapes] == [len(shape) for shape in target_shapes] and all(
+        x == y or (x > y and larger)
+        for a, b in zip(source_shapes, target_shapes, strict=True)
+        for x, y in zip(a, b, strict=True)
     )
 
 
 def _can_be_shrunk(source: keras.Model, settings: TowerSettings, tower: keras.Model) -> bool:
     """Whether `tower` sees fewer pixels than its start and can be fitted to them: only an aligned tower, whose squares are cut from chips
     at any size, and only from a start without narrow convolutions."""
-    _, given, _, channels = source.input_shape
-    _, wanted, _, same = tower.input_shape
-    whole = not any(layer.name.endswith("_narrow") for layer in source.layers)
-    return settings.network is Network.RESNET and settings.align and given > wanted and channels == same and whole
+    _, source_side, _, channels = source.input_shape
+    _, target_side, _, target_channels = tower.input_shape
+    unnarrowed = not any(layer.name.endswith("_narrow") for layer in source.layers)
+    return (
+        settings.network is Network.RESNET
+        and settings.align
+        and source_side > target_side
+        and channels == target_channels
+        and unnarrowed
+    )
 
 
 def _before_narrowing(settings: TowerSettings, tower: keras.Model) -> keras.Model:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.asked import mixed, said
+from trainer.asked import blend, teacher_embeddings
 from trainer.backend import as_input, keras, tf
 from trainer.networks import SiameseHead
 from trainer.pairs import Batch
@@ -27,9 +27,9 @@ class Siamese:
     with all other people and not with one batch alone (cross-batch memory, Wang et al. 2020). It starts as `targets`, the teacher's
     vectors, float32 [pictures, D].
 
-    `rounding`, if given, runs in place of `tower`, to train for the rounding of its int8 file (trainer/quantise.py). `asked` is a
-    teacher that is run on the pictures of each step, in place of `targets`. `mix` is the chance that a picture is blended with another
-    one of the batch (trainer/asked.py).
+    `rounding`, if given, runs in place of `tower`, to train for the rounding of its int8 file (trainer/quantise.py). `teacher` is a
+    tower that is run on the pictures of each step, in place of `targets`. `blend_chance` is the chance that a picture is blended with
+    another one of the batch (trainer/asked.py).
     """
 
     def __init__(
@@ -42,18 +42,18 @@ class Siamese:
         targets: NDArray[np.float32] | None,
         team: Team,
         rounding: keras.Model | None = None,
-        asked: keras.Model | None = None,
-        mix: float = 0.0,
+        teacher: keras.Model | None = None,
+        blend_chance: float = 0.0,
     ) -> None:
         self._forward, self._ranges = rounding or tower, ranges(rounding) if rounding else []
         self.tower, self.head, self.optimizer, self._loss, self._team = tower, head, optimizer, loss, team
-        self._asked, self._mix = asked, mix
+        self._teacher, self._blend_chance = teacher, blend_chance
         self.variables = tower.trainable_variables + (head.trainable_variables if loss.pairs else [])
         optimizer.build(self.variables)
         self._labels = tf.constant(labels)
         self._targets = None if targets is None else tf.constant(unit(targets), tf.float32)
-        once = tf.VariableAggregation.ONLY_FIRST_REPLICA  # all replicas write the same values
-        self._memory = tf.Variable(self._targets, trainable=False, aggregation=once) if loss.contrast else None
+        aggregation = tf.VariableAggregation.ONLY_FIRST_REPLICA  # all replicas write the same values
+        self._memory = tf.Variable(self._targets, trainable=False, aggregation=aggregation) if loss.contrast else None
         self._traced = team.traced(self._step)
 
     def step(self, batch: Batch) -> float:
@@ -62,19 +62,21 @@ class Siamese:
 
     def _step(self, chips: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
         pixels = as_input(chips)
-        if self._mix:
+        if self._blend_chance:
             # Seeded by the step's number, so that a resumed run sees the same pictures as an uninterrupted one.
-            pixels = mixed(pixels, self._mix, tf.stack([0, tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)]))
-        told = self._told(pixels, rows) if self._loss.teacher else None
+            pixels = blend(
+                pixels, self._blend_chance, tf.stack([0, tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)])
+            )
+        teacher_vectors = self._teacher_vectors(pixels, rows) if self._loss.teacher else None
         with tf.GradientTape() as tape:
-            mine = tf.cast(self._forward(pixels, training=True), tf.float32)
-            embeddings = self._team.gather(mine, tf.shape(rows)[0])
+            own_embeddings = tf.cast(self._forward(pixels, training=True), tf.float32)
+            embeddings = self._team.gather(own_embeddings, tf.shape(rows)[0])
             unit = tf.math.l2_normalize(embeddings, axis=-1)
             loss = tf.constant(0.0)
             if self._loss.pairs:
                 loss += self._loss.pairs * self._cross_entropy(embeddings, people)
             if self._loss.teacher:
-                off = tf.reduce_sum(tf.square(unit - told), axis=-1)
+                off = tf.reduce_sum(tf.square(unit - teacher_vectors), axis=-1)
                 loss += self._loss.teacher * tf.reduce_mean(off)
             if self._loss.contrast:
                 loss += self._loss.contrast * self._contrast(unit, rows, people)
@@ -88,10 +90,10 @@ class Siamese:
             self._memory.assign(tf.tensor_scatter_nd_update(self._memory.read_value(), rows[:, None], unit))
         return loss
 
-    def _told(self, pixels: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        if self._asked is None:
+    def _teacher_vectors(self, pixels: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        if self._teacher is None:
             return tf.gather(self._targets, rows)
-        return self._team.gather(said(self._asked, pixels), tf.shape(rows)[0])
+        return self._team.gather(teacher_embeddings(self._teacher, pixels), tf.shape(rows)[0])
 
     def _cross_entropy(self, embeddings: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
         logits = self.head(embeddings[:people], embeddings[people:])  # [p, p + n]
@@ -100,19 +102,19 @@ class Siamese:
         positive = tf.reduce_sum(losses * same) / tf.reduce_sum(same)
         others = tf.boolean_mask(losses, same < 0.5)
         if self._loss.hardest < 1:
-            kept = tf.cast(tf.math.ceil(self._loss.hardest * tf.cast(tf.size(others), tf.float32)), tf.int32)
-            others = tf.math.top_k(others, kept, sorted=False).values
+            count = tf.cast(tf.math.ceil(self._loss.hardest * tf.cast(tf.size(others), tf.float32)), tf.int32)
+            others = tf.math.top_k(others, count, sorted=False).values
         return (positive + tf.reduce_mean(others)) / 2
 
     def _contrast(self, unit: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
         scale, margin = self._loss.contrast_scale, self._loss.margin
         sides = unit[: 2 * people]
         partners = tf.concat([unit[people : 2 * people], unit[:people]], axis=0)
-        wanted = scale * (tf.reduce_sum(sides * partners, axis=-1) - margin)
+        partner_logits = scale * (tf.reduce_sum(sides * partners, axis=-1) - margin)
         cosines = tf.matmul(sides, self._memory.read_value(), transpose_b=True)
-        own = self._labels[None, :] == tf.gather(self._labels, rows[: 2 * people])[:, None]
-        others = tf.where(own, -1e9, scale * cosines)
-        return tf.reduce_mean(tf.nn.softplus(tf.reduce_logsumexp(others, axis=-1) - wanted))
+        same_person = self._labels[None, :] == tf.gather(self._labels, rows[: 2 * people])[:, None]
+        others = tf.where(same_person, -1e9, scale * cosines)
+        return tf.reduce_mean(tf.nn.softplus(tf.reduce_logsumexp(others, axis=-1) - partner_logits))
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
@@ -120,12 +122,12 @@ class Siamese:
         if not self.optimizer.use_ema:
             yield
             return
-        kept = [np.asarray(variable) for variable in self.variables]
+        original = [np.asarray(variable) for variable in self.variables]
         self.optimizer.finalize_variable_values(self.variables)
         try:
             yield
         finally:
-            for variable, value in zip(self.variables, kept, strict=True):
+            for variable, value in zip(self.variables, original, strict=True):
                 variable.assign(value)
 
     def weights(self) -> list[Any]:

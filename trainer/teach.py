@@ -31,7 +31,7 @@ from trainer.verifier import Verifier, embed, weights_digest
 
 TEACHER, UNFINISHED = "teacher.npz", "teacher.part.npz"
 _BATCH = 64
-_KEEP_EVERY_S = 30.0
+_SAVE_EVERY_S = 30.0
 
 
 class Teacher(Protocol):
@@ -56,21 +56,21 @@ class VerifierTeacher:
     def __init__(self, folder: Path, verifier: Verifier, name: str, learned: Collection[str]) -> None:
         self._chips, self._verifier, self.learned = load_faces(folder).chips, verifier, sorted(learned)
         aligner, side_px = verifier.aligner, verifier.tower.input_shape[1]
-        takes, channels = aligner.spec.input_px if aligner else side_px, verifier.tower.input_shape[3]
-        side, has = self._chips.shape[1], 3 if len(self._chips.shape) == 4 else 1
-        if has != channels or (side % takes if aligner else side != side_px):
+        unit_px, channels = aligner.spec.input_px if aligner else side_px, verifier.tower.input_shape[3]
+        side, chip_channels = self._chips.shape[1], 3 if len(self._chips.shape) == 4 else 1
+        if chip_channels != channels or (side % unit_px if aligner else side != side_px):
             raise InputError(
-                f"{folder}: chips of {side} px with {has} channels are not what {name} takes; prepare with its recipe"
+                f"{folder}: chips of {side} px with {chip_channels} channels are not what {name} takes; prepare with its recipe"
             )
         self.made_by = f"{name} (weights {weights_digest(verifier.tower)[:12]}), mean over a face and its mirror image"
 
     def ask(self, rows: range) -> Teaching:
         """Vectors and placements for these rows of the set; without an aligner, the whole chip is the placement."""
         chips, aligner = self._chips[np.array(rows)], self._verifier.aligner
-        placed: list[Placement] | None = aligner.placements(chips) if aligner else None
-        said = [embed(self._verifier.tower, chips, placed, mirrored=mirrored) for mirrored in (False, True)]
-        where = np.array(placed or [WHOLE] * len(rows), np.float32)
-        return Teaching((said[0] + said[1]) / 2, where)
+        placements: list[Placement] | None = aligner.placements(chips) if aligner else None
+        embeddings = [embed(self._verifier.tower, chips, placements, mirrored=mirrored) for mirrored in (False, True)]
+        placement_rows = np.array(placements or [WHOLE] * len(rows), np.float32)
+        return Teaching((embeddings[0] + embeddings[1]) / 2, placement_rows)
 
 
 def teach(folder: Path, teacher: Teacher) -> Teaching:
@@ -82,28 +82,28 @@ def teach(folder: Path, teacher: Teacher) -> Teaching:
         StorageError: the file cannot be written.
     """
     names = [entry["chip"] for entry in read_manifest(folder)["chips"]]
-    told, kept = _begun(folder, names, teacher.made_by), time.monotonic()
-    done = sum(len(part.vectors) for part in told)
+    parts, saved_at = _load_unfinished(folder, names, teacher.made_by), time.monotonic()
+    done = sum(len(part.vectors) for part in parts)
     batches = range(done, len(names), _BATCH)
-    for at in track(batches, f"asking the teacher, {folder.name}", console=Console(stderr=True)):
-        told.append(teacher.ask(range(at, min(at + _BATCH, len(names)))))
-        if time.monotonic() - kept > _KEEP_EVERY_S:
-            told, kept = [_joined(told)], time.monotonic()
+    for start in track(batches, f"asking the teacher, {folder.name}", console=Console(stderr=True)):
+        parts.append(teacher.ask(range(start, min(start + _BATCH, len(names)))))
+        if time.monotonic() - saved_at > _SAVE_EVERY_S:
+            parts, saved_at = [_concatenated(parts)], time.monotonic()
             write_teaching(
                 folder,
-                names[: len(told[0].vectors)],
-                told[0],
+                names[: len(parts[0].vectors)],
+                parts[0],
                 made_by=teacher.made_by,
                 learned=teacher.learned,
                 into=UNFINISHED,
             )
-    teaching = _joined(told)
+    teaching = _concatenated(parts)
     write_teaching(folder, names, teaching, made_by=teacher.made_by, learned=teacher.learned)
     (folder / UNFINISHED).unlink(missing_ok=True)
     return teaching
 
 
-def _begun(folder: Path, names: list[str], made_by: str) -> list[Teaching]:
+def _load_unfinished(folder: Path, names: list[str], made_by: str) -> list[Teaching]:
     """The answers of the same teacher for the same pictures from an interrupted call, as one Teaching; empty if there are none."""
     path = folder / UNFINISHED
     if not path.exists():
@@ -111,14 +111,14 @@ def _begun(folder: Path, names: list[str], made_by: str) -> list[Teaching]:
     try:
         with np.load(path, allow_pickle=False) as saved:
             count = len(saved["names"])
-            same = [str(saved["made_by"]), str(saved["asked_about"])] == [made_by, _asked_about(folder)]
+            same = [str(saved["made_by"]), str(saved["asked_about"])] == [made_by, _preparation_digest(folder)]
             same = same and saved["names"].tolist() == names[:count]
             return [Teaching(saved["vectors"].astype(np.float32), saved["placements"])] if same else []
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
         return []  # the file only saves time, so an unreadable one is ignored
 
 
-def _joined(parts: list[Teaching]) -> Teaching:
+def _concatenated(parts: list[Teaching]) -> Teaching:
     vectors, placements = (np.concatenate([getattr(part, name) for part in parts]) for name in ("vectors", "placements"))
     return Teaching(vectors.astype(np.float32), placements.astype(np.float32))
 
@@ -134,49 +134,49 @@ def write_teaching(
         vectors=teaching.vectors.astype(np.float16),
         placements=teaching.placements.astype(np.float32),
         made_by=np.array(made_by),
-        asked_about=np.array(_asked_about(folder)),
+        asked_about=np.array(_preparation_digest(folder)),
         learned=np.array(learned, str),
     )
     write_atomically(folder / into, out.getvalue())
 
 
-def load_taught(folder: Path) -> Faces:
+def load_with_teaching(folder: Path) -> Faces:
     """A prepared set with the teacher's answers, in the order of its chips.
 
     Raises:
         InputError: the set is not prepared, or its teacher.npz is missing, unreadable, incomplete or of an earlier preparation.
     """
     faces = load_faces(folder)
-    path, again = folder / TEACHER, f"run `trainer teach {folder}` again"
+    path, remedy = folder / TEACHER, f"run `trainer teach {folder}` again"
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as saved:
             names = [str(name) for name in saved["names"]]
             vectors, placements = (saved[key].astype(np.float32) for key in ("vectors", "placements"))
             # Older files, and files written by other programs, may lack it.
-            asked_about = str(saved["asked_about"]) if "asked_about" in saved else None
+            preparation = str(saved["asked_about"]) if "asked_about" in saved else None
     except FileNotFoundError as error:
         raise InputError(f"{folder}: this recipe needs a teacher's vectors; run `trainer teach {folder}`") from error
     # TypeError: a lone .npy array is no archive. EOFError: an empty file.
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: unreadable ({error}); {again}") from error
+        raise InputError(f"{path}: unreadable ({error}); {remedy}") from error
     if vectors.ndim != 2 or len(vectors) != len(names) or placements.shape != (len(names), 4):
-        raise InputError(f"{path}: vectors {vectors.shape} and placements {placements.shape} for {len(names)} names; {again}")
-    row = {name: at for at, name in enumerate(names)}
-    if unknown := [name for name in faces.names if name not in row]:
-        raise InputError(f"{path}: nothing about {len(unknown)} of {len(faces.names)} pictures, such as {unknown[0]}; {again}")
-    if asked_about not in (None, _asked_about(folder)):
-        raise InputError(f"{path}: {folder} was prepared anew since, with other boxes or chips; {again}")
-    rows = [row[name] for name in faces.names]
+        raise InputError(f"{path}: vectors {vectors.shape} and placements {placements.shape} for {len(names)} names; {remedy}")
+    row_of = {name: index for index, name in enumerate(names)}
+    if unknown := [name for name in faces.names if name not in row_of]:
+        raise InputError(f"{path}: nothing about {len(unknown)} of {len(faces.names)} pictures, such as {unknown[0]}; {remedy}")
+    if preparation not in (None, _preparation_digest(folder)):
+        raise InputError(f"{path}: {folder} was prepared anew since, with other boxes or chips; {remedy}")
+    rows = [row_of[name] for name in faces.names]
     teaching = Teaching(vectors[rows], placements[rows])
     # Checked now, because a training would fail on NaN only an hour later. A vector of length 0 has no direction.
     usable = np.isfinite(teaching.vectors).all(1) & teaching.vectors.any(1) & np.isfinite(teaching.placements).all(1)
     usable &= teaching.placements[:, 2] > 0
     if not usable.all():
-        raise InputError(f"{path}: {(~usable).sum()} of {len(usable)} rows hold no vector or no placement; {again}")
+        raise InputError(f"{path}: {(~usable).sum()} of {len(usable)} rows hold no vector or no placement; {remedy}")
     return replace(faces, teaching=teaching)
 
 
-def teacher_learned(folder: Path) -> set[str]:
+def read_learned(folder: Path) -> set[str]:
     """The identities that the teacher of a set was trained on, from its teacher.npz; empty for older files, and for those of other
     programs, that do not say.
 
@@ -191,7 +191,7 @@ def teacher_learned(folder: Path) -> set[str]:
         raise InputError(f"{path}: unreadable ({error}); run `trainer teach {folder}` again") from error
 
 
-def _asked_about(folder: Path) -> str:
+def _preparation_digest(folder: Path) -> str:
     """A digest of how a set was prepared, because placements are only valid for chips that were cut the same way."""
     manifest = read_manifest(folder)
     return hashlib.sha256(json.dumps([manifest["chip"], manifest["chips"]], sort_keys=True).encode()).hexdigest()

@@ -11,26 +11,26 @@ from trainer.networks import build_tower
 from trainer.settings import Recipe
 from trainer.split import FURTHER
 from trainer.split import START as BEFORE
-from trainer.start import Start, start_at
-from trainer.teach import TEACHER, teacher_learned
+from trainer.start import Start, open_start
+from trainer.teach import TEACHER, read_learned
 from trainer.verifier import weights_digest
 
 STARTED_FROM = "start"
 
 
-def asked_teacher(recipe: Recipe, start: Start | None) -> Start | None:
+def find_teacher(recipe: Recipe, start: Start | None) -> Start | None:
     """The teacher that `loss.asked` names, None if it names none.
 
     Raises:
         InputError: there is no such run or model file, or `loss.asked` is "start" and the recipe starts from neither.
     """
-    named = recipe.loss.asked
-    if named == STARTED_FROM and start is None:
+    name = recipe.loss.asked
+    if name == STARTED_FROM and start is None:
         raise InputError(
             f"loss.asked = {STARTED_FROM!r} with init = {recipe.tower.init!r}: only a run or a model file can be asked; name one with "
             "--init, or with --teacher"
         )
-    return start if named == STARTED_FROM else start_at(named) if named else None
+    return start if name == STARTED_FROM else open_start(name) if name else None
 
 
 def check_teacher(teacher: Start, tower: keras.Model) -> None:
@@ -39,18 +39,18 @@ def check_teacher(teacher: Start, tower: keras.Model) -> None:
     Raises:
         InputError: a shape differs, or the teacher's run is not finished.
     """
-    asked = teacher.verifier.tower
-    for what, given, wanted in (
-        ("sees", asked.input_shape[1:], tower.input_shape[1:]),
-        ("gives", asked.output_shape[1:], tower.output_shape[1:]),
+    teacher_tower = teacher.verifier.tower
+    for verb, teacher_shape, tower_shape in (
+        ("sees", teacher_tower.input_shape[1:], tower.input_shape[1:]),
+        ("gives", teacher_tower.output_shape[1:], tower.output_shape[1:]),
     ):
-        if given != wanted:
+        if teacher_shape != tower_shape:
             raise InputError(
-                f"loss.asked = {str(teacher.path)!r}: it {what} {list(given)}, the tower that it teaches {list(wanted)}"
+                f"loss.asked = {str(teacher.path)!r}: it {verb} {list(teacher_shape)}, the tower that it teaches {list(tower_shape)}"
             )
 
 
-def learned_by(teacher: Start, data: list[Path]) -> set[str]:
+def people_learned_by(teacher: Start, data: list[Path]) -> set[str]:
     """The identities that a teacher, or a training it started from, was trained on. `data` are the prepared sets at hand; for a model file
     that does not ship with facelatch they must be its training sets, in their order.
 
@@ -58,13 +58,13 @@ def learned_by(teacher: Start, data: list[Path]) -> set[str]:
         InputError: they cannot be determined.
     """
     try:
-        before = teacher.split(data)
+        split = teacher.split(data)
     except InputError as error:
         raise InputError(
             f"teacher {str(teacher.path)!r}: whom it was trained on is not known here; name its run's folder, a file that ships, or "
             "give with --data the sets that it was trained on, in their order"
         ) from error
-    return {name for part in ("train", FURTHER, BEFORE) for name in before.get(part, [])}
+    return {name for part in ("train", FURTHER, BEFORE) for name in split.get(part, [])}
 
 
 def with_learned(teacher: Start, split: dict[str, list[str]], data: list[Path]) -> dict[str, list[str]]:
@@ -75,7 +75,7 @@ def with_learned(teacher: Start, split: dict[str, list[str]], data: list[Path]) 
     Raises:
         InputError: the teacher was trained on held-out people, or whom it was trained on cannot be determined.
     """
-    return _with_learned(f"loss.asked = {str(teacher.path)!r}: it", learned_by(teacher, data), split)
+    return _with_learned(f"loss.asked = {str(teacher.path)!r}: it", people_learned_by(teacher, data), split)
 
 
 def with_taught(data: list[Path], split: dict[str, list[str]]) -> dict[str, list[str]]:
@@ -85,7 +85,7 @@ def with_taught(data: list[Path], split: dict[str, list[str]]) -> dict[str, list
         InputError: one of them was trained on anyone whom this training holds out.
     """
     for folder in data:
-        split = _with_learned(f"{folder / TEACHER}: the teacher that was asked", teacher_learned(folder), split)
+        split = _with_learned(f"{folder / TEACHER}: the teacher that was asked", read_learned(folder), split)
     return split
 
 
@@ -103,21 +103,21 @@ def check_same_teacher(teacher: Start, record: dict[str, Any], run: Path) -> Non
         )
 
 
-def _with_learned(who: str, learned: set[str], split: dict[str, list[str]]) -> dict[str, list[str]]:
-    if kept_out := learned & {*split["test"], *split["validation"]}:
+def _with_learned(description: str, learned: set[str], split: dict[str, list[str]]) -> dict[str, list[str]]:
+    if held_out := learned & {*split["test"], *split["validation"]}:
         raise InputError(
-            f"{who} was trained on {len(kept_out)} of the people whom this training keeps out; give the --seed of its own training, start "
-            "from it (--init), or ask another teacher"
+            f"{description} was trained on {len(held_out)} of the people whom this training keeps out; give the --seed of its own "
+            "training, start from it (--init), or ask another teacher"
         )
-    beside = learned - {name for names in split.values() for name in names}
-    return split | {BEFORE: sorted({*split.get(BEFORE, []), *beside})} if beside else split
+    others = learned - {name for names in split.values() for name in names}
+    return split | {BEFORE: sorted({*split.get(BEFORE, []), *others})} if others else split
 
 
-def teaching_tower(teacher: Start, tower: keras.Model) -> keras.Model:
+def build_teacher_tower(teacher: Start, tower: keras.Model) -> keras.Model:
     """The teacher's tower, frozen, in the current precision policy. Raises InputError as `check_teacher` does."""
     check_teacher(teacher, tower)
     _, side_px, _, channels = tower.input_shape
-    asked = build_tower(teacher.tower(), side_px, tower.output_shape[-1], channels)
-    asked.set_weights(teacher.verifier.tower.get_weights())
-    asked.trainable = False
-    return asked
+    network = build_tower(teacher.tower(), side_px, tower.output_shape[-1], channels)
+    network.set_weights(teacher.verifier.tower.get_weights())
+    network.trainable = False
+    return network

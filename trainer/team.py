@@ -27,13 +27,13 @@ _LOST = (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.InternalE
 
 
 class Team:
-    """The replicas of a training: `replicas` in all, of which this process has `here`, starting with number `first`."""
+    """The replicas of a training: `replicas` in all, of which this process has `local_replicas`, starting with number `first`."""
 
-    def __init__(self, strategy: tf.distribute.Strategy | None = None, first: int = 0, here: int = 1) -> None:
-        self._strategy, self._first, self._here = strategy, first, here
+    def __init__(self, strategy: tf.distribute.Strategy | None = None, first: int = 0, local_replicas: int = 1) -> None:
+        self._strategy, self._first, self._local_replicas = strategy, first, local_replicas
         self.replicas: int = strategy.num_replicas_in_sync if strategy else 1
         self.chief = first == 0
-        self.alone = here == self.replicas
+        self.alone = local_replicas == self.replicas
         self._vote = tf.function(lambda flag: self._run(_sum, flag)) if strategy else None
 
     def scope(self) -> Any:
@@ -51,16 +51,16 @@ class Team:
                 f"a batch of {total} pictures (2 x people + strangers) for {self.replicas} replicas: choose --strangers so that it "
                 "can be shared out evenly"
             )
-        each = total // self.replicas
-        return slice(self._first * each, (self._first + self._here) * each)
+        per_replica = total // self.replicas
+        return slice(self._first * per_replica, (self._first + self._local_replicas) * per_replica)
 
     def traced(self, step: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
         """Compiles a step to one graph that runs on all replicas. A step takes tensors: its replica's chips, the batch's rows, the
         number of people."""
         if not self._strategy:
             return tf.function(step, reduce_retracing=True)
-        graph = tf.function(lambda *given: self._run(step, *given), reduce_retracing=True)
-        return lambda chips, *others: graph(self._spread(chips), *others)
+        graph = tf.function(lambda *args: self._run(step, *args), reduce_retracing=True)
+        return lambda chips, *others: graph(self._distribute(chips), *others)
 
     def gather(self, part: tf.Tensor, total: int) -> tf.Tensor:
         """Within a step: gathers this replica's rows, [total / replicas, D], with those of all others, [total, D]. Gradients flow back."""
@@ -68,8 +68,8 @@ class Team:
             return part
         # As a sum of zero-padded parts: TensorFlow's own gather does not work across several workers.
         context = tf.distribute.get_replica_context()
-        before = context.replica_id_in_sync_group * (total // self.replicas)
-        padded = tf.pad(part, [[before, total - total // self.replicas - before], [0, 0]])
+        offset = context.replica_id_in_sync_group * (total // self.replicas)
+        padded = tf.pad(part, [[offset, total - total // self.replicas - offset], [0, 0]])
         return context.all_reduce(tf.distribute.ReduceOp.SUM, padded)
 
     def sum(self, gradients: list[tf.Tensor]) -> list[tf.Tensor]:
@@ -82,40 +82,40 @@ class Team:
         """The chief's value of `stop`, on all workers; every worker must call it."""
         if self._vote is None:
             return stop
-        said = self._vote(self._spread(np.full(self._here, float(stop and self.chief), np.float32)))
-        return bool(np.max(said) > 0)
+        votes = self._vote(self._distribute(np.full(self._local_replicas, float(stop and self.chief), np.float32)))
+        return bool(np.max(votes) > 0)
 
-    def _run(self, step: Callable[..., tf.Tensor], *given: Any) -> Any:
-        return self._strategy.experimental_local_results(self._strategy.run(step, args=given))[0]
+    def _run(self, step: Callable[..., tf.Tensor], *args: Any) -> Any:
+        return self._strategy.experimental_local_results(self._strategy.run(step, args=args))[0]
 
-    def _spread(self, values: NDArray[Any]) -> Any:
-        each = len(values) // self._here
+    def _distribute(self, values: NDArray[Any]) -> Any:
+        per_replica = len(values) // self._local_replicas
 
-        def part(context: Any) -> tf.Tensor:
-            at = (context.replica_id_in_sync_group - self._first) * each
-            return tf.constant(values[at : at + each])
+        def shard(context: Any) -> tf.Tensor:
+            start = (context.replica_id_in_sync_group - self._first) * per_replica
+            return tf.constant(values[start : start + per_replica])
 
-        return self._strategy.experimental_distribute_values_from_function(part)
+        return self._strategy.experimental_distribute_values_from_function(shard)
 
 
-def assemble(wanted: Strategy) -> Team:
+def assemble(requested: Strategy) -> Team:
     """The team for this machine and TF_CONFIG. Call it before anything else that initialises TensorFlow, which cannot join a cluster
     later.
 
     Raises:
-        InputError: TF_CONFIG does not describe a cluster of workers, or is not set although `wanted` needs it.
+        InputError: TF_CONFIG does not describe a cluster of workers, or is not set although `requested` needs it.
     """
     workers, index = _cluster()
-    if wanted is Strategy.MULTI_WORKER or (wanted is Strategy.AUTO and workers > 1):
+    if requested is Strategy.MULTI_WORKER or (requested is Strategy.AUTO and workers > 1):
         if not workers:
             raise InputError(
                 "--strategy multi-worker needs TF_CONFIG, such as "
                 '{"cluster": {"worker": ["10.0.0.1:2222", "10.0.0.2:2222"]}, "task": {"type": "worker", "index": 0}}'
             )
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
-        here = strategy.num_replicas_in_sync // workers
-        return Team(strategy, index * here, here)
-    if wanted is Strategy.MIRRORED or (wanted is Strategy.AUTO and len(tf.config.list_physical_devices("GPU")) > 1):
+        local_replicas = strategy.num_replicas_in_sync // workers
+        return Team(strategy, index * local_replicas, local_replicas)
+    if requested is Strategy.MIRRORED or (requested is Strategy.AUTO and len(tf.config.list_physical_devices("GPU")) > 1):
         devices = tf.config.list_logical_devices("GPU") or tf.config.list_logical_devices("CPU")
         strategy = tf.distribute.MirroredStrategy([device.name for device in devices])
         return Team(strategy, 0, strategy.num_replicas_in_sync)
@@ -128,15 +128,15 @@ def wait_for_chief(files: list[Path]) -> None:
     Raises:
         WorkerLost: they are not there after WAIT_S.
     """
-    until = time.monotonic() + WAIT_S
+    deadline = time.monotonic() + WAIT_S
     while missing := [path for path in files if not path.exists()]:
-        if time.monotonic() > until:
+        if time.monotonic() > deadline:
             raise WorkerLost(f"{missing[0]}: not written by the first worker in {WAIT_S:.0f} s; is the run's folder shared?")
         time.sleep(0.2)
 
 
 @contextmanager
-def telling_who_is_lost(run: Path, team: Team) -> Iterator[None]:
+def lost_worker_errors(run: Path, team: Team) -> Iterator[None]:
     """Turns TensorFlow's errors for a lost worker into a WorkerLost that says how to resume."""
     try:
         yield

@@ -63,8 +63,8 @@ def tower_settings(model: ModelFile) -> TowerSettings:
 
 def _check(verifier: Verifier, model: ModelFile) -> None:
     """Compares the verifier's embeddings with the file's golden ones, for the chips of the generated frames."""
-    said, wanted = verifier.embed(golden_chips(model.chip)), model.tower.output.to_real(model.golden)
-    cosine = float(np.median((unit(said) * unit(wanted)).sum(1)))
+    embeddings, golden = verifier.embed(golden_chips(model.chip)), model.tower.output.to_real(model.golden)
+    cosine = float(np.median((unit(embeddings) * unit(golden)).sum(1)))
     if not cosine >= MIN_MEDIAN_COSINE:
         raise InputError(
             f"{model.path}: its tower in float answers otherwise than the file (median cosine {cosine:.3f}, at least "
@@ -74,15 +74,15 @@ def _check(verifier: Verifier, model: ModelFile) -> None:
 
 def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
     weights, rescaled = _weights(flatbuffer)
-    first = _as_first(network)
+    first = _names_in_first_network(network)
     for layer in network.layers:
         if not layer.weights:
             continue
         followed_by = [node.operation for node in layer._outbound_nodes]
         folded = followed_by[0] if len(followed_by) == 1 and isinstance(followed_by[0], layers.BatchNormalization) else None
         # The converter may name a dense kernel after the layer that it folded into it.
-        named = [part.name for part in (layer, folded) if part]
-        name = next((name for name in (*named, *map(first.get, named)) if name in weights), layer.name)
+        candidates = [part.name for part in (layer, folded) if part]
+        name = next((name for name in (*candidates, *map(first.get, candidates)) if name in weights), layer.name)
         match layer:
             case layers.BatchNormalization():
                 continue  # handled with the layer it was folded into
@@ -109,14 +109,14 @@ def _fill(network: keras.Model, flatbuffer: bytes, path: Path) -> None:
             pass_through(folded, np.zeros_like(bias) if layer.use_bias else bias)
 
 
-def _as_first(network: keras.Model) -> dict[str, str]:
+def _names_in_first_network(network: keras.Model) -> dict[str, str]:
     """Maps each layer's name to the one it would have in the first network of a process, as the network of a model file was: Keras goes on
     counting unnamed layers from one network to the next."""
     parts = {layer.name: _NUMBERED.fullmatch(layer.name).groups(default="0") for layer in network.layers}  # type: ignore[union-attr]
-    least: dict[str, int] = {}
+    lowest: dict[str, int] = {}
     for kind, number in parts.values():
-        least[kind] = min(int(number), least.get(kind, int(number)))
-    numbers = {name: (kind, int(number) - least[kind]) for name, (kind, number) in parts.items()}
+        lowest[kind] = min(int(number), lowest.get(kind, int(number)))
+    numbers = {name: (kind, int(number) - lowest[kind]) for name, (kind, number) in parts.items()}
     return {name: f"{kind}_{number}" if number else kind for name, (kind, number) in numbers.items()}
 
 
@@ -139,7 +139,7 @@ def _weights(flatbuffer: bytes) -> tuple[dict[str, tuple[NDArray[np.float32], ND
     interpreter.allocate_tensors()
     details = {tensor["index"]: tensor for tensor in interpreter.get_tensor_details()}
 
-    def real(index: int) -> NDArray[np.float32]:
+    def dequantised(index: int) -> NDArray[np.float32]:
         values = interpreter.get_tensor(index)
         quantised = details[index]["quantization_parameters"]
         scales = quantised["scales"]
@@ -152,16 +152,19 @@ def _weights(flatbuffer: bytes) -> tuple[dict[str, tuple[NDArray[np.float32], ND
         scaled: NDArray[np.float32] = ((values.astype(np.float64) - zeros) * scales.reshape(shape)).astype(np.float32)
         return scaled
 
-    operators, found = interpreter._get_ops_details(), {}
+    operators, weights_by_layer = interpreter._get_ops_details(), {}
     for op in operators:
         if op["op_name"] not in _WEIGHTED:
             continue
         _, kernel, *bias = (int(index) for index in op["inputs"] if index >= 0)
-        weights = real(kernel)
+        weights = dequantised(kernel)
         # .../<tower>/<layer>_1/convolution, or .../<layer>_1/batchnorm/mul: the converter appends _1, or the next free number, to the
         # names it is given. A kernel that includes the rescaling has the names of all operators folded into it, joined by ";".
         names = [name.split("/") for name in details[kernel]["name"].split(";")]
-        named = next((name for name in names if name[-1].rstrip("0123456789") in _COMPUTED), names[0])
-        parts = [part for part in named if part != "batchnorm"]
-        found[re.sub(r"_[0-9]+$", "", parts[-2])] = weights, real(bias[0]) if bias else np.zeros(len(weights), np.float32)
-    return found, any(op["op_name"] == "MUL" for op in operators)
+        path_parts = next((name for name in names if name[-1].rstrip("0123456789") in _COMPUTED), names[0])
+        parts = [part for part in path_parts if part != "batchnorm"]
+        weights_by_layer[re.sub(r"_[0-9]+$", "", parts[-2])] = (
+            weights,
+            dequantised(bias[0]) if bias else np.zeros(len(weights), np.float32),
+        )
+    return weights_by_layer, any(op["op_name"] == "MUL" for op in operators)

@@ -14,7 +14,7 @@ from trainer.run import read_run
 from trainer.split import SPLIT, START, read_split, split_digest, split_of_file, used_people
 
 
-def left_out(models: list[Path], runs: list[Path], folders: list[Path], *, strangers: bool) -> set[str]:
+def people_to_leave_out(models: list[Path], runs: list[Path], folders: list[Path], *, strangers: bool) -> set[str]:
     """Everyone whom the training of any of `models` (runs and model files) used. It is known from `runs`, or for other model files from
     `split_of_file`. With `strangers` the user asserts that model files without a run used nobody who is in the data.
 
@@ -63,14 +63,14 @@ def unseen_faces(folder: Path, seen: set[str], *, each: int = PICTURES_EACH) -> 
         InputError: fewer than two people remain, or nobody with two pictures.
     """
     faces = load_faces(folder)
-    left = [name for name in faces.identities if name not in seen]
-    if not left:
+    unseen = [name for name in faces.identities if name not in seen]
+    if not unseen:
         raise InputError(
             f"{folder}: all of its {len(faces.identities)} people were used in the training; nothing would be measured"
         )
-    faces = faces.of(left).measured(each)
+    faces = faces.of(unseen).measured(each)
     if np.bincount(faces.labels, minlength=1).max() < 2:
-        raise InputError(f"{folder}: not one of {len(left)} unseen people has two pictures")
+        raise InputError(f"{folder}: not one of {len(unseen)} unseen people has two pictures")
     if len(faces.identities) < 2:
         raise InputError(f"{folder}: {faces.identities[0]} is its only unseen person; at least two are compared")
     return faces

@@ -56,12 +56,17 @@ def embed(
     """Embeddings, float32 [n, D], of chips, uint8 [n, side, side] or [n, side, side, 3], or of the squares at `placements` in them."""
     side_px = tower.input_shape[1]
     parts = []
-    for at in range(0, len(chips), BATCH):
-        seen = chips[at : at + BATCH]
+    for start in range(0, len(chips), BATCH):
+        crops = chips[start : start + BATCH]
         if placements:
-            seen = np.stack([crop(chip, where, side_px) for chip, where in zip(seen, placements[at : at + BATCH], strict=True)])
-        seen = seen[:, :, ::-1] if mirrored else seen
-        parts.append(np.asarray(tower(as_input(np.ascontiguousarray(seen)), training=False), np.float32))
+            crops = np.stack(
+                [
+                    crop(chip, placement, side_px)
+                    for chip, placement in zip(crops, placements[start : start + BATCH], strict=True)
+                ]
+            )
+        crops = crops[:, :, ::-1] if mirrored else crops
+        parts.append(np.asarray(tower(as_input(np.ascontiguousarray(crops)), training=False), np.float32))
     return np.concatenate(parts)
 
 
@@ -76,12 +81,12 @@ def save_verifier(run: Path, verifier: Verifier) -> None:
 def save_head(path: Path, head: Head) -> None:
     """Writes a head, as `python -m export` reads it. Raises StorageError if that fails."""
     data = io.BytesIO()
-    shape = {"weights": head.weights, "bias": np.float32(head.bias), "normalise": head.normalise, "squared": head.squared}
+    arrays = {"weights": head.weights, "bias": np.float32(head.bias), "normalise": head.normalise, "squared": head.squared}
     if head.cohort:
-        shape |= {"cohort": head.cohort.embeddings, "nearest": head.cohort.nearest, "ceiling": head.cohort.ceiling}
+        arrays |= {"cohort": head.cohort.embeddings, "nearest": head.cohort.nearest, "ceiling": head.cohort.ceiling}
     if head.doubt:
-        shape |= {"doubt": np.array(head.doubt)}
-    np.savez(data, **shape)
+        arrays |= {"doubt": np.array(head.doubt)}
+    np.savez(data, **arrays)
     write_atomically(path, data.getvalue())
 
 
@@ -98,14 +103,14 @@ def load_verifier(run: Path) -> Verifier:
         raise InputError(f"{run}: not finished; type its `trainer fit` again to go on: {record['command']}")
     try:
         with np.load(run / HEAD, allow_pickle=False) as saved:
-            kind = bool(saved["normalise"]), bool(saved["squared"])
+            head_flags = bool(saved["normalise"]), bool(saved["squared"])
             cohort = (
                 Cohort(saved["cohort"], int(saved["nearest"]), float(saved["ceiling"]))
                 if int(saved.get("nearest", 0))
                 else None
             )
             doubt = (float(saved["doubt"][0]), float(saved["doubt"][1])) if "doubt" in saved else None
-            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *kind, cohort, doubt)
+            head = Head(saved["weights"].astype(np.float32), float(saved["bias"]), *head_flags, cohort, doubt)
         mirrors = bool(record["settings"]["tower"].get("mirrored_templates", False))
         return Verifier(keras.models.load_model(run / TOWER, compile=False), head, load_aligner(run), mirrors)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:

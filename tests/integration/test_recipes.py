@@ -17,7 +17,7 @@ from edge.contract.score import score_all_pairs
 from tests.commands import typed_here
 from trainer.backend import keras
 from trainer.dataset import Teaching, load_faces
-from trainer.teach import load_taught, write_teaching
+from trainer.teach import load_with_teaching, write_teaching
 from trainer.verifier import load_verifier
 
 RECIPE = """
@@ -165,7 +165,7 @@ def test_a_file_is_a_teacher(workshop: Path) -> None:
     alone = typed_here(workshop, "trainer", "teach", "more", "--teacher", "int8.tflite", code=3)
     assert "whom it was trained on is not known here" in alone.stderr
     typed_here(workshop, "trainer", "teach", "more", "--teacher", "int8.tflite", "--data", "data", "--data", "more")
-    faces = load_taught(workshop / "more")
+    faces = load_with_teaching(workshop / "more")
     model = read_model(workshop / "int8.tflite")
     embedder = Embedder(model)
     assert faces.teaching is not None

@@ -20,7 +20,7 @@ import pytest
 from edge.contract.errors import WorkerLost
 from tests.commands import typed_here
 from trainer.backend import tf
-from trainer.team import Team, telling_who_is_lost
+from trainer.team import Team, lost_worker_errors
 
 # Small, and without dropout, whose masks differ between workers: the test is about what passes between the workers.
 NETWORK = """
@@ -107,7 +107,7 @@ def test_two_devices_train_as_one() -> None:
     ("team", "told"), [(Team(), tf.errors.InternalError), (Team(SimpleNamespace(num_replicas_in_sync=2)), WorkerLost)]
 )
 def test_a_driver_that_fails_is_no_lost_worker(team: Team, told: type[Exception]) -> None:
-    with pytest.raises(told), telling_who_is_lost(Path("run"), team):
+    with pytest.raises(told), lost_worker_errors(Path("run"), team):
         raise tf.errors.InternalError(None, None, "CUDA error")
 
 

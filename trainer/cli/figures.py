@@ -22,12 +22,12 @@ def one_shot(
     from trainer.omniglot import one_shot as measure
     from trainer.verifier import load_verifier
 
-    wrong = measure(load_verifier(run), runs)
+    errors = measure(load_verifier(run), runs)
     if as_json:
-        print(json.dumps({"trials": wrong.trials, "accuracy": [1 - wrong.value, 1 - wrong.high, 1 - wrong.low]}))
+        print(json.dumps({"trials": errors.trials, "accuracy": [1 - errors.value, 1 - errors.high, 1 - errors.low]}))
         return
     console.print(
-        f"20-way one-shot: {1 - wrong.value:.1%} of {wrong.trials} trials right (95 % {1 - wrong.high:.1%}-{1 - wrong.low:.1%}); "
+        f"20-way one-shot: {1 - errors.value:.1%} of {errors.trials} trials right (95 % {1 - errors.high:.1%}-{1 - errors.low:.1%}); "
         "the paper, with 30 alphabets: 92.0 %"
     )
 
@@ -57,12 +57,12 @@ def evaluate(
     from trainer.evaluate import evaluate as measure
     from trainer.evaluate import load_subject
     from trainer.report import write_report
-    from trainer.unseen import left_out, other_cameras, unseen_faces
+    from trainer.unseen import other_cameras, people_to_leave_out, unseen_faces
 
     first, *others = data or [Path("data")]
     runs = [run] if run else []
     subject = load_subject(model)
-    seen = left_out([model], runs, [first, *others], strangers=strangers)
+    seen = people_to_leave_out([model], runs, [first, *others], strangers=strangers)
     evaluation = measure(
         subject,
         first,
@@ -124,10 +124,10 @@ def compare_models(
 ) -> None:
     """Compares models on the same pairs of unseen people: accuracy, size, time for a face."""
     from trainer.compare_models import compare_models as measure
-    from trainer.unseen import left_out
+    from trainer.unseen import people_to_leave_out
 
     folders = data or [Path("data")]
-    seen = left_out([Path(model) for model in models], run or [], folders, strangers=strangers)
+    seen = people_to_leave_out([Path(model) for model in models], run or [], folders, strangers=strangers)
     rows = measure(models, folders[0], seen, out)
     if as_json:
         print(json.dumps(rows))
@@ -136,7 +136,7 @@ def compare_models(
     titles = {"eer": "EER", "ms_a_face": "ms a face"}
     table = Table(Column("model", overflow="fold"), *(titles.get(key, key.replace("tar_", "TAR at FMR ")) for key in keys))
     for row in rows:
-        shown = [row.get(key, "") for key in keys]
+        values = [row.get(key, "") for key in keys]
         table.add_row(
             row["model"],
             *(
@@ -145,17 +145,17 @@ def compare_models(
                 else f"{v:.2f}"
                 if isinstance(v, float)
                 else str(v)
-                for v in shown
+                for v in values
             ),
         )
     console.print(table)
     console.print(f"{rows[0]['genuine']} genuine and {rows[0]['impostor']} impostor comparisons, 95 % intervals over people")
     for row in rows[1:]:
-        told = ", ".join(
-            f"{titles.get(key, key.replace('tar_', 'TAR at FMR '))} {100 * more:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
-            for key, (more, low, high) in row["more_than_first"].items()
+        differences = ", ".join(
+            f"{titles.get(key, key.replace('tar_', 'TAR at FMR '))} {100 * difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+            for key, (difference, low, high) in row["more_than_first"].items()
         )
-        console.print(f"{row['model']} against {rows[0]['model']}, points: {told}")
+        console.print(f"{row['model']} against {rows[0]['model']}, points: {differences}")
     console.print(f"curves: {out / 'models.png'}")
 
 

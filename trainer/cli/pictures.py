@@ -39,19 +39,24 @@ def import_lfw(
     """Copies a folder or archive with one folder for each person into a data set, as its negatives."""
     from trainer.importer import import_people, read_renaming
 
-    done = import_people(source, data, chosen_layout(data, layout), read_renaming(prefix, same_as))
+    summary = import_people(source, data, chosen_layout(data, layout), read_renaming(prefix, same_as))
     if as_json:
-        told = {"people": done.people, "written": done.pictures, "present": done.present, "left_out": done.left_out}
-        print(json.dumps(told | {"several_folders": done.several}))
+        fields = {
+            "people": summary.people,
+            "written": summary.pictures,
+            "present": summary.present,
+            "left_out": summary.left_out,
+        }
+        print(json.dumps(fields | {"several_folders": summary.several}))
         return
-    console.print(f"{data}: {done.people} people, {done.pictures} pictures written, {done.present} already there")
-    for name, why in done.left_out:
-        console.print(f"left out {name}: {why}")
-    if done.several:
-        name, places = next(iter(done.several.items()))
+    console.print(f"{data}: {summary.people} people, {summary.pictures} pictures written, {summary.present} already there")
+    for name, reason in summary.left_out:
+        console.print(f"left out {name}: {reason}")
+    if summary.several:
+        name, folders = next(iter(summary.several.items()))
         console.print(
-            f"warning: {len(done.several)} names are those of several folders, such as {name} ({', '.join(places)}): each was taken for "
-            "one person. If a folder is not named as its person, import the person's own one by one"
+            f"warning: {len(summary.several)} names are those of several folders, such as {name} ({', '.join(folders)}): each was taken "
+            "for one person. If a folder is not named as its person, import the person's own one by one"
         )
 
 
@@ -120,15 +125,15 @@ def prepare(
     channels = spec.channels if colour is None else 3 if colour else 1
     spec = replace(spec, side_px=side or spec.side_px, scale=scale or spec.scale, channels=channels)
     outcomes = prepare_pictures(folder, layout or layout_of(folder), spec, several)
-    counted = reasons(outcomes)
+    skipped = reasons(outcomes)
     made = sum(outcome.box is not None for outcome in outcomes)
     if as_json:
-        print(json.dumps({"pictures": len(outcomes), "chips": made, "skipped": dict(counted)}))
+        print(json.dumps({"pictures": len(outcomes), "chips": made, "skipped": dict(skipped)}))
         return
     for outcome in [o for o in outcomes if o.reason][:50]:
         console.print(f"skipped {outcome.picture.path}: {outcome.reason}")
     table = Table("pictures", "number", title=f"{folder}, chips of {spec.side_px} px")
-    for label, number in [("chips made", made), *counted.most_common(10), ("in all", len(outcomes))]:
+    for label, number in [("chips made", made), *skipped.most_common(10), ("in all", len(outcomes))]:
         table.add_row(label, str(number))
     console.print(table)
     console.print(f"every picture's outcome is in {folder / 'prepared.json'}")

@@ -32,17 +32,19 @@ def teach(
     from edge.contract.spec import ChipSpec
     from trainer.dlibway import DlibTeacher
     from trainer.prepare import read_manifest
-    from trainer.start import start_at
+    from trainer.start import open_start
     from trainer.teach import VerifierTeacher
     from trainer.teach import teach as ask
-    from trainer.teacher import learned_by
+    from trainer.teacher import people_learned_by
 
     if teacher == "dlib":
         teaching = ask(folder, DlibTeacher(folder))
     else:
-        other = start_at(teacher)
-        other.check_chips(folder, ChipSpec.from_json(read_manifest(folder)["chip"]))
-        teaching = ask(folder, VerifierTeacher(folder, other.verifier, other.name, learned_by(other, data or [folder])))
+        source = open_start(teacher)
+        source.check_chips(folder, ChipSpec.from_json(read_manifest(folder)["chip"]))
+        teaching = ask(
+            folder, VerifierTeacher(folder, source.verifier, source.name, people_learned_by(source, data or [folder]))
+        )
     if as_json:
         print(json.dumps({"vectors": len(teaching.vectors), "file": str(folder / "teacher.npz")}))
         return

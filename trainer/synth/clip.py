@@ -28,16 +28,16 @@ def draw_clip(person: Person, seed: int, seconds: float, *, width: int = 640, he
     still = View.random(rng)
     phases = {name: rng.uniform(0, 2 * np.pi) for name in (*_PERIODS_S, "smile", "blink")}
     for number in range(round(seconds * FPS)):
-        now = number / FPS
+        time_s = number / FPS
         moved = {
-            name: 0.3 * getattr(still, name) + reach * np.sin(2 * np.pi * now / period + phases[name])
-            for name, (reach, period) in _PERIODS_S.items()
+            name: 0.3 * getattr(still, name) + amplitude * np.sin(2 * np.pi * time_s / period + phases[name])
+            for name, (amplitude, period) in _PERIODS_S.items()
         }
         view = replace(
             still,
             **moved,
-            smile=0.35 + 0.45 * np.sin(2 * np.pi * now / 7.3 + phases["smile"]),
-            blink=0.95 if (now + phases["blink"]) % 3.1 < 0.14 else 0.1,
+            smile=0.35 + 0.45 * np.sin(2 * np.pi * time_s / 7.3 + phases["smile"]),
+            blink=0.95 if (time_s + phases["blink"]) % 3.1 < 0.14 else 0.1,
             brightness=still.brightness * min(1.0, 0.1 + number / WARM_UP_FRAMES),
         )
         yield draw_frame(person, view, rng, width=width, height=height)

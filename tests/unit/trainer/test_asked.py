@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 
 from edge.contract.errors import InputError
-from trainer.asked import mixed, said
+from trainer.asked import blend, teacher_embeddings
 from trainer.backend import keras, tf
 from trainer.choices import Strategy
 from trainer.networks import SiameseHead
 from trainer.pairs import Batch
 from trainer.settings import LossSettings, Recipe, TowerSettings
 from trainer.step import Siamese
-from trainer.teacher import asked_teacher, check_same_teacher, check_teacher, with_learned, with_taught
+from trainer.teacher import check_same_teacher, check_teacher, find_teacher, with_learned, with_taught
 from trainer.team import assemble
 
 RNG = np.random.default_rng(0)
@@ -39,21 +39,21 @@ def test_it_says_the_mean_of_both_looks() -> None:
     looks = [np.asarray(tower(seen)) for seen in (PICTURES, PICTURES[:, :, ::-1])]
     wanted = sum(look / np.linalg.norm(look, axis=1, keepdims=True) for look in looks)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True)
-    assert np.asarray(said(tower, tf.constant(PICTURES))) == pytest.approx(wanted, abs=1e-5)
+    assert np.asarray(teacher_embeddings(tower, tf.constant(PICTURES))) == pytest.approx(wanted, abs=1e-5)
 
 
 def test_a_face_lies_over_another_by_a_half_at_most() -> None:
     flat = np.arange(0.0, 2000.0, 1.0).reshape(-1, 1, 1, 1) * np.ones((1, 4, 4, 1))  # all pixels of picture n are n
     flat = flat.astype(np.float32)
     seed = tf.constant([0, 7])
-    assert np.array_equal(mixed(tf.constant(flat), 0.0, seed), flat)
-    some, again, other = (np.asarray(mixed(tf.constant(flat), 0.5, tf.constant([0, number]))) for number in (7, 7, 8))
+    assert np.array_equal(blend(tf.constant(flat), 0.0, seed), flat)
+    some, again, other = (np.asarray(blend(tf.constant(flat), 0.5, tf.constant([0, number]))) for number in (7, 7, 8))
     assert np.array_equal(some, again)
     assert not np.array_equal(some, other)
     assert 0.4 < float((some != flat).any((1, 2, 3)).mean()) < 0.6
     # One black and one white picture: the grey of the blended black one is the share of the white one.
     two = np.stack([np.zeros((4, 4, 1)), np.full((4, 4, 1), 255)]).astype(np.float32)
-    shares = [np.asarray(mixed(tf.constant(two), 1.0, tf.constant([0, number])))[0].max() / 255 for number in range(300)]
+    shares = [np.asarray(blend(tf.constant(two), 1.0, tf.constant([0, number])))[0].max() / 255 for number in range(300)]
     assert 0.45 < max(shares) <= 0.5
     assert min(shares) == 0  # blended with itself
 
@@ -78,12 +78,12 @@ def test_who_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
     loss = LossSettings(pairs=0.0, teacher=1.0, asked="start")
     asks_its_start = Recipe(tower=TowerSettings(normalise=True), loss=loss)
     start = SimpleNamespace(path=tmp_path, verifier=SimpleNamespace(tower=_tower(5, sees_sides=True)))
-    assert asked_teacher(asks_its_start, start) is start
-    assert asked_teacher(Recipe(), start) is None
+    assert find_teacher(asks_its_start, start) is start
+    assert find_teacher(Recipe(), start) is None
     with pytest.raises(InputError, match="only a run or a model file can be asked"):
-        asked_teacher(asks_its_start, None)
+        find_teacher(asks_its_start, None)
     with pytest.raises(InputError, match="neither 'dlib' nor a finished run's folder nor a model file"):
-        asked_teacher(asks_its_start.changed(loss__asked=str(tmp_path / "none")), start)
+        find_teacher(asks_its_start.changed(loss__asked=str(tmp_path / "none")), start)
     check_teacher(start, _tower(5, sees_sides=False))
     with pytest.raises(InputError, match=r"it gives \[5\], the tower that it teaches \[6\]"):
         check_teacher(start, _tower(6, sees_sides=False))

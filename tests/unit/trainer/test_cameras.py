@@ -5,18 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from edge.contract.score import Head
-from trainer.cameras import Taken, compare_cameras
+from trainer.cameras import CameraSet, compare_cameras
 
 HEAD = Head(np.full(16, 0.3, np.float32), 3.0)
 
 
-def taken(camera: str, names: list[str], look: float, seed: int) -> Taken:
+def taken(camera: str, names: list[str], look: float, seed: int) -> CameraSet:
     """Embeddings of three pictures of each person; `look` scales an offset that all pictures of this camera share."""
     rng = np.random.default_rng(seed)
     person = {name: np.random.default_rng(int(name[1:])).normal(size=16) for name in names}
     of = np.repeat(names, 3)
     points = np.stack([person[name] for name in of]) + 0.2 * rng.normal(size=(len(of), 16)) + look * rng.normal(size=16)
-    return Taken(camera, points.astype(np.float32), points.astype(np.float32), of)
+    return CameraSet(camera, points.astype(np.float32), points.astype(np.float32), of)
 
 
 def people(start: int, count: int) -> list[str]:

@@ -16,7 +16,7 @@ from edge.contract.spec import ChipSpec
 from trainer import cohort
 from trainer.cohort import Strangers, choose_strangers, cohort_chips, own_people, pool, write_cohort
 from trainer.dataset import Chips, Faces
-from trainer.head import calibrated, missed
+from trainer.head import calibrated, fnmr_at_target
 
 RNG = np.random.default_rng(0)
 PEOPLE = RNG.normal(size=(60, 8)).astype(np.float32)
@@ -79,7 +79,7 @@ def test_those_chosen_stand_for_all_better_than_others_do(squared: bool, nearest
 @pytest.mark.parametrize("squared", [True, False])
 def test_half_of_everybody_pays_nothing(squared: bool) -> None:
     rows = np.arange(0, 60, 4)
-    head = Strangers(PEOPLE, rows, 3).beside(head_of(squared=squared))
+    head = Strangers(PEOPLE, rows, 3).as_cohort_of(head_of(squared=squared))
     assert head.cohort is not None
     assert np.array_equal(head.cohort.embeddings, PEOPLE[rows])
     assert head.cohort.ceiling == pytest.approx(np.median(nearness(head_of(squared=squared), rows, 3)), rel=1e-4)
@@ -91,7 +91,7 @@ def test_too_few_are_told() -> None:
 
 
 def test_calibration_moves_no_comparison_past_another() -> None:
-    head = Strangers(PEOPLE, np.arange(0, 60, 2), 3).beside(head_of(squared=True))
+    head = Strangers(PEOPLE, np.arange(0, 60, 2), 3).as_cohort_of(head_of(squared=True))
     held, labels = RNG.normal(size=(24, 8)).astype(np.float32), np.arange(12).repeat(2)
     held[1::2] = held[::2] + 0.3 * held[1::2]
     scaled = calibrated(head, held, labels)
@@ -122,8 +122,8 @@ def test_too_few_to_judge_by_are_told() -> None:
     head = head_of(squared=True)
     for labels in ([0, 0, 1], [0, 1, 2, 3, 4, 5]):
         with pytest.raises(InputError, match=r"[01] genuine and \d+ impostor comparisons here, too few"):
-            missed(head, PEOPLE[: len(labels)], np.array(labels))
-    assert missed(head, PEOPLE[:6], np.array([0, 0, 0, 1, 1, 1]))[0] == 0.5
+            fnmr_at_target(head, PEOPLE[: len(labels)], np.array(labels))
+    assert fnmr_at_target(head, PEOPLE[:6], np.array([0, 0, 0, 1, 1, 1]))[0] == 0.5
 
 
 def people(names: list[str]) -> Faces:
@@ -159,13 +159,13 @@ def test_nobody_of_ones_own_is_a_stranger(tmp_path: Path) -> None:
     own = own_people([tmp_path / "main", tmp_path / "mine", tmp_path / "many"], main, [mine, many])
     assert own == {"ada", "kim"}
     split = {"train": ["ada", "bob"], "cohort": ["eve"], "further": ["kim", "p000"]}
-    found = pool(main.and_those(mine).and_those(many), split, own)
+    found = pool(main.joined_with(mine).joined_with(many), split, own)
     assert sorted(found.identities) == ["bob", "eve", "p000"]
 
 
 def test_a_run_keeps_whom_it_chose(tmp_path: Path) -> None:
     faces = people(["ada", "bob", "eve", "kim"])
-    first = faces.only(faces.rows_few_each(1))
+    first = faces.only(faces.first_rows_per_person(1))
     write_cohort(tmp_path, first, Strangers(np.zeros((4, 8), np.float32), np.array([1, 3]), 1))
     assert json.loads((tmp_path / "cohort.json").read_text()) == ["bob", "kim"]
     assert cohort_chips(tmp_path, faces, {}, set())[:][:, 0, 0].tolist() == [2, 6]

@@ -23,7 +23,7 @@ def test_two_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytes
         for seed, name in enumerate(("old/own.tflite", "new/own.tflite", "other.tflite"))
     }
 
-    def subject(name: str, *_: Any) -> tuple[Subject, int, module.Ready]:
+    def subject(name: str, *_: Any) -> tuple[Subject, int, module.Prepare]:
         called = f"{Path(name).name} (int8)"
         embed = lambda chips: made[name]  # noqa: E731
         return Subject(called, None, Head(np.ones(8, np.float32), 2.0), embed), 1, lambda row: lambda: made[name][row % 40]

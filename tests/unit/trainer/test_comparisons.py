@@ -110,7 +110,7 @@ def test_a_resampling_is_people_copied(most: int, monkeypatch: pytest.MonkeyPatc
     assert len(found.impostor) == found.impostors
     weights = [*found._weights()]
     close = 1e-9 if most > len(found.impostor) else 0.03
-    for weight, row in zip(weights, found._at([1e-1, 1e-3], weights), strict=True):
+    for weight, row in zip(weights, found._error_rates([1e-1, 1e-3], weights), strict=True):
         for target, missed in zip((1e-1, 1e-3), row[1:], strict=True):
             assert missed == pytest.approx(by_hand(found, weight.astype(int), target), abs=close)
 
@@ -236,7 +236,7 @@ def test_the_eer_is_that_of_all_thresholds_also_of_people_copied(seed: int) -> N
     counts = np.zeros((2, 100), np.int64), np.zeros(2, np.int64)
     found = Comparisons(scores[first], rows[first], scores[second], rows[second], len(second), labels, *counts)
     weights = [np.ones(5), *rng.multinomial(5, np.full(5, 1 / 5), 5).astype(float)]
-    for weight, (rate,) in zip(weights, found._at([], weights), strict=True):
+    for weight, (rate,) in zip(weights, found._error_rates([], weights), strict=True):
         times = weight[labels[rows]].astype(int)
         genuine, impostor = np.repeat(scores[same], times[same, 0]), np.repeat(scores[~same], times[~same].prod(1))
         assert rate == pytest.approx(eer(genuine, impostor)[0], abs=1e-12)

@@ -162,6 +162,6 @@ def test_a_normalising_head_in_keras_is_the_head_in_numpy() -> None:
     head = SiameseHead(normalise=True)
     head.build((None, 128))
     logits = np.asarray(head(left, right), np.float64)
-    expected = np.stack([score(head.in_numpy(), probe, right) for probe in left])
+    expected = np.stack([score(head.to_numpy(), probe, right) for probe in left])
     assert np.allclose(1 / (1 + np.exp(-logits)), expected, atol=1e-5)
-    assert np.allclose(score(head.in_numpy(), left[0], 7 * right), expected[0])
+    assert np.allclose(score(head.to_numpy(), left[0], 7 * right), expected[0])

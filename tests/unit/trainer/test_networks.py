@@ -101,9 +101,9 @@ def test_a_head_starts_as_a_trained_one_of_its_kind() -> None:
     for squared, wanted in ((True, (given.weights, 5.0)), (False, ([4.0] * 3, 24.0))):
         head = SiameseHead(normalise=True, squared=squared)
         head.build((None, 3))
-        head.start_as(given)
-        assert head.in_numpy().weights == pytest.approx(wanted[0])
-        assert head.in_numpy().bias == pytest.approx(wanted[1])
+        head.copy_from(given)
+        assert head.to_numpy().weights == pytest.approx(wanted[0])
+        assert head.to_numpy().bias == pytest.approx(wanted[1])
 
 
 def test_embeddings_do_not_depend_on_the_batch() -> None:

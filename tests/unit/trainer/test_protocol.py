@@ -11,7 +11,7 @@ from edge.contract.errors import InputError
 from edge.contract.score import Head
 from edge.contract.spec import ChipSpec
 from trainer.dataset import Chips, Faces
-from trainer.protocol import on_protocol, read_pairs
+from trainer.protocol import protocol_accuracy, read_pairs
 
 HEAD = Head(np.ones(1, np.float32), 5.0)
 
@@ -40,7 +40,7 @@ def test_the_folds_are_the_files(tmp_path: Path) -> None:
     made, where = faces(20)
     where[::2] += 3  # the two pictures of a person are 3 apart
     where[32:40] = np.repeat(where[32], 8)[:, None]
-    found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 5, 4))
+    found = protocol_accuracy(HEAD, made, where, where, written(tmp_path / "pairs.txt", 5, 4))
     assert (found["folds"], found["folds_of_the_file"], found["pairs"], found["left_out"]) == (5, True, 40, 0)
     assert round(40 * (1 - found["value"])) == 4
     assert found["low"] < found["value"] < found["high"]
@@ -48,17 +48,17 @@ def test_the_folds_are_the_files(tmp_path: Path) -> None:
 
 def test_pairs_of_others_are_left_out_and_counted(tmp_path: Path) -> None:
     made, where = faces(15)
-    found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 5, 4))
+    found = protocol_accuracy(HEAD, made, where, where, written(tmp_path / "pairs.txt", 5, 4))
     assert (found["pairs"], found["left_out"]) == (15 + 14, 11)
     with pytest.raises(InputError, match="of 40 pairs only 9 are of unseen people"):
-        on_protocol(HEAD, *faces(5)[:1], where, where, tmp_path / "pairs.txt")
+        protocol_accuracy(HEAD, *faces(5)[:1], where, where, tmp_path / "pairs.txt")
 
 
 def test_a_list_without_folds_is_drawn_into_ten(tmp_path: Path) -> None:
     made, where = faces(20)
     path = written(tmp_path / "pairs.txt", 5, 4)
     path.write_text(path.read_text().replace("5\t4\n", "20\n"))
-    found = on_protocol(HEAD, made, where, where, path)
+    found = protocol_accuracy(HEAD, made, where, where, path)
     assert (found["folds"], found["folds_of_the_file"], found["pairs"]) == (10, False, 40)
 
 
@@ -87,7 +87,7 @@ def test_a_missing_or_binary_list_is_refused(tmp_path: Path) -> None:
 def test_folds_of_which_one_alone_can_be_used_are_drawn(tmp_path: Path) -> None:
     """No other fold would be left to find a threshold on: with one fold, and with two if the second one's people are not in the set."""
     made, where = faces(20)
-    found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 1, 20))
+    found = protocol_accuracy(HEAD, made, where, where, written(tmp_path / "pairs.txt", 1, 20))
     assert (found["folds"], found["folds_of_the_file"], found["pairs"], found["left_out"]) == (10, False, 40, 0)
-    found = on_protocol(HEAD, made, where, where, written(tmp_path / "pairs.txt", 2, 20))
+    found = protocol_accuracy(HEAD, made, where, where, written(tmp_path / "pairs.txt", 2, 20))
     assert (found["folds"], found["folds_of_the_file"], found["pairs"], found["left_out"]) == (10, False, 40, 40)

@@ -15,7 +15,7 @@ from trainer.backend import keras
 from trainer.dataset import Chips, Faces, Teaching
 from trainer.run import (
     LAST,
-    Progressed,
+    RunProgress,
     open_run,
     read_run,
     restore_last,
@@ -46,18 +46,18 @@ def people(number: int = 12) -> Faces:
 
 
 def test_a_checkpoint_gives_back_what_was_saved(tmp_path: Path) -> None:
-    progressed = Progressed(epoch=3, best_cost=0.2, best_epoch=2, history=[{"loss": 1.0}])
+    progressed = RunProgress(epoch=3, best_cost=0.2, best_epoch=2, history=[{"loss": 1.0}])
     save_last(tmp_path, Model((2, 3), ()), progressed)
     other = Model((2, 3), ())
     for variable in other.variables:
         variable.assign(np.zeros(variable.shape))
     assert restore_last(tmp_path, other) == progressed
     assert all((np.asarray(variable) == 7).all() for variable in other.variables)
-    assert restore_last(tmp_path / "new", other) == Progressed()
+    assert restore_last(tmp_path / "new", other) == RunProgress()
 
 
 def test_a_checkpoint_that_is_damaged_or_of_another_network_is_told(tmp_path: Path) -> None:
-    save_last(tmp_path, Model((2, 3)), Progressed(epoch=1))
+    save_last(tmp_path, Model((2, 3)), RunProgress(epoch=1))
     for other in (Model((3, 2)), Model((2, 3), (4,))):
         with pytest.raises(InputError, match=r"last\.npz: damaged, or the checkpoint of another network"):
             restore_last(tmp_path, other)

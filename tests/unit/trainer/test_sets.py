@@ -26,8 +26,8 @@ from trainer.pack import PACK, PACK_LOCK, Pack
 from trainer.settings import Recipe
 from trainer.split import as_bytes, further_cohort
 from trainer.start import load_sets
-from trainer.teach import load_taught, write_teaching
-from trainer.unseen import left_out, other_cameras, seen_people, unseen_faces, unseen_strangers
+from trainer.teach import load_with_teaching, write_teaching
+from trainer.unseen import other_cameras, people_to_leave_out, seen_people, unseen_faces, unseen_strangers
 
 SPEC = ChipSpec(side_px=32)
 
@@ -66,7 +66,7 @@ def prepared(folder: Path, pictures: dict[str, list[str]]) -> Path:
 def test_two_sets_are_one_and_a_photograph_of_both_is_taken_once(tmp_path: Path) -> None:
     first = load_faces(prepared(tmp_path / "a", {"ada": ["1", "22"], "bob": ["1"]}))
     second = load_faces(prepared(tmp_path / "b", {"ada": ["22", "333"], "eve": ["1"]}))
-    both = first.and_those(second)
+    both = first.joined_with(second)
     assert both.identities == ["ada", "bob", "eve"]
     assert [both.identities[label] for label in both.labels] == ["ada", "ada", "bob", "ada", "eve"]
     assert both.chips[:][:, 0, 0].tolist() == [10, 20, 10, 30, 10]
@@ -75,10 +75,10 @@ def test_two_sets_are_one_and_a_photograph_of_both_is_taken_once(tmp_path: Path)
     names = ["anchor-0001", "photograph"]
     first = load_faces(prepared(tmp_path / "one", {"ada": names}))
     again = prepared(tmp_path / "two", {"ada": names})
-    assert len(first.and_those(load_faces(again)).labels) == 2
+    assert len(first.joined_with(load_faces(again)).labels) == 2
     for name in names:
         cv2.imwrite(str(again / f"chips/ada/{name}.png"), np.full((32, 32), 99, np.uint8))
-    assert first.and_those(load_faces(again)).names == [f"chips/ada/{name}.png" for name in (*names, names[0])]
+    assert first.joined_with(load_faces(again)).names == [f"chips/ada/{name}.png" for name in (*names, names[0])]
     assert [len(name) for name in both.of(["eve", "ada"]).names] == [len("chips/ada/1.png"), 16, 17, 15]
 
 
@@ -110,7 +110,7 @@ def test_a_photograph_in_the_six_folders_is_the_one_of_its_own_name(tmp_path: Pa
         entry["chip"] = to
     (six / "prepared.json").write_text(json.dumps(record | {"layout": "six-folders"}))
     faces = load_faces(six)
-    assert [len(plain.and_those(faces).labels), len(faces.and_those(plain).labels)] == [4, 4]
+    assert [len(plain.joined_with(faces).labels), len(faces.joined_with(plain).labels)] == [4, 4]
     assert [photograph_of(name) for name in faces.measured().names] == ["Michael_Schumacher_0007", "anchor-0001", "1"]
 
 
@@ -258,13 +258,13 @@ def test_another_run_excuses_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (tmp_path / name / "run.json").write_text(json.dumps({"state": "finished", "settings": {"tower": {"init": "dlib"}}}))
         (tmp_path / name / "split.json").write_bytes(as_bytes(split))
     own, other = tmp_path / "own", tmp_path / "other"
-    assert left_out([MODEL], [own, other], [folder], strangers=False) == {"ada", "bob"}
-    assert left_out([MODEL, other], [], [folder], strangers=True) == {"bob"}
+    assert people_to_leave_out([MODEL], [own, other], [folder], strangers=False) == {"ada", "bob"}
+    assert people_to_leave_out([MODEL, other], [], [folder], strangers=True) == {"bob"}
     for models, runs in (([MODEL], [other]), ([MODEL, other], [])):
         with pytest.raises(InputError, match="or give its own run with --run"):
-            left_out(models, runs, [folder], strangers=False)
+            people_to_leave_out(models, runs, [folder], strangers=False)
     with pytest.raises(InputError, match="or give --strangers"):
-        left_out([Path("dlib")], [], [folder], strangers=False)
+        people_to_leave_out([Path("dlib")], [], [folder], strangers=False)
 
 
 def test_large_further_sets_lend_people_to_the_cohort(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_large_further_sets_lend_people_to_the_cohort(tmp_path: Path) -> None:
     assert len(lent) == 21
     assert set(lent) <= {*many.identities} - {"ada"}
     assert lent != further_cohort([many, own], main, seed=2)
-    together = main.and_those(many).and_those(own)
+    together = main.joined_with(many).joined_with(own)
     chips = kept_chips(together, {"cohort": ["bob"], "further_cohort": lent})
     assert len(chips) == 22  # one picture each
     assert sorted(chips[:][:, 0, 0].tolist()) == [10] + [30] * 21
@@ -318,22 +318,22 @@ def test_a_teachers_file_that_does_not_fit_is_told_before_the_training(
 ) -> None:
     folder = taught(prepared(tmp_path, {"ada": ["1", "22"]}), **changed)
     with pytest.raises(InputError, match=f"{told}.*run `trainer teach .*` again"):
-        load_taught(folder)
+        load_with_teaching(folder)
 
 
 def test_a_teachers_file_that_is_none_is_told(tmp_path: Path) -> None:
     folder = taught(prepared(tmp_path, {"ada": ["1", "22"]}))
-    assert load_taught(folder).teaching is not None
+    assert load_with_teaching(folder).teaching is not None
     whole = (folder / "teacher.npz").read_bytes()
     lone = io.BytesIO()
     np.save(lone, np.zeros(3))
     for damaged in (b"", b"text", whole[: len(whole) // 2], lone.getvalue()):
         (folder / "teacher.npz").write_bytes(damaged)
         with pytest.raises(InputError, match="unreadable"):
-            load_taught(folder)
+            load_with_teaching(folder)
     (folder / "teacher.npz").unlink()
     with pytest.raises(InputError, match="needs a teacher's vectors"):
-        load_taught(folder)
+        load_with_teaching(folder)
 
 
 def test_a_teacher_who_was_asked_about_other_chips_is_told(tmp_path: Path) -> None:
@@ -343,15 +343,16 @@ def test_a_teacher_who_was_asked_about_other_chips_is_told(tmp_path: Path) -> No
     manifest["chips"][1]["box"] = [1, 0, 32, 32]
     (folder / "prepared.json").write_text(json.dumps(manifest))
     with pytest.raises(InputError, match="was prepared anew since"):
-        load_taught(folder)
+        load_with_teaching(folder)
     with np.load(folder / "teacher.npz") as saved:
         np.savez(folder / "teacher.npz", **{key: saved[key] for key in ("names", "vectors", "placements")})
-    assert load_taught(folder).teaching is not None, "other programs' files, and older ones, do not say"
+    assert load_with_teaching(folder).teaching is not None, "other programs' files, and older ones, do not say"
 
 
 def test_two_teachers_of_other_lengths_are_told(tmp_path: Path) -> None:
     one, other = (
-        load_taught(taught(prepared(tmp_path / name, {name: ["1", "22"]}), numbers)) for name, numbers in (("a", 4), ("b", 8))
+        load_with_teaching(taught(prepared(tmp_path / name, {name: ["1", "22"]}), numbers))
+        for name, numbers in (("a", 4), ("b", 8))
     )
     with pytest.raises(InputError, match="vectors of 4 and of 8 numbers"):
-        one.and_those(other)
+        one.joined_with(other)

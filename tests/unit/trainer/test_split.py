@@ -60,11 +60,11 @@ def test_nobody_is_kept_out_under_one_name_and_trained_on_under_another(part: st
 
 
 FIRST, OTHERS = people(named(0, 60)), people(named(50, 180))
-BEFORE = new_split(RECIPE, FIRST, [OTHERS], FIRST.and_those(OTHERS))
+BEFORE = new_split(RECIPE, FIRST, [OTHERS], FIRST.joined_with(OTHERS))
 
 
 def test_on_the_same_data_everybody_keeps_the_part_whatever_the_seed() -> None:
-    again = new_split(RECIPE.changed(seed=7), FIRST, [OTHERS], FIRST.and_those(OTHERS), BEFORE)
+    again = new_split(RECIPE.changed(seed=7), FIRST, [OTHERS], FIRST.joined_with(OTHERS), BEFORE)
     assert again.pop(START) == []
     assert {part: sorted(names) for part, names in BEFORE.items()} == again
 
@@ -75,7 +75,7 @@ def test_nobody_is_trained_on_who_was_kept_and_nobody_measured_on_who_was_used(
 ) -> None:
     first, others = (people([f"p{number:03d}" for number in sorted(group)]) for group in (main, further))
     try:
-        split = new_split(RECIPE.changed(seed=seed), first, [others], first.and_those(others), BEFORE)
+        split = new_split(RECIPE.changed(seed=seed), first, [others], first.joined_with(others), BEFORE)
     except InputError:
         return
     parts = [set(names) for names in split.values()]
@@ -122,7 +122,7 @@ def test_of_another_file_the_sets_tell_or_nothing(monkeypatch: pytest.MonkeyPatc
     settings = model.record["provenance"]["run"]["settings"]
     settings["tower"]["cohort"] = 2
     recipe = RECIPE.changed(seed=settings["seed"])
-    split = new_split(recipe, FIRST, [OTHERS], FIRST.and_those(OTHERS))
+    split = new_split(recipe, FIRST, [OTHERS], FIRST.joined_with(OTHERS))
     model.record["provenance"]["files"]["split.json"] = hashlib.sha256(as_bytes(split)).hexdigest()
     assert split_of_file(model, [Path("first"), Path("others")]) == split
     for wrong in (["first"], ["others", "first"]):

@@ -9,7 +9,7 @@ from edge.contract.errors import InputError
 from trainer.backend import keras
 from trainer.networks import build_tower
 from trainer.settings import Network, TowerSettings
-from trainer.spread import check_end, damping, fold
+from trainer.spread import check_end, damping_matrix, fold
 
 
 def _variances(embeddings: np.ndarray) -> np.ndarray:
@@ -26,7 +26,7 @@ def embeddings() -> np.ndarray:
 
 
 def test_what_leads_is_held_to_its_measure(embeddings: np.ndarray) -> None:
-    before, after = _variances(embeddings), _variances(embeddings @ damping(embeddings, 2.0))
+    before, after = _variances(embeddings), _variances(embeddings @ damping_matrix(embeddings, 2.0))
     assert before[0] > 4 * before.mean()
     assert after[:3] == pytest.approx(np.full(3, 2 * before.mean()), rel=0.25)  # normalising again makes them a little larger
     # The others keep their proportions. The last one is radial, where unit vectors hardly vary.
@@ -34,13 +34,13 @@ def test_what_leads_is_held_to_its_measure(embeddings: np.ndarray) -> None:
 
 
 def test_what_leads_nowhere_stays(embeddings: np.ndarray) -> None:
-    assert damping(embeddings, 16.0) == pytest.approx(np.eye(16), abs=1e-5)
+    assert damping_matrix(embeddings, 16.0) == pytest.approx(np.eye(16), abs=1e-5)
 
 
 def test_once_is_enough(embeddings: np.ndarray) -> None:
     """A tower that starts from a damped one is hardly damped further."""
-    once = embeddings @ damping(embeddings, 3.0)
-    twice = once @ damping(once, 3.0)
+    once = embeddings @ damping_matrix(embeddings, 3.0)
+    twice = once @ damping_matrix(once, 3.0)
     cosines = (once * twice).sum(1) / np.linalg.norm(once, axis=1) / np.linalg.norm(twice, axis=1)
     assert cosines.min() > 0.99
 

@@ -21,8 +21,8 @@ from trainer.dataset import Chips, Faces, Teaching
 from trainer.dlibway import _MARGIN, _POINTS, placement_of
 from trainer.networks import build_tower
 from trainer.settings import AugmentSettings, Network, Recipe, TowerSettings
-from trainer.start import as_started, check_start, initialise, start_at
-from trainer.teach import TEACHER, UNFINISHED, teach, teacher_learned
+from trainer.start import check_start, inherit_tower, initialise, open_start
+from trainer.teach import TEACHER, UNFINISHED, read_learned, teach
 
 PLAIN = AugmentSettings(**dict.fromkeys(AugmentSettings.model_fields, 0.0))
 
@@ -72,7 +72,7 @@ def test_an_aligner_learns_where_a_face_lies(monkeypatch: pytest.MonkeyPatch) ->
     assert told["error_deviation"]["right"] < 0.5 * told["unaligned_deviation"]["right"]
     assert told["error_deviation"]["down"] < 0.5 * told["unaligned_deviation"]["down"]
     assert aligner.spec.input_px == 24
-    assert aligner.to(118).spec == replace(aligner.spec, side_px=118)  # the same placements for a tower of another side
+    assert aligner.with_side(118).spec == replace(aligner.spec, side_px=118)  # the same placements for a tower of another side
     with pytest.raises(InputError, match="trainer teach"):
         fit_aligner(Faces(faces.spec, faces.chips, faces.labels, faces.identities, "d", faces.names), faces, 64, 150, 1)
 
@@ -132,7 +132,7 @@ def test_a_tower_of_the_same_kind_is_taken_whole(tmp_path: Path) -> None:
     seen = np.random.default_rng(0).integers(0, 256, (4, 118, 118, 1)).astype(np.float32)
     assert np.array_equal(np.asarray(same(seen, training=False)), np.asarray(whole(seen, training=False)))
     with pytest.raises(InputError, match="neither 'dlib' nor a finished run's folder nor a model file"):
-        start_at(str(tmp_path / "none"))
+        open_start(str(tmp_path / "none"))
 
 
 def test_a_tower_of_smaller_squares_takes_after_the_trained_one() -> None:
@@ -165,7 +165,7 @@ def test_a_tower_of_smaller_squares_takes_after_the_trained_one() -> None:
 
 def test_chips_of_another_part_of_the_box_are_not_what_a_start_knows() -> None:
     """The side may differ if the start's aligner can shrink it."""
-    start = start_at(str(model_path("accurate")))
+    start = open_start(str(model_path("accurate")))
     own = start.chip()
     start.check_chips("data", own)
     start.check_chips("data", replace(own, side_px=own.side_px // 2))
@@ -184,18 +184,18 @@ def test_what_is_narrow_is_cut_back_to_no_more() -> None:
     with pytest.raises(InputError, match="not of this recipe's network and size"):
         check_start(start, settings, build_tower(settings, 118))
     silent = Recipe(tower=TowerSettings(network=Network.RESNET, init="x"))
-    assert as_started(silent, start).tower.narrow == NARROW
+    assert inherit_tower(silent, start).tower.narrow == NARROW
     said = Recipe(tower=settings)
-    assert as_started(said, start).tower.narrow == {"s3b1_1": 48}
+    assert inherit_tower(said, start).tower.narrow == {"s3b1_1": 48}
 
 
 def test_squares_grow_no_larger_than_the_start_sees_them() -> None:
     began = TowerSettings(network=Network.RESNET, align=True, side=118)
     start = SimpleNamespace(tower=lambda: began)
     sides = {wanted: Recipe(tower=began.model_copy(update={"side": wanted, "init": "x"})) for wanted in (150, 118)}
-    assert {wanted: as_started(recipe, start).tower.side for wanted, recipe in sides.items()} == {150: 118, 118: 118}
+    assert {wanted: inherit_tower(recipe, start).tower.side for wanted, recipe in sides.items()} == {150: 118, 118: 118}
     whole = Recipe(tower=TowerSettings(network=Network.RESNET, init="x", side=150))
-    assert as_started(whole, start).tower.side == 150  # without an aligner: whole chips, which have one size
+    assert inherit_tower(whole, start).tower.side == 150  # without an aligner: whole chips, which have one size
 
 
 def test_a_narrow_tower_is_not_fitted_to_smaller_squares() -> None:
@@ -235,7 +235,7 @@ class Counting:
 
 def test_asking_goes_on_where_it_was_broken_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainer.teach._BATCH", 2)
-    monkeypatch.setattr("trainer.teach._KEEP_EVERY_S", -1.0)
+    monkeypatch.setattr("trainer.teach._SAVE_EVERY_S", -1.0)
     chips = [{"chip": f"chips/p/{at}.png", "identity": "p", "box": [0, 0, 1, 1]} for at in range(7)]
     monkeypatch.setattr("trainer.teach.read_manifest", lambda _: {"chip": {}, "chips": chips})
     first, second = Counting(breaks_at=4), Counting()
@@ -246,7 +246,7 @@ def test_asking_goes_on_where_it_was_broken_off(tmp_path: Path, monkeypatch: pyt
     assert (first.asked, second.asked) == ([0, 1, 2, 3], [4, 5, 6])
     assert teaching.vectors[:, 0].tolist() == [1, 2, 3, 4, 5, 6, 7]
     assert not (tmp_path / UNFINISHED).exists()
-    assert teacher_learned(tmp_path) == {"ada", "bob"}
+    assert read_learned(tmp_path) == {"ada", "bob"}
 
     def asked_after_a_break(made_by: str = "a test", damage: bytes | None = None) -> list[int]:
         with pytest.raises(KeyboardInterrupt):
