@@ -47,7 +47,7 @@ def main() -> NoReturn:
         print(USAGE)
         sys.exit(ExitCode.OK)
     if name == "--version":
-        _tell_version()
+        _print_version()
     if name not in ("trainer", "export", "edge"):
         print(f"error[usage]: {name!r}: no such command\n{USAGE}", file=sys.stderr)
         sys.exit(ExitCode.USAGE)
@@ -59,42 +59,42 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
         # A character that the locale lacks, or a name that is not UTF-8, must not fail a command that did its work.
         sys.stdout.reconfigure(errors="backslashreplace")
     if arguments == ["--version"]:
-        _tell_version()
+        _print_version()
     try:
         try:
             _load(name).app(args=arguments, prog_name=name)
         finally:
             _flush_output()
     except FacelatchError as error:
-        _say(f"error[{error.code}]: {error}")
+        _print_error(f"error[{error.code}]: {error}")
         sys.exit(error.exit_code)
     except ModuleNotFoundError as error:  # a module that a command imports only when needed
-        _lacks(name, error)
+        _report_missing(name, error)
     except BrokenPipeError:
         # The reader, such as `head`, has gone: there is nobody left to report to.
-        _drop(sys.stdout)
+        _discard_output(sys.stdout)
         sys.exit(ExitCode.OK)
     except SystemExit as ended:
         # Typer turns Ctrl-C into this status, without a message.
-        if ended.code == ExitCode.INTERRUPTED and (kept := _kept(name, arguments)):
-            typed = shlex.join([*(["python", "-m"] if name == "export" else []), name, *arguments])
-            _say(f"interrupted: {kept}: {typed}")
+        if ended.code == ExitCode.INTERRUPTED and (note := _interruption_note(name, arguments)):
+            command_line = shlex.join([*(["python", "-m"] if name == "export" else []), name, *arguments])
+            _print_error(f"interrupted: {note}: {command_line}")
         raise
     except KeyboardInterrupt:  # before Typer took over
-        _say("interrupted")
+        _print_error("interrupted")
         sys.exit(ExitCode.INTERRUPTED)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            _defect()
-        _say(f"error[storage]: the output cannot be written: {error.strerror}; what is there of it is not whole")
-        _drop(sys.stdout)
+            _report_defect()
+        _print_error(f"error[storage]: the output cannot be written: {error.strerror}; what is there of it is not whole")
+        _discard_output(sys.stdout)
         sys.exit(ExitCode.STORAGE)
     except Exception:  # noqa: BLE001 - the last resort: a crash must not look like a denial, whose exit code is Python's own
-        _defect()
+        _report_defect()
     sys.exit(ExitCode.OK)
 
 
-def _tell_version() -> NoReturn:
+def _print_version() -> NoReturn:
     from importlib.metadata import PackageNotFoundError, version
 
     try:
@@ -104,8 +104,8 @@ def _tell_version() -> NoReturn:
     sys.exit(ExitCode.OK)
 
 
-def _defect() -> NoReturn:
-    _say(f"{traceback.format_exc()}error[internal]: a defect of facelatch; please report the lines above")
+def _report_defect() -> NoReturn:
+    _print_error(f"{traceback.format_exc()}error[internal]: a defect of facelatch; please report the lines above")
     sys.exit(ExitCode.INTERNAL)
 
 
@@ -115,20 +115,20 @@ def _flush_output() -> None:
         if sys.stdout is not None:  # it is None if it was closed before the start
             sys.stdout.flush()
     except BrokenPipeError:
-        _drop(sys.stdout)
+        _discard_output(sys.stdout)
 
 
-def _say(text: str) -> None:
+def _print_error(text: str) -> None:
     """Prints to stderr. If that takes nothing, as on a full disk, the exit code still tells."""
     if sys.stderr is None:
         return
     try:
         print(text, file=sys.stderr, flush=True)
     except OSError:
-        _drop(sys.stderr)
+        _discard_output(sys.stderr)
 
 
-def _drop(stream: TextIO) -> None:
+def _discard_output(stream: TextIO) -> None:
     """Discards the buffered output, which would fail again at Python's exit and change the exit code."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
@@ -137,19 +137,19 @@ def _load(name: str) -> ModuleType:
     try:
         return importlib.import_module(f"{name}.cli")
     except ModuleNotFoundError as error:
-        _lacks(name, error)
+        _report_missing(name, error)
 
 
-def _lacks(name: str, error: ModuleNotFoundError) -> NoReturn:
+def _report_missing(name: str, error: ModuleNotFoundError) -> NoReturn:
     extra = "edge" if name == "edge" else "trainer"
-    _say(f"error[package]: {name} needs {error.name}: pip install 'facelatch[{extra}]'")
+    _print_error(f"error[package]: {name} needs {error.name}: pip install 'facelatch[{extra}]'")
     sys.exit(ExitCode.PACKAGE)
 
 
-def _kept(name: str, arguments: list[str]) -> str:
+def _interruption_note(name: str, arguments: list[str]) -> str:
     """What an interrupted command leaves behind and how to go on, from the KEPT of its program; empty if it says nothing."""
-    told: dict[str, str] = getattr(_load(name), "KEPT", {})
-    return next((kept for command, kept in told.items() if arguments[: len(words := command.split())] == words), "")
+    notes: dict[str, str] = getattr(_load(name), "KEPT", {})
+    return next((note for command, note in notes.items() if arguments[: len(words := command.split())] == words), "")
 
 
 if __name__ == "__main__":

@@ -39,8 +39,8 @@ class Day:
 
     live, name = False, "a day"
 
-    def __init__(self, hours: float, visits: list[list[np.ndarray]], told: Progress) -> None:
-        self._frames, self._visits, self._told = round(hours * 3600 * FPS), visits, told
+    def __init__(self, hours: float, visits: list[list[np.ndarray]], progress: Progress) -> None:
+        self._frames, self._visits, self._progress = round(hours * 3600 * FPS), visits, progress
         random = np.random.default_rng(3)
         room = cv2.GaussianBlur(random.integers(60, 200, visits[0][0].shape, np.uint8), (0, 0), 9)
         noise = [random.normal(0, 2.0, room.shape) for _ in range(NOISES)]
@@ -52,7 +52,7 @@ class Day:
 
     def frames(self) -> Iterator[Frame | None]:
         """See `Camera.frames`."""
-        task = self._told.add_task("hours", total=self._frames)
+        task = self._progress.add_task("hours", total=self._frames)
         number = visit = 0
         while number < self._frames:
             began, empty = time.process_time(), 0
@@ -61,20 +61,20 @@ class Day:
                 shade = 0.75 + 0.25 * np.cos(number // (60 * FPS) / 120)
                 yield Frame(cv2.convertScaleAbs(self._rooms[number % NOISES], alpha=shade).astype(np.uint8), number / FPS)
                 number, empty = number + 1, empty + 1
-                self._look(number)
+                self._sample_memory(number)
             self.empty_ms.append((time.process_time() - began) * 1000 / empty)
             self.visitor = visit % len(self._visits)
             for pixels in self._visits[self.visitor]:
                 yield Frame(pixels, number / FPS)
                 number += 1
-                self._look(number)
+                self._sample_memory(number)
             visit += 1
-            self._told.update(task, completed=number)
+            self._progress.update(task, completed=number)
 
     def close(self) -> None:
         """See `Camera.close`."""
 
-    def _look(self, number: int) -> None:
+    def _sample_memory(self, number: int) -> None:
         if number % (3600 * FPS) == 0:
             self.memory_mb.append(resident_mb())
 
@@ -97,30 +97,30 @@ def main() -> None:
     )
     counted: dict[str, int] = {}
 
-    with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as told:
+    with tempfile.TemporaryDirectory() as folder, Progress(console=Console(stderr=True)) as progress:
         station, *visits = with_ada(Path(folder), settings, read_model(arguments.model))
-        day = Day(arguments.hours, visits, told)
+        day = Day(arguments.hours, visits, progress)
 
-        def heard(event: Event, _: dict[str, object]) -> None:
+        def count_event(event: Event, _: dict[str, object]) -> None:
             # Only the first visitor is enrolled, so an accept of any other is told under the wrong name.
             key = f"{event.label} of {VISITORS[day.visitor]}" if event is Event.ACCEPT else event.label
             counted[key] = counted.get(key, 0) + 1
 
-        station.journal.listeners.append(heard)
+        station.journal.listeners.append(count_event)
         began = time.monotonic()
         Daemon(station, opened=lambda _: day).run()
         took_s = time.monotonic() - began
     growth = max(day.memory_mb) / day.memory_mb[0] - 1 if day.memory_mb else 0.0
     empty_ms = float(np.median(day.empty_ms))
-    seen = {
+    report = {
         "frames": round(arguments.hours * 3600 * FPS), "seconds": round(took_s, 1), "resident_mb": [round(mb, 1) for mb in day.memory_mb],
         "growth": round(growth, 4), "empty_frame_cpu_ms": round(empty_ms, 3), "empty_cpu_share_at_10_fps": round(empty_ms * FPS / 1000, 4),
         "events": counted,
     }  # fmt: skip
     if arguments.json:
-        print(json.dumps(seen))
+        print(json.dumps(report))
     else:
-        for key, value in seen.items():
+        for key, value in report.items():
             print(f"{key}: {value}")
     sys.exit(growth > 0.05 or f"{Event.ACCEPT.label} of {VISITORS[1]}" in counted)
 

@@ -52,19 +52,19 @@ def attempts(clip: Path, settings: Settings, *, cold: bool) -> list[Attempt]:
     model = read_model(model_path(settings.model.path))
     point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
     recorded = [frame for frame in Video(clip).frames() if frame is not None]
-    cut = round(len(recorded) * ENROLLED_SHARE)
+    enrolled_count = round(len(recorded) * ENROLLED_SHARE)
     line = Line(model, settings)
-    made = enrol(
+    enrolment = enrol(
         line,
         model.head,
         point.threshold,
-        iter(recorded[:cut]),
+        iter(recorded[:enrolled_count]),
         Matcher(model.head, []),
         Course(settings, Asking.RECORDING),
         lambda *_: None,
     )
-    matcher = Matcher(model.head, [new_subject("seen", model.model_id, made.templates)])
-    found, rest = [], recorded[cut:]
+    matcher = Matcher(model.head, [new_subject("seen", model.model_id, enrolment.templates)])
+    results, rest = [], recorded[enrolled_count:]
     while rest:
         begin = rest[0].at
         part, rest = [f for f in rest if f.at < begin + ATTEMPT_S], [f for f in rest if f.at >= begin + ATTEMPT_S]
@@ -74,34 +74,34 @@ def attempts(clip: Path, settings: Settings, *, cold: bool) -> list[Attempt]:
             line = Line(model, settings)
             load_ms = (time.perf_counter() - began) * 1000
         if (attempt := _attempt(line, matcher, point.threshold, Policy(settings.policy), part)) is not None:
-            found.append(replace(attempt, load_ms=load_ms))
-    return found
+            results.append(replace(attempt, load_ms=load_ms))
+    return results
 
 
 def _attempt(line: Line, matcher: Matcher, threshold: float, policy: Policy, frames: list[Frame]) -> Attempt | None:
     first: float | None = None
-    seen, line_ms = 0, 0.0
+    judged_count, line_ms = 0, 0.0
     for frame in frames:
         judged = line.judge(frame, matcher, threshold, policy)
         if first is None and judged.outcome is Reason.NO_FACE:
             continue
         first = frame.at if first is None else first
-        seen, line_ms = seen + 1, line_ms + judged.cost_ms
+        judged_count, line_ms = judged_count + 1, line_ms + judged.cost_ms
         if judged.decision is not None:
-            return Attempt(isinstance(judged.decision, Grant), seen, line_ms, frame.at - first)
-    return None if first is None else Attempt(False, seen, line_ms, frames[-1].at - first)
+            return Attempt(isinstance(judged.decision, Grant), judged_count, line_ms, frame.at - first)
+    return None if first is None else Attempt(False, judged_count, line_ms, frames[-1].at - first)
 
 
-def figures(found: list[Attempt]) -> dict[str, float]:
+def figures(results: list[Attempt]) -> dict[str, float]:
     """Counts of attempts and grants, and the p50 and p95 of each figure over the attempts."""
-    told: dict[str, float] = {"attempts": len(found), "granted": sum(attempt.granted for attempt in found)}
+    summary: dict[str, float] = {"attempts": len(results), "granted": sum(attempt.granted for attempt in results)}
     for key in ("frames", "line_ms", "seconds", "load_ms"):
-        values = [getattr(attempt, key) for attempt in found]
-        told |= {
+        values = [getattr(attempt, key) for attempt in results]
+        summary |= {
             f"{key}_p50": round(float(np.percentile(values, 50)), 2),
             f"{key}_p95": round(float(np.percentile(values, 95)), 2),
         }
-    return told
+    return summary
 
 
 def main() -> None:
@@ -112,15 +112,15 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     settings = Settings.model_validate({"model": {"path": arguments.model}, "detection": {"min_face_px": 60}})
-    told = {
+    report = {
         name: figures([a for clip in arguments.clips for a in attempts(clip, settings, cold=cold)])
         for name, cold in (("warm", False), ("cold", True))
     }
     if arguments.json:
-        print(json.dumps(told))
+        print(json.dumps(report))
         return
-    table = Table("", *next(iter(told.values())))
-    for name, row in told.items():
+    table = Table("", *next(iter(report.values())))
+    for name, row in report.items():
         table.add_row(name, *(f"{value:g}" for value in row.values()))
     Console(width=200).print(table)
 

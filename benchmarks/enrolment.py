@@ -56,22 +56,22 @@ class Actor:
     person: Person
     seed: int
     stiff: bool = False
-    heard: Progress = field(default_factory=lambda: Progress(0, 1))
+    progress: Progress = field(default_factory=lambda: Progress(0, 1))
 
-    def hears(self, progress: Progress) -> None:
-        self.heard = progress
+    def notify(self, progress: Progress) -> None:
+        self.progress = progress
 
     def frames(self, seconds: float = 90.0) -> Iterator[Frame]:
         """The camera's frames of her, for longer than an enrolment may take."""
         rng = np.random.default_rng((self.seed, 1))
         still = View.random(rng)
-        doing, since, head = self.heard.sentence, 0.0, np.zeros(2)
+        doing, since, head = self.progress.sentence, 0.0, np.zeros(2)
         for number in range(round(seconds * FPS)):
             now = number / FPS
-            if self.heard.sentence != doing:
+            if self.progress.sentence != doing:
                 since = since or now
                 if now - since >= REACTION_S:
-                    doing, since = self.heard.sentence, 0.0
+                    doing, since = self.progress.sentence, 0.0
             pose = next((pose for pose, sentence in SENTENCES.items() if sentence == doing), Pose.STRAIGHT)
             if not self.stiff and not (pose in (Pose.LEFT, Pose.RIGHT) and self._turned_enough()):
                 head += np.clip(GOALS_DEG.get(pose, (0.0, 0.0)) - head, -DEG_PER_S / FPS, DEG_PER_S / FPS)
@@ -81,16 +81,16 @@ class Actor:
             yield Frame(draw_frame(self.person, view, rng, width=320, height=240), now)
 
     def _turned_enough(self) -> bool:
-        return any(gauge.value >= ENOUGH * gauge.least > 0 for gauge in self.heard.gauges if gauge.gate is Gate.TURN)
+        return any(gauge.value >= ENOUGH * gauge.least > 0 for gauge in self.progress.gauges if gauge.gate is Gate.TURN)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One enrolment: the camera's `frames` and `seconds` until it ended. If it failed, `made` is None and `failed` says why."""
+    """One enrolment: the camera's `frames` and `seconds` until it ended. If it failed, `enrolment` is None and `failed` says why."""
 
     frames: int
     seconds: float
-    made: Enrolment | None
+    enrolment: Enrolment | None
     failed: str = ""
 
 
@@ -99,38 +99,38 @@ def trial(
     settings: Settings,
     frames: Iterator[Frame],
     asking: Asking,
-    hears: Callable[[Progress], None] = lambda _: None,
+    notify: Callable[[Progress], None] = lambda _: None,
 ) -> Trial:
     """Enrols once, with a fresh line."""
-    used: list[float] = []
+    times: list[float] = []
 
-    def counted() -> Iterator[Frame]:
+    def timed() -> Iterator[Frame]:
         for frame in frames:
-            used.append(frame.at)
+            times.append(frame.at)
             yield frame
 
     threshold = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False).threshold
     try:
         course = Course(settings, asking)
-        made = enrol(Line(model, settings), model.head, threshold, counted(), Matcher(model.head, []), course, hears)
+        enrolment = enrol(Line(model, settings), model.head, threshold, timed(), Matcher(model.head, []), course, notify)
     except EnrolmentFailed as error:
-        return Trial(len(used), used[-1] - used[0], None, str(error))
-    return Trial(len(used), used[-1] - used[0], made)
+        return Trial(len(times), times[-1] - times[0], None, str(error))
+    return Trial(len(times), times[-1] - times[0], enrolment)
 
 
-def told(trials: list[Trial]) -> dict[str, Any]:
+def summarise(trials: list[Trial]) -> dict[str, Any]:
     """Counts and medians over trials."""
-    good = [each for each in trials if each.made]
-    poses = Counter(pose.value for each in good if each.made for pose in each.made.by_pose)
+    enrolled = [each for each in trials if each.enrolment]
+    poses = Counter(pose.value for each in enrolled if each.enrolment for pose in each.enrolment.by_pose)
     return {
-        "not enrolled": asdict(rate(len(trials) - len(good), len(trials))),
-        "frames": float(np.median([each.frames for each in good])) if good else None,
-        "seconds": float(np.median([each.seconds for each in good])) if good else None,
-        "slowest_s": max((each.seconds for each in good), default=None),
-        "recognised": sum(each.made.recognised for each in good if each.made),
-        "checked": sum(each.made.checked for each in good if each.made),
+        "not enrolled": asdict(rate(len(trials) - len(enrolled), len(trials))),
+        "frames": float(np.median([each.frames for each in enrolled])) if enrolled else None,
+        "seconds": float(np.median([each.seconds for each in enrolled])) if enrolled else None,
+        "slowest_s": max((each.seconds for each in enrolled), default=None),
+        "recognised": sum(each.enrolment.recognised for each in enrolled if each.enrolment),
+        "checked": sum(each.enrolment.checked for each in enrolled if each.enrolment),
         "poses": dict(poses),
-        "failed": [each.failed for each in trials if not each.made],
+        "failed": [each.failed for each in trials if not each.enrolment],
     }
 
 
@@ -141,38 +141,38 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=12, help="drawn people")
     parser.add_argument("--model", default=DEFAULT)
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    model, settings = read_model(model_path(given.model)), Settings.model_validate({"detection": {"min_face_px": 60}})
+    args = parser.parse_args()
+    model, settings = read_model(model_path(args.model)), Settings.model_validate({"detection": {"min_face_px": 60}})
     report: dict[str, Any] = {"model": model.name}
-    people = [Person.from_seed(FIRST + number) for number in range(given.people)]
+    people = [Person.from_seed(FIRST + number) for number in range(args.people)]
     console = Console(stderr=True)
 
     def drawn(person: Person) -> Iterator[Frame]:
-        return (Frame(pixels, at / FPS) for at, pixels in enumerate(draw_clip(person, 1, 6.0, width=320, height=240)))
+        return (Frame(pixels, index / FPS) for index, pixels in enumerate(draw_clip(person, 1, 6.0, width=320, height=240)))
 
     clips = [
         trial(model, settings, drawn(person), Asking.RECORDING) for person in track(people, "drawn clips", console=console)
     ]
-    report["drawn clips of 6 s"] = told(clips)
+    report["drawn clips of 6 s"] = summarise(clips)
     for name, asking, stiff in (
         ("nobody asks", Asking.NOBODY, False),
         ("does as asked", Asking.PERSON, False),
         ("cannot turn", Asking.PERSON, True),
     ):
         actors = [Actor(person, number, stiff) for number, person in enumerate(people)]
-        report[f"drawn, {name}"] = told(
-            [trial(model, settings, each.frames(), asking, each.hears) for each in track(actors, name, console=console)]
+        report[f"drawn, {name}"] = summarise(
+            [trial(model, settings, each.frames(), asking, each.notify) for each in track(actors, name, console=console)]
         )
-    for clip in CLIPS if given.data else ():
-        recorded = [frame for frame in Video(given.data / "clips" / clip).frames() if frame is not None]
+    for clip in CLIPS if args.data else ():
+        recorded = [frame for frame in Video(args.data / "clips" / clip).frames() if frame is not None]
         starts = np.arange(0.0, recorded[-1].at - SHORTEST_S, EVERY_S)
-        report[clip] = told(
+        report[clip] = summarise(
             [
                 trial(model, settings, (frame for frame in recorded if frame.at >= start), Asking.RECORDING)
                 for start in track(starts, clip, console=console)
             ]
         )
-    if given.json:
+    if args.json:
         print(json.dumps(report))
         return
     table = Table("shown", "not enrolled", "frames", "seconds", "at most", "further frames", "poses had in")
@@ -180,7 +180,7 @@ def main() -> None:
         if isinstance(row, dict):
             table.add_row(
                 name,
-                _of(row["not enrolled"]),
+                _rate_text(row["not enrolled"]),
                 f"{row['frames']:.0f}",
                 f"{row['seconds']:.1f}",
                 f"{row['slowest_s']:.1f}",
@@ -190,8 +190,8 @@ def main() -> None:
     Console().print(table)
 
 
-def _of(counted: dict[str, float]) -> str:
-    return f"{counted['errors']}/{counted['trials']} ({100 * counted['low']:.1f}-{100 * counted['high']:.1f} %)"
+def _rate_text(entry: dict[str, float]) -> str:
+    return f"{entry['errors']}/{entry['trials']} ({100 * entry['low']:.1f}-{100 * entry['high']:.1f} %)"
 
 
 if __name__ == "__main__":

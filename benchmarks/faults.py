@@ -66,8 +66,8 @@ class Stage:
 
     def __init__(self, ada: list[Pixels], eve: list[Pixels]) -> None:
         self.ada, self.eve = ada, eve
-        self.shown: list[Pixels] | Callable[[], Pixels | None] = ada
-        self.opening: CameraError | None = None
+        self.scene: list[Pixels] | Callable[[], Pixels | None] = ada
+        self.open_error: CameraError | None = None
         self.mends = False
         """Whether opening the camera again ends the fault."""
         self.blocked = threading.Event()
@@ -76,20 +76,20 @@ class Stage:
 
     def open(self, settings: CameraSettings) -> Camera:
         """Replaces `edge.camera.open_camera`."""
-        if self.opening:
-            raise self.opening
+        if self.open_error:
+            raise self.open_error
         if self.mends:
-            self.mends, self.shown = False, self.ada
+            self.mends, self.scene = False, self.ada
         return Live("staged", self, settings)
 
     def grab(self) -> Pixels | None:
         """See `live.Driver`."""
         time.sleep(1 / FPS)
         self.blocked.wait()
-        if callable(self.shown):
-            return self.shown()
+        if callable(self.scene):
+            return self.scene()
         self._number += 1
-        return self.shown[self._number % len(self.shown)]
+        return self.scene[self._number % len(self.scene)]
 
     def stamp(self) -> float | None:
         """See `live.Driver`."""
@@ -101,12 +101,12 @@ class Stage:
 
 @dataclass(frozen=True)
 class Fault:
-    """A fault: its name, the event `told` while it lasts (may be empty), and how it begins and ends. With `grants`, the person is still let
-    in."""
+    """A fault: its name, the `event` reported while it lasts (may be empty), and how it begins and ends. With `grants`, the person is still
+    let in."""
 
     name: str
-    told: str
-    begun: Callable[[Bench], Callable[[], None]]
+    event: str
+    begin: Callable[[Bench], Callable[[], None]]
     grants: bool = False
     disk: bool = False
     """Whether it needs a disk of its own, which only root can mount."""
@@ -133,29 +133,29 @@ class Bench:
     station: Station
     state: Path
     model: Path
-    heard: list[tuple[float, str]] = field(default_factory=list)
+    events: list[tuple[float, str]] = field(default_factory=list)
     slept_s: float = 0.0
 
     def wait_for(self, event: str, since: float) -> float:
         """Seconds from `since` to the first such event after it. Raises TimeoutError after LIMIT_S."""
         while clock() - since < LIMIT_S:
-            for at, name in list(self.heard):
-                if name == event and at >= since:
-                    return at - since
+            for event_at, name in list(self.events):
+                if name == event and event_at >= since:
+                    return event_at - since
             time.sleep(0.02)
         raise TimeoutError(f"{event} was not told within {LIMIT_S:g} s")
 
     def count(self, event: str, begin: float, end: float) -> int:
         """The number of such events between two times."""
-        return sum(name == event and begin <= at <= end for at, name in list(self.heard))
+        return sum(name == event and begin <= event_at <= end for event_at, name in list(self.events))
 
 
-def _opening(error: CameraError) -> Callable[[Bench], Callable[[], None]]:
+def _failing_to_open(error: CameraError) -> Callable[[Bench], Callable[[], None]]:
     def begin(bench: Bench) -> Callable[[], None]:
-        bench.stage.opening, bench.stage.shown = error, lambda: None
+        bench.stage.open_error, bench.stage.scene = error, lambda: None
 
         def end() -> None:
-            bench.stage.opening, bench.stage.shown = None, bench.stage.ada
+            bench.stage.open_error, bench.stage.scene = None, bench.stage.ada
 
         return end
 
@@ -164,14 +164,14 @@ def _opening(error: CameraError) -> Callable[[Bench], Callable[[], None]]:
 
 def _showing(pixels: Callable[[Bench], list[Pixels] | Callable[[], Pixels | None]]) -> Callable[[Bench], Callable[[], None]]:
     def begin(bench: Bench) -> Callable[[], None]:
-        bench.stage.shown = pixels(bench)
-        return lambda: setattr(bench.stage, "shown", bench.stage.ada)
+        bench.stage.scene = pixels(bench)
+        return lambda: setattr(bench.stage, "scene", bench.stage.ada)
 
     return begin
 
 
 def _until_opened_again(bench: Bench) -> Callable[[], None]:
-    bench.stage.mends, bench.stage.shown = True, bench.stage.ada[:1]
+    bench.stage.mends, bench.stage.scene = True, bench.stage.ada[:1]
     return lambda: None
 
 
@@ -201,16 +201,16 @@ def _folder_in_the_way(bench: Bench) -> Callable[[], None]:
 
 def _damaged_gallery(bench: Bench) -> Callable[[], None]:
     path = bench.state / "gallery" / "ada.faces"
-    kept = path.read_bytes()
-    path.write_bytes(kept[:100] + b"\0" + kept[101:])
-    return lambda: _put_back(path, kept)
+    original = path.read_bytes()
+    path.write_bytes(original[:100] + b"\0" + original[101:])
+    return lambda: _put_back(path, original)
 
 
 def _removed_subject(bench: Bench) -> Callable[[], None]:
     path = bench.state / "gallery" / "ada.faces"
-    kept = path.read_bytes()
+    original = path.read_bytes()
     path.unlink()
-    return lambda: _put_back(path, kept)
+    return lambda: _put_back(path, original)
 
 
 def _put_back(path: Path, data: bytes) -> None:
@@ -226,13 +226,13 @@ def _hang_up(bench: Bench) -> Callable[[], None]:
 def _wall_clock(jump: timedelta) -> Callable[[Bench], Callable[[], None]]:
     """Changes the wall clock, which people and time servers set, and from which quiet hours are read."""
 
-    class Set(datetime):
+    class ShiftedDatetime(datetime):
         @classmethod
         def now(cls, tz: object = None) -> datetime:
             return datetime.now() + jump
 
     def begin(bench: Bench) -> Callable[[], None]:
-        patch = mock.patch("edge.station.datetime", Set)
+        patch = mock.patch("edge.station.datetime", ShiftedDatetime)
         patch.start()
         return patch.stop
 
@@ -260,16 +260,16 @@ def _clock_since_boot(bench: Bench) -> Iterator[None]:
 
 def _replaced_model(bench: Bench) -> Callable[[], None]:
     """Puts a broken file in the place of the model, as an upgrade would: the model verified at the start must keep judging."""
-    kept = bench.model.read_bytes()
-    _put_back(bench.model, kept[: len(kept) // 2] + b"\0" * (len(kept) // 2))
-    return lambda: _put_back(bench.model, kept)
+    original = bench.model.read_bytes()
+    _put_back(bench.model, original[: len(original) // 2] + b"\0" * (len(original) // 2))
+    return lambda: _put_back(bench.model, original)
 
 
 def _overwritten_model(bench: Bench) -> Callable[[], None]:
     """Truncates and overwrites the same file."""
-    kept = bench.model.read_bytes()
+    original = bench.model.read_bytes()
     bench.model.write_bytes(b"no model")
-    return lambda: _put_back(bench.model, kept)
+    return lambda: _put_back(bench.model, original)
 
 
 def _no_journal(bench: Bench) -> Callable[[], None]:
@@ -284,8 +284,8 @@ def _no_journal(bench: Bench) -> Callable[[], None]:
 _random = np.random.default_rng(5)
 
 FAULTS = (
-    Fault("unplugged, 15 failed reads, then no device", "camera-lost", _opening(CameraError("staged: no such device"))),
-    Fault("held by another program", "camera-busy", _opening(CameraBusy("staged: in use"))),
+    Fault("unplugged, 15 failed reads, then no device", "camera-lost", _failing_to_open(CameraError("staged: no such device"))),
+    Fault("held by another program", "camera-busy", _failing_to_open(CameraBusy("staged: in use"))),
     Fault("driver silent", "camera-stalled", _stall),
     Fault("lens covered", "camera-dark", _showing(lambda bench: [np.zeros_like(frame) for frame in bench.stage.ada[:3]])),
     Fault("garbage frames", "", _showing(lambda bench: lambda: _random.integers(0, 256, bench.stage.ada[0].shape, np.uint8))),
@@ -355,23 +355,23 @@ def can_mount() -> bool:
 
 
 @contextmanager
-def _disk(at: Path, wanted: bool) -> Iterator[None]:
-    at.mkdir()
-    if not wanted:
+def _disk(path: Path, mounted: bool) -> Iterator[None]:
+    path.mkdir()
+    if not mounted:
         yield
         return
-    subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "facelatch", at], check=True, capture_output=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "facelatch", path], check=True, capture_output=True)
     try:
         yield
     finally:
-        subprocess.run(["umount", "--lazy", at], check=True)
+        subprocess.run(["umount", "--lazy", path], check=True)
 
 
 def _try(bench: Bench, fault: Fault, hold_s: float, grace_s: float) -> Outcome:
     began = clock()
-    end = fault.begun(bench)
+    end = fault.begin(bench)
     try:
-        told_s = bench.wait_for(fault.told, began) if fault.told else 0.0
+        told_s = bench.wait_for(fault.event, began) if fault.event else 0.0
         if fault.grants:
             bench.wait_for("accept", began + grace_s)
         time.sleep(max(0.0, hold_s * (not fault.grants) - (clock() - began)))
@@ -380,7 +380,7 @@ def _try(bench: Bench, fault: Fault, hold_s: float, grace_s: float) -> Outcome:
         end()
     recovered_s = bench.wait_for("accept", ended)
     accepts = bench.count("accept", began + grace_s, ended)
-    return Outcome(fault.name, fault.told, told_s, recovered_s, accepts, (accepts > 0) == fault.grants)
+    return Outcome(fault.name, fault.event, told_s, recovered_s, accepts, (accepts > 0) == fault.grants)
 
 
 def _bench(folder: Path, clips: tuple[Path, Path] | None) -> Bench:
@@ -399,10 +399,10 @@ def _bench(folder: Path, clips: tuple[Path, Path] | None) -> Bench:
     station, ada, eve = with_ada(folder, settings, read_model(file), clips)
     bench = Bench(Stage(ada, eve), station, folder / "state", file)
 
-    def heard(event: Event, fields: dict[str, object]) -> None:
-        bench.heard.append((clock(), event.label))
+    def record_event(event: Event, fields: dict[str, object]) -> None:
+        bench.events.append((clock(), event.label))
 
-    station.journal.listeners.append(heard)
+    station.journal.listeners.append(record_event)
     return bench
 
 
@@ -434,18 +434,18 @@ def end_at_random(folder: Path, seed: int, longest_s: float = 3.0, clips: tuple[
         f'[camera]\nsource = "{clips[1]}"\nreplay = "loop"\n[model]\npath = "{MODEL}"\n[service]\nbus = false\n'
         "[detection]\nmin_face_px = 60\n[policy]\nframes = 3\nlockout_failures = 99\ndisable_failures = 100\n"
     )
-    words = [sys.executable, "-m", "edge", "run", "--json", "--config", str(config)]
+    command = [sys.executable, "-m", "edge", "run", "--json", "--config", str(config)]
     after_s = random.Random(seed).uniform(0.0, longest_s)  # noqa: S311 - a moment, no secret
     environment = os.environ | {"STATE_DIRECTORY": str(state)}
-    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as daemon:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as daemon:
         if daemon.stdout is None:
             raise OSError("no output to read")
-        told = [daemon.stdout.readline()]
+        lines = [daemon.stdout.readline()]
         time.sleep(after_s)
         daemon.send_signal(signal.SIGTERM)
-        told += daemon.stdout.readlines()
+        lines += daemon.stdout.readlines()
         code = daemon.wait(LIMIT_S)
-    events = [json.loads(line)["event"] for line in told]
+    events = [json.loads(line)["event"] for line in lines]
     left = [str(path.relative_to(state)) for path in state.rglob(".*.new")]
     left += [] if events[-1] == "stopped" else [f"last event {events[-1]}"]
     counted = -1
@@ -480,11 +480,11 @@ def _drawn(folder: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def _signals() -> Iterator[None]:
-    kept = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
     try:
         yield
     finally:
-        for number, handler in kept.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
@@ -502,14 +502,16 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             ends.append(end_at_random(Path(folder), seed))
     if arguments.json:
-        print(json.dumps({"faults": [seen.__dict__ for seen in outcomes], "ends": [end.__dict__ for end in ends]}))
+        print(json.dumps({"faults": [outcome.__dict__ for outcome in outcomes], "ends": [end.__dict__ for end in ends]}))
     else:
         print("| fault | told | after | accepts in it | next accept after its end |\n|---|---|---|---|---|")
-        for seen in outcomes:
-            told = f"`{seen.told}`" if seen.told else "nothing"
-            print(f"| {seen.fault} | {told} | {seen.told_after_s:.1f} s | {seen.accepts} | {seen.recovered_s:.1f} s |")
+        for outcome in outcomes:
+            event = f"`{outcome.told}`" if outcome.told else "nothing"
+            print(
+                f"| {outcome.fault} | {event} | {outcome.told_after_s:.1f} s | {outcome.accepts} | {outcome.recovered_s:.1f} s |"
+            )
         for fault in FAULTS:
-            if fault.name not in {seen.fault for seen in outcomes}:
+            if fault.name not in {outcome.fault for outcome in outcomes}:
                 print(f"| {fault.name} | skipped: only root can mount a disk of its own | | | |")
         good = sum(end.good for end in ends)
         denials = sum(end.counted for end in ends)
@@ -519,7 +521,7 @@ def main() -> None:
         for end in ends:
             if not end.good:
                 print(end)
-    raise SystemExit(not all([*(seen.expected for seen in outcomes), *(end.good for end in ends)]))
+    raise SystemExit(not all([*(outcome.expected for outcome in outcomes), *(end.good for end in ends)]))
 
 
 if __name__ == "__main__":

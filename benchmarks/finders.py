@@ -72,64 +72,67 @@ def compare(ways: dict[str, Detector], clips: list[Path], every: int, min_px: in
     model = read_model(model_path(DEFAULT))
     embedder = Embedder(model)
     names = [*ways, HELD]
-    took: dict[str, list[float]] = {name: [] for name in names}
-    empty: dict[str, list[float]] = {name: [] for name in names}
-    found = dict.fromkeys(names, 0)
-    apart: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
+    times_ms: dict[str, list[float]] = {name: [] for name in names}
+    empty_times_ms: dict[str, list[float]] = {name: [] for name in names}
+    hits = dict.fromkeys(names, 0)
+    differences: dict[str, list[tuple[float, float, float]]] = {name: [] for name in names}
     frames = []
     for clip in clips:
         recorded = [frame.pixels for frame in Video(clip).frames() if frame is not None]
         # Each frame with the one BEFORE frames, a tenth of a second, earlier.
-        frames += [(recorded[max(0, at - BEFORE)], recorded[at]) for at in range(0, len(recorded), every)]
+        frames += [(recorded[max(0, index - BEFORE)], recorded[index]) for index in range(0, len(recorded), every)]
     for before, pixels in track(frames, "searching", console=Console(stderr=True)):
         grey = to_grey(pixels)
         turned = np.ascontiguousarray(grey[::-1])
         boxes = {}
         for name, way in ways.items():
-            seen, cost_ms = search(way, grey, min_px)
-            took[name].append(cost_ms)
-            empty[name].append(search(way, turned, min_px)[1])
-            if seen:
-                found[name] += 1
-                boxes[name] = seen[0]
+            found_boxes, cost_ms = search(way, grey, min_px)
+            times_ms[name].append(cost_ms)
+            empty_times_ms[name].append(search(way, turned, min_px)[1])
+            if found_boxes:
+                hits[name] += 1
+                boxes[name] = found_boxes[0]
         if "haar" not in boxes:
             continue
-        held, own = search(ways["haar"], to_grey(before), min_px)[0], boxes["haar"]
-        if held:
-            near, cost_ms = follow(ways["haar"], grey, held[0], min_px)
-            took[HELD].append(cost_ms)
-            empty[HELD].append(follow(ways["haar"], turned, held[0], min_px)[1])
-            if near:
-                found[HELD] += 1
-                boxes[HELD] = near[0]
+        held_boxes, reference = search(ways["haar"], to_grey(before), min_px)[0], boxes["haar"]
+        if held_boxes:
+            near_boxes, cost_ms = follow(ways["haar"], grey, held_boxes[0], min_px)
+            times_ms[HELD].append(cost_ms)
+            empty_times_ms[HELD].append(follow(ways["haar"], turned, held_boxes[0], min_px)[1])
+            if near_boxes:
+                hits[HELD] += 1
+                boxes[HELD] = near_boxes[0]
         source = as_source(pixels, model.chip)
-        probe = embedder.embed(cut_chip(source, own, model.chip))
+        probe = embedder.embed(cut_chip(source, reference, model.chip))
         for name, box in boxes.items():
             if name == "haar":
                 continue
             other = embedder.embed(cut_chip(source, box, model.chip))
             cosine = float(probe @ other / (np.linalg.norm(probe) * np.linalg.norm(other)))
-            centre = np.hypot(own.x + own.width / 2 - box.x - box.width / 2, own.y + own.height / 2 - box.y - box.height / 2)
-            apart[name].append((float(centre) / own.width, abs(box.width / own.width - 1), cosine))
-    told = {}
+            centre = np.hypot(
+                reference.x + reference.width / 2 - box.x - box.width / 2,
+                reference.y + reference.height / 2 - box.y - box.height / 2,
+            )
+            differences[name].append((float(centre) / reference.width, abs(box.width / reference.width - 1), cosine))
+    report = {}
     for name in names:
         row = {
-            "frames": len(took[name]),
-            "found": found[name],
-            "p50_ms": np.median(took[name]),
-            "p95_ms": np.percentile(took[name], 95),
+            "frames": len(times_ms[name]),
+            "found": hits[name],
+            "p50_ms": np.median(times_ms[name]),
+            "p95_ms": np.percentile(times_ms[name], 95),
         }
-        row |= {"empty_p50_ms": np.median(empty[name])}
-        if apart[name]:
-            centre, size, cosine = np.array(apart[name]).T
+        row |= {"empty_p50_ms": np.median(empty_times_ms[name])}
+        if differences[name]:
+            centre, size, cosine = np.array(differences[name]).T
             row |= {
                 "centre_p50": np.median(centre),
                 "centre_p95": np.percentile(centre, 95),
                 "size_p95": np.percentile(size, 95),
             }
             row |= {"cosine_p50": np.median(cosine), "cosine_p01": np.percentile(cosine, 1)}
-        told[name] = {key: round(float(value), 4) for key, value in row.items()}
-    return told
+        report[name] = {key: round(float(value), 4) for key, value in row.items()}
+    return report
 
 
 def pictures(tar: Path, count: int) -> Iterator[np.ndarray]:
@@ -155,22 +158,22 @@ def recall(ways: dict[str, Detector], greys: list[np.ndarray], min_px: int) -> d
     """How many of Haar's boxes each way finds; `again` counts a first or a second look. `two` counts the frames with two faces in which
     it sees both."""
     frames = [("alone", grey) for grey in greys] + [("beside", beside(*both)) for both in pairwise(greys)]
-    told = {name: dict.fromkeys(("boxes", "largest", "again", "two", "two_again", "turned"), 0) for name in ways}
+    counts = {name: dict.fromkeys(("boxes", "largest", "again", "two", "two_again", "turned"), 0) for name in ways}
     for kind, grey in track(frames, "searching", console=Console(stderr=True)):
-        own = search(ways["haar"], grey, min_px)[0]
+        reference_boxes = search(ways["haar"], grey, min_px)[0]
         turned = np.ascontiguousarray(grey[::-1])
         for name, way in ways.items():
-            row, looks = told[name], [search(way, grey, min_px)[0] for _ in range(2)]
+            row, looks = counts[name], [search(way, grey, min_px)[0] for _ in range(2)]
             if kind == "alone":
-                row["boxes"] += sum(any(same(box, other) for other in looks[0]) for box in own)
-                largest = [bool(own) and any(same(own[0], other) for other in look) for look in looks]
+                row["boxes"] += sum(any(same(box, other) for other in looks[0]) for box in reference_boxes)
+                largest = [bool(reference_boxes) and any(same(reference_boxes[0], other) for other in look) for look in looks]
                 row["largest"] += largest[0]
                 row["again"] += any(largest)
                 row["turned"] += len(search(way, turned, min_px)[0])
-            elif several(own):
+            elif several(reference_boxes):
                 row["two"] += several(looks[0])
                 row["two_again"] += any(several(look) for look in looks)
-    return {name: {key: float(value) for key, value in row.items()} for name, row in told.items()}
+    return {name: {key: float(value) for key, value in row.items()} for name, row in counts.items()}
 
 
 def several(boxes: list[FaceBox]) -> bool:
@@ -197,24 +200,24 @@ def main() -> None:
     parser.add_argument("--yunet", type=Path, action="append", default=[], help="a YuNet network; may be given several times")
     parser.add_argument("--every", type=int, default=5, help="so many frames are one step")
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    if bool(given.clips) == bool(given.pictures):
+    args = parser.parse_args()
+    if bool(args.clips) == bool(args.pictures):
         parser.error("give clips, or --pictures")
-    missing = [str(path) for path in given.clips or [given.pictures] if not path.is_file()]
+    missing = [str(path) for path in args.clips or [args.pictures] if not path.is_file()]
     if missing:
         print(f"no {', '.join(missing)}: nothing was measured")
         return
     cv2.setNumThreads(1)
-    ways = ways_of(given.lbp, given.yunet)
-    if given.pictures:
-        told = recall(ways, list(pictures(given.pictures, given.sample)), given.min_face)
+    ways = ways_of(args.lbp, args.yunet)
+    if args.pictures:
+        report = recall(ways, list(pictures(args.pictures, args.sample)), args.min_face)
     else:
-        told = compare(ways, given.clips, given.every, given.min_face)
-    if given.json:
-        print(json.dumps(told))
+        report = compare(ways, args.clips, args.every, args.min_face)
+    if args.json:
+        print(json.dumps(report))
         return
-    table = Table("", *next(reversed(told.values())), title="one thread; boxes and embeddings against Haar's own")
-    for name, row in told.items():
+    table = Table("", *next(reversed(report.values())), title="one thread; boxes and embeddings against Haar's own")
+    for name, row in report.items():
         table.add_row(name, *(f"{value:g}" for value in row.values()))
     Console().print(table)
 

@@ -39,7 +39,7 @@ class Case:
     """What one process measures. `file` is a flatbuffer with `specs` beside it, or a model file for a whole face."""
 
     name: str
-    what: str
+    kind: str
     python: Path
     runtime: str
     threads: int
@@ -56,26 +56,26 @@ def median_ms(work: Callable[[], object]) -> float:
     """Median time of `CALLS` calls, or of as many as fit into `LONGEST_S` seconds."""
     for _ in range(WARM_UP):
         work()
-    took: list[float] = []
+    times_ms: list[float] = []
     ends = time.perf_counter() + LONGEST_S
-    while len(took) < CALLS and time.perf_counter() < ends:
+    while len(times_ms) < CALLS and time.perf_counter() < ends:
         began = time.perf_counter()
         work()
-        took.append((time.perf_counter() - began) * 1000)
-    return float(np.median(took))
+        times_ms.append((time.perf_counter() - began) * 1000)
+    return float(np.median(times_ms))
 
 
-def measure(file: Path, what: str, threads: int) -> dict[str, float]:
+def measure(file: Path, kind: str, threads: int) -> dict[str, float]:
     """Measures one case in this process: median milliseconds, and MiB that loading and running it add."""
     before = peak_kib()
     rng = np.random.default_rng(0)
-    if what == "face":
+    if kind == "face":
         model = read_model(file)
         embedder = Embedder(model, threads=threads)
         chip = rng.integers(0, 256, model.chip.shape, np.uint8)
         anchors = place(model.head, rng.normal(size=(ANCHORS, model.head.size)).astype(np.float32))
         ms = median_ms(lambda: compare(model.head, place(model.head, embedder.embed(chip)[None]), anchors))
-    elif what == "dlib":
+    elif kind == "dlib":
         import dlib
 
         network = dlib.face_recognition_model_v1(str(file))
@@ -99,27 +99,27 @@ def networks(folder: Path, run: Path | None) -> dict[str, Path]:
     from export.run import read_run
     from export.variant import Variant
 
-    made = {f"{DEFAULT}, int8": read_model(model_path(DEFAULT)).tower.flatbuffer}
+    flatbuffers = {f"{DEFAULT}, int8": read_model(model_path(DEFAULT)).tower.flatbuffer}
     if run:
         trained = read_run(run)
-        made[f"{DEFAULT}, float32"] = to_tflite(trained.tower, trained.views(trained.calibration[:8]), Variant.NONE)
+        flatbuffers[f"{DEFAULT}, float32"] = to_tflite(trained.tower, trained.views(trained.calibration[:8]), Variant.NONE)
     chips = np.random.default_rng(0).integers(0, 256, (16, SIDE_PX, SIDE_PX, 3), np.uint8)
     for variant, name in ((Variant.INT8, "int8"), (Variant.NONE, "float32")):
-        made[f"MobileFaceNet's shape, {name}"] = to_tflite(build_mobilefacenet(), chips, variant)
-    found = {}
-    for number, (name, flatbuffer) in enumerate(made.items()):
+        flatbuffers[f"MobileFaceNet's shape, {name}"] = to_tflite(build_mobilefacenet(), chips, variant)
+    paths = {}
+    for number, (name, flatbuffer) in enumerate(flatbuffers.items()):
         graph = read_graph(flatbuffer)
-        found[name] = folder / f"{number}.tflite"
-        found[name].write_bytes(flatbuffer)
+        paths[name] = folder / f"{number}.tflite"
+        paths[name].write_bytes(flatbuffer)
         specs = [asdict(graph.tensors[index].spec) for index in (graph.inputs[0], graph.outputs[0])]
-        found[name].with_suffix(".json").write_text(json.dumps(specs))
-    return found
+        paths[name].with_suffix(".json").write_text(json.dumps(specs))
+    return paths
 
 
 def cases(files: dict[str, Path], peer: Path | None) -> Iterator[Case]:
     """Every case to measure, including the peers that are installed."""
-    here = Path(sys.executable)
-    runtimes = [("LiteRT", here)] + ([("tflite-runtime", peer)] if peer else [])
+    this_python = Path(sys.executable)
+    runtimes = [("LiteRT", this_python)] + ([("tflite-runtime", peer)] if peer else [])
     for name, file in files.items():
         for runtime, python in runtimes:
             for threads in (1, 2):
@@ -133,18 +133,18 @@ def cases(files: dict[str, Path], peer: Path | None) -> Iterator[Case]:
         from trainer.dlibfile import find_weights
     except ImportError:
         return
-    yield Case("dlib's ResNet", "dlib", here, "dlib", 1, find_weights())
+    yield Case("dlib's ResNet", "dlib", this_python, "dlib", 1, find_weights())
 
 
 def run_case(case: Case) -> dict[str, float]:
     """`measure` in a process of its own."""
-    command = [str(case.python), "-m", "benchmarks.inference", "--measure", str(case.file), case.what, str(case.threads)]
+    command = [str(case.python), "-m", "benchmarks.inference", "--measure", str(case.file), case.kind, str(case.threads)]
     environment = {"PATH": "/usr/bin:/bin", "OMP_NUM_THREADS": str(case.threads), "PYTHONPATH": str(ROOT)}
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT, env=environment)
     if done.returncode:
         raise SystemExit(f"{case.name}, {case.runtime}: {done.stderr[-1000:]}")
-    found: dict[str, float] = json.loads(done.stdout)
-    return found
+    result: dict[str, float] = json.loads(done.stdout)
+    return result
 
 
 def draw(rows: list[dict[str, Any]], path: Path) -> None:
@@ -174,28 +174,28 @@ def main() -> None:
     parser.add_argument("--picture", type=Path, help="draw the times to this file")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.measure:
-        print(json.dumps(measure(Path(given.measure[0]), given.measure[1], int(given.measure[2]))))
+    args = parser.parse_args()
+    if args.measure:
+        print(json.dumps(measure(Path(args.measure[0]), args.measure[1], int(args.measure[2]))))
         return
-    peer = given.peer if given.peer.exists() else None
+    peer = args.peer if args.peer.exists() else None
     with tempfile.TemporaryDirectory() as folder:
-        every = list(cases(networks(Path(folder), given.run), peer))
-        rounds = [[run_case(case) for case in every] for _ in track(range(ROUNDS), "rounds", console=Console(stderr=True))]
+        all_cases = list(cases(networks(Path(folder), args.run), peer))
+        rounds = [[run_case(case) for case in all_cases] for _ in track(range(ROUNDS), "rounds", console=Console(stderr=True))]
     rows = [
         {
             "name": case.name,
             "runtime": case.runtime,
             "threads": case.threads,
-            "ms": min(found["ms"] for found in of_case),
-            "mib": float(np.median([found["mib"] for found in of_case])),
+            "ms": min(result["ms"] for result in results),
+            "mib": float(np.median([result["mib"] for result in results])),
         }
-        for case, of_case in zip(every, zip(*rounds, strict=True), strict=True)
+        for case, results in zip(all_cases, zip(*rounds, strict=True), strict=True)
     ]
     reference = rows[0]["ms"]
-    if given.picture:
-        draw(rows, given.picture)
-    if given.json:
+    if args.picture:
+        draw(rows, args.picture)
+    if args.json:
         print(json.dumps({"rows": rows, "rounds": rounds}))
         return
     table = Table(
@@ -205,12 +205,12 @@ def main() -> None:
         numbers = (f"{row['ms']:.2f}", f"{row['ms'] / reference:.2f}", f"{row['mib']:.0f}")
         table.add_row(row["name"], row["runtime"], str(row["threads"]), *numbers)
     Console().print(table)
-    for missing, why in (
+    for missing, hint in (
         (peer, "tflite-runtime: `make test-device` sets its environment up"),
-        (given.run, "float tower: --run"),
+        (args.run, "float tower: --run"),
     ):
         if missing is None:
-            print(f"not measured: {why}")
+            print(f"not measured: {hint}")
 
 
 if __name__ == "__main__":

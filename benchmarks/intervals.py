@@ -66,17 +66,17 @@ def true_rates(situation: Situation, rng: np.random.Generator) -> list[float]:
     """The EER, and the FNMR at each target, of a population: from all its genuine comparisons, and all impostor comparisons of a sample."""
     faces, labels = draw(situation, POPULATION, rng)
     genuine = []
-    for apart in range(1, np.bincount(labels).max()):
-        row = np.flatnonzero(labels[:-apart] == labels[apart:])
-        genuine.append((faces[row] * faces[row + apart]).sum(1))
+    for offset in range(1, np.bincount(labels).max()):
+        row = np.flatnonzero(labels[:-offset] == labels[offset:])
+        genuine.append((faces[row] * faces[row + offset]).sum(1))
     edges = np.linspace(-1, 1, 200_001)
     fnmr = np.searchsorted(np.sort(np.concatenate(genuine)), edges) / sum(map(len, genuine))
     counts, chosen = np.zeros(len(edges) - 1), np.sort(rng.permutation(len(labels))[:STRANGERS])
-    some, who = faces[chosen], labels[chosen]
-    for at in range(0, len(some), 500):
-        scores = some[at : at + 500] @ some[at:].T
+    chosen_faces, chosen_labels = faces[chosen], labels[chosen]
+    for start in range(0, len(chosen_faces), 500):
+        scores = chosen_faces[start : start + 500] @ chosen_faces[start:].T
         later = np.arange(scores.shape[1]) > np.arange(len(scores))[:, None]
-        counts += np.histogram(scores[later & (who[at : at + 500, None] != who[at:])], edges)[0]
+        counts += np.histogram(scores[later & (chosen_labels[start : start + 500, None] != chosen_labels[start:])], edges)[0]
     fmr = np.append(np.cumsum(counts[::-1])[::-1], 0) / counts.sum()
     equal = np.argmin(abs(fmr - fnmr))
     falling = slice(None, None, -1)
@@ -91,20 +91,25 @@ def measure(situation: Situation, sets: int, seed: int) -> list[dict[str, object
     rng = np.random.default_rng(seed)
     true = true_rates(situation, rng)
     head = Head(np.ones(situation.size, np.float32), 3.0, normalise=True, squared=True)
-    found: list[list[Interval]] = [[] for _ in true]
+    intervals: list[list[Interval]] = [[] for _ in true]
     for _ in track(range(sets), "evaluating", console=Console(stderr=True)):
         rates = compare_all(head, *draw(situation, situation.people, rng)).rates(TARGETS)
-        for at, rate in enumerate([rates.eer, *(rates.tar.get(target) for target in TARGETS)]):
+        for index, rate in enumerate([rates.eer, *(rates.tar.get(target) for target in TARGETS)]):
             if rate is not None:
-                found[at].append(rate)
+                intervals[index].append(rate)
     rows = []
-    for name, share, told in zip(["EER", *(f"TAR at FMR {target:g}" for target in TARGETS)], true, found, strict=True):
+    for name, share, rate_intervals in zip(
+        ["EER", *(f"TAR at FMR {target:g}" for target in TARGETS)], true, intervals, strict=True
+    ):
         value = share if name == "EER" else 1 - share
-        if 100 * len(told) < NEEDED_PER_CENT * sets:
+        if 100 * len(rate_intervals) < NEEDED_PER_CENT * sets:
             continue
-        row: dict[str, object] = {"rate": name, "true": value, "sets": len(told)}
-        plain = np.array([np.nanpercentile(one.resampled, [2.5, 97.5]) for one in told])
-        for kind, ends in (("told", np.array([(one.low, one.high) for one in told])), ("percentiles", plain)):
+        row: dict[str, object] = {"rate": name, "true": value, "sets": len(rate_intervals)}
+        plain = np.array([np.nanpercentile(interval.resampled, [2.5, 97.5]) for interval in rate_intervals])
+        for kind, ends in (
+            ("told", np.array([(interval.low, interval.high) for interval in rate_intervals])),
+            ("percentiles", plain),
+        ):
             above, below = float((ends[:, 0] > value).mean()), float((ends[:, 1] < value).mean())
             row[kind] = {
                 "holds": 1 - above - below,
@@ -123,19 +128,19 @@ def main() -> None:
     parser.add_argument("--only", choices=[*SITUATIONS], action="append", help="this situation; may be given several times")
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    told = {name: measure(SITUATIONS[name], given.sets, given.seed) for name in given.only or SITUATIONS}
-    if given.json:
-        print(json.dumps(told))
+    args = parser.parse_args()
+    report = {name: measure(SITUATIONS[name], args.sets, args.seed) for name in args.only or SITUATIONS}
+    if args.json:
+        print(json.dumps(report))
         return
     titles = ("people", "rate", "true", "told holds it", "is above", "is below", "width", "percentiles hold it", "width")
-    table = Table(*titles, title=f"{given.sets} sets each, 95 % intervals")
-    for name, rows in told.items():
+    table = Table(*titles, title=f"{args.sets} sets each, 95 % intervals")
+    for name, rows in report.items():
         for row in rows:
-            shown = [f"{row['true']:.2%}"]
+            cells = [f"{row['true']:.2%}"]
             for kind, keys in (("told", ("holds", "above", "below", "width")), ("percentiles", ("holds", "width"))):
-                shown += [f"{row[kind][key]:.1%}" for key in keys]  # type: ignore[index]
-            table.add_row(name, str(row["rate"]), *shown)
+                cells += [f"{row[kind][key]:.1%}" for key in keys]  # type: ignore[index]
+            table.add_row(name, str(row["rate"]), *cells)
     Console().print(table)
 
 

@@ -47,28 +47,28 @@ PER_SECOND = 10
 
 def drawn() -> list[np.ndarray]:
     """Frames of several drawn people, one after another, because how well a cascade sees a drawn face depends on the face."""
-    each = FRAMES // len(PEOPLE)
-    return [frame for seed in PEOPLE for frame in list(draw_clip(Person.from_seed(seed), 3, each / 15))[:each]]
+    per_person = FRAMES // len(PEOPLE)
+    return [frame for seed in PEOPLE for frame in list(draw_clip(Person.from_seed(seed), 3, per_person / 15))[:per_person]]
 
 
 def recorded(clips: list[Path]) -> list[np.ndarray]:
     """Frames of recordings at the rate of a door's camera, equally many of each."""
     frames: list[np.ndarray] = []
     for clip in clips:
-        seen = (frame for frame in Video(clip).frames() if frame is not None)
-        due = (next(same).pixels for _, same in groupby(seen, lambda frame: int(frame.at * PER_SECOND)))
-        frames += [cv2.resize(pixels, SIZE) for pixels in islice(due, FRAMES // len(clips))]
+        readable = (frame for frame in Video(clip).frames() if frame is not None)
+        sampled = (next(period).pixels for _, period in groupby(readable, lambda frame: int(frame.at * PER_SECOND)))
+        frames += [cv2.resize(pixels, SIZE) for pixels in islice(sampled, FRAMES // len(clips))]
     return frames
 
 
 def median_ms(work: Callable[[np.ndarray], object], frames: list[np.ndarray]) -> float:
     """Median time over the frames, without the first WARM_UP of them."""
-    took = []
+    times_ms = []
     for frame in frames:
         began = time.perf_counter()
         work(frame)
-        took.append((time.perf_counter() - began) * 1000)
-    return float(np.median(took[WARM_UP:]))
+        times_ms.append((time.perf_counter() - began) * 1000)
+    return float(np.median(times_ms[WARM_UP:]))
 
 
 def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
@@ -78,7 +78,7 @@ def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
     search = settings.detection
 
     finder = load_finder(search, detector)
-    whole = Within(finder, detector) if finder else detector
+    combined = Within(finder, detector) if finder else detector
 
     def detect(way: Detector, frame: np.ndarray) -> object:
         return detect_scaled(way, to_grey(frame), search_height_px=search.search_height_px, min_px=search.min_face_px)
@@ -87,11 +87,11 @@ def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
     box = detect_scaled(detector, grey, search_height_px=search.search_height_px, min_px=search.min_face_px)[0]
     chip = cut_chip(as_source(frames[-1], model.chip), box, model.chip)
     probe = tower.embed(chip)
-    held = count(1.0, 0.001)  # so close together that no search of the whole frame is due
+    held_times = count(1.0, 0.001)  # so close together that no search of the whole frame is due
     people = [new_subject(f"s{n}", model.model_id, np.tile(probe, (8, 1)) + n) for n in range(10)]
     matcher = Matcher(model.head, people)
     return {
-        "detector": median_ms(lambda frame: detect(whole, frame), frames),
+        "detector": median_ms(lambda frame: detect(combined, frame), frames),
         "detector alone, once a second": median_ms(lambda frame: detect(detector, frame), frames),
         "chip and quality": median_ms(
             lambda frame: check_quality(to_grey(cut_chip(as_source(frame, model.chip), box, model.chip)), settings.quality),
@@ -100,7 +100,7 @@ def ours(frames: list[np.ndarray], model_path: Path) -> dict[str, float]:
         "tower": median_ms(lambda _: tower.embed(chip), frames),
         "match of 80 templates": median_ms(lambda _: matcher.match(probe, 0.99), frames),
         "the line": median_ms(lambda frame: line.look(Frame(frame, 0.0)), frames),
-        "the line, a face held": median_ms(lambda frame: line.look(Frame(frame, next(held))), frames),
+        "the line, a face held": median_ms(lambda frame: line.look(Frame(frame, next(held_times))), frames),
     }
 
 
@@ -116,10 +116,10 @@ def peer(frames: list[np.ndarray]) -> dict[str, float]:
     points = dlib.shape_predictor(str(weights / "shape_predictor_5_face_landmarks.dat"))
     network = dlib.face_recognition_model_v1(str(weights / "dlib_face_recognition_resnet_model_v1.dat"))
     small = [cv2.cvtColor(cv2.resize(f, None, fx=320 / f.shape[0], fy=320 / f.shape[0]), cv2.COLOR_BGR2RGB) for f in frames]
-    seen = [(frame, box) for frame in small for box in detector(frame)[:1]]
-    if len(seen) < len(frames) // 2:
-        raise SystemExit(f"dlib's detector found {len(seen)} faces in {len(frames)} frames: no fair comparison")
-    frame, box = seen[-1]
+    detections = [(frame, box) for frame in small for box in detector(frame)[:1]]
+    if len(detections) < len(frames) // 2:
+        raise SystemExit(f"dlib's detector found {len(detections)} faces in {len(frames)} frames: no fair comparison")
+    frame, box = detections[-1]
     shape = points(frame, box)
 
     def whole(frame: np.ndarray) -> None:
@@ -139,17 +139,19 @@ def main() -> None:
     parser.add_argument("--model", type=Path, default=MODEL, help="model file; where not given the one that a device uses")
     parser.add_argument("--clips", type=Path, nargs="+", default=[], help="recordings of people, instead of drawn ones")
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
+    args = parser.parse_args()
     cv2.setNumThreads(1)
-    frames = recorded(given.clips) if given.clips else drawn()
-    mine, theirs = ours(frames, given.model), peer(frames)
-    if given.json:
+    frames = recorded(args.clips) if args.clips else drawn()
+    mine, theirs = ours(frames, args.model), peer(frames)
+    if args.json:
         print(json.dumps({"facelatch_ms": mine, "dlib_ms": theirs}))
         return
     table = Table("stage", "facelatch", "dlib (Howdy's way)", "ratio", title="one 640x480 frame, one thread, median")
-    for stage, took in mine.items():
-        other = theirs.get(stage.split(",")[0])
-        table.add_row(stage, f"{took:.2f} ms", f"{other:.2f} ms" if other else "-", f"{other / took:.1f}" if other else "-")
+    for stage, own_ms in mine.items():
+        peer_ms = theirs.get(stage.split(",")[0])
+        table.add_row(
+            stage, f"{own_ms:.2f} ms", f"{peer_ms:.2f} ms" if peer_ms else "-", f"{peer_ms / own_ms:.1f}" if peer_ms else "-"
+        )
     Console().print(table)
     if not theirs:
         print("dlib is not installed: no comparison; `make bench` installs it")

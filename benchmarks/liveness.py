@@ -83,7 +83,7 @@ def sheet(
     turn = cv2.Rodrigues(np.array([0.0, yaw, 0.0]))[0] @ cv2.Rodrigues(np.array([pitch, 0.0, 0.0]))[0]
     turn = cv2.Rodrigues(np.array([0.0, 0.0, roll]))[0] @ turn
 
-    def seen(along: float, down: float) -> tuple[float, float]:
+    def project(along: float, down: float) -> tuple[float, float]:
         across = along / side - 0.5
         point = np.array([across, down / side - 0.5, 0.0])
         if bend:
@@ -94,13 +94,15 @@ def sheet(
 
     for left, right in pairwise(edges):
         corners = [(left, 0), (right, 0), (right, side), (left, side)]
-        to = np.array([seen(*corner) for corner in corners], np.float32)
-        if (to[1, 0] - to[0, 0]) <= 0.2:
+        projected = np.array([project(*corner) for corner in corners], np.float32)
+        if (projected[1, 0] - projected[0, 0]) <= 0.2:
             continue  # seen from behind or edge-on
-        how = cv2.getPerspectiveTransform(np.array(corners, np.float32), to)
+        homography = cv2.getPerspectiveTransform(np.array(corners, np.float32), projected)
         mask = np.zeros((side, side), np.uint8)
-        cv2.fillConvexPoly(mask, to.round().astype(np.int32), 1)
-        warped = cv2.warpPerspective(photograph, how, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE)
+        cv2.fillConvexPoly(mask, projected.round().astype(np.int32), 1)
+        warped = cv2.warpPerspective(
+            photograph, homography, (side, side), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REPLICATE
+        )
         out[mask > 0] = warped[mask > 0]
     return out
 
@@ -114,11 +116,11 @@ def waved(photograph: np.ndarray, kind: str, rng: np.random.Generator) -> Iterat
     for number in range(SECONDS * FPS):
         now = number / FPS
         fade = min(1.0, max(0.0, now - 0.5))
-        how = {
+        pose = {
             name: fade * far * math.sin(2 * math.pi * now / period + phase)
             for (name, far), phase, period in zip(reach.items(), phases, periods, strict=True)
         }
-        pixels = sheet(photograph, **(how | {"size": 0.95 + how["size"]}), bend=bow * fade)
+        pixels = sheet(photograph, **(pose | {"size": 0.95 + pose["size"]}), bend=bow * fade)
         noisy = pixels + rng.normal(0, 2, pixels.shape)
         yield Frame(np.clip(noisy, 0, 255).astype(np.uint8), now)
 
@@ -126,8 +128,8 @@ def waved(photograph: np.ndarray, kind: str, rng: np.random.Generator) -> Iterat
 def stills(data: Path, count: int) -> Iterator[np.ndarray]:
     """One picture of each of `count` people of LFW, every 20th in the archive."""
     first = {}
-    for whose, _, picture in pictures(data / LFW):
-        first.setdefault(whose, picture)
+    for person, _, picture in pictures(data / LFW):
+        first.setdefault(person, picture)
         if len(first) >= count * 20:
             break
     yield from list(first.values())[::20]
@@ -138,9 +140,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--photographs", type=int, default=PHOTOGRAPHS)
-    given = parser.parse_args()
-    if not (given.data / "clips" / CLIPS[0]).is_file() or not (given.data / LFW).is_file():
-        print(f"no clips or no {LFW} in {given.data}: nothing was measured")
+    args = parser.parse_args()
+    if not (args.data / "clips" / CLIPS[0]).is_file() or not (args.data / LFW).is_file():
+        print(f"no clips or no {LFW} in {args.data}: nothing was measured")
         return
     cv2.setNumThreads(1)
     model = read_model(model_path(DEFAULT))
@@ -148,16 +150,16 @@ def main() -> None:
     threshold = model.operating_point(1e-3).threshold
     shows: dict[str, list[Show]] = {}
     for name in CLIPS:
-        frames = [frame for frame in Video(given.data / "clips" / name).frames() if frame is not None][::2]
+        frames = [frame for frame in Video(args.data / "clips" / name).frames() if frame is not None][::2]
         shows[f"replay {name}"] = [
             observe(Line(model, settings), model, iter(track(frames, name, console=Console(stderr=True))), threshold)
         ]
     rng = np.random.default_rng(0)
-    for still in track(list(stills(given.data, given.photographs)), "waving", console=Console(stderr=True)):
+    for still in track(list(stills(args.data, args.photographs)), "waving", console=Console(stderr=True)):
         for kind in ("moved", "tilted", "bent"):
             show = observe(Line(model, settings), model, waved(still, kind, rng), threshold)
             shows.setdefault(f"photograph {kind}", []).append(show)
-    told = {}
+    report = {}
     for name, several in shows.items():
         reached = [
             seen.turn
@@ -168,18 +170,18 @@ def main() -> None:
         row: dict[str, object] = {"shows": len(several), "matching frames": len(reached)}
         row["turn p1, p99"] = [round(float(np.percentile(reached, share)), 3) for share in (1, 99)] if reached else None
         for turns in (1, 2):
-            how = LivenessSettings.model_validate({"challenge": "head-turn", "turns": turns})
+            challenge_settings = LivenessSettings.model_validate({"challenge": "head-turn", "turns": turns})
             trials = [
-                (index, passes(show, ways, begin, how))
+                (index, passes(show, ways, begin, challenge_settings))
                 for index, show in enumerate(several)
                 for begin in range(4, len(show) - 1, FPS)
                 if isinstance(show[begin][0], Match)
                 for ways in product((Way.LEFT, Way.RIGHT), repeat=turns)
             ]
-            row[f"turns {turns}"] = str(rate(sum(good for _, good in trials), len(trials)))
-            row[f"turns {turns}, shows that ever pass"] = len({index for index, good in trials if good})
-        told[name] = row
-    print(json.dumps(told, indent=1))
+            row[f"turns {turns}"] = str(rate(sum(passed for _, passed in trials), len(trials)))
+            row[f"turns {turns}, shows that ever pass"] = len({index for index, passed in trials if passed})
+        report[name] = row
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ def held_mb(rollup: str) -> dict[str, float]:
 
 def measured(model: str, frames: int) -> dict[str, object]:
     """Medians of `LOOKS` readings over `frames` frames, and by how much the last third of the readings exceeds the first."""
-    looks: list[dict[str, float]] = []
+    samples: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as name, private_bus(Path(name)) as bus:
         folder = Path(name)
         settings = prepare(folder, model)
@@ -50,16 +50,18 @@ def measured(model: str, frames: int) -> dict[str, object]:
         )
         if done.returncode:
             raise SystemExit(f"the drawn person cannot be enrolled: {done.stderr}")
-        with running(folder, settings, bus) as daemon, Progress(console=Console(stderr=True)) as bar:
+        with running(folder, settings, bus) as daemon, Progress(console=Console(stderr=True)) as progress:
             daemon.ready_s()
-            for _ in bar.track(range(LOOKS), description=model):
+            for _ in progress.track(range(LOOKS), description=model):
                 daemon.see(frames // LOOKS)
-                looks.append(held_mb(Path(f"/proc/{daemon.process.pid}/smaps_rollup").read_text()))
-            seen = daemon.frames
+                samples.append(held_mb(Path(f"/proc/{daemon.process.pid}/smaps_rollup").read_text()))
+            judged_count = daemon.frames
     third = LOOKS // 3
-    growth = np.median([look["resident"] for look in looks[-third:]]) - np.median([look["resident"] for look in looks[:third]])
-    parts = {f"{part}_mb": round(float(np.median([look[part] for look in looks])), 1) for part in looks[0]}
-    return {"model": model, "frames": seen, **parts, "growth_mb": round(float(growth), 2)}
+    growth = np.median([sample["resident"] for sample in samples[-third:]]) - np.median(
+        [sample["resident"] for sample in samples[:third]]
+    )
+    parts = {f"{part}_mb": round(float(np.median([sample[part] for sample in samples])), 1) for part in samples[0]}
+    return {"model": model, "frames": judged_count, **parts, "growth_mb": round(float(growth), 2)}
 
 
 def main() -> None:
@@ -68,13 +70,13 @@ def main() -> None:
     parser.add_argument("--model", action="append", help="accurate, compact or a file; several times for several")
     parser.add_argument("--frames", type=int, default=1500)
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    seen = [measured(model, given.frames) for model in given.model or ("accurate", "compact")]
-    if given.json:
-        print(json.dumps(seen))
+    args = parser.parse_args()
+    rows = [measured(model, args.frames) for model in args.model or ("accurate", "compact")]
+    if args.json:
+        print(json.dumps(rows))
         return
-    table = Table(*seen[0], title="`edge run`, a face judged in every frame")
-    for row in seen:
+    table = Table(*rows[0], title="`edge run`, a face judged in every frame")
+    for row in rows:
         table.add_row(*map(str, row.values()))
     Console().print(table)
 

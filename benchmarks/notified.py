@@ -40,52 +40,52 @@ def prepare(folder: Path, model: str, *, seconds: float = 8.0) -> Path:
 class Running:
     """A daemon's process. `frames` counts how often it fed the watchdog since it was ready, which is once a frame."""
 
-    def __init__(self, process: subprocess.Popen[bytes], heard: socket.socket, began: float) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], notify_socket: socket.socket, began: float) -> None:
         self.process, self.frames = process, 0
-        self._heard, self._began, self._ready_at = heard, began, 0.0
+        self._notify_socket, self._began, self._ready_at = notify_socket, began, 0.0
         self._news = threading.Condition()
         # Read all the time: a daemon whose messages nobody takes blocks on the next one.
         threading.Thread(target=self._listen, daemon=True).start()
 
     def ready_s(self) -> float:
         """Waits for READY=1 and returns the seconds from the start of the process until then."""
-        self._until(lambda: self._ready_at > 0)
+        self._wait_until(lambda: self._ready_at > 0)
         return self._ready_at - self._began
 
     def see(self, frames: int) -> None:
         """Waits until the daemon has handled this many more frames."""
         until = self.frames + frames
-        self._until(lambda: self.frames >= until)
+        self._wait_until(lambda: self.frames >= until)
 
-    def _until(self, seen: Callable[[], bool]) -> None:
+    def _wait_until(self, condition: Callable[[], bool]) -> None:
         with self._news:
-            if not self._news.wait_for(seen, SLOWEST_S):
+            if not self._news.wait_for(condition, SLOWEST_S):
                 raise SystemExit(f"not seen within {SLOWEST_S:g} s (the daemon's exit status is {self.process.poll()})")
 
     def _listen(self) -> None:
-        while told := self._heard.recv(4096).decode():
+        while message := self._notify_socket.recv(4096).decode():
             with self._news:
-                if "READY=1" in told:
+                if "READY=1" in message:
                     self._ready_at = time.monotonic()
-                self.frames += bool(self._ready_at) and "WATCHDOG=1" in told
+                self.frames += bool(self._ready_at) and "WATCHDOG=1" in message
                 self._news.notify_all()
 
 
 @contextmanager
 def running(folder: Path, settings: Path, bus: str) -> Iterator[Running]:
     """Runs `edge run` with the state folder that `prepare` made, and the address `bus` as the system bus."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
-        heard.bind(str(folder / "notify"))
-        told = {
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify_socket:
+        notify_socket.bind(str(folder / "notify"))
+        environment = {
             "NOTIFY_SOCKET": str(folder / "notify"),
             "STATE_DIRECTORY": str(folder / "state"),
             "DBUS_SYSTEM_BUS_ADDRESS": bus,
         }
-        words = [sys.executable, "-m", "edge", "run", "--config", str(settings)]
+        command = [sys.executable, "-m", "edge", "run", "--config", str(settings)]
         began = time.monotonic()
-        process = subprocess.Popen(words, env=os.environ | told, stderr=subprocess.DEVNULL)
+        process = subprocess.Popen(command, env=os.environ | environment, stderr=subprocess.DEVNULL)
         try:
-            yield Running(process, heard, began)
+            yield Running(process, notify_socket, began)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(20)

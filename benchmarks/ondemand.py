@@ -46,9 +46,9 @@ refuse_remote = false
 @contextmanager
 def daemon(folder: Path) -> Iterator[float]:
     """Runs a daemon; yields when its process was started, in monotonic seconds."""
-    words = [sys.executable, "-m", "edge", "run", "--config", str(folder / "edge.toml")]
+    command = [sys.executable, "-m", "edge", "run", "--config", str(folder / "edge.toml")]
     began = time.monotonic()
-    process = subprocess.Popen(words, env=os.environ | {"STATE_DIRECTORY": str(folder / "state")}, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(command, env=os.environ | {"STATE_DIRECTORY": str(folder / "state")}, stderr=subprocess.DEVNULL)
     try:
         yield began
     finally:
@@ -59,9 +59,9 @@ def daemon(folder: Path) -> Iterator[float]:
 async def verified(remote: Remote) -> float:
     """Seconds from the request to a match."""
     began = time.monotonic()
-    told = await remote.verify("ada", 15, lambda result, details: None)
-    if told["result"] != "match":
-        raise SystemExit(f"no match: {told}")
+    reply = await remote.verify("ada", 15, lambda result, details: None)
+    if reply["result"] != "match":
+        raise SystemExit(f"no match: {reply}")
     await remote.call("Release")
     return time.monotonic() - began
 
@@ -80,7 +80,7 @@ def main() -> None:
     parser.add_argument("--tries", type=int, default=20)
     arguments = parser.parse_args()
     os.environ.pop("STATE_DIRECTORY", None)
-    seen: dict[str, list[float]] = {"cold": [], "warm": [], "command": []}
+    times_s: dict[str, list[float]] = {"cold": [], "warm": [], "command": []}
     with tempfile.TemporaryDirectory() as name, private_bus(Path(name)) as address:
         folder = Path(name)
         os.environ["DBUS_SYSTEM_BUS_ADDRESS"] = address
@@ -95,19 +95,19 @@ def main() -> None:
             if enrolled["result"] != "enrolled":
                 raise SystemExit(f"not enrolled: {enrolled}")
             for _ in range(arguments.tries):
-                seen["warm"].append(until_answered())
+                times_s["warm"].append(until_answered())
                 began = time.monotonic()
                 subprocess.run([sys.executable, "-m", "edge", "verify", "ada"], check=True, stdout=subprocess.DEVNULL)
-                seen["command"].append(time.monotonic() - began)
+                times_s["command"].append(time.monotonic() - began)
         for _ in range(max(1, arguments.tries // 4)):
             with daemon(folder) as began:
                 until_answered()
-                seen["cold"].append(time.monotonic() - began)
-    told = {
+                times_s["cold"].append(time.monotonic() - began)
+    report = {
         key: {"tries": len(values), **{f"p{share}_s": round(float(np.percentile(values, share)), 3) for share in (50, 95)}}
-        for key, values in seen.items()
+        for key, values in times_s.items()
     }
-    print(json.dumps(told, indent=1))
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

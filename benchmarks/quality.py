@@ -42,7 +42,7 @@ GATES = QualitySettings()
 class Measured:
     """What the gates measure on one face, its embedding and its template."""
 
-    whose: str
+    person: str
     picture: str
     brightness: float
     contrast: float
@@ -74,8 +74,8 @@ LARGER_IS_WORSE = ("turn", "tilt_deg")
 
 def measured(source: Path, model: ModelFile) -> list[Measured]:
     """Measures the faces that the contract's cascade finds in the pictures of a source."""
-    detector, embedder, found = load_detector(model.chip.detector), Embedder(model), []
-    for whose, name, picture in track(pictures(source), source.name, console=Console(stderr=True)):
+    detector, embedder, faces = load_detector(model.chip.detector), Embedder(model), []
+    for person, name, picture in track(pictures(source), source.name, console=Console(stderr=True)):
         box = find_face(detector, to_grey(picture), Several.CENTRAL)
         if not isinstance(box, FaceBox):
             continue
@@ -86,24 +86,24 @@ def measured(source: Path, model: ModelFile) -> list[Measured]:
         turn, tilt_deg = abs(measure_turn(to_grey(view))), abs(placement.turn) if placement else 0.0
         embedding = embedder.embed_view(view)
         template = embedder.template_of_view(view, embedding)
-        found.append(
-            Measured(whose, name, float(part.mean()), float(part.std()), sharpness, turn, tilt_deg, embedding, template)
+        faces.append(
+            Measured(person, name, float(part.mean()), float(part.std()), sharpness, turn, tilt_deg, embedding, template)
         )
-    return found
+    return faces
 
 
 def not_trained_on(faces: list[Measured]) -> list[Measured]:
     """At most ten faces of each person of LFW outside the model's training part, without pictures whose labels are known to be wrong."""
-    names, labels = np.unique([face.whose for face in faces], return_inverse=True)
+    names, labels = np.unique([face.person for face in faces], return_inverse=True)
     split = split_identities(labels, list(names), SEED)
-    trained, seen, kept = set(split["train"]), dict.fromkeys(names, 0), []
+    trained, counts, selected = set(split["train"]), dict.fromkeys(names, 0), []
     for face in faces:
-        if not rightly_labelled(face.whose, face.picture):
+        if not rightly_labelled(face.person, face.picture):
             continue
-        seen[face.whose] += 1
-        if face.whose not in trained and seen[face.whose] <= MOST_A_PERSON:
-            kept.append(face)
-    return kept
+        counts[face.person] += 1
+        if face.person not in trained and counts[face.person] <= MOST_A_PERSON:
+            selected.append(face)
+    return selected
 
 
 def genuine_by(faces: list[Measured], model: ModelFile, target_fmr: float) -> dict[str, list[str]]:
@@ -112,45 +112,45 @@ def genuine_by(faces: list[Measured], model: ModelFile, target_fmr: float) -> di
     templates, embeddings = np.stack([face.template for face in faces]), np.stack([face.embedding for face in faces])
     enrolled, placed = place_both(model.head, embeddings, templates)
     pairs, missed = [], []
-    for one in range(len(faces)):
-        for other in range(one + 1, len(faces)):
-            if faces[one].whose == faces[other].whose:
-                pairs.append((one, other))
-                missed.append(compare(model.head, enrolled[one : one + 1], placed[other : other + 1])[0] < threshold)
-    told = {"all": [str(rate(sum(missed), len(missed)))]}
+    for first in range(len(faces)):
+        for second in range(first + 1, len(faces)):
+            if faces[first].person == faces[second].person:
+                pairs.append((first, second))
+                missed.append(compare(model.head, enrolled[first : first + 1], placed[second : second + 1])[0] < threshold)
+    report = {"all": [str(rate(sum(missed), len(missed)))]}
     for name, edges in BINS.items():
         pick = max if name in LARGER_IS_WORSE else min
-        worse = np.array([pick(getattr(faces[one], name), getattr(faces[other], name)) for one, other in pairs])
+        worse = np.array([pick(getattr(faces[first], name), getattr(faces[second], name)) for first, second in pairs])
         rows = [(low, high, (worse >= low) & (worse < high)) for low, high in pairwise(edges)]
-        told[name] = [
+        report[name] = [
             f"{low:g} to {high:g}: {rate(int(np.array(missed)[inside].sum()), int(inside.sum()))}"
             for low, high, inside in rows
             if inside.any()
         ]
-    return told
+    return report
 
 
 def main() -> None:
     """Prints counts and intervals as JSON."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
-    given = parser.parse_args()
-    sources = [given.data / name for name in (LFW, *OTHERS) if (given.data / name).is_file()]
+    args = parser.parse_args()
+    sources = [args.data / name for name in (LFW, *OTHERS) if (args.data / name).is_file()]
     if not sources:
-        print(f"no {LFW} and none of {', '.join(OTHERS)} in {given.data}: nothing was measured")
+        print(f"no {LFW} and none of {', '.join(OTHERS)} in {args.data}: nothing was measured")
         return
     cv2.setNumThreads(1)
-    model, told = read_model(model_path(DEFAULT)), {}
+    model, report = read_model(model_path(DEFAULT)), {}
     for source in sources:
         faces = measured(source, model)
         if source.name == LFW:
             faces = not_trained_on(faces)
-            told["genuine comparisons of LFW at FMR 1e-3, not matched"] = genuine_by(faces, model, 1e-3)
-        told[source.name] = {gate: str(rate(sum(map(refuses, faces)), len(faces))) for gate, refuses in REFUSES.items()}
-        told[source.name]["any"] = str(
+            report["genuine comparisons of LFW at FMR 1e-3, not matched"] = genuine_by(faces, model, 1e-3)
+        report[source.name] = {gate: str(rate(sum(map(refuses, faces)), len(faces))) for gate, refuses in REFUSES.items()}
+        report[source.name]["any"] = str(
             rate(sum(any(refuses(face) for refuses in REFUSES.values()) for face in faces), len(faces))
         )
-    print(json.dumps(told, indent=1))
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

@@ -33,10 +33,10 @@ COMMANDS = {
 COMPLETION = {"_EDGE_COMPLETE": "complete_bash", "COMP_WORDS": "edge st", "COMP_CWORD": "1"}
 
 
-def took_s(words: list[str], environment: dict[str, str]) -> float:
+def took_s(arguments: list[str], environment: dict[str, str]) -> float:
     """Seconds that one command takes, whatever its exit code. Ends the program if it prints a traceback."""
     began = time.monotonic()
-    done = subprocess.run([sys.executable, *words], env=environment, capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, *arguments], env=environment, capture_output=True, text=True, check=False)
     if "Traceback" in done.stderr:
         raise SystemExit(done.stderr)
     return time.monotonic() - began
@@ -47,27 +47,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--tries", type=int, default=7)
     parser.add_argument("--model", default="accurate")
-    given = parser.parse_args()
-    seen: dict[str, list[float]] = {"edge run to READY": []} | {name: [] for name in COMMANDS}
+    args = parser.parse_args()
+    times_s: dict[str, list[float]] = {"edge run to READY": []} | {name: [] for name in COMMANDS}
     with tempfile.TemporaryDirectory() as name, private_bus(Path(name)) as bus:
         folder = Path(name)
-        settings = prepare(folder, given.model, seconds=1.0)
+        settings = prepare(folder, args.model, seconds=1.0)
         settings.write_text(settings.read_text() + '[service]\nmode = "on-demand"\nrefuse_remote = false\n')
-        for _ in range(given.tries):
+        for _ in range(args.tries):
             with running(folder, settings, bus) as daemon:
-                seen["edge run to READY"].append(daemon.ready_s())
+                times_s["edge run to READY"].append(daemon.ready_s())
         environment = {key: value for key, value in os.environ.items() if key != "STATE_DIRECTORY"}
         with running(folder, settings, bus) as daemon:
             daemon.ready_s()
-            for _ in range(given.tries):
-                for command, words in COMMANDS.items():
-                    told = COMPLETION if command == "completion" else {"DBUS_SYSTEM_BUS_ADDRESS": bus}
-                    seen[command].append(took_s(words, environment | told))
-    told_s = {
+            for _ in range(args.tries):
+                for command, arguments in COMMANDS.items():
+                    extra = COMPLETION if command == "completion" else {"DBUS_SYSTEM_BUS_ADDRESS": bus}
+                    times_s[command].append(took_s(arguments, environment | extra))
+    report = {
         name: {"tries": len(took), "least_s": round(min(took), 3), "median_s": round(float(np.median(took)), 3)}
-        for name, took in seen.items()
+        for name, took in times_s.items()
     }
-    print(json.dumps(told_s, indent=1))
+    print(json.dumps(report, indent=1))
 
 
 if __name__ == "__main__":

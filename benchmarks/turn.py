@@ -53,8 +53,8 @@ def pictures(source: Path) -> Iterator[tuple[str, str, np.ndarray]]:
 def nose(points: np.ndarray) -> float:
     """How far the nose lies beside the middle of the eyes, along their line, as a fraction of their distance; from dlib's five points,
     [5, 2]."""
-    one, other = points[0:2].mean(axis=0), points[2:4].mean(axis=0)
-    left, right = sorted((one, other), key=lambda eye: eye[0])
+    first, second = points[0:2].mean(axis=0), points[2:4].mean(axis=0)
+    left, right = sorted((first, second), key=lambda eye: eye[0])
     along = right - left
     return float((points[4] - (left + right) / 2) @ along / (along @ along))
 
@@ -64,12 +64,12 @@ def faces(source: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
     model = read_model(model_path(DEFAULT))
     detector, embedder, landmarks = load_detector(model.chip.detector), Embedder(model), Points()
     names, features, noses = [], [], []
-    for name, _, picture in track(pictures(source), source.name, console=Console(stderr=True)):
+    for person, _, picture in track(pictures(source), source.name, console=Console(stderr=True)):
         box = find_face(detector, to_grey(picture), Several.CENTRAL)
         if not isinstance(box, FaceBox):
             continue
         view = embedder.view(cut_chip(as_source(picture, model.chip), box, model.chip))
-        names.append(name)
+        names.append(person)
         features.append(antisymmetry(to_grey(view)))
         noses.append(nose(landmarks.of(picture, box)))
     return names, np.array(features), np.array(noses)
@@ -77,12 +77,12 @@ def faces(source: Path) -> tuple[list[str], np.ndarray, np.ndarray]:
 
 def first_of_each(names: list[str]) -> np.ndarray:
     """Which pictures are among the first MOST_A_PERSON of their person, bool [n]."""
-    seen: dict[str, int] = {}
-    kept = []
+    counts: dict[str, int] = {}
+    selected = []
     for name in names:
-        seen[name] = seen.get(name, 0) + 1
-        kept.append(seen[name] <= MOST_A_PERSON)
-    return np.array(kept)
+        counts[name] = counts.get(name, 0) + 1
+        selected.append(counts[name] <= MOST_A_PERSON)
+    return np.array(selected)
 
 
 def main() -> None:
@@ -90,25 +90,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, help="where the weights go; without it nothing is written")
-    given = parser.parse_args()
-    if not (given.data / LFW).is_file():
-        print(f"no {given.data / LFW}: nothing was fitted")
+    args = parser.parse_args()
+    if not (args.data / LFW).is_file():
+        print(f"no {args.data / LFW}: nothing was fitted")
         return
     cv2.setNumThreads(1)
-    names, features, noses = faces(given.data / LFW)
+    names, features, noses = faces(args.data / LFW)
     identities, labels = np.unique(names, return_inverse=True)
     split = split_identities(labels, list(identities), SEED)
-    kept = first_of_each(names)
-    test = np.isin(names, split["test"]) & kept
-    train = np.isin(names, split["train"]) & kept
-    along = features[train].astype(np.float64)
-    weights = np.linalg.solve(along.T @ along + RIDGE * np.eye(along.shape[1]), along.T @ noses[train]).astype(np.float32)
-    if given.out:
-        np.save(given.out, weights)
+    selected = first_of_each(names)
+    test = np.isin(names, split["test"]) & selected
+    train = np.isin(names, split["train"]) & selected
+    design = features[train].astype(np.float64)
+    weights = np.linalg.solve(design.T @ design + RIDGE * np.eye(design.shape[1]), design.T @ noses[train]).astype(np.float32)
+    if args.out:
+        np.save(args.out, weights)
     print(f"{train.sum()} pictures of {len(split['train'])} people fitted on")
-    told = [("LFW, test people", features[test], noses[test])]
-    told += [(name, *faces(given.data / name)[1:]) for name in OTHERS if (given.data / name).exists()]
-    for name, rows, truth in told:
+    evaluated = [("LFW, test people", features[test], noses[test])]
+    evaluated += [(name, *faces(args.data / name)[1:]) for name in OTHERS if (args.data / name).exists()]
+    for name, rows, truth in evaluated:
         turn = rows @ weights
         print(f"{name}: {len(turn)} faces, correlation {np.corrcoef(turn, truth)[0, 1]:.3f}, error {np.std(turn - truth):.3f}")
 

@@ -85,18 +85,18 @@ class UnlockSession:
             raise ActionFailed(
                 f"unlock-session: {user} is a number and no user's name; name subjects as users are, or set action.user"
             )
-        asked = ["loginctl", "show-user", "--property=Sessions", "--value", "--", user]
-        sessions = _run(asked, self._timeout_s, stopping, {}, heard=True).split()
+        list_sessions = ["loginctl", "show-user", "--property=Sessions", "--value", "--", user]
+        sessions = _run(list_sessions, self._timeout_s, stopping, {}, capture_output=True).split()
         if not sessions:
             raise ActionFailed(f"unlock-session: {user} has no session")
         # One by one: loginctl stops at the first session that it cannot unlock, and since systemd 256 a user's service manager has a
         # session, too, which has no lock.
-        until, failed = time.monotonic() + self._timeout_s, list[ActionFailed]()
+        deadline, failed = time.monotonic() + self._timeout_s, list[ActionFailed]()
         for session in sessions:
             try:
-                _run(["loginctl", "unlock-session", "--", session], until - time.monotonic(), stopping, {})
+                _run(["loginctl", "unlock-session", "--", session], deadline - time.monotonic(), stopping, {})
             except ActionFailed as error:
-                if stopping.is_set() or time.monotonic() > until:
+                if stopping.is_set() or time.monotonic() > deadline:
                     raise
                 failed.append(error)
         if len(failed) == len(sessions):
@@ -104,10 +104,10 @@ class UnlockSession:
 
 
 class Actor:
-    """Runs an action beside the daemon. A grant that comes while one is running starts none, and `done` gets ActionBusy."""
+    """Runs an action beside the daemon. A grant that comes while one is running starts none, and `on_done` gets ActionBusy."""
 
-    def __init__(self, action: Action | None, done: Callable[[Grant, ActionFailed | None], None]) -> None:
-        self._action, self._done = action, done
+    def __init__(self, action: Action | None, on_done: Callable[[Grant, ActionFailed | None], None]) -> None:
+        self._action, self._on_done = action, on_done
         self._thread: threading.Thread | None = None
         self._stopping = threading.Event()
 
@@ -116,7 +116,7 @@ class Actor:
         if self._action is None:
             return
         if self._thread is not None and self._thread.is_alive():
-            self._done(grant, ActionBusy("the action of an earlier grant is still running; no further one was begun"))
+            self._on_done(grant, ActionBusy("the action of an earlier grant is still running; no further one was begun"))
             return
         self._thread = threading.Thread(target=self._run, args=(self._action, grant), name="action")
         self._thread.start()
@@ -131,23 +131,23 @@ class Actor:
         try:
             action(grant, self._stopping)
         except ActionFailed as error:
-            self._done(grant, error)
+            self._on_done(grant, error)
         except Exception as error:  # noqa: BLE001 - a driver's own exception must not end a thread untold
-            self._done(grant, ActionFailed(f"{type(error).__name__}: {error}"))
+            self._on_done(grant, ActionFailed(f"{type(error).__name__}: {error}"))
         else:
-            self._done(grant, None)
+            self._on_done(grant, None)
 
 
 def _run(
-    argv: list[str], timeout_s: float, stopping: threading.Event, environment: dict[str, str], *, heard: bool = False
+    argv: list[str], timeout_s: float, stopping: threading.Event, environment: dict[str, str], *, capture_output: bool = False
 ) -> str:
-    """Runs a command until it exits, not waiting for what it leaves in the background. Returns what it prints if `heard`."""
+    """Runs a command until it exits, not waiting for what it leaves in the background. Returns what it prints if `capture_output`."""
     try:
         process = subprocess.Popen(  # noqa: S603 - an administrator's fixed words, no shell
             argv,
             env={"PATH": _PATH, "LANG": "C.UTF-8"} | environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if heard else subprocess.DEVNULL,
+            stdout=subprocess.PIPE if capture_output else subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             bufsize=0,
             start_new_session=True,
@@ -155,38 +155,38 @@ def _run(
     except OSError as error:
         raise ActionFailed(f"{argv[0]}: cannot be started: {error.strerror}") from error
     if not _wait(process, timeout_s, stopping):
-        _end(process)
-        why = "when the daemon stopped" if stopping.is_set() else f"after {timeout_s:g} s"
-        raise ActionFailed(f"{argv[0]}: not done {why}; it was ended, and all that it had started")
-    told = _printed(process)
+        _terminate(process)
+        when = "when the daemon stopped" if stopping.is_set() else f"after {timeout_s:g} s"
+        raise ActionFailed(f"{argv[0]}: not done {when}; it was ended, and all that it had started")
+    output = _read_output(process)
     if process.returncode:
-        raise ActionFailed(f"{argv[0]}: {_ended(process.returncode)}")
-    return told
+        raise ActionFailed(f"{argv[0]}: {_exit_text(process.returncode)}")
+    return output
 
 
 def _wait(process: subprocess.Popen[bytes], timeout_s: float, stopping: threading.Event) -> bool:
     """Whether a command exits by itself within `timeout_s`, of which a stop of the daemon leaves GRACE_S."""
-    until, hurried = time.monotonic() + timeout_s, False
-    while (left_s := until - time.monotonic()) > 0:
+    deadline, hurried = time.monotonic() + timeout_s, False
+    while (left_s := deadline - time.monotonic()) > 0:
         if stopping.is_set() and not hurried:
-            until, hurried = min(until, time.monotonic() + GRACE_S), True
+            deadline, hurried = min(deadline, time.monotonic() + GRACE_S), True
         with suppress(subprocess.TimeoutExpired):
             process.wait(min(left_s, _NAP_S))
             return True
     return False
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _terminate(process: subprocess.Popen[bytes]) -> None:
     """Ends a command and its children: first by SIGTERM, because a script may have a lock to release."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         with suppress(OSError):  # none of them is left, or they run as another user by now
             os.killpg(process.pid, number)
         with suppress(subprocess.TimeoutExpired):
             process.wait(LAST_WORDS_S)
-    _printed(process)
+    _read_output(process)
 
 
-def _printed(process: subprocess.Popen[bytes]) -> str:
+def _read_output(process: subprocess.Popen[bytes]) -> str:
     """Reads what is in the pipe, at most its capacity, without waiting for a child that still holds it open."""
     if process.stdout is None:
         return ""
@@ -195,5 +195,5 @@ def _printed(process: subprocess.Popen[bytes]) -> str:
         return (pipe.read(_PIPE_BYTES) or b"").decode(errors="replace")
 
 
-def _ended(code: int) -> str:
+def _exit_text(code: int) -> str:
     return f"exit code {code}" if code > 0 else f"ended by signal {-code}"

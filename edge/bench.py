@@ -17,7 +17,7 @@ from edge.liveness import load_liveness
 from edge.matcher import Matcher
 from edge.policy import Policy
 from edge.reasons import ADVICE, Reason
-from edge.search import How
+from edge.search import Extent
 from edge.settings import Settings
 
 # The first frames fill caches and wake the camera.
@@ -58,28 +58,28 @@ def measure(
         CameraError: the source gave too few frames.
     """
     policy = Policy(settings.policy, liveness=load_liveness(settings))
-    took: dict[str, list[float]] = {}
-    whole: list[float] = []
+    stage_ms: dict[str, list[float]] = {}
+    frame_ms: list[float] = []
     outcomes: Counter[str] = Counter()
-    searched: Counter[How] = Counter()
-    seen = (frame for frame in frames if frame is not None)
-    for number, frame in enumerate(islice(seen, WARM_UP + count)):
+    searched: Counter[Extent] = Counter()
+    delivered = (frame for frame in frames if frame is not None)
+    for number, frame in enumerate(islice(delivered, WARM_UP + count)):
         began = time.perf_counter()
         judged = line.judge(frame, matcher, threshold, policy)
         if number < WARM_UP:
             continue
-        whole.append((time.perf_counter() - began) * 1000)
+        frame_ms.append((time.perf_counter() - began) * 1000)
         for stage, cost in line.cost_ms.items():
-            took.setdefault(stage, []).append(cost)
+            stage_ms.setdefault(stage, []).append(cost)
         outcomes[judged.outcome.value if isinstance(judged.outcome, Reason) else "match"] += 1
-        searched[line.search.how] += 1
-    if not whole:
+        searched[line.search.extent] += 1
+    if not frame_ms:
         raise CameraError(f"fewer than {WARM_UP + 1} frames: nothing was measured")
-    stages = tuple(_stage(name, costs) for name, costs in took.items())
-    frame_cost = _stage("a frame", whole)
+    stages = tuple(_stage(name, costs) for name, costs in stage_ms.items())
+    frame_cost = _stage("a frame", frame_ms)
     advice = _advice(stages, frame_cost, outcomes, line, settings)
-    ways = {how.name.lower(): count for how, count in searched.items()}
-    return Costs(len(whole), stages, frame_cost, dict(outcomes.most_common()), ways, line.search.height_px, advice)
+    searches = {extent.name.lower(): count for extent, count in searched.items()}
+    return Costs(len(frame_ms), stages, frame_cost, dict(outcomes.most_common()), searches, line.search.height_px, advice)
 
 
 def _stage(name: str, costs: list[float]) -> Stage:
@@ -87,16 +87,16 @@ def _stage(name: str, costs: list[float]) -> Stage:
 
 
 def _advice(stages: tuple[Stage, ...], frame: Stage, outcomes: Counter[str], line: Line, settings: Settings) -> tuple[str, ...]:
-    told = []
+    advice = []
     cost = {stage.name: stage.p50_ms for stage in stages}
     if line.search.height_px < settings.detection.search_height_px:
-        told.append(
+        advice.append(
             f"the search was shrunk to {line.search.height_px} px to keep detection.budget_ms = {settings.detection.budget_ms:g}: "
             "faces far away are missed; raise the budget, or detection.min_face_px where nobody stands that far"
         )
     if frame.p95_ms > 1000 / WANTED_FPS:
         worst = max(cost, key=cost.__getitem__)
-        told.append(
+        advice.append(
             f"a frame takes {frame.p95_ms:.0f} ms, so that a decision takes more than half a second: most of it is {worst}; "
             + {
                 "search": "lower detection.budget_ms or raise detection.min_face_px",
@@ -107,7 +107,7 @@ def _advice(stages: tuple[Stage, ...], frame: Stage, outcomes: Counter[str], lin
     judged = ("match", Reason.NO_MATCH.value, Reason.AMBIGUOUS.value, Reason.EMPTY_GALLERY.value)
     unusable = sum(outcomes.values()) - sum(outcomes[outcome] for outcome in judged)
     if unusable > sum(outcomes.values()) / 2:
-        found = [reason for reason in Reason if outcomes[reason.value] and reason.value not in judged]
-        most = max(found, key=lambda reason: outcomes[reason.value])
-        told.append(f"more than half of the frames were not judged, most of them {most.value}: {ADVICE[most]}")
-    return tuple(told)
+        reasons = [reason for reason in Reason if outcomes[reason.value] and reason.value not in judged]
+        commonest = max(reasons, key=lambda reason: outcomes[reason.value])
+        advice.append(f"more than half of the frames were not judged, most of them {commonest.value}: {ADVICE[commonest]}")
+    return tuple(advice)

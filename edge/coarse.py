@@ -39,13 +39,13 @@ class CoarseFinder:
             scale *= _STEP**0.5
         self._between = not self._between
         limit = min(max_px or max(grey.shape), *grey.shape)
-        seen: list[list[int]] = []
+        windows: list[list[int]] = []
         while WINDOW_PX * scale <= limit:
             size = (round(grey.shape[1] / scale), round(grey.shape[0] / scale))
             side = round(WINDOW_PX * scale)
             level = cv2.resize(grey, size, interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
-            seen += [[round(x * scale), round(y * scale), side, side] for x, y in self._cascade.windows(level)]
+            windows += [[round(x * scale), round(y * scale), side, side] for x, y in self._cascade.windows(level)]
             scale *= _STEP if size[1] > _SMALL_PX else _SMALL_STEP
         # groupRectangles drops groups of one, so every window is passed twice.
-        regions, _ = cv2.groupRectangles(seen * 2, 1, _TOGETHER)
+        regions, _ = cv2.groupRectangles(windows * 2, 1, _TOGETHER)
         return largest_first(FaceBox(*(int(value) for value in region)) for region in regions)

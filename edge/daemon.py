@@ -56,16 +56,16 @@ class Daemon:
     def __init__(self, station: Station, opened: Callable[[CameraSettings], Camera] = open_camera) -> None:
         self._station, self._settings, self._journal = station, station.settings, station.journal
         self.desk, self.door = Desk(), Door(station)
-        self._open, self._watched = opened, CameraWatch()
+        self._open_camera, self._watched = opened, CameraWatch()
         self._source = without_password(self._settings.camera.source)
         self._recorded = is_replay(self._settings.camera.source)
         self._on_demand = self._settings.service.mode is Mode.ON_DEMAND
         self.beside: list[Beside] = []
         self.held: Callable[[], bool] = lambda: False
         """Whether a caller on the bus holds the device or waits for polkit: in on-demand mode the daemon must not exit then."""
-        self._asked_at = time.monotonic()
-        self._doing: Job | None = None
-        self._ran = self._stop = False
+        self._last_call_at = time.monotonic()
+        self._job: Job | None = None
+        self._has_run = self._stop = False
         self._reload = True
 
     @property
@@ -80,9 +80,9 @@ class Daemon:
             CameraError: a replay cannot be opened or read, or a driver hangs for good. A missing device is waited for.
         """
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._asked_to_stop)
-        signal.signal(signal.SIGHUP, self._asked_to_reload)
-        self._journal.tell(
+            signal.signal(number, self._on_stop_signal)
+        signal.signal(signal.SIGHUP, self._on_reload_signal)
+        self._journal.log(
             Event.STARTED,
             f"judging with {self._station.model.name} at {self._station.point.name}",
             MODEL_ID=self._station.model.model_id,
@@ -96,11 +96,11 @@ class Daemon:
             for other in self.beside:
                 other.stop()
             self.door.close()
-            self._journal.tell(Event.STOPPED, "stopped; nothing is judged")
+            self._journal.log(Event.STOPPED, "stopped; nothing is judged")
 
-    def asked(self) -> None:
+    def note_call(self) -> None:
         """Notes that a caller is there, which in on-demand mode postpones the exit. May be called from any thread."""
-        self._asked_at = time.monotonic()
+        self._last_call_at = time.monotonic()
 
     def stop(self) -> None:
         """Ends `run` with the next frame. May be called from any thread."""
@@ -129,8 +129,8 @@ class Daemon:
                 if isinstance(error, CameraWedged) or (not self._on_demand and self._recorded):
                     raise
                 if not self._on_demand:
-                    pause, self._ran = FIRST_PAUSE_S if self._ran else pause, False
-                    self._rest(pause * random.uniform(0.8, 1.2))  # noqa: S311 - many devices on one power switch, not secrecy
+                    pause, self._has_run = FIRST_PAUSE_S if self._has_run else pause, False
+                    self._pause(pause * random.uniform(0.8, 1.2))  # noqa: S311 - many devices on one power switch, not secrecy
                     pause = min(LONGEST_PAUSE_S, pause * 2)
 
     def _look(self, job: Job | None) -> bool:
@@ -149,11 +149,11 @@ class Daemon:
                     worked_at = time.monotonic()
                 elif self._on_demand and time.monotonic() - worked_at > self._settings.service.linger_s:
                     break
-            self.asked()
+            self.note_call()
             return not camera.live
 
     def _do(self, job: Job, frames: Iterator[Frame | None]) -> None:
-        self._doing = job
+        self._job = job
         try:
             if job.shares and not self._on_demand:
                 with closing(self._shared(frames)) as shared:
@@ -161,7 +161,7 @@ class Daemon:
             else:
                 job.run(frames)
         finally:
-            self._doing = None
+            self._job = None
 
     def _shared(self, frames: Iterator[Frame | None]) -> Generator[Frame | None, None, None]:
         """The frames of a job, each of which the door judges as well, afterwards: the caller goes first, also in using a press of the
@@ -184,9 +184,9 @@ class Daemon:
 
     @contextmanager
     def _camera(self) -> Iterator[tuple[Camera, Iterator[Frame | None]]]:
-        self._tell_camera(self._watched.opening(time.monotonic()), self._source)
+        self._log_camera_state(self._watched.opening(time.monotonic()), self._source)
         try:
-            camera = self._open(self._settings.camera)
+            camera = self._open_camera(self._settings.camera)
             try:
                 yield camera, self._ticking(camera)
             finally:
@@ -194,9 +194,9 @@ class Daemon:
         except CameraError as error:
             if (state := self._watched.failed(error)) is not None:
                 event = Event.CAMERA_BUSY if state is CameraState.BUSY else Event.CAMERA_LOST
-                self._journal.tell(event, f"{error}; {'closed' if self._on_demand else 'trying again'}", ERROR=error.code)
+                self._journal.log(event, f"{error}; {'closed' if self._on_demand else 'trying again'}", ERROR=error.code)
             raise
-        self._tell_camera(self._watched.closed(), camera.name)
+        self._log_camera_state(self._watched.closed(), camera.name)
 
     def _ticking(self, camera: Camera) -> Iterator[Frame | None]:
         """The camera's frames; between two of them it does what must be done whoever takes them."""
@@ -204,11 +204,11 @@ class Daemon:
             self._tick()
             if self._stop:
                 # Without this an enrolment would take the end of the frames for the end of a recording, and keep half of itself.
-                if self._doing is not None:
-                    self._doing.cancel()
+                if self._job is not None:
+                    self._job.cancel()
                 return
-            self._tell_camera(self._watched.saw(frame, time.monotonic()), camera.name)
-            self._ran |= self._watched.state is CameraState.RUNNING
+            self._log_camera_state(self._watched.saw(frame, time.monotonic()), camera.name)
+            self._has_run |= self._watched.state is CameraState.RUNNING
             # While the camera still counts as lost, a frame may be from before the loss.
             yield None if self._watched.state is CameraState.LOST else frame
 
@@ -219,27 +219,27 @@ class Daemon:
 
     def _next_job(self) -> Job | None:
         """Waits for a job with the camera closed; None when it is time to exit."""
-        leave_s = self._settings.service.idle_exit_s
-        while not self._stop and not (leave_s and not self.held() and time.monotonic() - self._asked_at > leave_s):
+        idle_exit_s = self._settings.service.idle_exit_s
+        while not self._stop and not (idle_exit_s and not self.held() and time.monotonic() - self._last_call_at > idle_exit_s):
             self._tick()
             if job := self.desk.take(NAP_S):
                 return job
         return None
 
-    def _rest(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while not self._stop and time.monotonic() < until:
+    def _pause(self, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        while not self._stop and time.monotonic() < deadline:
             self._tick()
             if job := self.desk.take(NAP_S):
                 job.fail(CameraError(f"{self._source}: the camera is {self._watched.state.value}"))
 
-    def _tell_camera(self, entered: CameraState | None, name: str) -> None:
+    def _log_camera_state(self, entered: CameraState | None, name: str) -> None:
         if entered is not None:
-            event, told = _EVENTS[entered]
-            self._journal.tell(event, f"{name}: {told}", CAMERA=name)
+            event, message = _EVENTS[entered]
+            self._journal.log(event, f"{name}: {message}", CAMERA=name)
 
-    def _asked_to_stop(self, number: int, frame: FrameType | None) -> None:
+    def _on_stop_signal(self, number: int, frame: FrameType | None) -> None:
         self._stop = True
 
-    def _asked_to_reload(self, number: int, frame: FrameType | None) -> None:
+    def _on_reload_signal(self, number: int, frame: FrameType | None) -> None:
         self._reload = True

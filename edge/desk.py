@@ -14,15 +14,15 @@ Frames = Iterator[Frame | None]
 
 
 class Job:
-    """A piece of work on frames: `work` consumes them, and `failed` gets the error if it cannot be done. Both run in the camera's thread.
+    """A piece of work on frames: `work` consumes them, and `on_failure` gets the error if it cannot be done. Both run in the camera thread.
     `shares`: a door may judge the same frames meanwhile.
     """
 
     def __init__(
-        self, work: Callable[[Frames], None], failed: Callable[[FacelatchError], None], *, shares: bool = False
+        self, work: Callable[[Frames], None], on_failure: Callable[[FacelatchError], None], *, shares: bool = False
     ) -> None:
-        self._work, self._failed, self.shares = work, failed, shares
-        self._cancelled, self._told = threading.Event(), False
+        self._work, self._on_failure, self.shares = work, on_failure, shares
+        self._cancelled, self._failure_reported = threading.Event(), False
         self._last = threading.Lock()
 
     @property
@@ -64,9 +64,9 @@ class Job:
 
     def fail(self, error: FacelatchError) -> None:
         """Tells the caller why the job is not done: once, and not if it was cancelled."""
-        if not (self._told or self._cancelled.is_set()):
-            self._told = True
-            self._failed(error)
+        if not (self._failure_reported or self._cancelled.is_set()):
+            self._failure_reported = True
+            self._on_failure(error)
 
     def _until_cancelled(self, frames: Frames) -> Frames:
         for frame in frames:

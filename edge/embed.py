@@ -23,7 +23,7 @@ def main(model: Path, chips: Path, out: Path) -> None:
     """Embeds all of `chips` and the golden ones. Raises what `read_model` and `Embedder` raise."""
     verifier = read_model(model)
     embedder = Embedder(verifier)
-    told = {
+    runtime_info = {
         "runtime": embedder.runtime,
         "machine": platform.machine(),
         "python": platform.python_version(),
@@ -33,7 +33,7 @@ def main(model: Path, chips: Path, out: Path) -> None:
     embeddings, templates = zip(*(embedder.both(np.ascontiguousarray(chip)) for chip in pictures), strict=True)
     answers = verifier.tower.output.to_raw(np.stack(embeddings))
     golden = [embedder.answer(chip) for chip in golden_chips(verifier.chip)]
-    np.savez(out, answers=answers, templates=np.stack(templates), golden=np.stack(golden), told=json.dumps(told))
+    np.savez(out, answers=answers, templates=np.stack(templates), golden=np.stack(golden), told=json.dumps(runtime_info))
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ class Enrolment:
         return {pose: self.poses.count(pose) for pose in Pose if pose in self.poses}
 
 
-Progressed = Callable[[Progress], None]
+ProgressCallback = Callable[[Progress], None]
 
 
 class Candidates(NamedTuple):
@@ -67,15 +67,15 @@ def enrol(
     frames: Iterable[Frame | None],
     others: Matcher,
     course: Course,
-    progressed: Progressed,
+    on_progress: ProgressCallback,
     *,
-    known: NDArray[np.float32] | None = None,
+    existing: NDArray[np.float32] | None = None,
 ) -> Enrolment:
     """Collects frames that pass the gates, some of each pose of `course`, and keeps the `enrolment.anchors` that differ most, at least
     one of each pose that was captured.
 
-    `others` holds the other subjects already enrolled. `known`, float32 [n, D], are templates that the subject has already: another look
-    must still be of that person. `progressed` is called after every frame that was looked at.
+    `others` holds the other subjects already enrolled. `existing`, float32 [n, D], are templates that the subject has already: another look
+    must still be of that person. `on_progress` is called after every frame that was looked at.
 
     Raises:
         EnrolmentFailed: too few good frames, more than one person, or templates that do not recognise the rest of the session.
@@ -83,10 +83,10 @@ def enrol(
         CameraError: the source failed.
     """
     anchors = course.settings.enrolment.anchors
-    candidates = _collect(line, frames, course, progressed)
+    candidates = _collect(line, frames, course, on_progress)
     _refuse_duplicate(candidates, others, threshold)
-    if known is not None:
-        _refuse_stranger(head, candidates, known, threshold)
+    if existing is not None:
+        _refuse_stranger(head, candidates, existing, threshold)
     candidates = candidates.only(_without_strangers(head, candidates.embeddings, threshold, anchors))
     chosen = _farthest(head, candidates.embeddings, candidates.poses, anchors)
     templates = candidates.templates[chosen]
@@ -100,9 +100,9 @@ def enrol(
     return Enrolment(templates, tuple(candidates.poses[chosen]), recognised, further)
 
 
-def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progressed: Progressed) -> Candidates:
-    how = course.settings.enrolment
-    kept: list[tuple[Enrollable, Pose]] = []
+def _collect(line: Line, frames: Iterable[Frame | None], course: Course, on_progress: ProgressCallback) -> Candidates:
+    settings = course.settings.enrolment
+    selected: list[tuple[Enrollable, Pose]] = []
     spare: list[tuple[Enrollable, Pose]] = []
     refused: Counter[Reason] = Counter()
     first = taken = None
@@ -110,52 +110,52 @@ def _collect(line: Line, frames: Iterable[Frame | None], course: Course, progres
         if frame is None:
             continue
         first = frame.at if first is None else first
-        if frame.at - first > how.timeout_s:
+        if frame.at - first > settings.timeout_s:
             break
         if taken is not None and frame.at - taken < SPACING_S:
             continue
         examined = line.examine(frame)
         course.tick(frame.at, face=examined.box is not None)
         if isinstance(examined.outcome, Enrollable):
-            pose, lacked = course.take(examined.turn or 0.0, frame.at)
-            (kept if lacked else spare).append((examined.outcome, pose))
+            pose, was_needed = course.take(examined.turn or 0.0, frame.at)
+            (selected if was_needed else spare).append((examined.outcome, pose))
             taken = frame.at
         else:
             refused[examined.outcome.reason] += 1
-        progressed(progress_of(course, frame, examined))
+        on_progress(progress_of(course, frame, examined))
         if course.done:
             break
     # Taken from all over the session, because frames of one moment are alike.
-    missing = min(course.want - len(kept), len(spare))
-    kept += [spare[at] for at in np.linspace(0, len(spare) - 1, missing).round().astype(int)]
-    least = how.anchors + how.anchors // 2
-    if len(kept) < least:
+    missing = min(course.want - len(selected), len(spare))
+    selected += [spare[index] for index in np.linspace(0, len(spare) - 1, missing).round().astype(int)]
+    least = settings.anchors + settings.anchors // 2
+    if len(selected) < least:
         counted = ", ".join(f"{reason.value} {count}" for reason, count in refused.most_common()) or "the camera gave no more"
         remedy = ADVICE[refused.most_common(1)[0][0]] if refused else "use a longer recording"
-        raise EnrolmentFailed(f"{len(kept)} good frames, at least {least} are needed ({counted}); {remedy}")
+        raise EnrolmentFailed(f"{len(selected)} good frames, at least {least} are needed ({counted}); {remedy}")
     return Candidates(
-        np.stack([face.embedding for face, _ in kept]),
-        np.stack([face.template for face, _ in kept]),
-        np.array([pose for _, pose in kept], object),
+        np.stack([face.embedding for face, _ in selected]),
+        np.stack([face.template for face, _ in selected]),
+        np.array([pose for _, pose in selected], object),
     )
 
 
 def _refuse_duplicate(candidates: Candidates, others: Matcher, threshold: float) -> None:
     looks = zip(candidates.embeddings, candidates.templates, strict=True)
     outcomes = [others.match(probe, threshold, lambda twice=twice: twice) for probe, twice in looks]  # type: ignore[misc]
-    found = Counter(outcome.subject for outcome in outcomes if isinstance(outcome, Match))
-    name, count = found.most_common(1)[0] if found else ("NAME", 0)
+    matches = Counter(outcome.subject for outcome in outcomes if isinstance(outcome, Match))
+    name, count = matches.most_common(1)[0] if matches else ("NAME", 0)
     # A face like two subjects at once counts as well: enrolled, it would make three alike.
     if count + sum(outcome is Reason.AMBIGUOUS for outcome in outcomes) > len(outcomes) / 2:
         known = name if count else "two subjects at once"
         raise FaceKnown(f"this face is enrolled already, as {known}; `edge remove {name}` first to give it another name")
 
 
-def _refuse_stranger(head: Head, candidates: Candidates, known: NDArray[np.float32], threshold: float) -> None:
-    alike, count = _recognised(head, candidates, known, threshold), len(candidates.poses)
-    if alike < MIN_ALIKE * count:
+def _refuse_stranger(head: Head, candidates: Candidates, existing: NDArray[np.float32], threshold: float) -> None:
+    matched, count = _recognised(head, candidates, existing, threshold), len(candidates.poses)
+    if matched < MIN_ALIKE * count:
         raise EnrolmentFailed(
-            f"only {alike} of {count} frames look like the person who is enrolled: nothing was added; if it is "
+            f"only {matched} of {count} frames look like the person who is enrolled: nothing was added; if it is "
             "the same person, --replace enrols again"
         )
 
@@ -163,7 +163,7 @@ def _refuse_stranger(head: Head, candidates: Candidates, known: NDArray[np.float
 def _recognised(head: Head, probes: Candidates, templates: NDArray[np.float32], threshold: float) -> int:
     """How many of the probes match one of the templates."""
     placed, enrolled = place(head, probes.embeddings, probes.templates), place(head, templates)
-    return sum(bool((compare(head, placed[at : at + 1], enrolled) >= threshold).any()) for at in range(len(probes.poses)))
+    return sum(bool((compare(head, placed[row : row + 1], enrolled) >= threshold).any()) for row in range(len(probes.poses)))
 
 
 def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: float, anchors: int) -> NDArray[np.bool_]:
@@ -172,7 +172,7 @@ def _without_strangers(head: Head, candidates: NDArray[np.float32], threshold: f
     Raises EnrolmentFailed if too many do not belong.
     """
     placed = place(head, candidates)
-    linked = np.stack([compare(head, placed[at : at + 1], placed) >= threshold for at in range(len(candidates))])
+    linked = np.stack([compare(head, placed[row : row + 1], placed) >= threshold for row in range(len(candidates))])
     largest = max((_reachable(linked, start) for start in range(len(candidates))), key=lambda group: int(group.sum()))
     strange = len(candidates) - int(largest.sum())
     if strange > MAX_STRANGE * len(candidates) or len(candidates) - strange <= anchors:
@@ -196,13 +196,13 @@ def _farthest(head: Head, candidates: NDArray[np.float32], poses: NDArray[np.obj
     """Farthest-point selection (Gonzalez 1985): starts with the most typical frame and always adds the one least like those chosen. Every
     pose gets one frame before any gets a second."""
     placed = place(head, candidates)
-    scores = np.stack([compare(head, placed[at : at + 1], placed) for at in range(len(candidates))])
+    scores = np.stack([compare(head, placed[row : row + 1], placed) for row in range(len(candidates))])
     chosen = [int(np.argmax(np.median(scores, axis=1)))]
     nearest = scores[chosen[0]].copy()
     while len(chosen) < count:
         nearest[chosen] = np.inf
-        had = {poses[at] for at in chosen}
-        lacking = np.array([pose not in had for pose in poses])
-        chosen.append(int(np.argmin(np.where(lacking, nearest, np.inf) if lacking.any() else nearest)))
+        covered = {poses[row] for row in chosen}
+        uncovered = np.array([pose not in covered for pose in poses])
+        chosen.append(int(np.argmin(np.where(uncovered, nearest, np.inf) if uncovered.any() else nearest)))
         nearest = np.maximum(nearest, scores[chosen[-1]])
     return sorted(chosen)

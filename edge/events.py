@@ -74,7 +74,7 @@ def rows(
         )
 
 
-def statistics(found: Iterable[Row], *, by_hand: bool = False) -> dict[str, Any]:
+def statistics(journal_rows: Iterable[Row], *, by_hand: bool = False) -> dict[str, Any]:
     """Counts of events and of denials by reason, decisions by day, and percentiles of what a decision took: milliseconds and frames.
 
     Only the service's rows count. The others are tallied under "not_counted", or with `by_hand` counted as well.
@@ -84,17 +84,17 @@ def statistics(found: Iterable[Row], *, by_hand: bool = False) -> dict[str, Any]
     days: dict[str, Counter[str]] = {}
     measured: dict[str, list[float]] = {"latency_ms": [], "cost_ms": [], "frames": []}
     left_out = 0
-    for row in found:
+    for row in journal_rows:
         if row.by != SERVICE and not by_hand:
             left_out += 1
             continue
         events[row.event] += 1
         if row.event not in (Event.ACCEPT.label, Event.DENY.label):
             continue
-        told = row.fields.get("reason", row.event)
-        days.setdefault(row.at.date().isoformat(), Counter())[told] += 1
+        result = row.fields.get("reason", row.event)
+        days.setdefault(row.at.date().isoformat(), Counter())[result] += 1
         if row.event == Event.DENY.label:
-            reasons[told] += 1
+            reasons[result] += 1
         for key, values in measured.items():
             value = _number(row.fields.get(key, ""))
             if value is not None:

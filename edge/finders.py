@@ -48,10 +48,10 @@ class LbpFinder:
             raise _unusable(file, DetectorKind.LBP, "is no cascade of local binary patterns")
         self._cascade = cv2.CascadeClassifier()
         try:
-            good = self._cascade.load(str(file))
+            loaded = self._cascade.load(str(file))
         except cv2.error:
-            good = False
-        if not good or self._cascade.empty():
+            loaded = False
+        if not loaded or self._cascade.empty():
             raise _unusable(file, DetectorKind.LBP, "cannot be read by OpenCV")
         width, height = self._cascade.getOriginalWindowSize()
         if (width, height) not in self._SIZES:
@@ -132,9 +132,9 @@ class Narrow:
                 height = grey_cut.shape[0] // factor
             else:
                 grey_cut, height = grey, max(1, round(grey.shape[0] * 2 * WINDOW_PX / max_px))
-            found = detect_scaled(self._detector, grey_cut, search_height_px=height, min_px=min_px, max_px=max_px)
-            if found:
-                return found
+            boxes = detect_scaled(self._detector, grey_cut, search_height_px=height, min_px=min_px, max_px=max_px)
+            if boxes:
+                return boxes
         return self._detector.detect(grey, min_px=min_px, max_px=max_px)
 
 
@@ -161,8 +161,8 @@ def look(
     if part.size == 0:
         return []
     height = max(1, round(part.shape[0] * scale))
-    found = detect_scaled(Narrow(detector), part, search_height_px=height, min_px=smallest, max_px=largest)
-    return [FaceBox(box.x + x, box.y + y, box.width, box.height) for box in found]
+    boxes = detect_scaled(Narrow(detector), part, search_height_px=height, min_px=smallest, max_px=largest)
+    return [FaceBox(box.x + x, box.y + y, box.width, box.height) for box in boxes]
 
 
 def load_finder(settings: DetectionSettings, detector: Detector) -> Finder | None:
@@ -178,7 +178,7 @@ def load_finder(settings: DetectionSettings, detector: Detector) -> Finder | Non
     return LbpFinder(file) if settings.detector is DetectorKind.LBP else YunetFinder(file)
 
 
-_WHENCE = {
+_FILE_SOURCES = {
     DetectorKind.LBP: "an LBP cascade of OpenCV, such as lbpcascade_frontalface.xml of Debian's package opencv-data",
     DetectorKind.YUNET: "face_detection_yunet_*.onnx of OpenCV's model zoo",
 }
@@ -193,7 +193,7 @@ def _content(file: Path, kind: DetectorKind) -> bytes:
 
 def _unusable(file: Path, kind: DetectorKind, problem: str) -> SettingsError:
     return SettingsError(
-        f"detection.detector_file = {str(file)!r} {problem}; detection.detector = {kind.value!r} needs {_WHENCE[kind]}, "
+        f"detection.detector_file = {str(file)!r} {problem}; detection.detector = {kind.value!r} needs {_FILE_SOURCES[kind]}, "
         'or set detection.detector = "haar", which needs no file'
     )
 

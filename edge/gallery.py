@@ -91,16 +91,18 @@ class Gallery:
         path = self._path(name)
         body = self._body(name)
         if body.startswith(MAGIC):
-            body = self._opened(name, body)
+            body = self._decrypted(name, body)
         try:
             with np.load(io.BytesIO(body), allow_pickle=False) as saved:
                 record, templates = json.loads(str(saved["record"])), saved["templates"]
             subject = Subject(record["name"], record["model_id"], templates, int(record["created"]))
         except Exception as error:
             raise GalleryError(f"{path}: unreadable ({error}); remove {name} and enrol again") from error
-        good = templates.dtype == np.float32 and templates.ndim == 2 and len(templates) > 0 and np.isfinite(templates).all()
-        told = isinstance(subject.model_id, str) and 0 <= subject.created < _MOST_SECONDS
-        if record.get("version") != _VERSION or subject.name != name or not good or not told:
+        valid_templates = (
+            templates.dtype == np.float32 and templates.ndim == 2 and len(templates) > 0 and np.isfinite(templates).all()
+        )
+        valid_record = isinstance(subject.model_id, str) and 0 <= subject.created < _MOST_SECONDS
+        if record.get("version") != _VERSION or subject.name != name or not valid_templates or not valid_record:
             raise GalleryError(f"{path}: holds something else than templates of {name}; remove {name} and enrol again")
         return subject
 
@@ -129,7 +131,7 @@ class Gallery:
             except InputError:
                 continue  # removed since its name was read
             except (GalleryError, StorageError) as error:
-                if str(error) not in {str(told) for told in refused}:
+                if str(error) not in {str(earlier) for earlier in refused}:
                     refused.append(error)
         return subjects, refused
 
@@ -148,10 +150,10 @@ class Gallery:
         path = self._path(subject.name)
         data = _packed(subject, self._keys.current())
         with self._store.locked() as folder:
-            is_there = os.path.lexists(path)
-            if is_there and not replace:
+            exists = os.path.lexists(path)
+            if exists and not replace:
                 raise InputError(f"{subject.name}: already enrolled; --replace enrols again, `edge remove` removes the person")
-            if replace and not is_there:
+            if replace and not exists:
                 raise InputError(f"{subject.name}: removed meanwhile; nothing was kept")
             if after is not None and not np.array_equal(self.read(after.name).templates, after.templates):
                 raise InputError(f"{subject.name}: enrolled again meanwhile; nothing was added, begin again")
@@ -194,7 +196,7 @@ class Gallery:
     def _path(self, name: str) -> Path:
         return self.folder / f"{check_name(name)}{SUFFIX}"
 
-    def _body(self, name: str, *, again: bool = True) -> bytes:
+    def _body(self, name: str, *, retry: bool = True) -> bytes:
         path = self._path(name)
         try:
             data = read_file(path, _MOST_BYTES)
@@ -204,8 +206,8 @@ class Gallery:
             raise StorageError(f"{path}: cannot read: {error.strerror}") from error
         body, digest = data[:-_DIGEST_BYTES], data[-_DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
-            if again:  # the opened file may have been overwritten since: then another is in its place, or none
-                return self._body(name, again=False)
+            if retry:  # the opened file may have been overwritten since: then another is in its place, or none
+                return self._body(name, retry=False)
             raise GalleryError(f"{path}: damaged (its digest does not fit); remove {name} and enrol again")
         return body
 
@@ -218,7 +220,7 @@ class Gallery:
             raise GalleryError(f"{self._path(name)}: encrypted, unreadable ({error}); remove {name} and enrol again") from error
         return sealed
 
-    def _opened(self, name: str, body: bytes) -> bytes:
+    def _decrypted(self, name: str, body: bytes) -> bytes:
         path, sealed = self._path(name), self._parts(name, body)
         key = self._keys.find(sealed.head["key"], path)
         try:
@@ -229,9 +231,9 @@ class Gallery:
 
 def _packed(subject: Subject, key: Key | None) -> bytes:
     record = {"version": _VERSION, "name": subject.name, "model_id": subject.model_id, "created": subject.created}
-    out = io.BytesIO()
-    np.savez(out, record=np.array(json.dumps(record)), templates=subject.templates.astype(np.float32))
-    body = out.getvalue()
+    buffer = io.BytesIO()
+    np.savez(buffer, record=np.array(json.dumps(record)), templates=subject.templates.astype(np.float32))
+    body = buffer.getvalue()
     if key is not None:
         # Binds them to their subject and model: copied into another person's file, they do not open.
         body = seal(key.secret, {"key": key.id, "name": subject.name, "model_id": subject.model_id}, body)

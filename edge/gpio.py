@@ -41,8 +41,8 @@ class Pulse:
             raise ActionFailed(f"action.pulse_s = {self._pulse_s:g}: let go early, the daemon stops")
 
 
-def pressed(pin: str, told: Callable[[], None]) -> Any:
-    """A button between `pin` and ground. `told` is called at each press, in a thread of gpiozero's; `close()` releases the pin.
+def watch_button(pin: str, on_press: Callable[[], None]) -> Any:
+    """A button between `pin` and ground. `on_press` is called at each press, in a thread of gpiozero's; `close()` releases the pin.
 
     Raises:
         PackageMissing: gpiozero is not installed.
@@ -53,7 +53,7 @@ def pressed(pin: str, told: Callable[[], None]) -> Any:
         button = gpiozero.Button(pin, bounce_time=0.05)
     except (gpiozero.GPIOZeroError, OSError, ValueError) as error:
         raise ActionFailed(f"intent.pin = {pin!r}: {error}") from error
-    button.when_pressed = told
+    button.when_pressed = on_press
     return button
 
 

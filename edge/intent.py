@@ -37,17 +37,17 @@ class Intent:
 
     def __init__(self, settings: IntentSettings, clock: Callable[[], float] = seconds_since_boot) -> None:
         self._window_s, self._clock = settings.window_s, clock
-        self._wanted = {
+        self._required = {
             WayIn.DOOR: settings.kind,
-            WayIn.BUS: _wanted(settings.bus, settings.kind),
-            WayIn.FPRINTD: _wanted(settings.fprintd, settings.kind),
+            WayIn.BUS: _required_kind(settings.bus, settings.kind),
+            WayIn.FPRINTD: _required_kind(settings.fprintd, settings.kind),
         }
         self._until = {IntentKind.BUTTON: float("-inf"), IntentKind.CALL: float("-inf")}
         self._button: Button | None = None
         if settings.wants_button:
-            from edge.gpio import pressed
+            from edge.gpio import watch_button
 
-            self._button = pressed(settings.pin, self.press)
+            self._button = watch_button(settings.pin, self.press)
 
     def press(self) -> None:
         """Registers a press of the button."""
@@ -61,13 +61,13 @@ class Intent:
         """Uses up the kind of intent that this way in requires: the next grant that requires this kind needs a new one, by whatever way.
         An intent of another kind stays.
         """
-        if (wanted := self._wanted[way]) is not IntentKind.NONE:
-            self._until[wanted] = float("-inf")
+        if (required := self._required[way]) is not IntentKind.NONE:
+            self._until[required] = float("-inf")
 
     def missing(self, now: float, way: WayIn) -> bool:
         """Whether no face may be judged for this way in at `now`, seconds of the clock, because its intent is missing."""
-        wanted = self._wanted[way]
-        return wanted is not IntentKind.NONE and now > self._until[wanted]
+        required = self._required[way]
+        return required is not IntentKind.NONE and now > self._until[required]
 
     def close(self) -> None:
         """Releases the pin."""
@@ -75,7 +75,7 @@ class Intent:
             self._button.close()
 
 
-def _wanted(own: OwnIntent, doors: IntentKind) -> IntentKind:
+def _required_kind(own: OwnIntent, door_kind: IntentKind) -> IntentKind:
     """The intent that a verification waits for. Its own request counts as a call, but no call replaces the button."""
-    button = own is OwnIntent.BUTTON or (own is OwnIntent.SAME and doors is IntentKind.BUTTON)
+    button = own is OwnIntent.BUTTON or (own is OwnIntent.SAME and door_kind is IntentKind.BUTTON)
     return IntentKind.BUTTON if button else IntentKind.NONE

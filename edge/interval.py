@@ -20,15 +20,15 @@ def small_rate(errors: int, trials: int) -> Rate:
     """
     if not 1 <= trials <= 1000 or not 0 <= errors <= trials:
         raise ValueError(f"{errors} errors in {trials} trials: need 1 to 1000 trials and no more errors than trials")
-    low = 0.0 if errors == 0 else _where(lambda p: at_least(errors, trials, p) > _TAIL)
-    high = 1.0 if errors == trials else _where(lambda p: at_least(errors + 1, trials, p) > 1 - _TAIL)
+    low = 0.0 if errors == 0 else _bisect(lambda p: at_least(errors, trials, p) > _TAIL)
+    high = 1.0 if errors == trials else _bisect(lambda p: at_least(errors + 1, trials, p) > 1 - _TAIL)
     return Rate(errors, trials, low, high)
 
 
-def _where(beyond: Callable[[float], bool]) -> float:
-    """The probability above which `beyond` holds, by bisection."""
+def _bisect(predicate: Callable[[float], bool]) -> float:
+    """The probability above which `predicate` holds, by bisection."""
     low, high = 0.0, 1.0
     for _ in range(_HALVINGS):
         middle = (low + high) / 2
-        low, high = (low, middle) if beyond(middle) else (middle, high)
+        low, high = (low, middle) if predicate(middle) else (middle, high)
     return (low + high) / 2

@@ -73,7 +73,7 @@ class Journal:
         self._broken = False
         self.listeners: list[Callable[[Event, dict[str, object]], None]] = []
 
-    def tell(self, event: Event, message: str, **fields: object) -> None:
+    def log(self, event: Event, message: str, **fields: object) -> None:
         """Writes one event. If neither the journal nor stderr takes it, it is lost and the caller goes on.
 
         Raises:
@@ -85,10 +85,10 @@ class Journal:
         for listener in self.listeners:
             listener(event, fields)
         if self._copy is not None:
-            told_values = {key.lower(): value for key, value in fields.items()}
-            _write(json.dumps({"event": event.label, "message": message, **told_values}), self._copy)
+            values = {key.lower(): value for key, value in fields.items()}
+            _write(json.dumps({"event": event.label, "message": message, **values}), self._copy)
         if self._send is not None:
-            named = {f"FACELATCH_{key}": str(value) for key, value in fields.items()}
+            prefixed = {f"FACELATCH_{key}": str(value) for key, value in fields.items()}
             try:
                 self._send(
                     message,
@@ -96,7 +96,7 @@ class Journal:
                     PRIORITY=str(event.priority),
                     SYSLOG_IDENTIFIER="facelatch",
                     FACELATCH_EVENT=event.label,
-                    **named,
+                    **prefixed,
                 )
                 self._broken = False
                 return
@@ -104,24 +104,24 @@ class Journal:
                 if not self._broken:
                     _write(f"{JOURNAL_SOCKET}: cannot write: {error}; events follow here", sys.stderr)
                 self._broken = True
-        told = " ".join(f"{key.lower()}={value}" for key, value in fields.items())
-        _write(f"{event.label}: {message}" + (f"  [{told}]" if told else ""), sys.stderr)
+        text = " ".join(f"{key.lower()}={value}" for key, value in fields.items())
+        _write(f"{event.label}: {message}" + (f"  [{text}]" if text else ""), sys.stderr)
 
-    def tell_decision(self, decision: Grant | Denial, *, operating_point: str, cost_ms: float) -> None:
+    def log_decision(self, decision: Grant | Denial, *, operating_point: str, cost_ms: float) -> None:
         """Writes an accept or a denial; `cost_ms` is the last frame's."""
         common = {"FRAMES": decision.frames, "OPERATING_POINT": operating_point, "COST_MS": f"{cost_ms:.1f}"}
         if decision.took_s is not None:
             common["LATENCY_MS"] = f"{decision.took_s * 1000 + cost_ms:.0f}"
         if isinstance(decision, Grant):
-            self.tell(
+            self.log(
                 Event.ACCEPT, f"accepted {decision.subject}", SUBJECT=decision.subject, SCORE=f"{decision.score:.4f}", **common
             )
             return
-        self.tell(Event.DENY, f"denied: {ADVICE[decision.reason]}", REASON=decision.reason.value, **common)
+        self.log(Event.DENY, f"denied: {ADVICE[decision.reason]}", REASON=decision.reason.value, **common)
         if math.isinf(decision.locked_s):
-            self.tell(Event.DISABLED, ADVICE[Reason.DISABLED])
+            self.log(Event.DISABLED, ADVICE[Reason.DISABLED])
         elif decision.locked_s:
-            self.tell(Event.LOCKED_OUT, f"locked out for {decision.locked_s:.0f} s", LOCKED_S=f"{decision.locked_s:.0f}")
+            self.log(Event.LOCKED_OUT, f"locked out for {decision.locked_s:.0f} s", LOCKED_S=f"{decision.locked_s:.0f}")
 
 
 def _write(line: str, stream: TextIO | None) -> None:

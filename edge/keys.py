@@ -56,25 +56,25 @@ class Keys:
             case Encryption.CREDENTIAL:
                 return _from_credential(self._settings.credential)
 
-    def find(self, key_id: str, what: Path) -> Key:
-        """The key with an id, for the file `what`, which is encrypted with it.
+    def find(self, key_id: str, file: Path) -> Key:
+        """The key with an id, for `file`, which is encrypted with it.
 
         Raises:
             KeyMissing, KeyUnusable: as `current`; also if the settings name no key at all.
             KeyWrong: there are keys, but not that one.
         """
-        tried = [key for key in (self.current(), self._from_file(self._old) if self._old else None) if key is not None]
-        for key in tried:
+        available = [key for key in (self.current(), self._from_file(self._old) if self._old else None) if key is not None]
+        for key in available:
             if key.id == key_id:
                 return key
-        if not tried:
+        if not available:
             raise KeyMissing(
-                f'{what}: encrypted with key {key_id}, and gallery.encrypt is "none": name the key in [gallery], '
+                f'{file}: encrypted with key {key_id}, and gallery.encrypt is "none": name the key in [gallery], '
                 "or `edge migrate --rewrite --old-key FILE` takes the encryption off"
             )
-        known = " and ".join(f"{key.source} is {key.id}" for key in tried)
+        described = " and ".join(f"{key.source} is {key.id}" for key in available)
         raise KeyWrong(
-            f"{what}: encrypted with key {key_id}, {known}: put that key back, or, if it is kept elsewhere, "
+            f"{file}: encrypted with key {key_id}, {described}: put that key back, or, if it is kept elsewhere, "
             "`edge migrate --rewrite --old-key FILE`; without it the subject must be enrolled again"
         )
 

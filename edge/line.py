@@ -63,7 +63,7 @@ class Examined:
 @dataclass(frozen=True, slots=True)
 class Judged:
     """What became of a frame: the outcome of its stages, the decision it completed, if any, its cost, and what is asked of the person.
-    `again`: another policy has judged this frame before, and `cost_ms` counts the same look at it.
+    `repeated`: another policy has judged this frame before, and `cost_ms` counts the same look at it.
     """
 
     outcome: Match | Reason
@@ -71,7 +71,7 @@ class Judged:
     refusal: Refusal | None
     cost_ms: float
     asked: Way | None = None
-    again: bool = False
+    repeated: bool = False
 
 
 class Line:
@@ -88,7 +88,7 @@ class Line:
         self._lap_began = 0.0
         self.seen: Seen | None = None
         """The one face of the last frame, fit to be judged or not."""
-        self._looked: _Looked | None = None
+        self._last_observation: _Observation | None = None
 
     def judge(self, frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
         """Takes one frame from its pixels to a decision. Another policy, with this matcher or its own, may judge the same frame afterwards:
@@ -99,21 +99,21 @@ class Line:
         """
         if self._settings.liveness.challenge is not ChallengeKind.NONE and not policy.asks:
             raise ValueError("liveness.challenge is required: make the policy with load_liveness(settings)")
-        looked, again = self._look_once(frame)
+        observation, repeated = self._look_once(frame)
         began = self._lap_began = time.perf_counter()
-        if isinstance(looked.face, Refusal):
-            outcome: Match | Reason = looked.face.reason
+        if isinstance(observation.face, Refusal):
+            outcome: Match | Reason = observation.face.reason
         else:
-            outcome = matcher.match(looked.face.embedding, threshold, looked.face.twice)
+            outcome = matcher.match(observation.face.embedding, threshold, observation.face.twice)
             self._lap("match")
-        seen = looked.seen
+        seen = observation.seen
         if frame.is_of_before_a_sleep:
             # It shows who was there then. A machine that fell asleep in the middle of it may wake up before somebody else.
             outcome, seen = Reason.NO_FRAMES, None
         decision = policy.observe(outcome, frame.at, seen)
-        cost_ms = looked.cost_ms + (time.perf_counter() - began) * 1000
-        refusal = looked.face if isinstance(looked.face, Refusal) else None
-        return Judged(outcome, decision, refusal, cost_ms, policy.asked, again)
+        cost_ms = observation.cost_ms + (time.perf_counter() - began) * 1000
+        refusal = observation.face if isinstance(observation.face, Refusal) else None
+        return Judged(outcome, decision, refusal, cost_ms, policy.asked, repeated)
 
     def look(self, frame: Frame) -> Face | Refusal:
         """The face of a frame as the network sees it, or why there is none. Afterwards `cost_ms` holds the milliseconds of each stage."""
@@ -160,20 +160,20 @@ class Line:
         self._lap("second look")
         return twice
 
-    def _look_once(self, frame: Frame) -> tuple[_Looked, bool]:
+    def _look_once(self, frame: Frame) -> tuple[_Observation, bool]:
         """As `look`, and whether this very frame was looked at before, when its result is reused."""
-        if (before := self._looked) is not None and before.frame() is frame:
-            return before, True
+        if (previous := self._last_observation) is not None and previous.frame() is frame:
+            return previous, True
         began = time.perf_counter()
         face = self.look(frame)
         # By a weak reference: what is known of a face is dropped with its picture.
-        looked = _Looked(weakref.ref(frame, self._forget), face, self.seen, (time.perf_counter() - began) * 1000)
-        self._looked = looked
-        return looked, False
+        observation = _Observation(weakref.ref(frame, self._forget), face, self.seen, (time.perf_counter() - began) * 1000)
+        self._last_observation = observation
+        return observation, False
 
-    def _forget(self, gone: weakref.ref[Frame]) -> None:
-        if self._looked is not None and self._looked.frame is gone:
-            self._looked = None
+    def _forget(self, reference: weakref.ref[Frame]) -> None:
+        if self._last_observation is not None and self._last_observation.frame is reference:
+            self._last_observation = None
 
     def _find(self, frame: Frame) -> FaceBox | _Unfit:
         """The one face of a frame, if it is alone and of a size to be judged."""
@@ -187,8 +187,8 @@ class Line:
             return _Unfit(Refusal(Reason.TOO_DARK, frame.brightness, DARK_LEVEL))
         if not boxes:
             small = self.search.too_far(grey, frame.at)
-            wanted = self._settings.detection.min_face_px
-            return _Unfit(Refusal(Reason.TOO_FAR, small.width, wanted) if small else Refusal(Reason.NO_FACE, 0, 1), small)
+            min_px = self._settings.detection.min_face_px
+            return _Unfit(Refusal(Reason.TOO_FAR, small.width, min_px) if small else Refusal(Reason.NO_FACE, 0, 1), small)
         if len(boxes) > 1:
             return _Unfit(Refusal(Reason.SEVERAL_FACES, len(boxes), 1))
         widest = self._widest(frame)
@@ -220,7 +220,7 @@ class Line:
         self._lap_began = now
 
 
-class _Looked(NamedTuple):
+class _Observation(NamedTuple):
     """What `look` found in a frame, and what that took."""
 
     frame: weakref.ref[Frame]

@@ -35,9 +35,9 @@ class Failures:
     count: int = 0
     rest_s: float = 0.0
 
-    def locked_s(self, how: PolicySettings) -> float:
+    def locked_s(self, policy: PolicySettings) -> float:
         """For how many seconds nothing is judged; infinite if only clearing the failures ends it."""
-        return math.inf if self.count >= how.disable_failures else self.rest_s
+        return math.inf if self.count >= policy.disable_failures else self.rest_s
 
 
 class Lockout:
@@ -74,18 +74,18 @@ class Lockout:
         """All counts that are not zero, by key. Raises StorageError as `read` does."""
         return {key: entry["count"] for key, entry in self._entries().items()}
 
-    def fail(self, key: str, how: PolicySettings) -> Failures:
+    def fail(self, key: str, policy: PolicySettings) -> Failures:
         """Counts one more failure under a key, whatever other processes count meanwhile, and starts the rest it brings.
 
         Raises:
             StorageError: the disk is full, read-only or not ours. The failure is owed: the next change that succeeds adds it.
         """
         self._owed[key] += 1
-        with self._changed(how) as entries:
+        with self._changed(policy) as entries:
             # Missing if another thread has cleared them since.
-            return _failures(entries.get(key), how.lockout_s)
+            return _failures(entries.get(key), policy.lockout_s)
 
-    def succeed(self, key: str, how: PolicySettings) -> Failures:
+    def succeed(self, key: str, policy: PolicySettings) -> Failures:
         """Clears the failures under a key after an accept.
 
         Returns: no failures; or those that locked the key out since the attempt began. These stay, and the accept does not count.
@@ -93,20 +93,20 @@ class Lockout:
         Raises:
             StorageError: the disk is full, read-only or not ours; nothing is cleared.
         """
-        with self._changed(how) as entries:
-            against = _failures(entries.get(key), how.lockout_s)
-            if against.rest_s or against.count >= how.disable_failures:
-                return against
+        with self._changed(policy) as entries:
+            failures = _failures(entries.get(key), policy.lockout_s)
+            if failures.rest_s or failures.count >= policy.disable_failures:
+                return failures
             entries.pop(key, None)
         return Failures()
 
-    def settle(self, how: PolicySettings) -> None:
+    def settle(self, policy: PolicySettings) -> None:
         """Adds the owed failures. Writes even if there are none: only writing shows whether a count can be stored.
 
         Raises:
             StorageError: the disk is still full, read-only or not ours.
         """
-        with self._changed(how):
+        with self._changed(policy):
             pass
 
     def clear(self, key: str | None = None) -> list[str]:
@@ -130,13 +130,13 @@ class Lockout:
         return cleared
 
     @contextmanager
-    def _changed(self, how: PolicySettings) -> Iterator[dict[str, Any]]:
+    def _changed(self, policy: PolicySettings) -> Iterator[dict[str, Any]]:
         """Yields the entries under the lock, owed failures added, and writes them as the caller leaves them."""
         with self._store.locked() as folder:
             entries = self._entries()
             for key, times in self._owed.items():
                 count = (entries[key]["count"] if key in entries else 0) + times
-                rest_s = how.rest_after(count)
+                rest_s = policy.rest_after(count)
                 until = seconds_since_boot() + rest_s if rest_s else 0.0
                 entries[key] = {"count": count, "boot": _boot(), "until": until}
             yield entries
@@ -170,8 +170,8 @@ def _failures(entry: dict[str, Any] | None, lockout_s: float) -> Failures:
         return Failures()
     # A rest from before a reboot restarts at the boot, not at every read: then it would never end.
     until = entry["until"] if entry["boot"] == _boot() else lockout_s
-    left = until - seconds_since_boot()
-    return Failures(entry["count"], min(max(left, 0.0), lockout_s) if entry["until"] else 0.0)
+    left_s = until - seconds_since_boot()
+    return Failures(entry["count"], min(max(left_s, 0.0), lockout_s) if entry["until"] else 0.0)
 
 
 def _boot() -> str:

@@ -31,7 +31,7 @@ class Matcher:
     def __init__(self, head: Head, subjects: list[Subject], thresholds: Mapping[str, float] | None = None) -> None:
         self._head = head
         self._names = [subject.name for subject in subjects]
-        self._own = np.array([(thresholds or {}).get(name, -np.inf) for name in self._names])
+        self._own_thresholds = np.array([(thresholds or {}).get(name, -np.inf) for name in self._names])
         sizes = [len(subject.templates) for subject in subjects]
         self._starts = np.cumsum([0, *sizes])[:-1]
         empty = np.empty((0, head.size), np.float32)
@@ -46,17 +46,17 @@ class Matcher:
             return Reason.EMPTY_GALLERY
         placed = place(self._head, probe[None])
         scores = compare(self._head, placed, self._templates)
-        wanted = np.maximum(self._own, threshold)
+        thresholds = np.maximum(self._own_thresholds, threshold)
         best = np.maximum.reduceat(scores, self._starts)
-        matching = best[best >= wanted]
-        nobody_known = len(matching) > 0 and bool(self._head.doubts(matching).all())
-        if twice and (nobody_known or self._head.doubts(scores.max(keepdims=True))):
-            looked_at_twice = replace(placed, again=place(self._head, twice()[None]))
-            scores = settled(self._head, scores, looked_at_twice, self._templates)
+        matching = best[best >= thresholds]
+        all_in_doubt = len(matching) > 0 and bool(self._head.doubts(matching).all())
+        if twice and (all_in_doubt or self._head.doubts(scores.max(keepdims=True))):
+            second_look = replace(placed, again=place(self._head, twice()[None]))
+            scores = settled(self._head, scores, second_look, self._templates)
             best = np.maximum.reduceat(scores, self._starts)
-        above = np.flatnonzero(best >= wanted)
-        if len(above) == 0:
+        accepted = np.flatnonzero(best >= thresholds)
+        if len(accepted) == 0:
             return Reason.NO_MATCH
-        if len(above) > 1:
+        if len(accepted) > 1:
             return Reason.AMBIGUOUS
-        return Match(self._names[above[0]], float(best[above[0]]))
+        return Match(self._names[accepted[0]], float(best[accepted[0]]))

@@ -44,8 +44,8 @@ class Metrics:
 
     def start(self) -> None:
         """Begins to count."""
-        self._journal.listeners.append(self._heard)
-        self._daemon.door.judged.append(self._frames.observe)
+        self._journal.listeners.append(self._on_event)
+        self._daemon.door.cost_listeners.append(self._frames.observe)
         self._thread.start()
 
     def stop(self) -> None:
@@ -56,7 +56,7 @@ class Metrics:
             with suppress(OSError):
                 Path(self._settings.file).unlink(missing_ok=True)
 
-    def _heard(self, event: Event, fields: dict[str, object]) -> None:
+    def _on_event(self, event: Event, fields: dict[str, object]) -> None:
         self._events.labels(event.label).inc()
         if event in (Event.ACCEPT, Event.DENY):
             self._decisions.labels(event.label, str(fields.get("REASON", ""))).inc()
@@ -79,7 +79,7 @@ class Metrics:
             self._broken = False
         except OSError as error:
             if not self._broken:
-                self._journal.tell(
+                self._journal.log(
                     Event.METRICS_BROKEN,
                     f"metrics.file = {self._settings.file}: {error.strerror}; judging goes on",
                     ERROR="storage",

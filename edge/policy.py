@@ -157,8 +157,8 @@ class Policy:
         reasons = Counter(frame for _, frame in self._frames if isinstance(frame, Reason))
         subjects = {frame.subject for _, frame in self._frames if isinstance(frame, Match)}
         # What owed frames showed is not kept. With matches of one subject only, there were too few of them.
-        rest = {0: Reason.NO_MATCH, 1: Reason.TOO_FEW}.get(len(subjects), Reason.AMBIGUOUS)
-        reason = reasons.most_common(1)[0][0] if reasons else rest
+        fallback = {0: Reason.NO_MATCH, 1: Reason.TOO_FEW}.get(len(subjects), Reason.AMBIGUOUS)
+        reason = reasons.most_common(1)[0][0] if reasons else fallback
         if self._challenge is not None:
             reason = Reason.CHALLENGE_FAILED
         count, began = self._judged, self._began

@@ -112,19 +112,19 @@ class Course:
             self._asked_at = now if face else None
         elif self.asked and now - self._asked_at > self._patience_s:
             self._over.add(self.asked)
-            self._ask_on(now)
+            self._ask_next(now)
 
     def take(self, turn: float, now: float) -> tuple[Pose, bool]:
         """Takes a good frame; returns the pose that it shows, and whether that pose needed it. If not, it may stand in for another."""
         pose = self._pose(self.side(turn), now)
-        lacked = self._have[pose] < self._want[pose]
-        if lacked:
+        was_needed = self._have[pose] < self._want[pose]
+        if was_needed:
             self._have[pose] += 1
         else:
             self._spare += 1
         if self.asked and self._have[self.asked] == self._want[self.asked]:
-            self._ask_on(now)
-        return pose, lacked
+            self._ask_next(now)
+        return pose, was_needed
 
     def _pose(self, side: float, now: float) -> Pose:
         if abs(side) >= self.turned:
@@ -133,6 +133,6 @@ class Course:
             return self.asked
         return Pose.STRAIGHT
 
-    def _ask_on(self, now: float) -> None:
+    def _ask_next(self, now: float) -> None:
         open_poses = (pose for pose, want in self._want.items() if self._have[pose] < want and pose not in self._over)
         self.asked, self._asked_at = next(open_poses, None), now

@@ -64,8 +64,8 @@ def progress_of(course: Course, frame: Frame, examined: Examined) -> Progress:
         course.counts(),
         refusal.reason.value if refusal else "",
         _advice(course, refusal, examined.gauges) if refusal else "",
-        tuple(_asked_for(course, gauge, examined.turn) for gauge in examined.gauges),
-        _mirrored(course, examined.box, height, width) if examined.box else None,
+        tuple(_for_requested_pose(course, gauge, examined.turn) for gauge in examined.gauges),
+        _mirrored_box(course, examined.box, height, width) if examined.box else None,
         width / height,
         math.sqrt(min(least, most) * most),
     )
@@ -93,7 +93,7 @@ def _advice(course: Course, refusal: Refusal, gauges: tuple[Gauge, ...]) -> str:
     return _TOO_MUCH if turning else refusal.advice
 
 
-def _asked_for(course: Course, gauge: Gauge, turn: float | None) -> Gauge:
+def _for_requested_pose(course: Course, gauge: Gauge, turn: float | None) -> Gauge:
     if gauge.gate is not Gate.TURN or turn is None or course.asked is None:
         return gauge
     side = course.side(turn)
@@ -102,6 +102,6 @@ def _asked_for(course: Course, gauge: Gauge, turn: float | None) -> Gauge:
     return gauge._replace(most=course.turned)
 
 
-def _mirrored(course: Course, box: FaceBox, height: int, width: int) -> Box:
+def _mirrored_box(course: Course, box: FaceBox, height: int, width: int) -> Box:
     left = box.x if course.settings.camera.mirror else width - box.x - box.width
     return Box(left / width, box.y / height, box.width / width, box.height / height)

@@ -22,10 +22,10 @@ class Span:
     @classmethod
     def parse(cls, text: str) -> Span:
         """Parses text such as `22:00-06:00`. Raises ValueError if it is something else, or an empty span."""
-        found = _SPAN.fullmatch(text)
-        if not found:
+        match = _SPAN.fullmatch(text)
+        if not match:
             raise ValueError(f"{text!r}: write HH:MM-HH:MM, such as 22:00-06:00")
-        hours = [int(part) for part in found.groups()]
+        hours = [int(part) for part in match.groups()]
         span = cls(time(hours[0], hours[1]), time(hours[2], hours[3]))
         if span.begin == span.end:
             raise ValueError(f"{text!r}: begins when it ends")

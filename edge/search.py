@@ -34,7 +34,7 @@ _STEP = 0.85
 _LATEST = 0.2
 
 
-class How(Enum):
+class Extent(Enum):
     """How much of a frame was searched."""
 
     NOTHING = auto()
@@ -52,7 +52,7 @@ class Search:
 
     def __init__(self, detector: Detector, settings: DetectionSettings, finder: Finder | None = None) -> None:
         self._detector, self._settings = detector, settings
-        self._over_all = Within(finder, detector) if finder else detector
+        self._whole_frame_detector = Within(finder, detector) if finder else detector
         highest, smallest = settings.search_height_px, settings.min_face_px / 2
         lowest = highest * WINDOW_PX / max(WINDOW_PX, smallest)
         self._whole = _Height(highest, lowest, settings.budget_ms)
@@ -65,7 +65,7 @@ class Search:
         self._spent_ms = 0.0
         self._thumbnail: NDArray[np.float32] | None = None
         self._boxes: list[FaceBox] = []
-        self.how = How.NOTHING
+        self.extent = Extent.NOTHING
 
     @property
     def height_px(self) -> int:
@@ -87,27 +87,27 @@ class Search:
         if self._held is not None and follows and recent:
             near = self._near(grey, self._held)
             if near:
-                self.how, self._held = How.NEAR, near[0]
+                self.extent, self._held = Extent.NEAR, near[0]
                 return near[:1]
         elif self._held is None and follows and far_waits:
-            self.how = How.FAR
+            self.extent = Extent.FAR
             return []
         elif self._held is None and follows and 0 <= at - self._whole_at < STILL_FOR_S:
             thumbnail = _thumbnail(grey)
-            if self._still(thumbnail):
-                self.how = How.NOTHING
+            if self._is_unchanged(thumbnail):
+                self.extent = Extent.NOTHING
                 return self._boxes
-        self.how, self._whole_at = How.WHOLE, at
-        way, height = self._over_all, self._whole
+        self.extent, self._whole_at = Extent.WHOLE, at
+        detector, height = self._whole_frame_detector, self._whole
         # A second face must not come and go with the finder's luck. But if the budget has shrunk the cascade's own search further than the
         # finder's, it must not replace that finer search while a face is held.
         due = len(self._boxes) > 1 or at - self._alone_at >= ALONE_EVERY_S
         if due and (self._held is None or self._alone.px >= self._whole.px):
-            way, height, self._alone_at = self._detector, self._alone, at
+            detector, height, self._alone_at = self._detector, self._alone, at
         began = time.perf_counter()
-        self._boxes = detect_scaled(way, grey, search_height_px=round(height.px), min_px=self._settings.min_face_px)
+        self._boxes = detect_scaled(detector, grey, search_height_px=round(height.px), min_px=self._settings.min_face_px)
         self._spent_ms = (time.perf_counter() - began) * 1000
-        height.keep(self._spent_ms)
+        height.adapt(self._spent_ms)
         self._held = self._boxes[0] if len(self._boxes) == 1 else None
         if self._held is None:
             self._thumbnail = _thumbnail(grey) if thumbnail is None else thumbnail
@@ -119,28 +119,30 @@ class Search:
         It stays within the frame's budget: if the search of this frame left too little, the next frame is searched for such a face
         and for nothing else.
         """
-        if self.how is How.WHOLE:
+        if self.extent is Extent.WHOLE:
             if 0 <= at - self._far_at < FAR_EVERY_S:
                 return None
             expected_ms = self._far.expected_ms or self._spent_ms * (self._far.px / self._whole.px) ** 2
             if self._spent_ms + expected_ms > self._settings.budget_ms:
                 self._far_waits = True
                 return None
-        elif self.how is not How.FAR:
+        elif self.extent is not Extent.FAR:
             return None
         self._far_at = at
         limit = self._settings.min_face_px
         height = min(grey.shape[0], round(self._far.px))
         began = time.perf_counter()
-        found = detect_scaled(self._over_all, grey, search_height_px=height, min_px=max(WINDOW_PX, limit // 2), max_px=limit)
-        self._far.keep((time.perf_counter() - began) * 1000)
-        return found[0] if found else None
+        boxes = detect_scaled(
+            self._whole_frame_detector, grey, search_height_px=height, min_px=max(WINDOW_PX, limit // 2), max_px=limit
+        )
+        self._far.adapt((time.perf_counter() - began) * 1000)
+        return boxes[0] if boxes else None
 
     def _near(self, grey: NDArray[np.uint8], held: FaceBox) -> list[FaceBox]:
         scale = min(1.0, self._whole.px / grey.shape[0])
         return look(self._detector, grey, held, NEXT_SIZES, min_px=self._settings.min_face_px, scale=scale)
 
-    def _still(self, now: NDArray[np.float32]) -> bool:
+    def _is_unchanged(self, now: NDArray[np.float32]) -> bool:
         # Compared with the last frame that was searched, not the one before, so that slow changes add up.
         return self._thumbnail is not None and float(np.abs(now - self._thumbnail).max()) < self._settings.still_levels
 
@@ -154,18 +156,18 @@ class _Height:
         self._lowest, self._budget_ms = lowest, budget_ms
         self.expected_ms: float | None = None
 
-    def keep(self, took_ms: float) -> None:
+    def adapt(self, took_ms: float) -> None:
         """Adapts the height to what a search at it cost."""
         cost_ms = took_ms if self.expected_ms is None else (1 - _LATEST) * self.expected_ms + _LATEST * took_ms
         # A search's cost grows with its pixels: the square of the height.
         fitting = self.px * math.sqrt(self._budget_ms / cost_ms)
-        wanted = self.px
+        new_px = self.px
         if cost_ms > self._budget_ms and self.px > self._lowest:
-            wanted = max(self._lowest, fitting, self.px * _STEP)
+            new_px = max(self._lowest, fitting, self.px * _STEP)
         elif self.px < self._highest and fitting > self.px / _STEP:
-            wanted = min(self._highest, self.px / _STEP)
-        self.expected_ms = cost_ms * (wanted / self.px) ** 2
-        self.px = wanted
+            new_px = min(self._highest, self.px / _STEP)
+        self.expected_ms = cost_ms * (new_px / self.px) ** 2
+        self.px = new_px
 
 
 def _thumbnail(grey: NDArray[np.uint8]) -> NDArray[np.float32]:

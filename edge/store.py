@@ -155,18 +155,18 @@ class LockedFolder:
             os.unlink(name, dir_fd=self._handle)
 
 
-def read_file(path: Path, most: int) -> bytes:
+def read_file(path: Path, max_bytes: int) -> bytes:
     """The content of a file. Follows no link, and is not blocked by a pipe or a device in its place.
 
     Raises:
         FileNotFoundError: there is none.
-        OSError: it is not a regular file, is longer than `most` bytes, or cannot be read.
+        OSError: it is not a regular file, is longer than `max_bytes`, or cannot be read.
     """
     handle = _open_file(path, os.O_RDONLY)
     with os.fdopen(handle, "rb") as file:
-        data = file.read(most + 1)
-    if len(data) > most:
-        raise OSError(errno.EFBIG, f"longer than {most} bytes")
+        data = file.read(max_bytes + 1)
+    if len(data) > max_bytes:
+        raise OSError(errno.EFBIG, f"longer than {max_bytes} bytes")
     return data
 
 

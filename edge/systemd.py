@@ -28,11 +28,11 @@ def journal_sender() -> Any | None:
 
 
 def journal_entries(
-    since: datetime | None, *, follow: bool, partly: Callable[[str], None] = lambda why: None
+    since: datetime | None, *, follow: bool, on_partial: Callable[[str], None] = lambda reason: None
 ) -> Iterator[dict[str, Any]]:
     """The journal's entries of facelatch from `since` on, oldest first; with `follow` those to come as well, for ever.
 
-    If this user may read only his or her own entries, `partly` is called with the reason, and the others are missing.
+    If this user may read only his or her own entries, `on_partial` is called with the reason, and the others are missing.
 
     Raises:
         PackageMissing: systemd-python is not installed.
@@ -44,20 +44,20 @@ def journal_entries(
         raise PackageMissing(
             "reading the journal needs systemd-python: apt install python3-systemd, or pip install 'facelatch[journal]'"
         ) from error
-    closed, own = _closed(), False
-    why = f"{closed}: the journal cannot be read by this user: with sudo, or add the user to the group systemd-journal"
+    unreadable, has_own = _unreadable_journal(), False
+    reason = f"{unreadable}: the journal cannot be read by this user: with sudo, or add the user to the group systemd-journal"
     try:
         with journal.Reader() as reader:
             reader.add_match(SYSLOG_IDENTIFIER="facelatch")
             if since is not None:
                 reader.seek_realtime(since)
             for entry in reader:
-                if closed and not own:
-                    partly(why)
-                own = True
+                if unreadable and not has_own:
+                    on_partial(reason)
+                has_own = True
                 yield entry
-            if closed and not own:
-                raise StorageError(why)
+            if unreadable and not has_own:
+                raise StorageError(reason)
             while follow:
                 if reader.wait(1.0) == journal.APPEND:
                     yield from reader
@@ -69,7 +69,7 @@ def journal_entries(
         ) from error
 
 
-def _closed() -> Path | None:
+def _unreadable_journal() -> Path | None:
     """The system's journal if this user may not read it, else None: libsystemd silently leaves it out."""
     with suppress(OSError):
         machine = MACHINE_ID.read_text().strip()

@@ -23,11 +23,11 @@ _BLUR_PX, _MOST, _NOISE = 2.0, 2.0, 4.0
 def antisymmetry(face: NDArray[np.uint8]) -> NDArray[np.float32]:
     """A grey face, uint8 [side, side], minus its mirror image, local contrast normalised: left half, float32 [SIDE_PX * SIDE_PX / 2]."""
     small = cv2.resize(face, (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA).astype(np.float32)
-    rest = small - cv2.GaussianBlur(small, (0, 0), _BLUR_PX)
-    deviation = np.sqrt(cv2.GaussianBlur(rest * rest, (0, 0), _BLUR_PX) + _NOISE)
-    even = np.clip(rest / deviation, -_MOST, _MOST)
-    apart: NDArray[np.float32] = (even - even[:, ::-1])[:, : SIDE_PX // 2].astype(np.float32)
-    return apart.ravel()
+    detail = small - cv2.GaussianBlur(small, (0, 0), _BLUR_PX)
+    deviation = np.sqrt(cv2.GaussianBlur(detail * detail, (0, 0), _BLUR_PX) + _NOISE)
+    normalised = np.clip(detail / deviation, -_MOST, _MOST)
+    difference: NDArray[np.float32] = (normalised - normalised[:, ::-1])[:, : SIDE_PX // 2].astype(np.float32)
+    return difference.ravel()
 
 
 def measure_turn(face: NDArray[np.uint8]) -> float:

@@ -28,7 +28,17 @@ from export.elsewhere import embed_elsewhere
 from export.measure import Side, agreement, agreement_gates, operating_points
 from export.package import pack, write_file
 from export.run import check_held_out, read_head
-from export.tflite import ALIGNER_NAME, COHORT_NAME, GOLDEN_NAME, HEAD_NAME, doubt_entry, require, side_of, told_of, with_arrays
+from export.tflite import (
+    ALIGNER_NAME,
+    COHORT_NAME,
+    GOLDEN_NAME,
+    HEAD_NAME,
+    doubt_entry,
+    require,
+    runtime_entry,
+    side_of,
+    with_arrays,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +60,8 @@ def read_held_out(path: Path) -> HeldOut:
     """
     try:
         with np.load(path, allow_pickle=False) as saved:
-            told = json.loads(str(saved["told"]))
-            held = HeldOut(saved["test"], saved["test_labels"], str(told["split"]), ChipSpec.from_json(told["chip"]))
+            metadata = json.loads(str(saved["told"]))
+            held = HeldOut(saved["test"], saved["test_labels"], str(metadata["split"]), ChipSpec.from_json(metadata["chip"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: no chips of held-out people ({error}); make them with `trainer held-out`") from error
     check_held_out(path, held.chips, held.labels)
@@ -87,10 +97,10 @@ def measure_again(
             f"{model.path}: takes chips cut as {model.chip}, these are {held.spec}; make them with `trainer held-out {model.path}`"
         )
     output = model.tower.output
-    used, cohort = (model.head, model.cohort) if head is None else _head(head, model)
+    used_head, cohort = (model.head, model.cohort) if head is None else _head(head, model)
     if template is TemplateKind.PLAIN:
-        used = replace(used, doubt=None)  # plain templates have no second look
-    arrays = {HEAD_NAME: used.weights, COHORT_NAME: output.to_raw(cohort), GOLDEN_NAME: model.golden}
+        used_head = replace(used_head, doubt=None)  # plain templates have no second look
+    arrays = {HEAD_NAME: used_head.weights, COHORT_NAME: output.to_raw(cohort), GOLDEN_NAME: model.golden}
     files = {ALIGNER_NAME: model.aligner.network.flatbuffer} if model.aligner else {}
     record = copy.deepcopy(model.record)
     model_id = model_id_of(model.tower.flatbuffer, files.get(ALIGNER_NAME, b""), template)
@@ -98,37 +108,42 @@ def measure_again(
     record["parity"].setdefault("template", TemplateKind.PLAIN.value)
 
     record["provenance"]["measured_again"] = {"command": command, "versions": {"numpy": version("numpy")}}
-    if head is not None and used.cohort:
-        record["head"] |= {"bias": used.bias, "cohort": {"nearest": used.cohort.nearest, "ceiling": used.cohort.ceiling}}
+    if head is not None and used_head.cohort:
+        record["head"] |= {
+            "bias": used_head.bias,
+            "cohort": {"nearest": used_head.cohort.nearest, "ceiling": used_head.cohort.ceiling},
+        }
         record["provenance"]["files"][head.name] = hashlib.sha256(head.read_bytes()).hexdigest()
 
     record["head"].pop("doubt", None)
-    if used.doubt:
-        record["head"]["doubt"] = doubt_entry(used.doubt)
+    if used_head.doubt:
+        record["head"]["doubt"] = doubt_entry(used_head.doubt)
     unmeasured = pack(model.tower.flatbuffer, with_arrays(record, arrays), arrays, files)
     embedder = Embedder(parse_model(unmeasured, out))
-    here = side_of(embedder, used, held.chips)
-    record["operating_points"] = operating_points(*here.scores(held.labels))
+    reference = side_of(embedder, used_head, held.chips)
+    record["operating_points"] = operating_points(*reference.scores(held.labels))
     if not record["operating_points"]:
         raise GateMissed(f"{len(held.chips)} pictures of held-out people support no operating point")
     record["evaluated_on"] = {"people": len(np.unique(held.labels)), "pictures": len(held.chips)}
     record["runtimes"] = [{"runtime": embedder.runtime, "machine": platform.machine(), "chips": len(held.chips)}]
-    of_runtimes = {gate.name for entry in model.record["runtimes"][1:] for gate in agreement_gates(entry["runtime"], entry)}
-    checks = [gate for gate in model.gates if gate.name not in of_runtimes]
+    runtime_gate_names = {
+        gate.name for entry in model.record["runtimes"][1:] for gate in agreement_gates(entry["runtime"], entry)
+    }
+    checks = [gate for gate in model.gates if gate.name not in runtime_gate_names]
     for python in also_in:
-        there = embed_elsewhere(python, unmeasured, held.chips, output)
+        other = embed_elsewhere(python, unmeasured, held.chips, output)
         figures = agreement(
-            here, Side(used, there.embeddings, there.templates), held.labels, record["operating_points"], output.scale
+            reference, Side(used_head, other.embeddings, other.templates), held.labels, record["operating_points"], output.scale
         )
-        record["runtimes"].append(told_of(there) | figures)
-        found = agreement_gates(there.told["runtime"], figures)
-        require(found, force=False)
-        checks += found
+        record["runtimes"].append(runtime_entry(other) | figures)
+        runtime_gates = agreement_gates(other.environment["runtime"], figures)
+        require(runtime_gates, force=False)
+        checks += runtime_gates
     record["gates"] = [asdict(gate) | {"passed": gate.passed} for gate in checks]
     data = pack(model.tower.flatbuffer, with_arrays(record, arrays), arrays, files)
-    again = parse_model(data, out)
+    measured = parse_model(data, out)
     write_file(out, data)
-    return again
+    return measured
 
 
 def _head(path: Path, model: ModelFile) -> tuple[Head, NDArray[np.float32]]:
@@ -137,8 +152,8 @@ def _head(path: Path, model: ModelFile) -> tuple[Head, NDArray[np.float32]]:
         head = read_head(path)
     except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
         raise InputError(f"{path}: no head ({error}); make one with `trainer cohort {model.path}`") from error
-    output, same = model.tower.output, (head.size, head.normalise, head.squared)
-    if head.cohort is None or same != (model.head.size, model.head.normalise, model.head.squared):
+    output, kind = model.tower.output, (head.size, head.normalise, head.squared)
+    if head.cohort is None or kind != (model.head.size, model.head.normalise, model.head.squared):
         raise InputError(f"{path}: the head of another model, or without a cohort; make one with `trainer cohort {model.path}`")
     cohort = head.cohort.embeddings
     # The tower's outputs are whole quantisation steps; any other values came from another tower.

@@ -48,11 +48,11 @@ class _QuantizeAlone(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         variants = {variant.value for variant in Variant}
-        given: list[str] = []
-        for at, word in enumerate(args):
-            alone = word == "--quantize" and (at + 1 == len(args) or args[at + 1] not in variants)
-            given.append(f"--quantize={Variant.INT8.value}" if alone else word)
-        return super().parse_args(ctx, given)
+        expanded: list[str] = []
+        for index, word in enumerate(args):
+            alone = word == "--quantize" and (index + 1 == len(args) or args[index + 1] not in variants)
+            expanded.append(f"--quantize={Variant.INT8.value}" if alone else word)
+        return super().parse_args(ctx, expanded)
 
 
 @app.callback()
@@ -98,12 +98,12 @@ def tflite(
         print(json.dumps(model.record))
         return
     console.print(f"{out}: {out.stat().st_size} bytes, {quantize}, model {model.model_id[:12]}; report in {folder}")
-    _tell_gates(model)
+    _print_gates(model)
     for network, layers in errors.items():
         worst = ", ".join(f"{layer.layer} {layer.error:.1%}" for layer in worst_layers(layers))
         console.print(f"{network}: furthest from float are {worst}")
-    _tell_points(model)
-    _tell_runtimes(model)
+    _print_points(model)
+    _print_runtimes(model)
 
 
 @app.command(epilog="example: python -m export inspect edge/models/accurate.tflite --draw graph.svg")
@@ -139,7 +139,7 @@ def inspect(
                 f"{name}: {graph.macs / 1e6:.1f} M multiply-adds, {graph.constant_bytes / 1024:.0f} KiB of weights: {kinds}"
             )
     console.print(gate_table(model))
-    _tell_points(model)
+    _print_points(model)
     for entry in model.record["runtimes"]:
         console.print(f"measured in {entry['runtime']} on {entry['machine']}, {entry['chips']} chips")
     console.print(f"made by: {model.record['provenance']['export']['command']}")
@@ -198,8 +198,8 @@ def measure(
         print(json.dumps(model.record))
         return
     console.print(f"{out}: {out.stat().st_size} bytes, {model.template} templates, model {model.model_id[:12]}")
-    _tell_points(model)
-    _tell_runtimes(model)
+    _print_points(model)
+    _print_runtimes(model)
 
 
 @app.command(epilog="example: python -m export diff old.tflite new.tflite")
@@ -209,20 +209,20 @@ def diff(
     """Shows how two model files differ. Exit code 0: not at all; 1: they do."""
     from export.show import differences
 
-    one, other = read_model(first), read_model(second)
-    found = differences(one, other)
-    differ = bool(found["record"]) or not found["same_network"]
+    first_model, second_model = read_model(first), read_model(second)
+    result = differences(first_model, second_model)
+    differ = bool(result["record"]) or not result["same_network"]
     if as_json:
-        print(json.dumps(found))
+        print(json.dumps(result))
     else:
-        table = Table("key", str(first), str(second), title=f"{len(found['record'])} differences in the metadata")
-        for entry in found["record"]:
+        table = Table("key", str(first), str(second), title=f"{len(result['record'])} differences in the metadata")
+        for entry in result["record"]:
             table.add_row(entry["key"], _short(entry["first"]), _short(entry["second"]))
-        console.print(table if found["record"] else "the metadata are the same")
-        console.print("the networks are the same" if found["same_network"] else "the networks differ")
-        if found["answers"]:
+        console.print(table if result["record"] else "the metadata are the same")
+        console.print("the networks are the same" if result["same_network"] else "the networks differ")
+        if result["answers"]:
             console.print(
-                f"answers to {found['answers']['chips']} generated chips: median cosine {found['answers']['median_cosine']:.5f}"
+                f"answers to {result['answers']['chips']} generated chips: median cosine {result['answers']['median_cosine']:.5f}"
             )
         else:
             console.print("their answers cannot be compared: other chips or another size of embedding")
@@ -239,9 +239,9 @@ def _read(file: Path) -> ModelFile:
     try:
         Variant(model.record["quantisation"])
         origin = model.record["provenance"]
-        told = [origin["export"]["command"], origin["files"]["split.json"]]
-        told += [entry[key] for entry in model.record["runtimes"] for key in ("runtime", "machine", "chips")]
-        if not all(told):
+        required = [origin["export"]["command"], origin["files"]["split.json"]]
+        required += [entry[key] for entry in model.record["runtimes"] for key in ("runtime", "machine", "chips")]
+        if not all(required):
             raise ValueError("an entry is empty")
     except (LookupError, TypeError, ValueError) as error:
         raise ModelDamaged(
@@ -255,12 +255,12 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _tell_gates(model: ModelFile) -> None:
+def _print_gates(model: ModelFile) -> None:
     for gate in model.gates:
         console.print(f"{'passed' if gate.passed else 'MISSED'}: {gate}")
 
 
-def _tell_points(model: ModelFile) -> None:
+def _print_points(model: ModelFile) -> None:
     for point in model.operating_points:
         low, high = point.fnmr_interval
         console.print(
@@ -269,12 +269,12 @@ def _tell_points(model: ModelFile) -> None:
         )
 
 
-def _tell_runtimes(model: ModelFile) -> None:
+def _print_runtimes(model: ModelFile) -> None:
     for entry in model.record["runtimes"][1:]:
         console.print(
             f"{entry['runtime']} on {entry['machine']}: median cosine {entry['median_cosine']:.5f}, largest difference "
             f"{entry['largest_steps']} steps and {entry['largest_score_change']:.4f} of a score; other decisions: "
             + ", ".join(
-                f"{found['changed']} of {entry['comparisons']} at {point}" for point, found in entry["decisions"].items()
+                f"{decision['changed']} of {entry['comparisons']} at {point}" for point, decision in entry["decisions"].items()
             )
         )

@@ -92,8 +92,8 @@ def check_graph(graph: Graph, variant: Variant) -> None:
         GateMissed: a shape is open, or an int8 network has a float tensor or an input other than pixel - 128.
     """
     names = {operator.name for operator in graph.operators}
-    if left := sorted(_DYNAMIC_OPS & names):
-        raise GateMissed(f"the graph still holds {', '.join(left)}: its input shape is not fixed")
+    if dynamic := sorted(_DYNAMIC_OPS & names):
+        raise GateMissed(f"the graph still holds {', '.join(dynamic)}: its input shape is not fixed")
     (first,), (last,) = graph.inputs, graph.outputs
     if graph.tensors[first].shape[0] != 1 or graph.tensors[last].shape[0] != 1:
         raise GateMissed(f"the batch is not 1: input {graph.tensors[first].shape}, output {graph.tensors[last].shape}")

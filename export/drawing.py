@@ -52,13 +52,15 @@ def draw_layers(errors: dict[str, list[LayerError]], path: Path) -> None:
     `draw_graph` does."""
     from matplotlib.figure import Figure
 
-    widest = max(len(found) for found in errors.values())
+    widest = max(len(layers) for layers in errors.values())
     figure = Figure(figsize=(max(8, 0.22 * widest), 3.6 * len(errors)), layout="constrained")
-    for axis, (name, found) in zip(figure.subplots(len(errors), 1, squeeze=False)[:, 0], errors.items(), strict=True):
+    for axis, (name, layers) in zip(figure.subplots(len(errors), 1, squeeze=False)[:, 0], errors.items(), strict=True):
         axis.bar(
-            range(len(found)), [100 * layer.error for layer in found], color=[_COLOURS.get(f.operator, _OTHER) for f in found]
+            range(len(layers)),
+            [100 * layer.error for layer in layers],
+            color=[_COLOURS.get(f.operator, _OTHER) for f in layers],
         )
-        axis.set_xticks(range(len(found)), [layer.layer for layer in found], rotation=90, fontsize=6)
+        axis.set_xticks(range(len(layers)), [layer.layer for layer in layers], rotation=90, fontsize=6)
         axis.set(ylabel="error, % of the layer's values", title=f"{name}: quantised against float")
         axis.margins(x=0.01)
     _save(figure, path)
@@ -71,17 +73,17 @@ def _save(figure: Figure, path: Path) -> None:
         raise StorageError(f"{path}: cannot write the picture: {error}") from error
 
 
-def _box(axis: Any, graph: Graph, row: int, at: int) -> None:
+def _box(axis: Any, graph: Graph, row: int, y: int) -> None:
     operator = graph.operators[row]
     output = graph.tensors[operator.outputs[0]]
     weights = sum(graph.tensors[index].constant_bytes for index in operator.inputs)
-    axis.barh(at, 4.9, height=0.72, color=_COLOURS.get(operator.name, _OTHER), alpha=0.85)
+    axis.barh(y, 4.9, height=0.72, color=_COLOURS.get(operator.name, _OTHER), alpha=0.85)
     ink = "white" if operator.name in _COLOURS else "black"
     shape = "x".join(map(str, output.shape[1:]))
-    told = f"{operator.name.lower()}  {graph.layer(operator)}  {shape}"
-    axis.text(0.08, at, told, va="center", fontsize=6.5, color=ink)
+    label = f"{operator.name.lower()}  {graph.layer(operator)}  {shape}"
+    axis.text(0.08, y, label, va="center", fontsize=6.5, color=ink)
     if weights >= 1024:
-        axis.text(4.82, at, f"{weights / 1024:.0f} KiB", va="center", ha="right", fontsize=6.5, color=ink)
+        axis.text(4.82, y, f"{weights / 1024:.0f} KiB", va="center", ha="right", fontsize=6.5, color=ink)
 
 
 def _arc(axis: Any, first: float, last: float) -> None:

@@ -19,12 +19,12 @@ LONGEST_S = 1800
 
 class Elsewhere(NamedTuple):
     """`embeddings` and `templates` of the given chips, float32 [n, D]; `golden`, the network's answers to the generated chips before
-    dequantisation, [n, D] of the output's dtype; `told` names runtime and machine."""
+    dequantisation, [n, D] of the output's dtype; `environment` names runtime and machine."""
 
     embeddings: NDArray[np.float32]
     templates: NDArray[np.float32]
     golden: NDArray[Any]
-    told: dict[str, str]
+    environment: dict[str, str]
 
 
 def embed_elsewhere(python: Path, model: bytes, chips: NDArray[np.uint8], output: TensorSpec) -> Elsewhere:
@@ -50,7 +50,7 @@ def embed_elsewhere(python: Path, model: bytes, chips: NDArray[np.uint8], output
         if done.returncode or not out.exists():
             why = " ".join(done.stderr.strip().splitlines()[-3:])
             raise GateMissed(f"{python}: the file does not run in the runtime there: {why}")
-        with np.load(out, allow_pickle=False) as found:
-            answers, templates, golden = (found[name] for name in ("answers", "templates", "golden"))
-            told = json.loads(str(found["told"]))
-    return Elsewhere(output.to_real(answers), templates, golden, told)
+        with np.load(out, allow_pickle=False) as results:
+            answers, templates, golden = (results[name] for name in ("answers", "templates", "golden"))
+            environment = json.loads(str(results["told"]))
+    return Elsewhere(output.to_real(answers), templates, golden, environment)

@@ -51,14 +51,14 @@ def equalise(network: Any, pixels: NDArray[np.uint8]) -> None:
     are measured on `pixels`, uint8 [n, side, side] or [n, side, side, 3]. Layers that are not trainable stay as they are."""
     # A Sequential does not show its operations.
     network = keras.Model(network.inputs[0], network.outputs)
-    found = [maps for maps in _maps_of(network) if maps.made_by and maps.read_by and not maps.fixed]
-    if not found:
+    groups = [maps for maps in _maps_of(network) if maps.made_by and maps.read_by and not maps.fixed]
+    if not groups:
         return
-    stored = [[tensor for tensor in maps.tensors if _is_stored(tensor)] for maps in found]
-    largest = iter(_largest(keras.Model(network.inputs[0], [*chain.from_iterable(stored)]), pixels))
-    for maps, tensors in zip(found, stored, strict=True):
+    stored = [[tensor for tensor in maps.tensors if _is_stored(tensor)] for maps in groups]
+    largest = iter(_largest_activations(keras.Model(network.inputs[0], [*chain.from_iterable(stored)]), pixels))
+    for maps, tensors in zip(groups, stored, strict=True):
         size = _relative(np.max([next(largest) for _ in tensors], axis=0))
-        weight = _relative(np.max([_reading(layer) for layer in maps.read_by], axis=0))
+        weight = _relative(np.max([_largest_weights(layer) for layer in maps.read_by], axis=0))
         factors = size**SHARE / weight ** (1 - SHARE)
         factors /= np.exp(np.log(factors).mean())
         for layer in maps.made_by:
@@ -72,17 +72,17 @@ def equalise(network: Any, pixels: NDArray[np.uint8]) -> None:
 
 def _maps_of(network: Any) -> list[_Maps]:
     """Groups the tensors of the network; every tensor belongs to exactly one group."""
-    of: dict[int, _Maps] = {}
+    groups: dict[int, _Maps] = {}
 
     def join(tensors: Iterable[Any]) -> _Maps:
-        parts = {id(maps): maps for maps in (of.setdefault(id(tensor), _Maps(tensors=[tensor])) for tensor in tensors)}
+        parts = {id(maps): maps for maps in (groups.setdefault(id(tensor), _Maps(tensors=[tensor])) for tensor in tensors)}
         joined = _Maps(
             [layer for maps in parts.values() for layer in maps.made_by],
             [layer for maps in parts.values() for layer in maps.read_by],
             [tensor for maps in parts.values() for tensor in maps.tensors],
             any(maps.fixed for maps in parts.values()),
         )
-        of.update(dict.fromkeys(map(id, joined.tensors), joined))
+        groups.update(dict.fromkeys(map(id, joined.tensors), joined))
         return joined
 
     # Not its layers alone: a sum may be written `a + b`.
@@ -102,26 +102,26 @@ def _maps_of(network: Any) -> list[_Maps]:
                     join([*node.input_tensors, *node.outputs])
                 case layers.Activation() if known and layer.activation in _KEEP_SHARES:
                     join([*node.input_tensors, *node.outputs])
-                case _ if known and isinstance(layer, _PASS_THROUGH) and _as_many(node):
+                case _ if known and isinstance(layer, _PASS_THROUGH) and _keeps_map_count(node):
                     join([*node.input_tensors, *node.outputs])
                 case _:
                     join([*node.input_tensors, *node.outputs]).fixed = True
     join(network.outputs).fixed = True
-    return list({id(maps): maps for maps in of.values()}.values())
+    return list({id(maps): maps for maps in groups.values()}.values())
 
 
-def _as_many(node: Any) -> bool:
+def _keeps_map_count(node: Any) -> bool:
     """Whether a call gives as many maps as each that it reads has: a sum may spread one map over all."""
     return len({tensor.shape[-1] for tensor in (*node.input_tensors, *node.outputs)}) == 1
 
 
-def _largest(watching: Any, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
+def _largest_activations(model: Any, pixels: NDArray[np.uint8]) -> list[NDArray[np.float32]]:
     """The largest absolute value in each map of each watched tensor, float32 [maps]."""
     largest: list[NDArray[np.float32]] = []
-    for at in range(0, len(pixels), BATCH):
-        seen = pixels[at : at + BATCH].astype(np.float32)
-        found = watching(seen.reshape(*seen.shape[:3], -1), training=False)
-        sizes = [np.abs(np.asarray(maps)).reshape(-1, maps.shape[-1]).max(0) for maps in found]
+    for start in range(0, len(pixels), BATCH):
+        batch = pixels[start : start + BATCH].astype(np.float32)
+        outputs = model(batch.reshape(*batch.shape[:3], -1), training=False)
+        sizes = [np.abs(np.asarray(maps)).reshape(-1, maps.shape[-1]).max(0) for maps in outputs]
         largest = [np.maximum(*pair) for pair in zip(largest, sizes, strict=True)] if largest else sizes
     return largest
 
@@ -132,7 +132,7 @@ def _is_stored(tensor: Any) -> bool:
     return not readers or not all(isinstance(reader, _FOLDED) for reader in readers)
 
 
-def _reading(layer: Any) -> NDArray[np.float32]:
+def _largest_weights(layer: Any) -> NDArray[np.float32]:
     """The largest absolute weight with which a layer reads each map, float32 [maps]."""
     kernel = np.abs(layer.kernel.numpy())
     largest: NDArray[np.float32] = kernel.max(axis=(*range(kernel.ndim - 2), kernel.ndim - 1))

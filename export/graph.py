@@ -75,17 +75,17 @@ class Graph:
         """The layer that an operator was made from. Its output is named after the layer, unless that was also an output of the network
         during calibration; then its weights, or its inputs, carry the name."""
         read = sorted(operator.inputs, key=lambda index: not self.tensors[index].constant_bytes)
-        named = (short_name(self.tensors[index].name) for index in (*operator.outputs, *read) if index >= 0)
-        return next((name for name in named if name), "output")
+        names = (short_name(self.tensors[index].name) for index in (*operator.outputs, *read) if index >= 0)
+        return next((name for name in names if name), "output")
 
     def versions(self) -> dict[str, dict[str, int]]:
         """The count of each operator in the graph, and its highest version, which an old runtime may not know."""
-        found: dict[str, dict[str, int]] = {}
+        entries: dict[str, dict[str, int]] = {}
         for operator in self.operators:
-            entry = found.setdefault(operator.name, {"count": 0, "version": 0})
+            entry = entries.setdefault(operator.name, {"count": 0, "version": 0})
             entry["count"] += 1
             entry["version"] = max(entry["version"], operator.version)
-        return dict(sorted(found.items()))
+        return dict(sorted(entries.items()))
 
     def floats(self) -> list[str]:
         """Names of the tensors that hold neither integers nor booleans."""
@@ -123,11 +123,11 @@ def read_graph(flatbuffer: bytes) -> Graph:
 
 
 def _tensor(tensor: Any, buffers: Any, types: dict[int, str]) -> Tensor:
-    held = buffers[tensor.buffer].data
+    data = buffers[tensor.buffer].data
     scales = [] if tensor.quantization is None or tensor.quantization.scale is None else tensor.quantization.scale
     scale, zero_point = (float(scales[0]), int(tensor.quantization.zeroPoint[0])) if len(scales) == 1 else (0.0, 0)
     shape = tuple(int(size) for size in (tensor.shape if tensor.shape is not None else ()))
-    return Tensor(tensor.name.decode(), types[tensor.type], shape, scale, zero_point, 0 if held is None else len(held))
+    return Tensor(tensor.name.decode(), types[tensor.type], shape, scale, zero_point, 0 if data is None else len(data))
 
 
 def _operator(op: Any, code: Any, names: dict[int, str], tensors: tuple[Tensor, ...]) -> Operator:

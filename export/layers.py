@@ -46,28 +46,28 @@ def layer_errors(in_float: bytes, quantised: bytes, pixels: NDArray[np.uint8]) -
             "the converter made other layers of the quantised network than of the float one: no comparison a layer"
         )
     details = {tensor["index"]: tensor for tensor in other.get_tensor_details()}
-    apart, power, clipped, count = (np.zeros(len(layers)) for _ in range(4))
+    squared_error, power, clipped, count = (np.zeros(len(layers)) for _ in range(4))
     lowest, highest = np.full(len(layers), np.inf), np.full(len(layers), -np.inf)
     for chip in pixels[:CHIPS]:
         _run(reference, chip)
         _run(other, chip)
-        for row, ((_, at), (_, there)) in enumerate(zip(layers, others, strict=True)):
-            want = reference.get_tensor(at).astype(np.float64)
-            got, low, high = _real(other.get_tensor(there), details[there]["quantization"])
-            apart[row] += np.square(got - want).sum()
-            power[row] += np.square(want).sum()
-            clipped[row] += ((want < low) | (want > high)).sum()
-            count[row] += want.size
-            lowest[row], highest[row] = min(lowest[row], want.min()), max(highest[row], want.max())
-    found = []
+        for row, ((_, reference_index), (_, other_index)) in enumerate(zip(layers, others, strict=True)):
+            expected = reference.get_tensor(reference_index).astype(np.float64)
+            actual, low, high = _real(other.get_tensor(other_index), details[other_index]["quantization"])
+            squared_error[row] += np.square(actual - expected).sum()
+            power[row] += np.square(expected).sum()
+            clipped[row] += ((expected < low) | (expected > high)).sum()
+            count[row] += expected.size
+            lowest[row], highest[row] = min(lowest[row], expected.min()), max(highest[row], expected.max())
+    errors = []
     names = {tensor["index"]: tensor["name"] for tensor in reference.get_tensor_details()}
-    for row, ((name, there), (_, at)) in enumerate(zip(others, layers, strict=True)):
-        _, low, high = _real(np.zeros(1, details[there]["dtype"]), details[there]["quantization"])
+    for row, ((name, other_index), (_, reference_index)) in enumerate(zip(others, layers, strict=True)):
+        _, low, high = _real(np.zeros(1, details[other_index]["dtype"]), details[other_index]["quantization"])
         used = (min(high, highest[row]) - max(low, lowest[row])) / (high - low) if np.isfinite(high - low) else 1.0
-        error = float(np.sqrt(apart[row] / max(power[row], 1e-30)))
-        layer = short_name(names[at]) or "output"
-        found.append(LayerError(layer, name, error, float(clipped[row] / count[row]), float(used)))
-    return found
+        error = float(np.sqrt(squared_error[row] / max(power[row], 1e-30)))
+        layer = short_name(names[reference_index]) or "output"
+        errors.append(LayerError(layer, name, error, float(clipped[row] / count[row]), float(used)))
+    return errors
 
 
 def _load(flatbuffer: bytes) -> Any:

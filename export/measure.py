@@ -92,9 +92,9 @@ def parity(in_float: Side, in_file: Side, labels: NDArray[np.int64]) -> dict[str
     }
     if not supported:
         return figures
-    threshold, own = threshold_at_fmr(impostor, target), threshold_at_fmr(file_impostor, target)
-    matched, file_matched = genuine >= threshold, file_genuine >= own
-    changed = (matched != file_matched).sum() + ((impostor >= threshold) != (file_impostor >= own)).sum()
+    threshold, file_threshold = threshold_at_fmr(impostor, target), threshold_at_fmr(file_impostor, target)
+    matched, file_matched = genuine >= threshold, file_genuine >= file_threshold
+    changed = (matched != file_matched).sum() + ((impostor >= threshold) != (file_impostor >= file_threshold)).sum()
     return figures | {
         "tar_float": float(matched.mean()),
         "tar_file": float(file_matched.mean()),
@@ -109,7 +109,7 @@ def gates(figures: dict[str, Any]) -> list[Gate]:
     doubt = 2 * sqrt(figures.get("genuine_decisions", 0)) / figures["genuine"]
     few = FEW_COMPARISONS / figures["genuine"]
     eer_change = figures["eer_file"] - figures["eer_float"]
-    found = [
+    checks = [
         Gate("median cosine to float", figures["median_cosine"], MIN_MEDIAN_COSINE, True),
         Gate("rise of the EER", eer_change, max(MAX_EER_CHANGE + doubt, few), False),
     ]
@@ -117,7 +117,7 @@ def gates(figures: dict[str, Any]) -> list[Gate]:
         target = figures["target_fmr"]
         ratio = figures["threshold_fmr"] / target
         expected = target * figures["impostor"]
-        found += [
+        checks += [
             Gate(
                 f"loss of TAR at FMR {target:g}",
                 figures["tar_float"] - figures["tar_file"],
@@ -126,35 +126,37 @@ def gates(figures: dict[str, Any]) -> list[Gate]:
             ),
             Gate(f"FMR at the float threshold of {target:g}", ratio, max(MAX_FMR_RATIO, 1 + 3 / sqrt(expected)), False),
         ]
-    return found
+    return checks
 
 
-def agreement(here: Side, there: Side, labels: NDArray[np.int64], points: list[dict[str, Any]], step: float) -> dict[str, Any]:
+def agreement(
+    reference: Side, other: Side, labels: NDArray[np.int64], points: list[dict[str, Any]], step: float
+) -> dict[str, Any]:
     """How another runtime's answers differ for the same file: in quantisation steps (of size `step`; None if it is 0), in scores, and in
     decisions on all comparisons at the file's own operating points."""
-    cosine = cosines(here.embeddings, there.embeddings)
-    apart = np.abs(here.embeddings - there.embeddings)
-    genuine, _ = here.scores(labels)
-    scores = [np.concatenate(side.scores(labels)) for side in (here, there)]
+    cosine = cosines(reference.embeddings, other.embeddings)
+    difference = np.abs(reference.embeddings - other.embeddings)
+    genuine, _ = reference.scores(labels)
+    scores = [np.concatenate(side.scores(labels)) for side in (reference, other)]
     figures: dict[str, Any] = {
         "chips": len(labels),
         "median_cosine": float(np.median(cosine)),
         "lowest_cosine": float(cosine.min()),
-        "equal": float((apart == 0).mean()),
-        "largest_steps": round(float(apart.max() / step)) if step else None,
+        "equal": float((difference == 0).mean()),
+        "largest_steps": round(float(difference.max() / step)) if step else None,
         "largest_score_change": float(np.abs(scores[0] - scores[1]).max()),
         "comparisons": scores[0].size,
     }
-    at = {}
+    decisions = {}
     for point in points:
-        matched, there_matched = (side >= point["threshold"] for side in scores)
+        matched, other_matched = (side >= point["threshold"] for side in scores)
         count = len(genuine)
-        at[point["name"]] = {
-            "changed": int((matched != there_matched).sum()),
-            "false_matches": int(there_matched[count:].sum()),
-            "false_non_matches": int((~there_matched[:count]).sum()),
+        decisions[point["name"]] = {
+            "changed": int((matched != other_matched).sum()),
+            "false_matches": int(other_matched[count:].sum()),
+            "false_non_matches": int((~other_matched[:count]).sum()),
         }
-    return figures | {"decisions": at}
+    return figures | {"decisions": decisions}
 
 
 def agreement_gates(name: str, figures: dict[str, Any]) -> list[Gate]:

@@ -18,7 +18,7 @@ def quiet() -> Iterator[None]:
     """Holds back everything written to descriptors 1 and 2, even by C++ code, and Python's warnings."""
     sys.stdout.flush()
     sys.stderr.flush()
-    kept = os.dup(1), os.dup(2)
+    saved = os.dup(1), os.dup(2)
     with tempfile.TemporaryFile("w+") as log:
         os.dup2(log.fileno(), 1)
         os.dup2(log.fileno(), 2)
@@ -30,7 +30,7 @@ def quiet() -> Iterator[None]:
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
-            for descriptor, original in enumerate(kept, start=1):
+            for descriptor, original in enumerate(saved, start=1):
                 os.dup2(original, descriptor)
                 os.close(original)
             if failed:

@@ -24,11 +24,13 @@ def write_report(networks: dict[str, Converted], folder: Path) -> dict[str, list
         StorageError: a file cannot be written.
     """
     errors = {
-        name: layer_errors(to_tflite(network.network, network.seen, Variant.NONE), network.flatbuffer, network.seen)
+        name: layer_errors(
+            to_tflite(network.network, network.calibration, Variant.NONE), network.flatbuffer, network.calibration
+        )
         for name, network in networks.items()
     }
-    told = {name: _network(networks[name], found) for name, found in errors.items()}
-    write_file(folder / "networks.json", json.dumps(told, indent=1).encode())
+    report = {name: _network(networks[name], network_errors) for name, network_errors in errors.items()}
+    write_file(folder / "networks.json", json.dumps(report, indent=1).encode())
     draw_layers(errors, folder / "layers.png")
     draw_graph({name: network.graph for name, network in networks.items()}, folder / "graph.svg")
     return errors

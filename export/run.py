@@ -56,8 +56,8 @@ class Run:
         outputs = np.concatenate(
             [np.asarray(self.aligner(part, training=False)) for part in np.array_split(small, 8) if len(part)]
         )
-        placed = [self.align.placement(row) for row in outputs]
-        return np.stack([crop(chip, where, self.align.side_px) for chip, where in zip(chips, placed, strict=True)])
+        placements = [self.align.placement(row) for row in outputs]
+        return np.stack([crop(chip, placement, self.align.side_px) for chip, placement in zip(chips, placements, strict=True)])
 
     def embed(self, chips: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The float model's embeddings, float32 [n, D], of chips, uint8 [n, side, side]."""
@@ -112,11 +112,11 @@ def read_run(path: Path) -> Run:
             chips = {name: saved[name] for name in ("calibration", "test", "test_labels", "cohort")}
         head = read_head(path / "head.npz")
         tower = keras.models.load_model(path / "tower.keras", compile=False)
-        aligns = (path / "align.json").exists()
+        has_aligner = (path / "align.json").exists()
         mirrored = record["settings"]["tower"].get("mirrored_templates", False)
-        align = AlignSpec.from_json(json.loads((path / "align.json").read_text())) if aligns else None
-        aligner = keras.models.load_model(path / "aligner.keras", compile=False) if aligns else None
-        names = ["tower.keras", "head.npz", "split.json", *(["aligner.keras", "align.json"] if aligns else [])]
+        align = AlignSpec.from_json(json.loads((path / "align.json").read_text())) if has_aligner else None
+        aligner = keras.models.load_model(path / "aligner.keras", compile=False) if has_aligner else None
+        names = ["tower.keras", "head.npz", "split.json", *(["aligner.keras", "align.json"] if has_aligner else [])]
         digests = {name: hashlib.sha256((path / name).read_bytes()).hexdigest() for name in names}
         if lacking := sorted({"run", "command", "versions", "data", "chip", "fingerprint"} - {*record}):
             raise InputError(f"{path}: run.json has no {', '.join(lacking)}; type `trainer fit` for it again")

@@ -74,23 +74,23 @@ def differences(first: ModelFile, second: ModelFile) -> dict[str, Any]:
 
     `answers` is None if their chips or the sizes of their embeddings differ.
     """
-    found: dict[str, Any] = {"record": list(_differ("", first.record, second.record))}
+    result: dict[str, Any] = {"record": list(_differ("", first.record, second.record))}
     versions = [{name: graph.versions() for name, graph in graphs_of(model).items()} for model in (first, second)]
-    found["operators"] = None if versions[0] == versions[1] else versions
+    result["operators"] = None if versions[0] == versions[1] else versions
     # Not by the model's id, which also covers the kind of templates.
-    found["same_network"] = _flatbuffers(first) == _flatbuffers(second)
-    found["answers"] = None
+    result["same_network"] = _flatbuffers(first) == _flatbuffers(second)
+    result["answers"] = None
     if first.chip == second.chip and first.head.size == second.head.size:
         chips = golden_chips(first.chip)
-        embedded = [np.stack([Embedder(model).embed(chip) for chip in chips]) for model in (first, second)]
-        cosine = cosines(*embedded)
-        found["answers"] = {
+        embeddings = [np.stack([Embedder(model).embed(chip) for chip in chips]) for model in (first, second)]
+        cosine = cosines(*embeddings)
+        result["answers"] = {
             "chips": len(chips),
-            "equal": bool(np.array_equal(embedded[0], embedded[1])),
+            "equal": bool(np.array_equal(embeddings[0], embeddings[1])),
             "median_cosine": float(np.median(cosine)),
             "lowest_cosine": float(cosine.min()),
         }
-    return found
+    return result
 
 
 def _flatbuffers(model: ModelFile) -> tuple[bytes, bytes]:
@@ -102,12 +102,12 @@ def _tensor(graph: Graph, index: int) -> dict[str, Any]:
     return {"dtype": tensor.dtype.lower(), "shape": tensor.shape, "range": tensor.range}
 
 
-def _differ(at: str, first: Any, second: Any) -> Any:
+def _differ(path: str, first: Any, second: Any) -> Any:
     if isinstance(first, dict) and isinstance(second, dict):
         for key in sorted({*first, *second}):
-            yield from _differ(f"{at}.{key}" if at else key, first.get(key), second.get(key))
+            yield from _differ(f"{path}.{key}" if path else key, first.get(key), second.get(key))
     elif isinstance(first, list) and isinstance(second, list) and len(first) == len(second):
         for number, pair in enumerate(zip(first, second, strict=True)):
-            yield from _differ(f"{at}[{number}]", *pair)
+            yield from _differ(f"{path}[{number}]", *pair)
     elif first != second:
-        yield {"key": at, "first": first, "second": second}
+        yield {"key": path, "first": first, "second": second}

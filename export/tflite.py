@@ -36,10 +36,10 @@ ALIGNER_NAME = "align.tflite"
 
 @dataclass(frozen=True, slots=True)
 class Converted:
-    """A network converted to TFLite. `network` is the Keras network, `seen` the pixels used for calibration, uint8."""
+    """A network converted to TFLite. `network` is the Keras network, `calibration` the pixels that it was calibrated with, uint8."""
 
     network: Any
-    seen: NDArray[np.uint8]
+    calibration: NDArray[np.uint8]
     flatbuffer: bytes
     graph: Graph
 
@@ -86,12 +86,12 @@ def export_tflite(
         networks["aligner"] = convert(run.aligner, small, variant)
     tower, aligner = networks["tower"], networks.get("aligner")
     record = _record(run, tower, aligner, variant, name, command)
-    none = np.empty((0, run.head.size), tower.output.dtype)
-    arrays = {HEAD_NAME: run.head.weights, COHORT_NAME: none, GOLDEN_NAME: none}
-    more = {ALIGNER_NAME: aligner.flatbuffer} if aligner else {}
+    empty = np.empty((0, run.head.size), tower.output.dtype)
+    arrays = {HEAD_NAME: run.head.weights, COHORT_NAME: empty, GOLDEN_NAME: empty}
+    files = {ALIGNER_NAME: aligner.flatbuffer} if aligner else {}
 
     # The file is packed without figures and measured, then packed again with them, and read by the device's own reader each time.
-    unmeasured = pack(tower.flatbuffer, with_arrays(record, arrays), arrays, more)
+    unmeasured = pack(tower.flatbuffer, with_arrays(record, arrays), arrays, files)
     embedder = Embedder(parse_model(unmeasured, out))
     # A training with only captured people has no strangers.
     if len(run.cohort):
@@ -103,11 +103,11 @@ def export_tflite(
         cohort = replace(run.head.cohort, embeddings=strangers)  # as the file itself embeds them
         record["head"]["cohort"] = {"nearest": cohort.nearest, "ceiling": cohort.ceiling}
         head = replace(head, cohort=cohort)
-    here = side_of(embedder, head, run.test)
+    reference = side_of(embedder, head, run.test)
     if head.doubt:
         record["head"]["doubt"] = doubt_entry(head.doubt)
-    record["parity"] = parity(side_in_float(run), here, run.test_labels) | {"template": run.template.value}
-    record["operating_points"] = operating_points(*here.scores(run.test_labels))
+    record["parity"] = parity(side_in_float(run), reference, run.test_labels) | {"template": run.template.value}
+    record["operating_points"] = operating_points(*reference.scores(run.test_labels))
     if not record["operating_points"]:
         raise GateMissed(
             f"{record['parity']['impostor']} impostor comparisons of held-out people support no operating point; "
@@ -116,32 +116,36 @@ def export_tflite(
     checks = gates(record["parity"])
     record["runtimes"] = [{"runtime": embedder.runtime, "machine": platform.machine(), "chips": len(run.test)}]
     for python in also_in:
-        there = embed_elsewhere(python, unmeasured, run.test, tower.output)
+        other = embed_elsewhere(python, unmeasured, run.test, tower.output)
         figures = agreement(
-            here, Side(head, there.embeddings, there.templates), run.test_labels, record["operating_points"], tower.output.scale
+            reference,
+            Side(head, other.embeddings, other.templates),
+            run.test_labels,
+            record["operating_points"],
+            tower.output.scale,
         )
-        record["runtimes"].append(told_of(there) | figures)
-        checks += agreement_gates(there.told["runtime"], figures)
+        record["runtimes"].append(runtime_entry(other) | figures)
+        checks += agreement_gates(other.environment["runtime"], figures)
     record["gates"] = [asdict(gate) | {"passed": gate.passed} for gate in checks]
     require(checks, force=force)
-    data = pack(tower.flatbuffer, with_arrays(record, arrays), arrays, more)
+    data = pack(tower.flatbuffer, with_arrays(record, arrays), arrays, files)
     model = parse_model(data, out)
-    again = Embedder(model).embed(run.test[0])
-    if not np.array_equal(again, here.embeddings[0]):
+    packed_embedding = Embedder(model).embed(run.test[0])
+    if not np.array_equal(packed_embedding, reference.embeddings[0]):
         raise GateMissed(f"{out}: the packed file gives another embedding than the one that was measured")
     write_file(out, data)
     return Exported(replace(model, path=out), networks)
 
 
-def convert(network: Any, seen: NDArray[np.uint8], variant: Variant, *, equal: bool = True) -> Converted:
+def convert(network: Any, calibration: NDArray[np.uint8], variant: Variant, *, equal: bool = True) -> Converted:
     """Converts a network and checks the graph. For int8, `equal` first equalises its maps in place. Raises GateMissed as `check_graph`
     does."""
     if equal and variant is Variant.INT8:
-        equalise(network, seen)
-    flatbuffer = to_tflite(network, seen, variant)
+        equalise(network, calibration)
+    flatbuffer = to_tflite(network, calibration, variant)
     graph = read_graph(flatbuffer)
     check_graph(graph, variant)
-    return Converted(network, seen, flatbuffer, graph)
+    return Converted(network, calibration, flatbuffer, graph)
 
 
 def doubt_entry(doubt: tuple[float, float]) -> dict[str, float]:
@@ -161,8 +165,8 @@ def side_in_float(run: Run) -> Side:
     return Side(run.head, embeddings, run.templates(run.test, embeddings))
 
 
-def _tracked(chips: NDArray[np.uint8], what: str) -> Iterable[NDArray[np.uint8]]:
-    return track(chips, what, console=Console(stderr=True))
+def _tracked(chips: NDArray[np.uint8], description: str) -> Iterable[NDArray[np.uint8]]:
+    return track(chips, description, console=Console(stderr=True))
 
 
 def require(checks: Sequence[Gate], *, force: bool) -> None:
@@ -176,9 +180,9 @@ def require(checks: Sequence[Gate], *, force: bool) -> None:
         )
 
 
-def told_of(there: Elsewhere) -> dict[str, Any]:
+def runtime_entry(other: Elsewhere) -> dict[str, Any]:
     """The record's entry for another runtime."""
-    return {key: there.told[key] for key in ("runtime", "machine")}
+    return {key: other.environment[key] for key in ("runtime", "machine")}
 
 
 def _record(run: Run, tower: Converted, aligner: Converted | None, variant: Variant, name: str, command: str) -> dict[str, Any]:

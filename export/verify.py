@@ -48,10 +48,10 @@ def verify_file(model: ModelFile) -> list[Check]:
         zero = model.tower.output.zero_point
         cosine = float(np.median(cosines(answers - np.float32(zero), model.golden - np.float32(zero))))
         steps = int(np.abs(answers.astype(np.float64) - model.golden).max()) if answers.dtype == np.int8 else 0
-        told = f"{embedder.runtime}: median cosine {cosine:.5f} to the recorded answers" + (
+        summary = f"{embedder.runtime}: median cosine {cosine:.5f} to the recorded answers" + (
             f", {steps} steps at most" if steps else ""
         )
-        checks.append(Check("generated chips", cosine >= MIN_RUNTIME_COSINE, told))
+        checks.append(Check("generated chips", cosine >= MIN_RUNTIME_COSINE, summary))
     checks += [Check(f"recorded: {gate.name}", gate.passed, str(gate)) for gate in model.gates]
     return checks
 
@@ -91,21 +91,21 @@ def check_points(points: Sequence[OperatingPoint], genuine: NDArray[np.float64],
     """
     checks = []
     for point in points:
-        false, missed = fmr(impostor, point.threshold), fnmr(genuine, point.threshold)
+        false_match, missed = fmr(impostor, point.threshold), fnmr(genuine, point.threshold)
         recorded = Rate(point.false_non_matches, point.genuine_trials, *point.fnmr_interval)
-        beside = _beside(false, point.target_fmr, point.target_fmr, "strangers match", "its target allows")
-        told = f"{false}, target {point.target_fmr:.3%}: {beside}"
-        checks.append(Check(f"FMR at {point.name}", false.low <= point.target_fmr, told))
-        beside = _beside(missed, recorded.low, recorded.high, "are missed", "was recorded")
-        told = f"{missed}, recorded {recorded}: {beside}"
-        checks.append(Check(f"FNMR at {point.name}", missed.low <= recorded.high, told))
+        comparison = _comparison(false_match, point.target_fmr, point.target_fmr, "strangers match", "its target allows")
+        summary = f"{false_match}, target {point.target_fmr:.3%}: {comparison}"
+        checks.append(Check(f"FMR at {point.name}", false_match.low <= point.target_fmr, summary))
+        comparison = _comparison(missed, recorded.low, recorded.high, "are missed", "was recorded")
+        summary = f"{missed}, recorded {recorded}: {comparison}"
+        checks.append(Check(f"FNMR at {point.name}", missed.low <= recorded.high, summary))
     return checks
 
 
-def _beside(found: Rate, low: float, high: float, what: str, than: str) -> str:
+def _comparison(rate: Rate, low: float, high: float, what: str, than: str) -> str:
     """How a rate compares with the range from `low` to `high`, in words."""
-    if found.low > high:
+    if rate.low > high:
         return f"more {what} than {than}, beyond chance"
-    if found.high < low:
+    if rate.high < low:
         return f"fewer {what} than {than}, beyond chance: these people are easier than those it was measured on"
     return f"as many {what} as {than}, within chance"

@@ -42,24 +42,24 @@ def drawn_chips(model: ModelFile) -> np.ndarray:
     detector = load_detector(model.chip.detector)
     chips = []
     for seed in range(PEOPLE):
-        kept = 0
+        count = 0
         for frame in draw_clip(Person.from_seed(seed), 3, 2.0):
             boxes = detector.detect(to_grey(frame), min_px=80)
-            if boxes and kept < EACH:
+            if boxes and count < EACH:
                 chips.append(cut_chip(as_source(frame, model.chip), boxes[0], model.chip))
-                kept += 1
+                count += 1
     return np.stack(chips)
 
 
 def instructions(machine: Machine, runtime: str, processor: Processor, model: Path) -> dict[str, int]:
     """The instructions for one face, from chip to embedding, as the difference of two runs so that start-up cancels; and peak memory."""
-    counted, told = [], {}
+    counts, memory = [], {}
     for times in (2, 12):
         with tempfile.TemporaryDirectory() as folder:
             count = Path(folder) / "count"
-            told = json.loads(machine.run(runtime, processor, [HERE / "guest.py", model, str(times)], count_to=count))
-            counted.append(int(count.read_text()))
-    return {"instructions": (counted[1] - counted[0]) // 10, **told}
+            memory = json.loads(machine.run(runtime, processor, [HERE / "guest.py", model, str(times)], count_to=count))
+            counts.append(int(count.read_text()))
+    return {"instructions": (counts[1] - counts[0]) // 10, **memory}
 
 
 def main() -> None:
@@ -69,37 +69,37 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=ROOT / ".arm64", help="where the user space is kept")
     parser.add_argument("--record", action="store_true", help="write the reference anew")
     parser.add_argument("--json", action="store_true")
-    given = parser.parse_args()
-    machine, model = Machine(given.folder), read_model(given.model)
+    args = parser.parse_args()
+    machine, model = Machine(args.folder), read_model(args.model)
     chips, output = drawn_chips(model), model.tower.output
-    found: dict[str, Any] = {"model_id": model.model_id, "chips": len(chips), "runs": {}}
+    report: dict[str, Any] = {"model_id": model.model_id, "chips": len(chips), "runs": {}}
     with tempfile.TemporaryDirectory() as folder:
         pixels, out = Path(folder) / "chips.npy", Path(folder) / "out.npz"
         np.save(pixels, chips)
         # Each runtime is compared with itself on this machine, if it is installed here.
-        here = {"ai-edge-litert": _embed_here(Path(sys.executable), given.model, pixels, out)}
-        here["tflite-runtime"] = _embed_here(PEER, given.model, pixels, out) if PEER.exists() else here["ai-edge-litert"]
+        local = {"ai-edge-litert": _embed_locally(Path(sys.executable), args.model, pixels, out)}
+        local["tflite-runtime"] = _embed_locally(PEER, args.model, pixels, out) if PEER.exists() else local["ai-edge-litert"]
         runs = [(runtime, processor) for runtime in WHEELS for processor in PROCESSORS]
         for runtime, processor in track(runs, "emulating", console=Console(stderr=True)):
-            machine.run(runtime, processor, ["-m", "edge.embed", given.model.resolve(), pixels, out])
-            there = _read(out)
-            found["runs"][f"{runtime}, {processor.name}"] = _apart(model, here[runtime], there) | instructions(
-                machine, runtime, processor, given.model.resolve()
+            machine.run(runtime, processor, ["-m", "edge.embed", args.model.resolve(), pixels, out])
+            emulated = _read(out)
+            report["runs"][f"{runtime}, {processor.name}"] = _differences(model, local[runtime], emulated) | instructions(
+                machine, runtime, processor, args.model.resolve()
             )
-    if given.record:
-        REFERENCE.write_text(json.dumps(found, indent=1) + "\n")
+    if args.record:
+        REFERENCE.write_text(json.dumps(report, indent=1) + "\n")
     changed = (
-        _changes(json.loads(REFERENCE.read_text()), found) if REFERENCE.exists() else ["there is no reference yet: --record"]
+        _changes(json.loads(REFERENCE.read_text()), report) if REFERENCE.exists() else ["there is no reference yet: --record"]
     )
-    if given.json:
-        print(json.dumps(found | {"changed": changed}))
+    if args.json:
+        print(json.dumps(report | {"changed": changed}))
     else:
         table = Table(
             "runtime, processor", "largest difference", "logit", "million instructions a face", "peak MiB", "of it libraries"
         )
-        against = " and ".join(sorted({side["told"]["runtime"] for side in here.values()}))
-        table.title = f"{model.name}, {output.dtype}: arm64 against {against} on {here['ai-edge-litert']['told']['machine']}"
-        for name, run in found["runs"].items():
+        against = " and ".join(sorted({side["told"]["runtime"] for side in local.values()}))
+        table.title = f"{model.name}, {output.dtype}: arm64 against {against} on {local['ai-edge-litert']['told']['machine']}"
+        for name, run in report["runs"].items():
             table.add_row(
                 name,
                 f"{run['largest_steps']} steps, {run['equal']:.0%} equal",
@@ -113,22 +113,22 @@ def main() -> None:
     sys.exit(1 if changed else 0)
 
 
-def _embed_here(python: Path, model: Path, pixels: Path, out: Path) -> dict[str, Any]:
+def _embed_locally(python: Path, model: Path, pixels: Path, out: Path) -> dict[str, Any]:
     subprocess.run([python, "-m", "edge.embed", model.resolve(), pixels, out], check=True, cwd=ROOT)
     return _read(out)
 
 
 def _read(path: Path) -> dict[str, Any]:
-    with np.load(path) as found:
-        return {"answers": found["answers"], "golden": found["golden"], "told": json.loads(str(found["told"]))}
+    with np.load(path) as arrays:
+        return {"answers": arrays["answers"], "golden": arrays["golden"], "told": json.loads(str(arrays["told"]))}
 
 
-def _apart(model: ModelFile, here: dict[str, Any], there: dict[str, Any]) -> dict[str, Any]:
+def _differences(model: ModelFile, local: dict[str, Any], emulated: dict[str, Any]) -> dict[str, Any]:
     output = model.tower.output
-    both = [np.concatenate([side["answers"], side["golden"]]) for side in (here, there)]
-    steps = np.abs(both[0].astype(np.float64) - both[1])
+    answers = [np.concatenate([side["answers"], side["golden"]]) for side in (local, emulated)]
+    steps = np.abs(answers[0].astype(np.float64) - answers[1])
     logits = []
-    for side in both:
+    for side in answers:
         real = output.to_real(side)
         scores = np.concatenate(score_all_pairs(model.head, real, np.arange(len(real)) // EACH))
         logits.append(np.log(scores) - np.log1p(-scores))
@@ -139,22 +139,22 @@ def _apart(model: ModelFile, here: dict[str, Any], there: dict[str, Any]) -> dic
     }
 
 
-def _changes(reference: dict[str, Any], found: dict[str, Any]) -> list[str]:
-    if reference["model_id"] != found["model_id"]:
-        told = [f"another model than the reference's {reference['model_id'][:12]}: {found['model_id'][:12]}"]
+def _changes(reference: dict[str, Any], report: dict[str, Any]) -> list[str]:
+    if reference["model_id"] != report["model_id"]:
+        changes = [f"another model than the reference's {reference['model_id'][:12]}: {report['model_id'][:12]}"]
     else:
-        told = []
-    for name, run in found["runs"].items():
+        changes = []
+    for name, run in report["runs"].items():
         before = reference["runs"].get(name)
         if before is None:
-            told.append(f"{name}: not in the reference")
+            changes.append(f"{name}: not in the reference")
             continue
         for key in ("instructions", "peak_kib"):
             if abs(run[key] / before[key] - 1) > TOLERANCE:
-                told.append(f"{name}: {key} {run[key]} instead of {before[key]} ({run[key] / before[key]:.2f} times)")
+                changes.append(f"{name}: {key} {run[key]} instead of {before[key]} ({run[key] / before[key]:.2f} times)")
         if run["largest_steps"] > before["largest_steps"]:
-            told.append(f"{name}: answers differ by {run['largest_steps']} steps instead of {before['largest_steps']}")
-    return told
+            changes.append(f"{name}: answers differ by {run['largest_steps']} steps instead of {before['largest_steps']}")
+    return changes
 
 
 if __name__ == "__main__":

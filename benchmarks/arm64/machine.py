@@ -61,9 +61,9 @@ class Machine:
         for tool, package in (("mmdebstrap", "mmdebstrap"), ("qemu-aarch64", "qemu-user"), ("gcc", "gcc libc6-dev")):
             if shutil.which(tool) is None:
                 raise SystemExit(f"{tool} is missing: apt-get install {package}")
-        self._system = self._made("debian", self._unpack)
-        self._plugin = self._made("count.so", self._compile)
-        self._wheels = {name: self._made(name, lambda to, name=name: self._install(to, name)) for name in WHEELS}
+        self._system = self._make_once("debian", self._unpack)
+        self._plugin = self._make_once("count.so", self._compile)
+        self._wheels = {name: self._make_once(name, lambda target, name=name: self._install(target, name)) for name in WHEELS}
 
     def run(self, runtime: str, processor: Processor, arguments: Sequence[str | Path], *, count_to: Path | None = None) -> str:
         """Runs Python with these arguments on an emulated processor and returns what it prints."""
@@ -85,7 +85,7 @@ class Machine:
             raise SystemExit(f"{runtime} on {processor.name}: exit code {done.returncode}: {done.stderr[-2000:]}")
         return done.stdout
 
-    def _made(self, name: str, make: object) -> Path:
+    def _make_once(self, name: str, make: object) -> Path:
         target = self._folder / name
         if not target.exists():
             print(f"making {target}", file=sys.stderr, flush=True)
@@ -96,25 +96,25 @@ class Machine:
             unfinished.rename(target)
         return target
 
-    def _unpack(self, to: Path) -> None:
+    def _unpack(self, target: Path) -> None:
         # "extract" runs no maintainer scripts, so no arm64 program has to run and no privileges are needed.
         command = ["mmdebstrap", "--quiet", "--variant=extract", "--architectures=arm64", f"--include={PACKAGES}"]
-        subprocess.run([*command, "bookworm", str(to)], check=True)
+        subprocess.run([*command, "bookworm", str(target)], check=True)
         # The scripts that did not run would have linked python3 to its version.
-        python = to / "usr/bin/python3"
+        python = target / "usr/bin/python3"
         if not python.exists():
-            python.symlink_to(next((to / "usr/bin").glob("python3.[0-9]*")).name)
+            python.symlink_to(next((target / "usr/bin").glob("python3.[0-9]*")).name)
 
-    def _compile(self, to: Path) -> None:
-        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(to), str(HERE / "count.c")], check=True)
+    def _compile(self, target: Path) -> None:
+        subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(target), str(HERE / "count.c")], check=True)
 
-    def _install(self, to: Path, runtime: str) -> None:
+    def _install(self, target: Path, runtime: str) -> None:
         lock, package = WHEELS[runtime]
         locked = (ROOT / f"requirements-{lock}.lock").read_text()
-        wanted = [_locked(locked, name) for name in (package, *NEEDED)]
+        requirements = [_locked(locked, name) for name in (package, *NEEDED)]
         platforms = [part for name in PLATFORMS for part in ("--platform", name)]
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-deps"]
-        command += ["--only-binary=:all:", "--python-version", "3.11", *platforms, "--target", str(to), *wanted]
+        command += ["--only-binary=:all:", "--python-version", "3.11", *platforms, "--target", str(target), *requirements]
         subprocess.run(command, check=True)
 
 
@@ -129,11 +129,11 @@ def describe(processor: Processor, folder: Path) -> None:
     cpus = "sys/devices/system/cpu"
     files |= {f"{cpus}/possible": "0-3", f"{cpus}/present": "0-3", f"{cpus}/kernel_max": "255"}
     for n in range(4):
-        here = f"{cpus}/cpu{n}"
-        files |= {f"{here}/topology/physical_package_id": "0", f"{here}/topology/cluster_cpus_list": "0-3"}
-        files |= {f"{here}/cpufreq/cpuinfo_min_freq": "600000", f"{here}/cpufreq/cpuinfo_max_freq": str(processor.max_khz)}
+        cpu = f"{cpus}/cpu{n}"
+        files |= {f"{cpu}/topology/physical_package_id": "0", f"{cpu}/topology/cluster_cpus_list": "0-3"}
+        files |= {f"{cpu}/cpufreq/cpuinfo_min_freq": "600000", f"{cpu}/cpufreq/cpuinfo_max_freq": str(processor.max_khz)}
         for index, (level, size, shared) in enumerate((("1", "32K", str(n)), ("1", "48K", str(n)), ("2", "1024K", "0-3"))):
-            cache = f"{here}/cache/index{index}"
+            cache = f"{cpu}/cache/index{index}"
             files |= {f"{cache}/level": level, f"{cache}/size": size, f"{cache}/shared_cpu_list": shared}
     for name, text in files.items():
         path = folder / name
@@ -142,7 +142,7 @@ def describe(processor: Processor, folder: Path) -> None:
 
 
 def _locked(lock: str, name: str) -> str:
-    found = re.search(rf"^{re.escape(name)}==([^\s\\;]+)", lock, re.MULTILINE)
-    if not found:
+    match = re.search(rf"^{re.escape(name)}==([^\s\\;]+)", lock, re.MULTILINE)
+    if not match:
         raise SystemExit(f"{name} is in no lock file")
-    return f"{name}=={found[1]}"
+    return f"{name}=={match[1]}"

@@ -31,19 +31,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--architecture", choices=ARCHITECTURES, action="append", help="several by repetition; default: all")
     parser.add_argument("--out", type=Path, default=SOURCE / "dist", help="folder of the packages; default: dist")
     parser.add_argument("--without-lintian", action="store_true", help="do not check what was built")
-    chosen = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     missing = [package for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if missing:
         print(f"error: missing {' '.join(missing)}; apt-get install {' '.join(missing)}", file=sys.stderr)
         return 10
-    chosen.out.mkdir(parents=True, exist_ok=True)
-    for architecture in chosen.architecture or ARCHITECTURES:
+    options.out.mkdir(parents=True, exist_ok=True)
+    for architecture in options.architecture or ARCHITECTURES:
         version = tomllib.loads((SOURCE / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
-        package = Package(version, DISTRIBUTIONS[chosen.distribution], architecture, _maintainer(), _source_time())
-        built = _build(package, SOURCE / "build" / "deb" / f"{chosen.distribution}-{architecture}", chosen.out)
+        package = Package(version, DISTRIBUTIONS[options.distribution], architecture, _maintainer(), _source_time())
+        built = _build(package, SOURCE / "build" / "deb" / f"{options.distribution}-{architecture}", options.out)
         print(f"{built}: {built.stat().st_size / 1e6:.1f} MB", flush=True)
         if (
-            not chosen.without_lintian
+            not options.without_lintian
             and subprocess.run(
                 ["lintian", "--fail-on", "error,warning", "--info", "--tag-display-limit", "0", built], check=False
             ).returncode

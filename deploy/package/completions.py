@@ -23,9 +23,9 @@ LOCAL_PLACES = {
 
 def completion(shell: str) -> str:
     """The script that the shell loads when it first completes `edge`."""
-    asked = os.environ | {"_EDGE_COMPLETE": f"source_{shell}"}
+    environment = os.environ | {"_EDGE_COMPLETE": f"source_{shell}"}
     script = subprocess.run(
-        [sys.executable, "-m", "edge"], env=asked, check=True, capture_output=True, text=True
+        [sys.executable, "-m", "edge"], env=environment, check=True, capture_output=True, text=True
     ).stdout.strip()
     # At the first completion, zsh loads a file from its function path as the body of a function. The command's own script only
     # registers another function; without the added call, that first completion would be empty.

@@ -34,23 +34,23 @@ EXITS = {
 
 def commands() -> Iterator[tuple[str, Any, Any]]:
     """Every visible command that is not a group, as (its words, Typer's command, Typer's context), in the order of `--help`."""
-    yield from _below("edge", typer.main.get_command(app), None)
+    yield from _subcommands("edge", typer.main.get_command(app), None)
 
 
-def _below(words: str, command: Any, parent: Any) -> Iterator[tuple[str, Any, Any]]:
+def _subcommands(words: str, command: Any, parent: Any) -> Iterator[tuple[str, Any, Any]]:
     context = command.make_context(words.rpartition(" ")[2], [], parent=parent, resilient_parsing=True)
     if not hasattr(command, "list_commands"):
         yield words, command, context
         return
     for name in command.list_commands(context):
-        below = command.get_command(context, name)
-        if not below.hidden:
-            yield from _below(f"{words} {name}", below, context)
+        subcommand = command.get_command(context, name)
+        if not subcommand.hidden:
+            yield from _subcommands(f"{words} {name}", subcommand, context)
 
 
-def edge_1(version: str, of: date) -> str:
+def edge_1(version: str, dated: date) -> str:
     """The source of the manual page edge(1)."""
-    page = Page("edge", 1, of, f"facelatch {version}")
+    page = Page("edge", 1, dated, f"facelatch {version}")
     page.section("name")
     page.paragraph("edge \\- face unlock on the device")
     page.section("synopsis")
@@ -88,10 +88,10 @@ def edge_1(version: str, of: date) -> str:
     return page.text()
 
 
-def edge_toml_5(version: str, of: date) -> str:
+def edge_toml_5(version: str, dated: date) -> str:
     """The source of the manual page edge.toml(5)."""
     schema = Settings.model_json_schema()
-    page = Page("edge.toml", 5, of, f"facelatch {version}")
+    page = Page("edge.toml", 5, dated, f"facelatch {version}")
     page.section("name")
     page.paragraph("edge.toml \\- settings of facelatch on the device")
     page.section("synopsis")
@@ -127,16 +127,16 @@ def _table(page: Page, schema: dict[str, Any], name: str, table: dict[str, Any])
         page.item(
             f"{bold(key)} = {italic(_kind(schema, field))}", prose(f"{field.get('description', '')} (default: {default})")
         )
-    for below, field in inner:
-        _table(page, schema, below, field)
+    for subtable, field in inner:
+        _table(page, schema, subtable, field)
 
 
 def _resolved(schema: dict[str, Any], field: dict[str, Any]) -> dict[str, Any]:
     """The field with its "$ref" resolved; keys beside the reference take precedence."""
     if "$ref" not in field:
         return field
-    found: dict[str, Any] = schema["$defs"][field["$ref"].rpartition("/")[2]] | field
-    return found
+    resolved: dict[str, Any] = schema["$defs"][field["$ref"].rpartition("/")[2]] | field
+    return resolved
 
 
 def _kind(schema: dict[str, Any], field: dict[str, Any]) -> str:
@@ -144,7 +144,7 @@ def _kind(schema: dict[str, Any], field: dict[str, Any]) -> str:
     if "enum" in field:
         return " | ".join(json.dumps(value) for value in field["enum"])
     if "anyOf" in field:
-        return " | ".join(_kind(schema, _resolved(schema, way)) for way in field["anyOf"])
+        return " | ".join(_kind(schema, _resolved(schema, alternative)) for alternative in field["anyOf"])
     if field.get("type") == "array":
         return f"array of {_kind(schema, _resolved(schema, field.get('items', {})))}"
     limits = [

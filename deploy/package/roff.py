@@ -17,7 +17,7 @@ def plain(text: str) -> str:
 def prose(text: str) -> str:
     """A paragraph on one line, with `code` in bold. A dot at its start, which would begin a roff request, is guarded."""
     parts = re.split(r"`([^`]+)`", " ".join(text.split()))
-    return "\\&" * text.startswith(".") + "".join(bold(part) if at % 2 else plain(part) for at, part in enumerate(parts))
+    return "\\&" * text.startswith(".") + "".join(bold(part) if index % 2 else plain(part) for index, part in enumerate(parts))
 
 
 def bold(text: str) -> str:
@@ -31,8 +31,8 @@ def italic(text: str) -> str:
 class Page:
     """A manual page, built from top to bottom. `text()` returns the source for man."""
 
-    def __init__(self, name: str, section: int, of: date, source: str) -> None:
-        self._lines = [f'.TH {plain(name.upper())} {section} {of.isoformat()} "{plain(source)}" "facelatch"', ".nh", ".ad l"]
+    def __init__(self, name: str, section: int, dated: date, source: str) -> None:
+        self._lines = [f'.TH {plain(name.upper())} {section} {dated.isoformat()} "{plain(source)}" "facelatch"', ".nh", ".ad l"]
 
     def section(self, title: str) -> None:
         self._lines.append(f'.SH "{plain(title.upper())}"')

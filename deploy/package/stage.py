@@ -63,8 +63,8 @@ def stage(package: Package, folder: Path) -> None:
     _manuals(root)
     _debian(package, folder)
     # After the copyright file, which lists what is not ours by these. `edge --version` and the doctor's report read the version from it.
-    told = f"Metadata-Version: 2.1\nName: facelatch\nVersion: {package.version}\n"
-    _write(root / PRIVATE / f"facelatch-{package.version}.dist-info/METADATA", told)
+    metadata = f"Metadata-Version: 2.1\nName: facelatch\nVersion: {package.version}\n"
+    _write(root / PRIVATE / f"facelatch-{package.version}.dist-info/METADATA", metadata)
 
 
 def sample() -> str:
@@ -102,7 +102,7 @@ def _system_files(root: Path) -> None:
 def _debian(package: Package, folder: Path) -> None:
     debian = folder / "debian"
     shutil.copytree(SOURCE / "deploy/debian", debian, ignore=shutil.ignore_patterns("*.in", "edge"))
-    _filled(debian / "control", {"MAINTAINER": package.maintainer, "DEPENDS": package.distribution.depends})
+    _fill_template(debian / "control", {"MAINTAINER": package.maintainer, "DEPENDS": package.distribution.depends})
     licence = "\n\n".join(
         textwrap.fill(part, 78) for part in (SOURCE / "LICENSE").read_text(encoding="utf-8").split("\n\n")[2:]
     )
@@ -116,7 +116,7 @@ def _debian(package: Package, folder: Path) -> None:
     )
 
 
-def _filled(file: Path, values: dict[str, str]) -> None:
+def _fill_template(file: Path, values: dict[str, str]) -> None:
     text = (SOURCE / "deploy/debian" / f"{file.name}.in").read_text(encoding="utf-8")
     for name, value in values.items():
         text = text.replace(f"@{name}@", value)

@@ -26,8 +26,8 @@ class Distribution:
 
 # uv knows no platform newer than glibc 2.40; Debian 13 has 2.41.
 DISTRIBUTIONS = {
-    found.name: found
-    for found in (Distribution("bookworm", 12, (3, 11), (2, 36)), Distribution("trixie", 13, (3, 13), (2, 40)))
+    distribution.name: distribution
+    for distribution in (Distribution("bookworm", 12, (3, 11), (2, 36)), Distribution("trixie", 13, (3, 13), (2, 40)))
 }
 # Debian's name of each architecture: its name in wheels, and in readelf's output.
 ARCHITECTURES = {"amd64": ("x86_64", "X86-64"), "arm64": ("aarch64", "AArch64")}

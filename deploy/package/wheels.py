@@ -45,8 +45,8 @@ def unpack(lock: Path, distribution: Distribution, architecture: str, folder: Pa
     command += f" --python-version {python} --link-mode copy --no-compile-bytecode"
     subprocess.run([sys.executable, *command.split(), "--target", str(folder), "--requirement", str(lock)], check=True)
     for pattern in LEFT_OUT:
-        for found in sorted(folder.glob(pattern)):
-            shutil.rmtree(found) if found.is_dir() else found.unlink()
+        for path in sorted(folder.glob(pattern)):
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     for file in folder.rglob("*"):
         if file.is_file():
             file.chmod(0o644)  # none of them is a program, whatever the wheel says
@@ -58,12 +58,12 @@ def problems(folder: Path, architecture: str) -> list[str]:
     libraries = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.read_bytes()[:4] == b"\x7fELF"]
     if not libraries:
         wrong.append(f"{folder}: no library at all")
-    here = {path.name for path in libraries}
+    provided = {path.name for path in libraries}
     for library in libraries:
-        told = subprocess.run(["readelf", "-hd", library], check=True, capture_output=True, text=True).stdout
-        if not re.search(rf"Machine:.*{ARCHITECTURES[architecture][1]}", told):
+        output = subprocess.run(["readelf", "-hd", library], check=True, capture_output=True, text=True).stdout
+        if not re.search(rf"Machine:.*{ARCHITECTURES[architecture][1]}", output):
             wrong.append(f"{library}: not for {architecture}")
-        for needed in re.findall(r"\(NEEDED\).*\[(.+)\]", told):
-            if needed not in here and not SYSTEM_LIBRARIES.fullmatch(needed):
+        for needed in re.findall(r"\(NEEDED\).*\[(.+)\]", output):
+            if needed not in provided and not SYSTEM_LIBRARIES.fullmatch(needed):
                 wrong.append(f"{library}: needs {needed}, which neither a wheel nor a package in Depends brings")
     return wrong

@@ -17,21 +17,21 @@ Method = TypeVar("Method", bound=Callable[..., Awaitable[Any]])
 def refusing(prefix: str, names: Mapping[Problem, str] | None = None) -> Callable[[Method], Method]:
     """Decorates a D-Bus method: a refusal becomes the error `prefix.NAME`, where NAME is the problem's entry in `names`, or its value."""
 
-    def refuse(problem: Problem, error: Exception) -> DBusError:
+    def dbus_error(problem: Problem, error: Exception) -> DBusError:
         return DBusError(f"{prefix}.{(names or {}).get(problem, problem.value)}", str(error))
 
     def decorate(method: Method) -> Method:
         @wraps(method)
-        async def answered(*arguments: Any) -> Any:
+        async def wrapper(*arguments: Any) -> Any:
             try:
                 return await method(*arguments)
             except CallRefused as error:
-                raise refuse(error.problem, error) from error
+                raise dbus_error(error.problem, error) from error
             except InputError as error:
-                raise refuse(Problem.INVALID, error) from error
+                raise dbus_error(Problem.INVALID, error) from error
             except FacelatchError as error:
-                raise refuse(Problem.INTERNAL, error) from error
+                raise dbus_error(Problem.INTERNAL, error) from error
 
-        return answered  # type: ignore[return-value] # the same parameters and result, by wraps
+        return wrapper  # type: ignore[return-value] # the same parameters and result, by wraps
 
     return decorate

@@ -21,12 +21,12 @@ CALLER: ContextVar[str] = ContextVar("caller")
 _BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _POLKIT = ("org.freedesktop.PolicyKit1", "/org/freedesktop/PolicyKit1/Authority", "org.freedesktop.PolicyKit1.Authority")
 _LOGIND = ("org.freedesktop.login1", "/org/freedesktop/login1", "org.freedesktop.login1.Manager")
-_ASK_THE_USER = 1
+_ALLOW_USER_INTERACTION = 1
 # The bus takes 128 open calls of one connection, and a call to polkit is open while a password is typed: no user may hold them all.
-_QUESTIONS_EACH = 8
-_NOBODYS = frozenset(f"{_LOGIND[0]}.{name}" for name in ("NoSessionForPID", "NoUserForPID", "NoSuchUser"))
-_FROM_AFAR = "who comes over the network is not verified by the face at the desk; see service.refuse_remote"
-_UNKNOWN = "whether you are at the desk cannot be known ({}); see service.refuse_remote"
+_MAX_QUESTIONS_PER_USER = 8
+_NO_SESSION_ERRORS = frozenset(f"{_LOGIND[0]}.{name}" for name in ("NoSessionForPID", "NoUserForPID", "NoSuchUser"))
+_REMOTE_REFUSED = "who comes over the network is not verified by the face at the desk; see service.refuse_remote"
+_PLACE_UNKNOWN = "whether you are at the desk cannot be known ({}); see service.refuse_remote"
 
 
 class Action(StrEnum):
@@ -42,13 +42,13 @@ class Authority:
 
     def __init__(self, bus: MessageBus, *, refuse_remote: bool) -> None:
         self._bus, self._refuse_remote = bus, refuse_remote
-        self._asking = 0
-        self._open = Counter[int]()
+        self._waiting = 0
+        self._waiting_by_uid = Counter[int]()
 
     @property
-    def asks(self) -> bool:
+    def is_waiting(self) -> bool:
         """Whether a call waits for polkit, perhaps while a password is typed: the daemon must not exit as idle."""
-        return self._asking > 0
+        return self._waiting > 0
 
     async def user(self, caller: str) -> str:
         """The caller's user name, empty if the uid has none."""
@@ -76,35 +76,35 @@ class Authority:
         Raises:
             CallRefused: polkit says no, cannot be asked, or has too many questions about this user open.
         """
-        self._asking += 1
+        self._waiting += 1
         try:
             await self._must(caller, *actions)
         finally:
-            self._asking -= 1
+            self._waiting -= 1
 
     async def _must(self, caller: str, *actions: Action) -> None:
         uid = await self._uid(caller)
         if uid in (0, os.geteuid()):
             return
-        if self._open[uid] >= _QUESTIONS_EACH:
+        if self._waiting_by_uid[uid] >= _MAX_QUESTIONS_PER_USER:
             raise CallRefused(
-                Problem.ALREADY_IN_USE, f"polkit has {_QUESTIONS_EACH} questions about you open; answer or cancel one"
+                Problem.ALREADY_IN_USE, f"polkit has {_MAX_QUESTIONS_PER_USER} questions about you open; answer or cancel one"
             )
-        self._open[uid] += 1
+        self._waiting_by_uid[uid] += 1
         try:
             await self._ask_polkit(caller, *actions)
         finally:
-            self._open[uid] -= 1
+            self._waiting_by_uid[uid] -= 1
 
     async def _ask_polkit(self, caller: str, *actions: Action) -> None:
         subject = ["system-bus-name", {"name": Variant("s", caller)}]
         for action in actions:
-            answer = await self._call(
-                _POLKIT, "CheckAuthorization", "(sa{sv})sa{ss}us", [subject, action, {}, _ASK_THE_USER, ""]
+            reply = await self._call(
+                _POLKIT, "CheckAuthorization", "(sa{sv})sa{ss}us", [subject, action, {}, _ALLOW_USER_INTERACTION, ""]
             )
-            if answer.message_type is MessageType.ERROR:
-                raise CallRefused(Problem.PERMISSION, f"{action}: polkit cannot be asked ({answer.error_name}); root may")
-            if answer.body[0][0]:
+            if reply.message_type is MessageType.ERROR:
+                raise CallRefused(Problem.PERMISSION, f"{action}: polkit cannot be asked ({reply.error_name}); root may")
+            if reply.body[0][0]:
                 return
         raise CallRefused(Problem.PERMISSION, f"{' or '.join(actions)}: not authorised")
 
@@ -123,7 +123,7 @@ class Authority:
             seat.vanished(caller)
             raise
 
-    async def must_be_here(self, caller: str) -> None:
+    async def must_be_local(self, caller: str) -> None:
         """Refuses to verify for a caller who came over the network: the face at the desk is not the caller's.
 
         A process in a session passes unless the session is remote. A user's service manager is in no session, and a login over the
@@ -137,73 +137,73 @@ class Authority:
         """
         if not self._refuse_remote:
             return
-        told = await self._bus_call("GetConnectionCredentials", caller)
-        pid, uid = _credential(told, "ProcessID"), _credential(told, "UnixUserID")
+        credentials = await self._bus_call("GetConnectionCredentials", caller)
+        pid, uid = _credential(credentials, "ProcessID"), _credential(credentials, "UnixUserID")
         if session := await self._logind("GetSessionByPID", "u", pid):
-            (remote,) = await self._told_of(session, "Session", "Remote")
-            here = not remote
+            (remote,) = await self._properties(session, "Session", "Remote")
+            is_local = not remote
         elif manager := await self._logind("GetUserByPID", "u", pid):
-            here = await self._sits_here(await self._sessions(manager))
+            is_local = await self._any_at_seat(await self._sessions(manager))
         elif uid == 0:
-            here = 0 in _credential(told, "UnixGroupIDs")
+            is_local = 0 in _credential(credentials, "UnixGroupIDs")
         else:
             user = await self._logind("GetUser", "u", uid)
             sessions = await self._sessions(user) if user else []
-            here = not sessions or await self._sits_here(sessions)
-        if not here:
-            raise CallRefused(Problem.PERMISSION, _FROM_AFAR)
+            is_local = not sessions or await self._any_at_seat(sessions)
+        if not is_local:
+            raise CallRefused(Problem.PERMISSION, _REMOTE_REFUSED)
 
     async def _sessions(self, user: str) -> list[str]:
-        (sessions,) = await self._told_of(user, "User", "Sessions")
+        (sessions,) = await self._properties(user, "User", "Sessions")
         return [path for _, path in sessions]
 
-    async def _sits_here(self, sessions: list[str]) -> bool:
+    async def _any_at_seat(self, sessions: list[str]) -> bool:
         """Whether a session is in the foreground of a seat. Not being remote is not enough: `su` and service managers open such ones."""
         for session in sessions:
             with suppress(CallRefused):  # one that ended just now
-                remote, (seat, _), state = await self._told_of(session, "Session", "Remote", "Seat", "State")
+                remote, (seat, _), state = await self._properties(session, "Session", "Remote", "Seat", "State")
                 if seat and state == "active" and not remote:
                     return True
         return False
 
     async def _logind(self, member: str, signature: str, key: int) -> str:
         """The object path of a session or user; empty if there is none."""
-        answer = await self._call(_LOGIND, member, signature, [key])
-        if answer.message_type is not MessageType.ERROR:
-            return str(answer.body[0])
-        if answer.error_name in _NOBODYS:
+        reply = await self._call(_LOGIND, member, signature, [key])
+        if reply.message_type is not MessageType.ERROR:
+            return str(reply.body[0])
+        if reply.error_name in _NO_SESSION_ERRORS:
             return ""
-        raise CallRefused(Problem.PERMISSION, _UNKNOWN.format(answer.error_name))
+        raise CallRefused(Problem.PERMISSION, _PLACE_UNKNOWN.format(reply.error_name))
 
-    async def _told_of(self, path: str, kind: str, *names: str) -> list[Any]:
-        where = (_LOGIND[0], path, "org.freedesktop.DBus.Properties")
-        answer = await self._call(where, "GetAll", "s", [f"{_LOGIND[0]}.{kind}"])
-        if answer.message_type is MessageType.ERROR:
-            raise CallRefused(Problem.PERMISSION, _UNKNOWN.format(answer.error_name))
-        return [answer.body[0][name].value for name in names]
+    async def _properties(self, path: str, kind: str, *names: str) -> list[Any]:
+        target = (_LOGIND[0], path, "org.freedesktop.DBus.Properties")
+        reply = await self._call(target, "GetAll", "s", [f"{_LOGIND[0]}.{kind}"])
+        if reply.message_type is MessageType.ERROR:
+            raise CallRefused(Problem.PERMISSION, _PLACE_UNKNOWN.format(reply.error_name))
+        return [reply.body[0][name].value for name in names]
 
     async def _uid(self, caller: str) -> int:
         return int(await self._bus_call("GetConnectionUnixUser", caller))
 
     async def _bus_call(self, member: str, caller: str) -> Any:
-        answer = await self._call(_BUS, member, "s", [caller])
-        if answer.message_type is MessageType.ERROR:
-            raise CallRefused(Problem.PERMISSION, f"the bus does not know who asks: {answer.error_name}")
-        return answer.body[0]
+        reply = await self._call(_BUS, member, "s", [caller])
+        if reply.message_type is MessageType.ERROR:
+            raise CallRefused(Problem.PERMISSION, f"the bus does not know who asks: {reply.error_name}")
+        return reply.body[0]
 
-    async def _call(self, where: tuple[str, str, str], member: str, signature: str, body: list[Any]) -> Message:
-        destination, path, interface = where
+    async def _call(self, target: tuple[str, str, str], member: str, signature: str, body: list[Any]) -> Message:
+        destination, path, interface = target
         message = Message(destination, path, interface, member, signature=signature, body=body)
-        answer = await self._bus.call(message)
-        if answer is None:
+        reply = await self._bus.call(message)
+        if reply is None:
             raise CallRefused(Problem.PERMISSION, f"{destination} does not answer")
-        if answer.message_type is not MessageType.ERROR and not answer.body:
+        if reply.message_type is not MessageType.ERROR and not reply.body:
             raise CallRefused(Problem.PERMISSION, f"{destination} answers more than is read (edge/bus/sieve.py)")
-        return answer
+        return reply
 
 
-def _credential(told: dict[str, Variant], key: str) -> Any:
+def _credential(credentials: dict[str, Variant], key: str) -> Any:
     """One of a caller's credentials. Not every bus reports groups, which are needed for root's services only."""
-    if key not in told:
-        raise CallRefused(Problem.PERMISSION, _UNKNOWN.format(f"the bus does not tell {key}"))
-    return told[key].value
+    if key not in credentials:
+        raise CallRefused(Problem.PERMISSION, _PLACE_UNKNOWN.format(f"the bus does not tell {key}"))
+    return credentials[key].value

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge.bus.agent import asking_here
+from edge.bus.agent import polkit_agent
 from edge.bus.names import DEVICE, DEVICE_PATH, NAME
 from edge.contract.errors import BusRefused, InputError
 
@@ -19,10 +19,10 @@ _DAEMON_BUS = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop
 _INPUT = frozenset({"NotEnrolled", "AlreadyEnrolled", "InvalidSubject"})
 
 Answer = TypeVar("Answer")
-Heard = Callable[[str, dict[str, Any]], None]
+StatusCallback = Callable[[str, dict[str, Any]], None]
 
 
-def there_is_a_bus() -> bool:
+def has_system_bus() -> bool:
     """Whether this system has a system bus."""
     return bool(os.environ.get("DBUS_SYSTEM_BUS_ADDRESS")) or SOCKET.exists()
 
@@ -34,7 +34,7 @@ def ask(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
         InputError: the subject is not enrolled, is enrolled already, or cannot have this name.
         BusRefused: the daemon refuses, or ended in the middle.
     """
-    if not there_is_a_bus():
+    if not has_system_bus():
         return None
     return asyncio.run(_ask(work))
 
@@ -45,56 +45,56 @@ class Remote:
     def __init__(self, bus: Any) -> None:
         self._bus = bus
         self._owner = ""
-        self._heard: asyncio.Queue[tuple[str, bool, dict[str, Any]] | None] = asyncio.Queue()
+        self._statuses: asyncio.Queue[tuple[str, bool, dict[str, Any]] | None] = asyncio.Queue()
         bus.add_message_handler(self._listen)
 
     async def state(self) -> dict[str, Any]:
         """The daemon's report on itself, by key."""
-        (told,) = await self.call("Status")
-        return {key: value.value for key, value in told.items()}
+        (report,) = await self.call("Status")
+        return {key: value.value for key, value in report.items()}
 
     async def call(self, member: str, signature: str = "", *body: Any) -> list[Any]:
         """Calls a method of the device. Raises as `ask` does."""
         return await self._send(NAME, DEVICE_PATH, DEVICE, member, signature, *body)
 
-    async def verify(self, subject: str, timeout_s: int, heard: Heard) -> dict[str, Any]:
-        """Verifies a subject, or anyone if the name is empty. `heard` gets each hint to the person. Returns the result and its details."""
-        return await self._act(subject, ("VerifyStart", "u", timeout_s), "VerifyStop", heard)
+    async def verify(self, subject: str, timeout_s: int, on_hint: StatusCallback) -> dict[str, Any]:
+        """Verifies a subject, or anyone if the name is empty. `on_hint` gets each hint. Returns the result and its details."""
+        return await self._act(subject, ("VerifyStart", "u", timeout_s), "VerifyStop", on_hint)
 
-    async def enrol(self, subject: str, manner: str, heard: Heard) -> dict[str, Any]:
+    async def enrol(self, subject: str, manner: str, on_progress: StatusCallback) -> dict[str, Any]:
         """Enrols a subject; `manner` is `new`, `add` or `replace`. See `verify`."""
-        return await self._act(subject, ("EnrollStart", "s", manner), "EnrollStop", heard)
+        return await self._act(subject, ("EnrollStart", "s", manner), "EnrollStop", on_progress)
 
-    async def _act(self, subject: str, start: tuple[Any, ...], stop: str, heard: Heard) -> dict[str, Any]:
+    async def _act(self, subject: str, start: tuple[Any, ...], stop: str, on_status: StatusCallback) -> dict[str, Any]:
         await self.call("Claim", "s", subject)
         await self.call(*start)
-        gone = asyncio.ensure_future(self._bus.wait_for_disconnect())
+        disconnected = asyncio.ensure_future(self._bus.wait_for_disconnect())
         while True:
-            told = asyncio.ensure_future(self._heard.get())
-            await asyncio.wait([told, gone], return_when=asyncio.FIRST_COMPLETED)
-            if not told.done() or (status := told.result()) is None:
+            next_status = asyncio.ensure_future(self._statuses.get())
+            await asyncio.wait([next_status, disconnected], return_when=asyncio.FIRST_COMPLETED)
+            if not next_status.done() or (status := next_status.result()) is None:
                 raise BusRefused("the daemon ended; nothing was decided")
             result, done, details = status
             if done:
                 # No release here: the claim ends with the connection, whatever happens before.
                 await self.call(stop)
                 return {"result": result, **details}
-            heard(result, details)
+            on_status(result, details)
 
     async def _send(self, destination: str, path: str, interface: str, member: str, signature: str, *body: Any) -> list[Any]:
         from dbus_fast import Message, MessageType
 
         try:
-            answer = await self._bus.call(Message(destination, path, interface, member, signature=signature, body=list(body)))
+            reply = await self._bus.call(Message(destination, path, interface, member, signature=signature, body=list(body)))
         except (OSError, EOFError) as error:
             raise BusRefused(f"{member}: the system bus ended before it was answered") from error
-        if answer is None:
+        if reply is None:
             raise BusRefused(f"{member}: no answer")
-        if answer.message_type is MessageType.ERROR:
-            text = str(answer.body[0]) if answer.body else answer.error_name
-            kind = answer.error_name.rpartition(".")[2]
+        if reply.message_type is MessageType.ERROR:
+            text = str(reply.body[0]) if reply.body else reply.error_name
+            kind = reply.error_name.rpartition(".")[2]
             raise InputError(text) if kind in _INPUT else BusRefused(f"{text} ({kind})")
-        return list(answer.body)
+        return list(reply.body)
 
     async def start(self) -> bool:
         """Whether the daemon is on the bus, which starts it first if it can."""
@@ -114,17 +114,17 @@ class Remote:
 
     def _listen(self, message: Any) -> None:
         # Anyone on the bus may address a signal to us: only the daemon's own word on a face counts.
-        ours = message.sender == self._owner and message.destination == self._bus.unique_name
-        if ours and message.interface == DEVICE and message.member in ("VerifyStatus", "EnrollStatus"):
+        from_daemon = message.sender == self._owner and message.destination == self._bus.unique_name
+        if from_daemon and message.interface == DEVICE and message.member in ("VerifyStatus", "EnrollStatus"):
             result, done, details = message.body
-            self._heard.put_nowait((result, done, {key: value.value for key, value in details.items()}))
+            self._statuses.put_nowait((result, done, {key: value.value for key, value in details.items()}))
         elif (
             message.sender == _DAEMON_BUS[0]
             and message.member == "NameOwnerChanged"
             and message.body[0] == NAME
             and message.body[1] == self._owner != ""
         ):
-            self._heard.put_nowait(None)
+            self._statuses.put_nowait(None)
 
 
 async def _ask(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
@@ -139,7 +139,7 @@ async def _ask(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
         remote = Remote(bus)
         if not await remote.start():
             return None
-        with asking_here():
+        with polkit_agent():
             return await work(remote)
     finally:
         bus.disconnect()

@@ -9,17 +9,17 @@ from edge.progress import AIM, ASPECT, Box, Progress
 from edge.quality import Gate, Gauge
 
 
-def pack(shown: Progress) -> dict[str, tuple[str, Any]]:
+def pack(progress: Progress) -> dict[str, tuple[str, Any]]:
     """D-Bus signature and value by key, without `have`, `want`, `reason` and `text`, which every status carries anyway."""
     details: dict[str, tuple[str, Any]] = {
-        "poses": ("a(suub)", [[count.pose.value, count.have, count.want, count.over] for count in shown.poses]),
-        "gates": ("a(sddd)", [[gauge.gate.value, gauge.value, gauge.least, gauge.most] for gauge in shown.gauges]),
-        "frame": ("(dd)", [shown.aspect, shown.aim]),
+        "poses": ("a(suub)", [[count.pose.value, count.have, count.want, count.over] for count in progress.poses]),
+        "gates": ("a(sddd)", [[gauge.gate.value, gauge.value, gauge.least, gauge.most] for gauge in progress.gauges]),
+        "frame": ("(dd)", [progress.aspect, progress.aim]),
     }
-    if shown.sentence:
-        details["sentence"] = ("s", shown.sentence)
-    if shown.face is not None:
-        details["face"] = ("(dddd)", list(shown.face))
+    if progress.sentence:
+        details["sentence"] = ("s", progress.sentence)
+    if progress.face is not None:
+        details["face"] = ("(dddd)", list(progress.face))
     return details
 
 

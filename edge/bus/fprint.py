@@ -32,7 +32,7 @@ ERRORS = f"{NAME}.Error"
 TIMEOUT_S = 60.0
 # The face is listed as this finger; enrolling another finger adds another look of the same person.
 FINGER = "right-index-finger"
-_AFTER_THE_ANSWER_S = 0.02
+_AFTER_REPLY_S = 0.02
 FINGERS = frozenset(f"{side}-{finger}" for side in ("left", "right") for finger in (
     "thumb", "index-finger", "middle-finger", "ring-finger", "little-finger",
 ))  # fmt: skip
@@ -53,7 +53,7 @@ _FAILURES = {FaceKnown.code: "duplicate", TemplatesFull.code: "data-full"}
 
 Names = Annotated[list[str], DBusSignature("as")]
 Paths = Annotated[list[str], DBusSignature("ao")]
-Told = Annotated[tuple[str, bool], DBusSignature("sb")]
+StatusBody = Annotated[tuple[str, bool], DBusSignature("sb")]
 
 
 class ManagerInterface(ServiceInterface):
@@ -77,13 +77,13 @@ class DeviceInterface(ServiceInterface):
     def __init__(self, seat: Seat, authority: Authority, unicast: Unicast, stages: int) -> None:
         super().__init__(DEVICE)
         self._seat, self._authority, self._unicast, self._stages = seat, authority, unicast, stages
-        self._followed: dict[str, int | bool] = {"num-enroll-stages": -1, "finger-needed": False}
+        self._last_properties: dict[str, int | bool] = {"num-enroll-stages": -1, "finger-needed": False}
 
-    def follow(self) -> None:
+    def emit_changes(self) -> None:
         """Broadcasts the properties that have changed, as fprintd does. None of them names a person."""
-        now = {"num-enroll-stages": self.stages, "finger-needed": self.finger_needed}
-        changed = {name: value for name, value in now.items() if value != self._followed[name]}
-        self._followed = now
+        properties = {"num-enroll-stages": self.stages, "finger-needed": self.finger_needed}
+        changed = {name: value for name, value in properties.items() if value != self._last_properties[name]}
+        self._last_properties = properties
         if changed:
             self.emit_properties_changed(changed)
 
@@ -145,7 +145,7 @@ class DeviceInterface(ServiceInterface):
     @dbus_method()
     @refusing(ERRORS, _NAMES)
     async def DeleteEnrolledFinger(self, finger_name: DBusStr) -> None:  # noqa: N802
-        self._must_be_the_one(finger_name)
+        self._must_be_face_finger(finger_name)
         await self._delete(CALLER.get())
 
     @dbus_method()
@@ -153,32 +153,32 @@ class DeviceInterface(ServiceInterface):
     async def VerifyStart(self, finger_name: DBusStr) -> None:  # noqa: N802
         caller = CALLER.get()
         if finger_name not in ("any", ""):
-            self._must_be_the_one(finger_name)
+            self._must_be_face_finger(finger_name)
         self._must_be_enrolled(self._seat.must_hold(caller))
         await self._authority.must(caller, Action.VERIFY)
-        await self._authority.must_be_here(caller)
-        tell, said, early = self._telling(caller, "verify"), False, list[Status]()
+        await self._authority.must_be_local(caller)
+        send, announced, early = self._status_sender(caller, "verify"), False, list[Status]()
 
-        def heard(status: Status) -> None:
-            if said:
-                tell(status)
+        def on_status(status: Status) -> None:
+            if announced:
+                send(status)
             elif status.done:
                 early.append(status)  # more hints will follow, but the end is reported only once
 
-        goes_on = self._seat.verify(caller, heard, TIMEOUT_S, WayIn.FPRINTD, anyone=False)
+        is_current = self._seat.verify(caller, on_status, TIMEOUT_S, WayIn.FPRINTD, anyone=False)
         finger = "any" if finger_name == "any" else FINGER
 
-        def say() -> None:
-            nonlocal said
-            if not goes_on():
+        def announce() -> None:
+            nonlocal announced
+            if not is_current():
                 return  # stopped meanwhile: its result must not pass for that of a verification begun since
             self._unicast(caller, DEVICE_PATH, DEVICE, "VerifyFingerSelected", "s", [finger])
-            said = True
+            announced = True
             for status in early:
-                tell(status)
+                send(status)
 
         # pam_fprintd prompts only if this signal comes after the reply to its call, and reports a result only after that signal.
-        asyncio.get_running_loop().call_later(_AFTER_THE_ANSWER_S, say)
+        asyncio.get_running_loop().call_later(_AFTER_REPLY_S, announce)
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)
@@ -194,7 +194,7 @@ class DeviceInterface(ServiceInterface):
         await self._authority.must(caller, Action.ENROLL)
         manner = Manner.NEW if not known else Manner.REPLACE if finger_name == FINGER else Manner.ADD
         # fprintd's clients have no word for a pose.
-        self._seat.enrol(caller, self._telling(caller, "enroll"), manner, asks=False)
+        self._seat.enrol(caller, self._status_sender(caller, "enroll"), manner, asks=False)
 
     @dbus_method()
     @refusing(ERRORS, _NAMES)
@@ -207,11 +207,11 @@ class DeviceInterface(ServiceInterface):
         return finger_name  # type: ignore[no-any-return]
 
     @dbus_signal()
-    def VerifyStatus(self, status: Any) -> Told:  # noqa: N802
+    def VerifyStatus(self, status: Any) -> StatusBody:  # noqa: N802
         return status  # type: ignore[no-any-return]
 
     @dbus_signal()
-    def EnrollStatus(self, status: Any) -> Told:  # noqa: N802
+    def EnrollStatus(self, status: Any) -> StatusBody:  # noqa: N802
         return status  # type: ignore[no-any-return]
 
     async def _subject(self, caller: str, username: str) -> str:
@@ -235,15 +235,15 @@ class DeviceInterface(ServiceInterface):
         if name not in FINGERS:
             raise CallRefused(Problem.INVALID, f"{name!r}: no finger of fprintd's")
 
-    def _must_be_the_one(self, name: str) -> None:
+    def _must_be_face_finger(self, name: str) -> None:
         self._must_be_finger(name)
         if name != FINGER:
             raise CallRefused(Problem.NOT_ENROLLED, f"{name}: the face is listed as {FINGER}")
 
-    def _telling(self, caller: str, action: str) -> Callable[[Status], None]:
+    def _status_sender(self, caller: str, action: str) -> Callable[[Status], None]:
         stage = 0
 
-        def tell(status: Status) -> None:
+        def send(status: Status) -> None:
             nonlocal stage
             if not status.done and status.reason == Reason.NO_FACE:
                 return  # a client prints a line for each hint, and nobody has come yet
@@ -254,12 +254,12 @@ class DeviceInterface(ServiceInterface):
                     return
                 stage = reached
             member = "VerifyStatus" if action == "verify" else "EnrollStatus"
-            self._unicast(caller, DEVICE_PATH, DEVICE, member, "sb", [f"{action}-{_word(status)}", status.done])
+            self._unicast(caller, DEVICE_PATH, DEVICE, member, "sb", [f"{action}-{_result_name(status)}", status.done])
 
-        return tell
+        return send
 
 
-def _word(status: Status) -> str:
+def _result_name(status: Status) -> str:
     match status.result:
         case Result.FAILED:
             return _FAILURES.get(status.reason, "failed")

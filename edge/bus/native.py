@@ -23,7 +23,7 @@ LONGEST_S = 600
 
 Names = Annotated[list[str], DBusSignature("as")]
 Paths = Annotated[list[str], DBusSignature("ao")]
-Told = Annotated[tuple[str, bool, dict[str, Variant]], DBusSignature("sba{sv}")]
+StatusBody = Annotated[tuple[str, bool, dict[str, Variant]], DBusSignature("sba{sv}")]
 Unicast = Callable[[str, str, str, str, str, list[Any]], None]
 """Sends a signal to one bus name only: destination, path, interface, member, signature, body."""
 
@@ -81,10 +81,10 @@ class DeviceInterface(ServiceInterface):
         caller = CALLER.get()
         self._seat.must_hold(caller)
         await self._authority.must(caller, Action.VERIFY)
-        await self._authority.must_be_here(caller)
+        await self._authority.must_be_local(caller)
         anyone = not self._seat.must_hold(caller)
         self._seat.verify(
-            caller, self._telling(caller, "VerifyStatus"), min(max(timeout_s, 1), LONGEST_S), WayIn.BUS, anyone=anyone
+            caller, self._status_sender(caller, "VerifyStatus"), min(max(timeout_s, 1), LONGEST_S), WayIn.BUS, anyone=anyone
         )
 
     @dbus_method()
@@ -101,7 +101,7 @@ class DeviceInterface(ServiceInterface):
             raise CallRefused(Problem.INVALID, f"{manner!r}: new, add or replace")
         await self._authority.must(caller, Action.ENROLL)
         own = await self._authority.is_own(caller, self._seat.must_hold(caller))
-        self._seat.enrol(caller, self._telling(caller, "EnrollStatus"), _MANNERS[manner], own=own)
+        self._seat.enrol(caller, self._status_sender(caller, "EnrollStatus"), _MANNERS[manner], own=own)
 
     @dbus_method()
     @refusing(ERRORS)
@@ -133,29 +133,29 @@ class DeviceInterface(ServiceInterface):
     async def Attempt(self) -> None:  # noqa: N802
         caller = CALLER.get()
         await self._authority.must(caller, Action.VERIFY)
-        await self._authority.must_be_here(caller)
+        await self._authority.must_be_local(caller)
         self._intend()
 
     @dbus_method(name="Status")
     def state(self) -> DBusDict:
         return self._state()
 
-    # Declared for introspection only: `_telling` sends them.
+    # Declared for introspection only: `_status_sender` sends them.
     @dbus_signal()
-    def VerifyStatus(self, status: Any) -> Told:  # noqa: N802
+    def VerifyStatus(self, status: Any) -> StatusBody:  # noqa: N802
         return status  # type: ignore[no-any-return]
 
     @dbus_signal()
-    def EnrollStatus(self, status: Any) -> Told:  # noqa: N802
+    def EnrollStatus(self, status: Any) -> StatusBody:  # noqa: N802
         return status  # type: ignore[no-any-return]
 
-    def _telling(self, caller: str, member: str) -> Callable[[Status], None]:
+    def _status_sender(self, caller: str, member: str) -> Callable[[Status], None]:
         # To the caller only: who was recognised is nobody else's business.
-        def tell(status: Status) -> None:
+        def send(status: Status) -> None:
             body = [status.result.value, status.done, _details(status)]
             self._unicast(caller, DEVICE_PATH, DEVICE, member, "sba{sv}", body)
 
-        return tell
+        return send
 
 
 def _details(status: Status) -> dict[str, Variant]:
@@ -169,8 +169,8 @@ def _details(status: Status) -> dict[str, Variant]:
             details[key] = Variant("u", value)
     if status.score is not None:
         details["score"] = Variant("d", status.score)
-    if status.shown is not None:
-        details |= {key: Variant(*packed) for key, packed in pack(status.shown).items()}
+    if status.progress is not None:
+        details |= {key: Variant(*packed) for key, packed in pack(status.progress).items()}
     if status.poses is not None:
         details["templates"] = Variant("a{su}", {pose.value: count for pose, count in status.poses.items()})
     return details

@@ -82,11 +82,11 @@ class Status:
     checked: int = 0
     score: float | None = None
     operating_point: str = ""
-    shown: Progress | None = None
+    progress: Progress | None = None
     poses: Mapping[Pose, int] | None = None
 
 
-Told = Callable[[Status], None]
+StatusCallback = Callable[[Status], None]
 LastStep = Callable[[], AbstractContextManager[None]]
 
 
@@ -97,7 +97,7 @@ class Seat:
         self._station, self._desk, self._door, self._post = station, desk, door, post
         self.holder: str | None = None
         self.subject = ""
-        self.changed: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
         """Called when the holder changes, and when a face starts or ceases to be wanted."""
         self._job: Job | None = None
         self._verifying = self._ended = False
@@ -117,14 +117,14 @@ class Seat:
         if self.holder is not None:
             raise CallRefused(Problem.ALREADY_IN_USE, "the device is claimed by another program; try again when it is done")
         self.holder, self.subject = caller, subject
-        self.changed()
+        self.on_change()
 
     def release(self, caller: str) -> None:
         """Gives the device back and stops what is going on."""
         self.must_hold(caller)
         self._abandon()
         self.holder, self.subject = None, ""
-        self.changed()
+        self.on_change()
 
     def vanished(self, caller: str) -> None:
         """Handles a caller that has left the bus."""
@@ -139,7 +139,9 @@ class Seat:
         """Whether there are templates under a name, readable or not."""
         return subject in self.names()
 
-    def verify(self, caller: str, told: Told, timeout_s: float, way: WayIn, *, anyone: bool) -> Callable[[], bool]:
+    def verify(
+        self, caller: str, on_status: StatusCallback, timeout_s: float, way: WayIn, *, anyone: bool
+    ) -> Callable[[], bool]:
         """Begins to verify the claimed subject, or anyone. Returns a function that says whether this verification has not been stopped."""
         self._must_be_free(caller)
         name = None if anyone else self.subject
@@ -147,32 +149,32 @@ class Seat:
             raise CallRefused(Problem.NOT_ENROLLED, f"{name or 'nobody'}: not enrolled; `edge enroll` does it")
         hints = _Hints()
 
-        def heard(judged: Judged, tell: Told) -> None:
-            self._door.heard(judged)
-            hints.heard(judged, tell)
+        def on_judged(judged: Judged, notify: StatusCallback) -> None:
+            self._door.observe(judged)
+            hints.observe(judged, notify)
 
-        def work(frames: Frames, tell: Told, _: LastStep) -> None:
+        def work(frames: Frames, notify: StatusCallback, _: LastStep) -> None:
             decision = self._station.verify(
                 name,
                 frames,
                 timeout_s,
-                lambda judged: heard(judged, tell),
+                lambda judged: on_judged(judged, notify),
                 lambda: self._door.intent.missing(seconds_since_boot(), way),
             )
             point = self._station.point_of(decision.subject if isinstance(decision, Grant) else name).name
             if isinstance(decision, Grant):
                 # One press serves one grant: it must not open the door as well.
                 self._door.intent.spend(way)
-                told = Status(Result.MATCH, True, subject=decision.subject, frames=decision.frames, score=decision.score)
+                status = Status(Result.MATCH, True, subject=decision.subject, frames=decision.frames, score=decision.score)
             else:
-                told = Status(
+                status = Status(
                     Result.NO_MATCH, True, ADVICE[decision.reason], decision.reason.value, name or "", decision.frames
                 )
-            tell(replace(told, operating_point=point))
+            notify(replace(status, operating_point=point))
 
-        return self._begin(work, told, verifying=True)
+        return self._begin(work, on_status, verifying=True)
 
-    def enrol(self, caller: str, told: Told, manner: Manner, *, asks: bool = True, own: bool = False) -> None:
+    def enrol(self, caller: str, on_status: StatusCallback, manner: Manner, *, asks: bool = True, own: bool = False) -> None:
         """Begins to enrol the claimed subject. `asks`: the caller can tell the person which pose to take. `own`: the subject is the caller,
         who is not told which other name the face has: the camera may see a picture of somebody else.
         """
@@ -185,34 +187,45 @@ class Seat:
         if manner is Manner.ADD and not self.is_enrolled(name):
             raise CallRefused(Problem.NOT_ENROLLED, f"{name}: not enrolled; nothing to add to")
 
-        def work(frames: Frames, tell: Told, last_step: LastStep) -> None:
-            def progressed(shown: Progress) -> None:
-                result = Result.RETRY if shown.reason else Result.PROGRESS
-                tell(Status(result, False, shown.advice, shown.reason, name, have=shown.have, want=shown.want, shown=shown))
+        def work(frames: Frames, notify: StatusCallback, last_step: LastStep) -> None:
+            def on_progress(progress: Progress) -> None:
+                result = Result.RETRY if progress.reason else Result.PROGRESS
+                notify(
+                    Status(
+                        result,
+                        False,
+                        progress.advice,
+                        progress.reason,
+                        name,
+                        have=progress.have,
+                        want=progress.want,
+                        progress=progress,
+                    )
+                )
 
             try:
-                done = self._station.enrol(name, frames, progressed, manner, asks=asks, last_step=last_step)
+                enrolled = self._station.enrol(name, frames, on_progress, manner, asks=asks, last_step=last_step)
             except FaceKnown as error:
                 if own:
                     raise FaceKnown(
                         "this face is enrolled already, under another name; `sudo edge enroll` says which"
                     ) from error
                 raise
-            made = done.enrolment
-            tell(
+            enrolment = enrolled.enrolment
+            notify(
                 Status(
                     Result.ENROLLED,
                     True,
                     subject=name,
-                    have=done.templates,
-                    recognised=made.recognised,
-                    checked=made.checked,
+                    have=enrolled.templates,
+                    recognised=enrolment.recognised,
+                    checked=enrolment.checked,
                     operating_point=self._station.point_of(name).name,
-                    poses=made.by_pose,
+                    poses=enrolment.by_pose,
                 )
             )
 
-        self._begin(work, told, verifying=False)
+        self._begin(work, on_status, verifying=False)
 
     def stop(self, caller: str, *, verifying: bool) -> None:
         """Stops a verification or an enrolment, whether or not it has ended."""
@@ -233,40 +246,42 @@ class Seat:
             # The templates may be gone although the failure count is not.
             raise CallRefused(Problem.NOT_DELETED if self.is_enrolled(subject) else Problem.INTERNAL, str(error)) from error
 
-    def _begin(self, work: Callable[[Frames, Told, LastStep], None], told: Told, *, verifying: bool) -> Callable[[], bool]:
-        def goes_on() -> bool:
+    def _begin(
+        self, work: Callable[[Frames, StatusCallback, LastStep], None], on_status: StatusCallback, *, verifying: bool
+    ) -> Callable[[], bool]:
+        def is_current() -> bool:
             return self._job is job
 
-        def heard(status: Status) -> None:
+        def deliver(status: Status) -> None:
             # What an abandoned job still reports is dropped: another caller may hold the device by now.
-            if not goes_on():
+            if not is_current():
                 return
-            told(status)
+            on_status(status)
             if status.done:
                 self._ended = True
-                self.changed()
+                self.on_change()
 
-        def tell(status: Status) -> None:
-            self._post(lambda: heard(status))
+        def notify(status: Status) -> None:
+            self._post(lambda: deliver(status))
 
         def failed(error: FacelatchError) -> None:
             if isinstance(error, CameraError):
-                tell(Status(Result.DISCONNECTED, True, str(error), error.code))
+                notify(Status(Result.DISCONNECTED, True, str(error), error.code))
             else:
                 result = Result.FAILED if isinstance(error, EnrolmentFailed) else Result.ERROR
-                tell(Status(result, True, str(error), error.code))
+                notify(Status(result, True, str(error), error.code))
 
-        job = Job(lambda frames: work(frames, tell, job.last_step), failed, shares=verifying)
+        job = Job(lambda frames: work(frames, notify, job.last_step), failed, shares=verifying)
         self._job, self._verifying, self._ended = job, verifying, False
-        self.changed()
+        self.on_change()
         self._desk.submit(job)
-        return goes_on
+        return is_current
 
     def _abandon(self) -> None:
         if self._job is not None:
             self._job.cancel()
             self._job = None
-            self.changed()
+            self.on_change()
 
     def must_hold(self, caller: str) -> str:
         """Returns the claimed subject; refuses everyone but the holder."""
@@ -285,19 +300,19 @@ class _Hints:
 
     def __init__(self) -> None:
         self._last: Reason | Way | None = None
-        self._at = 0.0
+        self._last_at = 0.0
 
-    def heard(self, judged: Judged, tell: Told) -> None:
+    def observe(self, judged: Judged, notify: StatusCallback) -> None:
         if judged.asked is not None:
             if judged.asked is not self._last:
                 self._last = judged.asked
-                tell(Status(Result.RETRY, False, SENTENCES[judged.asked], judged.asked.value))
+                notify(Status(Result.RETRY, False, SENTENCES[judged.asked], judged.asked.value))
             return
         reason = judged.outcome
         if not isinstance(reason, Reason) or reason not in MENDABLE:
             return
         now = time.monotonic()
-        if reason is self._last and now - self._at < SAME_ADVICE_S:
+        if reason is self._last and now - self._last_at < SAME_ADVICE_S:
             return
-        self._last, self._at = reason, now
-        tell(Status(Result.RETRY, False, ADVICE[reason], reason.value))
+        self._last, self._last_at = reason, now
+        notify(Status(Result.RETRY, False, ADVICE[reason], reason.value))

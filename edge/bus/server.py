@@ -33,10 +33,10 @@ FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 60.0
 # than it carries.
 LONGEST_TEXT = 1024
 _BUS = "org.freedesktop.DBus"
-_GONE = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged'"
+_DEPARTURES = "type='signal',sender='org.freedesktop.DBus',interface='org.freedesktop.DBus',member='NameOwnerChanged'"
 
 
-_OURS = (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER)
+_OWNED = (RequestNameReply.PRIMARY_OWNER, RequestNameReply.ALREADY_OWNER)
 Answer = TypeVar("Answer")
 
 
@@ -57,7 +57,7 @@ class BusServer:
 
     def __init__(self, daemon: Daemon, station: Station) -> None:
         self._daemon, self._station, self._settings = daemon, station, station.settings
-        _hush_refusals()
+        _mute_refusals()
         self._thread = threading.Thread(target=self._run, name="bus", daemon=True)
         self._loop = asyncio.new_event_loop()
         self._stopped = asyncio.Event()
@@ -78,21 +78,21 @@ class BusServer:
 
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._stay())
+        self._loop.run_until_complete(self._keep_serving())
         self._loop.close()
 
-    async def _stay(self) -> None:
+    async def _keep_serving(self) -> None:
         while not self._stopped.is_set():
-            told = "the connection was closed"
+            problem = "the connection was closed"
             try:
                 await self._serve()
             except Exception as error:  # noqa: BLE001 - whatever ends the answers is told and tried again, and the door is watched
-                told = str(error) or type(error).__name__
+                problem = str(error) or type(error).__name__
             self._settled.set()
             if self._stopped.is_set():
                 return
             if not self._lost:
-                self._station.journal.tell(Event.BUS_LOST, f"the system bus: {told}; nobody can ask", ERROR="bus")
+                self._station.journal.log(Event.BUS_LOST, f"the system bus: {problem}; nobody can ask", ERROR="bus")
             self._lost = True
             # Only a stop ends this pause early.
             with suppress(TimeoutError):
@@ -103,18 +103,20 @@ class BusServer:
         """Answers until the bus or the daemon ends."""
         bus = _SiftedBus(bus_type=BusType.SYSTEM)
         try:
-            await _answered(bus.connect())
+            await _with_timeout(bus.connect())
             seat = Seat(self._station, self._daemon.desk, self._daemon.door, self._post)
-            bus.add_message_handler(partial(self._before, seat))
-            await _answered(bus.call(Message(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", signature="s", body=[_GONE])))
+            bus.add_message_handler(partial(self._on_message, seat))
+            await _with_timeout(
+                bus.call(Message(_BUS, "/org/freedesktop/DBus", _BUS, "AddMatch", signature="s", body=[_DEPARTURES]))
+            )
             authority = Authority(bus, refuse_remote=self._settings.service.refuse_remote)
             self._export(bus, seat, authority)
-            self._daemon.held = lambda: seat.holder is not None or authority.asks
-            if await _answered(bus.request_name(NAME, NameFlag.DO_NOT_QUEUE)) not in _OURS:
+            self._daemon.held = lambda: seat.holder is not None or authority.is_waiting
+            if await _with_timeout(bus.request_name(NAME, NameFlag.DO_NOT_QUEUE)) not in _OWNED:
                 raise NameTaken(f"{NAME} is taken by another program; is a second daemon running?")
-            self._station.journal.tell(Event.BUS_JOINED, "answers on the system bus")
+            self._station.journal.log(Event.BUS_JOINED, "answers on the system bus")
             if self._settings.compat.fprintd:
-                await self._stand_in(bus)
+                await self._take_fprintd_name(bus)
             self._lost, self._pause_s = False, FIRST_PAUSE_S
             self._settled.set()
             ended = asyncio.ensure_future(bus.wait_for_disconnect())  # type: ignore[no-untyped-call]
@@ -122,7 +124,7 @@ class BusServer:
             await asyncio.wait([ended, stopped], return_when=asyncio.FIRST_COMPLETED)
             stopped.cancel()
             # A claim ends with the bus it was made on; nobody there can be notified any more.
-            seat.changed = lambda: None
+            seat.on_change = lambda: None
             if seat.holder is not None:
                 seat.release(seat.holder)
             if not ended.done():
@@ -145,20 +147,20 @@ class BusServer:
         stages = self._settings.enrolment.anchors
         finger = fprint.DeviceInterface(seat, authority, send, stages)
         bus.export(fprint.DEVICE_PATH, finger)
-        seat.changed = finger.follow
+        seat.on_change = finger.emit_changes
 
-    async def _stand_in(self, bus: MessageBus) -> None:
+    async def _take_fprintd_name(self, bus: MessageBus) -> None:
         """Takes fprintd's name, or queues for it: fprintd exits when idle, and the bus then passes the name on."""
         try:
-            self._waits_for_name = await _answered(bus.request_name(fprint.NAME)) not in _OURS
+            self._waits_for_name = await _with_timeout(bus.request_name(fprint.NAME)) not in _OWNED
         except DBusError as error:
             # A bus that denies us the second name is no reason to stop answering under the first.
             text = f"{fprint.NAME}: {error}; its clients are not answered"
-            self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
+            self._station.journal.log(Event.BUS_NAME_TAKEN, text, ERROR="bus")
             return
         if self._waits_for_name:
             text = f"{fprint.NAME} belongs to another program; is fprintd running? fprintd's clients are not answered until it is free"
-            self._station.journal.tell(Event.BUS_NAME_TAKEN, text, ERROR="bus")
+            self._station.journal.log(Event.BUS_NAME_TAKEN, text, ERROR="bus")
 
     def _intend(self) -> None:
         """Lets whoever stands at the door be judged, as a caller asks. Refused unless the door waits for such a call."""
@@ -170,11 +172,11 @@ class BusServer:
             )
         self._daemon.door.intent.call()
 
-    def _before(self, seat: Seat, message: Message) -> None:
+    def _on_message(self, seat: Seat, message: Message) -> None:
         """Sees every message before it is answered: notes who calls and who has left the bus."""
         if message.message_type is MessageType.METHOD_CALL and message.sender:
             CALLER.set(message.sender)
-            self._daemon.asked()
+            self._daemon.note_call()
             if any(isinstance(value, str) and len(value) > LONGEST_TEXT for value in message.body):
                 raise DBusError(ErrorType.INVALID_ARGS, f"a text of more than {LONGEST_TEXT} characters")
         elif message.member == "NameOwnerChanged" and message.sender == _BUS and not message.body[2]:
@@ -186,12 +188,12 @@ class BusServer:
             and message.body == [fprint.NAME]
         ):
             self._waits_for_name = False
-            self._station.journal.tell(Event.BUS_JOINED, f"answers as {fprint.NAME} as well")
+            self._station.journal.log(Event.BUS_JOINED, f"answers as {fprint.NAME} as well")
 
     def _state(self, seat: Seat) -> dict[str, Variant]:
-        return {key: Variant("u" if isinstance(value, int) else "s", value) for key, value in self._facts(seat).items()}
+        return {key: Variant("u" if isinstance(value, int) else "s", value) for key, value in self._status_fields(seat).items()}
 
-    def _facts(self, seat: Seat) -> dict[str, Any]:
+    def _status_fields(self, seat: Seat) -> dict[str, Any]:
         station, settings = self._station, self._settings
         return {
             "mode": settings.service.mode.value,
@@ -208,22 +210,22 @@ class BusServer:
         }
 
 
-def _hush_refusals() -> None:
+def _mute_refusals() -> None:
     """Keeps off stderr what dbus-fast logs about refused callers who want no reply: nine lines a call. After ten thousand of them in half
     a minute journald drops whatever this service writes, its events too.
     """
     log = logging.getLogger("dbus_fast")
     if not log.handlers:
-        shown = logging.StreamHandler()
-        shown.setLevel(logging.WARNING)
-        shown.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], DBusError)))
-        log.addHandler(shown)
+        handler = logging.StreamHandler()
+        handler.setLevel(logging.WARNING)
+        handler.addFilter(lambda record: not (record.exc_info and isinstance(record.exc_info[1], DBusError)))
+        log.addHandler(handler)
 
 
-async def _answered(asked: Awaitable[Answer]) -> Answer:
+async def _with_timeout(call: Awaitable[Answer]) -> Answer:
     """The bus's answer. Raises OSError after ANSWER_S without one: a stop must not wait for it, and a lost bus must be reported."""
     try:
-        return await asyncio.wait_for(asked, ANSWER_S)
+        return await asyncio.wait_for(call, ANSWER_S)
     except TimeoutError:
         raise OSError(f"no answer in {ANSWER_S:g} s") from None
 

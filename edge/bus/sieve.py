@@ -23,7 +23,7 @@ class Sieve:
     def __init__(self, connected: socket.socket) -> None:
         self._socket = connected
         self._frame = bytearray()
-        self._passes = self._drops = 0
+        self._to_pass = self._to_drop = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._socket, name)
@@ -38,33 +38,33 @@ class Sieve:
     def _sift(self, data: bytes) -> bytes:
         sifted = bytearray()
         while data:
-            if self._passes:
-                part, data = data[: self._passes], data[self._passes :]
-                self._passes -= len(part)
+            if self._to_pass:
+                part, data = data[: self._to_pass], data[self._to_pass :]
+                self._to_pass -= len(part)
                 sifted += part
-            elif self._drops:
-                part, data = data[: self._drops], data[self._drops :]
-                self._drops -= len(part)
+            elif self._to_drop:
+                part, data = data[: self._to_drop], data[self._to_drop :]
+                self._to_drop -= len(part)
             else:
                 missing = _FRAME_BYTES - len(self._frame)
                 self._frame += data[:missing]
                 data = data[missing:]
                 if len(self._frame) == _FRAME_BYTES:
-                    sifted += self._begun()
+                    sifted += self._frame_to_pass()
         return bytes(sifted)
 
-    def _begun(self) -> bytes:
+    def _frame_to_pass(self) -> bytes:
         """The frame to pass on: as it came, or with a body length of 0, or nothing if even the header's fields are too long."""
         frame, self._frame = self._frame, bytearray()
         order = "<" if frame[0] == ord("l") else ">"
         body, _, fields = struct.unpack_from(f"{order}III", frame, 4)
         fields += -fields % 8
         if fields > MOST_BYTES:
-            self._drops = fields + body
+            self._to_drop = fields + body
             return b""
         if body > MOST_BYTES:
             frame[4:8] = bytes(4)
-            self._passes, self._drops = fields, body
+            self._to_pass, self._to_drop = fields, body
         else:
-            self._passes = fields + body
+            self._to_pass = fields + body
         return bytes(frame)

@@ -63,29 +63,29 @@ class Turned:
 
 
 def _open(settings: CameraSettings) -> Camera:
-    meant = source_of(settings.source)
-    source = meant.text
-    if meant.kind is Kind.ADDRESS:
+    parsed = source_of(settings.source)
+    source = parsed.text
+    if parsed.kind is Kind.ADDRESS:
         return open_stream(source, settings)
-    if meant.kind is Kind.RIBBON:
+    if parsed.kind is Kind.RIBBON:
         return open_csi(int(source.removeprefix("csi:")), settings)
-    if meant.kind is Kind.USB_ID:
+    if parsed.kind is Kind.USB_ID:
         source = node_of_usb_id(source)
     path = Path(source)
     try:
-        kind = path.stat().st_mode
+        mode = path.stat().st_mode
     except OSError as error:
         if path.is_relative_to("/dev"):
-            told = f"cannot open the camera: {error.strerror}; `edge cameras` lists those plugged in"
+            problem = f"cannot open the camera: {error.strerror}; `edge cameras` lists those plugged in"
         else:
-            told = f"cannot open the file or folder: {error.strerror}; is its path right? `edge cameras` lists cameras"
-        raise CameraError(f"{source}: {told}") from error
-    if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(kind) else 0)):
-        remedy = "add the user to the group video" if stat.S_ISCHR(kind) else "give the user read access"
+            problem = f"cannot open the file or folder: {error.strerror}; is its path right? `edge cameras` lists cameras"
+        raise CameraError(f"{source}: {problem}") from error
+    if not os.access(path, os.R_OK | (os.X_OK if stat.S_ISDIR(mode) else 0)):
+        remedy = "add the user to the group video" if stat.S_ISCHR(mode) else "give the user read access"
         raise CameraError(f"{source}: permission denied; {remedy}")
-    if stat.S_ISCHR(kind):
+    if stat.S_ISCHR(mode):
         return open_device(source, settings)
-    if stat.S_ISDIR(kind) or stat.S_ISREG(kind):
+    if stat.S_ISDIR(mode) or stat.S_ISREG(mode):
         fast = settings.replay is Replay.FAST
         return open_replay(path) if fast else Paced(path, loop=settings.replay is Replay.LOOP)
     raise CameraError(f"{source}: neither a video device nor a video file nor a folder of pictures")

@@ -18,10 +18,10 @@ class Capture:
     """A libcamera camera, as `live.Driver`."""
 
     def __init__(self, number: int, settings: CameraSettings) -> None:
-        library = _library()
-        if not 0 <= number < len(found := library.Picamera2.global_camera_info()):
+        library = _import_picamera2()
+        if not 0 <= number < len(known := library.Picamera2.global_camera_info()):
             raise CameraError(
-                f"csi:{number}: no such camera; libcamera knows of {len(found)}: is the cable in, the overlay loaded?"
+                f"csi:{number}: no such camera; libcamera knows of {len(known)}: is the cable in, the overlay loaded?"
             )
         # __new__ and __init__ are called separately, so that a camera that fails to open can be released.
         self._camera = library.Picamera2.__new__(library.Picamera2)
@@ -34,11 +34,11 @@ class Capture:
             self._camera.configure(self._camera.create_video_configuration(main=main, controls=controls, buffer_count=2))
             self._camera.start()
         except (RuntimeError, OSError, IndexError) as error:
-            self._let_go()
+            self._release_failed()
             # libcamera has no error code for "busy", only the kernel's text, which picamera2 keeps as the context of its own error.
-            words = str(error.__context__ or error)
-            kind = CameraBusy if "busy" in words.lower() else CameraError
-            raise kind(f"csi:{number}: cannot open: {words}; is it in use by another program?") from error
+            message = str(error.__context__ or error)
+            error_type = CameraBusy if "busy" in message.lower() else CameraError
+            raise error_type(f"csi:{number}: cannot open: {message}; is it in use by another program?") from error
 
     def grab(self) -> NDArray[np.uint8] | None:
         """See `live.Driver`."""
@@ -64,7 +64,7 @@ class Capture:
         self._camera.stop()
         self._camera.close()
 
-    def _let_go(self) -> None:
+    def _release_failed(self) -> None:
         """Releases what a camera that failed to open still holds. If it was acquired, it would be busy for this process's next try; if
         not, picamera2 forgets its pipe, and each try leaks a descriptor."""
         with suppress(AttributeError, KeyError, OSError, RuntimeError):
@@ -81,10 +81,10 @@ def open_csi(number: int, settings: CameraSettings) -> Live:
 
 def cameras() -> list[str]:
     """The models of the cameras that libcamera knows, in the order of their numbers. Raises PackageMissing without picamera2."""
-    return [str(info.get("Model", "?")) for info in _library().Picamera2.global_camera_info()]
+    return [str(info.get("Model", "?")) for info in _import_picamera2().Picamera2.global_camera_info()]
 
 
-def _library() -> Any:
+def _import_picamera2() -> Any:
     try:
         import picamera2
     except ImportError as error:

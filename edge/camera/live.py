@@ -53,7 +53,7 @@ class Live:
         self._fresh = threading.Condition()
         self._newest: Frame | None = None
         self._error: str | None = None
-        self._kept: Exception | None = None
+        self._release_error: Exception | None = None
         # When the last picture was read, fresh or not, and when the last one that differed from the one before.
         self._read_at = self._changed_at = time.monotonic()
         self._stop = threading.Event()
@@ -86,20 +86,20 @@ class Live:
         self._thread.join(LET_GO_S)
         if self._thread.is_alive():
             raise CameraWedged(f"{self.name}: the driver does not return; unplug the camera and plug it in again")
-        if self._kept is not None:
-            raise CameraError(f"{self.name}: the device cannot be released: {_words(self._kept)}")
+        if self._release_error is not None:
+            raise CameraError(f"{self.name}: the device cannot be released: {_one_line(self._release_error)}")
 
     def _read(self) -> None:
         try:
-            self._publish(None, self._read_on())
+            self._publish(None, self._read_until_stopped())
         except Exception as error:  # noqa: BLE001 - whatever a library raises ends this camera and is told, not the thread alone
-            self._publish(None, f"{self.name}: its driver fails: {_words(error)}")
+            self._publish(None, f"{self.name}: its driver fails: {_one_line(error)}")
         try:
             self._driver.release()
         except Exception as error:  # noqa: BLE001 - told by `close`
-            self._kept = error
+            self._release_error = error
 
-    def _read_on(self) -> str | None:
+    def _read_until_stopped(self) -> str | None:
         """Reads until told to stop (returns None) or unable to go on (returns the reason)."""
         missed, max_age_s = 0, self._settings.max_age_s
         freshness, stamps = Freshness(max_age_s, self._period_s), Stamps(max_age_s)
@@ -130,6 +130,6 @@ class Live:
             self._fresh.notify_all()
 
 
-def _words(error: Exception) -> str:
+def _one_line(error: Exception) -> str:
     # OpenCV's messages have several lines.
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -64,12 +64,12 @@ def node_of_usb_id(usb_id: str) -> str:
     Raises:
         CameraError: there is none.
     """
-    same = [node for node in nodes() if node.usb_id == usb_id]
-    usable = [node.path for node in same if not node.problem]
+    matching = [node for node in nodes() if node.usb_id == usb_id]
+    usable = [node.path for node in matching if not node.problem]
     if not usable:
         known = ", ".join(sorted({node.usb_id for node in nodes() if node.usb_id})) or "none"
-        told = f"; {same[0].path}: {same[0].problem}" if same else f"; plugged in: {known}"
-        raise CameraError(f"{usb_id}: no such camera{told}")
+        details = f"; {matching[0].path}: {matching[0].problem}" if matching else f"; plugged in: {known}"
+        raise CameraError(f"{usb_id}: no such camera{details}")
     return usable[0]
 
 
@@ -148,9 +148,9 @@ def _node(sysfs: Path) -> Node:
     else:
         try:
             answer = fcntl.ioctl(handle, _QUERYCAP, bytes(_CAPABILITY.size))
-            drivers, cards, _, _, whole, own = _CAPABILITY.unpack(answer)
+            drivers, cards, _, _, all_capabilities, node_capabilities = _CAPABILITY.unpack(answer)
             driver, card = (text.split(b"\0")[0].decode(errors="replace") for text in (drivers, cards))
-            capabilities = own if whole & _DEVICE_CAPS else whole
+            capabilities = node_capabilities if all_capabilities & _DEVICE_CAPS else all_capabilities
             problem = _problem(capabilities, driver)
         except OSError as error:
             problem = f"does not answer: {error.strerror}"

@@ -44,16 +44,16 @@ class Commands(typer.core.TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """See TyperGroup."""
-        self._know(MODULES)
+        self._load(MODULES)
         return list(MODULES)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """See TyperGroup."""
         # For a mistyped name typer suggests similar ones among the commands that it knows.
-        self._know([cmd_name] if cmd_name in MODULES else MODULES)
+        self._load([cmd_name] if cmd_name in MODULES else MODULES)
         return self.commands.get(cmd_name)
 
-    def _know(self, names: Iterable[str]) -> None:
+    def _load(self, names: Iterable[str]) -> None:
         missing = {MODULES[name] for name in names if name not in self.commands}
         for module in missing:
             import_module(f"edge.cli.{module}")

@@ -33,24 +33,24 @@ def consent_words(settings: Settings, name: str, folder: Path) -> str:
                 f"enrolment.consent_text = {words}: cannot be read: {error}; nobody is enrolled without it"
             ) from error
     encrypted = "" if settings.gallery.encrypt is Encryption.NONE else ", encrypted"
-    told = {"name": name, "folder": str(folder), "encrypted": encrypted}
+    fields = {"name": name, "folder": str(folder), "encrypted": encrypted}
     words = words.strip() or WORDS
-    for key, value in told.items():
+    for key, value in fields.items():
         words = words.replace(f"{{{key}}}", value)
     return words
 
 
-def ask_consent(words: str, name: str, *, given: bool) -> None:
-    """Shows the words, and asks if this is a terminal, unless consent was `given` before.
+def ask_consent(words: str, name: str, *, already_given: bool) -> None:
+    """Shows the words, and asks if this is a terminal, unless consent is `already_given`.
 
     Raises:
         EnrolmentStopped: the answer is no, or none.
     """
-    told = Console(stderr=True, soft_wrap=True)
-    told.print(words, markup=False, highlight=False)
-    if given or not (sys.stdin.isatty() and sys.stderr.isatty()):
+    console = Console(stderr=True, soft_wrap=True)
+    console.print(words, markup=False, highlight=False)
+    if already_given or not (sys.stdin.isatty() and sys.stderr.isatty()):
         return
     # Not typer.confirm: it writes a blank to stdout, which is reserved for --json.
-    told.print(f"Does {name} agree? [y/N] ", end="", markup=False, highlight=False)
+    console.print(f"Does {name} agree? [y/N] ", end="", markup=False, highlight=False)
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise EnrolmentStopped(f"{name}: did not agree; no frame was looked at, and nothing is kept")

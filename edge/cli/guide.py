@@ -32,11 +32,11 @@ _FINE = frozenset({Gate.TURN})
 @contextmanager
 def guide(title: str) -> Iterator[Show]:
     """Yields a function that shows progress. Nothing is shown before its first call, so that an early error is printed alone."""
-    told = Console(stderr=True)
-    if not told.is_terminal or told.is_dumb_terminal:
+    console = Console(stderr=True)
+    if not console.is_terminal or console.is_dumb_terminal:
         yield Lines(Console(stderr=True, soft_wrap=True), title)
         return
-    live = Live(console=told, refresh_per_second=_DRAWN_PER_S, transient=True)
+    live = Live(console=console, refresh_per_second=_DRAWN_PER_S, transient=True)
 
     def show(progress: Progress) -> None:
         live.update(View(title, progress))
@@ -55,12 +55,12 @@ class View:
         self._title, self._progress = title, progress
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        shown, plain = self._progress, options.ascii_only
-        outline = draw_outline(shown.face, shown.aim, shown.aspect, good=not shown.reason, plain=plain)
-        frame_width = columns(shown.aspect) + 2
+        progress, plain = self._progress, options.ascii_only
+        outline = draw_outline(progress.face, progress.aim, progress.aspect, good=not progress.reason, plain=plain)
+        frame_width = columns(progress.aspect) + 2
         beside = options.max_width - frame_width - 1 >= _BESIDE_BAR + _BARS.start
         room = options.max_width - _BESIDE_BAR - (frame_width + 1 if beside else 0)
-        gauges = _gauges(shown.gauges, min(max(room, _BARS.start), _BARS.stop), plain=plain)
+        gauges = _gauges(progress.gauges, min(max(room, _BARS.start), _BARS.stop), plain=plain)
         body = Table.grid(padding=(0, 1, 0, 0))
         frame = Panel(outline, padding=0, width=frame_width, border_style="dim")
         if beside:
@@ -69,34 +69,34 @@ class View:
             body.add_row(frame)
             body.add_row(gauges)
         yield Group(
-            Text(f"{self._title}  {shown.have}/{shown.want}"),
-            Text(shown.sentence or " ", "bold"),
+            Text(f"{self._title}  {progress.have}/{progress.want}"),
+            Text(progress.sentence or " ", "bold"),
             body,
-            _counts(shown, plain=plain),
-            Text(shown.advice or " ", "bold yellow"),
+            _counts(progress, plain=plain),
+            Text(progress.advice or " ", "bold yellow"),
         )
 
 
 class Lines:
     """The guide for the journal of facelatch-enroll@ and for pipes: a line when something has changed, at most one a second."""
 
-    def __init__(self, told: Console, title: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self._told, self._title, self._clock = told, title, clock
-        self._before, self._at = "", float("-inf")
+    def __init__(self, console: Console, title: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._console, self._title, self._clock = console, title, clock
+        self._last_text, self._printed_at = "", float("-inf")
         self._over: set[str] = set()
 
     def __call__(self, progress: Progress) -> None:
         if self._title:
-            self._told.print(self._title)
+            self._console.print(self._title)
             self._title = ""
         over = {count.pose.value for count in progress.poses if count.over} if progress.sentence else set()
-        without = f"going on without {', '.join(sorted(over - self._over))}" if over - self._over else ""
+        skipped = f"going on without {', '.join(sorted(over - self._over))}" if over - self._over else ""
         counts, words = f"{progress.have}/{progress.want}", "; ".join(filter(None, (progress.sentence, progress.advice)))
         now = self._clock()
-        if f"{counts} {words}" != self._before and now - self._at >= LINE_EVERY_S:
-            told = "; ".join(filter(None, (without, words)))
-            self._told.print(f"{counts} {told}".rstrip(), markup=False, highlight=False)
-            self._before, self._at, self._over = f"{counts} {words}", now, over
+        if f"{counts} {words}" != self._last_text and now - self._printed_at >= LINE_EVERY_S:
+            line = "; ".join(filter(None, (skipped, words)))
+            self._console.print(f"{counts} {line}".rstrip(), markup=False, highlight=False)
+            self._last_text, self._printed_at, self._over = f"{counts} {words}", now, over
 
 
 def _gauges(gauges: tuple[Gauge, ...], bar: int, *, plain: bool) -> Table:
@@ -149,12 +149,12 @@ def _mark(good: bool, plain: bool) -> Text:
     return Text(words[0], "green") if good else Text(words[1], "bold yellow")
 
 
-def _counts(shown: Progress, *, plain: bool) -> Text:
+def _counts(progress: Progress, *, plain: bool) -> Text:
     text = Text()
-    asked = next((count for count in shown.poses if not count.over and count.have < count.want), None)
-    for count in shown.poses:
+    current = next((count for count in progress.poses if not count.over and count.have < count.want), None)
+    for count in progress.poses:
         text.append("  " if text else "")
-        text.append(_count(count, plain=plain), "bold" if count is asked else "green" if count.have == count.want else "dim")
+        text.append(_count(count, plain=plain), "bold" if count is current else "green" if count.have == count.want else "dim")
     return text
 
 

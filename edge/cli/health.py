@@ -41,7 +41,7 @@ def doctor(
     for finding in examine(config, state_folder(), machine):
         findings.append(finding)
         if not as_json:
-            _tell(finding)
+            _print_finding(finding)
     if report is not None:
         changed: dict[str, object] = {}
         with suppress(SettingsError):  # reported as a finding already
@@ -57,9 +57,11 @@ def doctor(
     raise typer.Exit(ExitCode.FAILED if counts["fail"] else ExitCode.OK)
 
 
-def _tell(finding: Finding) -> None:
-    told = finding.shown()
-    console.print(f"{told['verdict']:<5}", style=_COLOURS[finding.verdict.value], end="")
+def _print_finding(finding: Finding) -> None:
+    fields = finding.shown()
+    console.print(f"{fields['verdict']:<5}", style=_COLOURS[finding.verdict.value], end="")
     console.print(
-        f"{told['check']:<16} {told['found']}" + (f"  → {told['mend']}" if told["mend"] else ""), markup=False, highlight=False
+        f"{fields['check']:<16} {fields['found']}" + (f"  → {fields['mend']}" if fields["mend"] else ""),
+        markup=False,
+        highlight=False,
     )

@@ -17,7 +17,7 @@ from edge.cli.shared import (
     Config,
     ModelOption,
     app,
-    asked,
+    ask_daemon,
     console,
     frames_of,
     hints,
@@ -47,19 +47,19 @@ def verify(
     """Verifies the person in front of the camera once. Exit code 0 is an accept, 1 a denial."""
     if name == "":  # from a script's unset variable: on the bus it would mean anyone who is enrolled
         raise InputError("name '': a subject's name; leave it out to ask whether it is anyone enrolled")
-    if not (config or camera or model) and (answer := asked(lambda daemon: _verified(daemon, name, timeout))):
-        told, granted = answer, answer["accepted"]
+    if not (config or camera or model) and (answer := ask_daemon(lambda daemon: _verify_by_daemon(daemon, name, timeout))):
+        report, granted = answer, answer["accepted"]
     else:
-        told, granted = _verify_here(settings_of(config, camera, model), name, timeout)
+        report, granted = _verify_locally(settings_of(config, camera, model), name, timeout)
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(report))
     elif granted:
         console.print(
-            f"accepted: {told['subject']} (score {told['score']:.4f}, {told['frames']} frames, {told['operating_point']})"
+            f"accepted: {report['subject']} (score {report['score']:.4f}, {report['frames']} frames, {report['operating_point']})"
         )
     else:
-        advice = ADVICE[Reason(told["reason"])]
-        console.print(f"denied: {told['reason']}: {advice} ({told['frames']} frames, {told['operating_point']})")
+        advice = ADVICE[Reason(report["reason"])]
+        console.print(f"denied: {report['reason']}: {advice} ({report['frames']} frames, {report['operating_point']})")
     raise typer.Exit(ExitCode.OK if granted else ExitCode.DENIED)
 
 
@@ -82,8 +82,8 @@ def unlock_out(
     lockout = Lockout(state)
     cleared = lockout.clear(None if everyone else ANYONE if name is None else check_name(name))
     for key in cleared:
-        told = {"SUBJECT": key} if key else {}
-        Journal().tell(Event.LOCKOUT_CLEARED, f"failures of {key or 'anyone'} forgiven", **told)
+        fields = {"SUBJECT": key} if key else {}
+        Journal().log(Event.LOCKOUT_CLEARED, f"failures of {key or 'anyone'} forgiven", **fields)
     if as_json:
         print(json.dumps({"cleared": [key or None for key in cleared], "state": str(state)}))
     else:
@@ -92,7 +92,7 @@ def unlock_out(
         )
 
 
-class _Asking:
+class _RequestPrinter:
     """Prints what a challenge asks the person for, each time that it changes."""
 
     def __init__(self) -> None:
@@ -106,40 +106,40 @@ class _Asking:
         self._last = judged.asked
 
 
-def _verify_here(settings: Settings, name: str | None, timeout_s: float) -> tuple[dict[str, Any], bool]:
+def _verify_locally(settings: Settings, name: str | None, timeout_s: float) -> tuple[dict[str, Any], bool]:
     from edge.journal import Journal
     from edge.policy import Grant
 
     # Judged frames are counted even if `timeout` or a closed terminal ends this command. Under nohup SIGHUP stays ignored.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is signal.SIG_DFL:
-            signal.signal(number, _ended)
+            signal.signal(number, _exit_on_signal)
     station = station_of(settings, Journal())
     for problem in station.matcher()[2]:
         hints.print(f"warning: {problem}")
     with frames_of(settings) as frames:
-        decision = station.verify(name, frames, timeout_s, _Asking())
+        decision = station.verify(name, frames, timeout_s, _RequestPrinter())
     granted = isinstance(decision, Grant)
     point = station.point_of(decision.subject if isinstance(decision, Grant) else name)
-    told: dict[str, Any] = {"accepted": granted, "frames": decision.frames, "operating_point": point.name}
+    report: dict[str, Any] = {"accepted": granted, "frames": decision.frames, "operating_point": point.name}
     if isinstance(decision, Grant):
-        return told | {"subject": decision.subject, "score": decision.score}, granted
-    return told | {"reason": decision.reason.value}, granted
+        return report | {"subject": decision.subject, "score": decision.score}, granted
+    return report | {"reason": decision.reason.value}, granted
 
 
-def _ended(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
-async def _verified(daemon: Remote, name: str | None, timeout_s: float) -> dict[str, Any]:
-    heard = await daemon.verify(name or "", round(timeout_s), lambda result, details: hints.print(details["text"]))
-    told = {"accepted": heard["result"] == "match", "frames": heard.get("frames", 0)}
+async def _verify_by_daemon(daemon: Remote, name: str | None, timeout_s: float) -> dict[str, Any]:
+    status = await daemon.verify(name or "", round(timeout_s), lambda result, details: hints.print(details["text"]))
+    report = {"accepted": status["result"] == "match", "frames": status.get("frames", 0)}
     # A daemon from before an upgrade does not send it: then the device's is shown.
-    told["operating_point"] = heard.get("operating_point") or (await daemon.state())["operating_point"]
-    if told["accepted"]:
-        return told | {"subject": heard["subject"], "score": heard["score"]}
-    if heard["result"] == "disconnected":
-        raise CameraError(heard["text"])
-    if heard["result"] != "no-match":
-        raise BusRefused(heard.get("text", "the daemon failed"))
-    return told | {"reason": heard["reason"]}
+    report["operating_point"] = status.get("operating_point") or (await daemon.state())["operating_point"]
+    if report["accepted"]:
+        return report | {"subject": status["subject"], "score": status["score"]}
+    if status["result"] == "disconnected":
+        raise CameraError(status["text"])
+    if status["result"] != "no-match":
+        raise BusRefused(status.get("text", "the daemon failed"))
+    return report | {"reason": status["reason"]}

@@ -52,21 +52,21 @@ def show(config: Config = None, as_json: AsJson = False) -> None:
 
     settings = settings_of(config, None, None)
     gallery, key = gallery_of(settings), Keys(settings.gallery, state_folder()).current()
-    wanted = key and key.id
-    found: dict[str, str | None] = {}
+    current_id = key and key.id
+    key_ids: dict[str, str | None] = {}
     for name in gallery.names():
         try:
-            found[name] = gallery.key_id(name) or "none"
+            key_ids[name] = gallery.key_id(name) or "none"
         except (GalleryError, StorageError):
-            found[name] = None
-    other = [name for name, used in found.items() if used != (wanted or "none")]
+            key_ids[name] = None
+    other = [name for name, key_id in key_ids.items() if key_id != (current_id or "none")]
     if as_json:
-        print(json.dumps({"encrypt": settings.gallery.encrypt.value, "key": wanted, "subjects": found}))
+        print(json.dumps({"encrypt": settings.gallery.encrypt.value, "key": current_id, "subjects": key_ids}))
     else:
-        where = f"key {wanted} of {key.source}" if key else "no encryption"
-        console.print(f"in force: {where}; {len(found) - len(other)} of {len(found)} subjects are kept so")
+        encryption = f"key {current_id} of {key.source}" if key else "no encryption"
+        console.print(f"in force: {encryption}; {len(key_ids) - len(other)} of {len(key_ids)} subjects are kept so")
         for name in other:
-            console.print(f"  {name}: {'damaged' if found[name] is None else f'key {found[name]}'}")
+            console.print(f"  {name}: {'damaged' if key_ids[name] is None else f'key {key_ids[name]}'}")
         if other:
             console.print("`edge migrate --rewrite` writes them anew as the settings ask")
     raise typer.Exit(ExitCode.GALLERY if other else ExitCode.OK)
@@ -81,27 +81,27 @@ def rewrite_all(gallery: Gallery, *, as_json: bool) -> ExitCode:
     from rich.progress import Progress
 
     gallery.check_key()
-    done: list[str] = []
+    rewritten: list[str] = []
     refused: list[GalleryError | StorageError] = []
-    with Progress(console=Console(stderr=True)) as bar:
-        for name in bar.track(gallery.names(), description="writing templates anew"):
+    with Progress(console=Console(stderr=True)) as progress:
+        for name in progress.track(gallery.names(), description="writing templates anew"):
             try:
                 if gallery.rewrite(name):
-                    done.append(name)
+                    rewritten.append(name)
             except InputError:
                 continue  # removed since its name was read
             except (GalleryError, StorageError) as error:
                 refused.append(error)
-    _tell(done, refused, as_json=as_json)
+    _print_result(rewritten, refused, as_json=as_json)
     return ExitCode.OK if not refused else refused[0].exit_code
 
 
-def _tell(done: list[str], refused: list[GalleryError | StorageError], *, as_json: bool) -> None:
+def _print_result(rewritten: list[str], refused: list[GalleryError | StorageError], *, as_json: bool) -> None:
     if as_json:
-        print(json.dumps({"rewritten": done, "refused": [str(error) for error in refused]}))
+        print(json.dumps({"rewritten": rewritten, "refused": [str(error) for error in refused]}))
         return
-    console.print(f"{len(done)} written anew, {len(refused)} left as they were for an error; all others were so already")
+    console.print(f"{len(rewritten)} written anew, {len(refused)} left as they were for an error; all others were so already")
     for error in refused:
         console.print(f"  {error}")
-    if done:
+    if rewritten:
         console.print("what was there is written over; a flash card may keep old blocks, and a backup keeps what it has")

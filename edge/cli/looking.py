@@ -88,8 +88,8 @@ def bench(
     verifier, point = verifier_of(settings)
     subjects, _ = gallery_of(settings).read_for(verifier.model_id, verifier.head.size)
     line, matcher = Line(verifier, settings), Matcher(verifier.head, subjects)
-    with frames_of(settings) as source, Progress(console=Console(stderr=True)) as bar:
-        costs = measure(line, matcher, point.threshold, bar.track(source, total=frames + WARM_UP), settings, frames)
+    with frames_of(settings) as source, Progress(console=Console(stderr=True)) as progress:
+        costs = measure(line, matcher, point.threshold, progress.track(source, total=frames + WARM_UP), settings, frames)
     if as_json:
         print(json.dumps(asdict(costs)))
         return
@@ -98,8 +98,8 @@ def bench(
         length = round(40 * stage.p50_ms / max(costs.frame.p50_ms, 1e-9))
         table.add_row(stage.name, str(stage.count), f"{stage.p50_ms:.2f} ms", f"{stage.p95_ms:.2f} ms", "█" * length)
     console.print(table)
-    console.print("frames ended with " + ", ".join(f"{what} {count}" for what, count in costs.outcomes.items()))
-    console.print("searched: " + ", ".join(f"{how} {count}" for how, count in costs.searched.items()))
+    console.print("frames ended with " + ", ".join(f"{outcome} {count}" for outcome, count in costs.outcomes.items()))
+    console.print("searched: " + ", ".join(f"{extent} {count}" for extent, count in costs.searched.items()))
     for advice in costs.advice or ("nothing to change",):
         console.print(advice)
 
@@ -123,29 +123,29 @@ def events(
     from edge.events import SERVICE, rows, statistics
     from edge.systemd import JOURNAL_SOCKET, journal_entries
 
-    begin = _begin(since)
+    start = _start_time(since)
     if not JOURNAL_SOCKET.exists():
         hints.print(
             "warning: no journal on this machine: events go to stderr of the command that reports them, and are kept nowhere"
         )
-    entries = journal_entries(begin, follow=follow and not stats, partly=lambda why: hints.print(f"warning: {why}"))
-    found = rows(entries, _believed(), _Disbelieved())
+    entries = journal_entries(start, follow=follow and not stats, on_partial=lambda reason: hints.print(f"warning: {reason}"))
+    journal_rows = rows(entries, _trusted_users(), _WarnOncePerUser())
     if stats:
-        figures = statistics(found, by_hand=by_hand)
-        print(json.dumps(figures)) if as_json else _tell_statistics(figures)
+        figures = statistics(journal_rows, by_hand=by_hand)
+        print(json.dumps(figures)) if as_json else _print_statistics(figures)
         return
-    for row in found:
+    for row in journal_rows:
         if as_json:
             print(json.dumps(row.to_json()), flush=True)
             continue
-        shown = " ".join(f"{key}={value}" for key, value in row.fields.items() if key not in ("model_id", "operating_point"))
-        hand = "" if row.by == SERVICE else f"  (by hand: {row.by})"
+        fields = " ".join(f"{key}={value}" for key, value in row.fields.items() if key not in ("model_id", "operating_point"))
+        author = "" if row.by == SERVICE else f"  (by hand: {row.by})"
         console.print(
-            f"{row.at:%Y-%m-%d %H:%M:%S}  {row.event:<16} {row.message}  [{shown}]{hand}", markup=False, highlight=False
+            f"{row.at:%Y-%m-%d %H:%M:%S}  {row.event:<16} {row.message}  [{fields}]{author}", markup=False, highlight=False
         )
 
 
-def _begin(since: str) -> datetime | None:
+def _start_time(since: str) -> datetime | None:
     if since == "all":
         return None
     span = re.fullmatch(r"([0-9]{1,9})([mhd])", since)
@@ -159,7 +159,7 @@ def _begin(since: str) -> datetime | None:
     raise InputError(f"--since {since!r}: expected a number with m, h or d, such as 2h, or all")
 
 
-def _believed() -> dict[int, str]:
+def _trusted_users() -> dict[int, str]:
     """Whose entries are shown, user id to name: the caller's, root's, who could write anything anyway, and the service's. If two of them
     have the same id, the later one counts."""
     from edge.events import SERVICE
@@ -170,18 +170,18 @@ def _believed() -> dict[int, str]:
     return names
 
 
-class _Disbelieved:
+class _WarnOncePerUser:
     """Warns, once for each user, that entries are not shown."""
 
     def __init__(self) -> None:
-        self._told: set[int | None] = set()
+        self._warned_uids: set[int | None] = set()
 
     def __call__(self, uid: int | None) -> None:
-        if uid in self._told:
+        if uid in self._warned_uids:
             return
-        self._told.add(uid)
-        who, where = ("somebody unknown", "") if uid is None else (_user(uid), f": journalctl -t facelatch _UID={uid}")
-        text = f"warning: {who} wrote entries under facelatch's name; they are neither shown nor counted{where}"
+        self._warned_uids.add(uid)
+        writer, hint = ("somebody unknown", "") if uid is None else (_user(uid), f": journalctl -t facelatch _UID={uid}")
+        text = f"warning: {writer} wrote entries under facelatch's name; they are neither shown nor counted{hint}"
         Console(stderr=True, soft_wrap=True).print(text, markup=False, highlight=False)
 
 
@@ -192,23 +192,23 @@ def _user(uid: int) -> str:
         return f"user {uid}"
 
 
-def _tell_statistics(figures: dict[str, Any]) -> None:
+def _print_statistics(figures: dict[str, Any]) -> None:
     table = Table("event", "count", title="events")
     for event, count in figures["events"].items():
         table.add_row(event, str(count))
     console.print(table)
-    told = sorted({key for counted in figures["days"].values() for key in counted})
-    table = Table("day", *told, title="decisions by day")
+    reasons = sorted({key for counted in figures["days"].values() for key in counted})
+    table = Table("day", *reasons, title="decisions by day")
     for day, counted in figures["days"].items():
-        table.add_row(day, *(str(counted.get(key, 0)) for key in told))
+        table.add_row(day, *(str(counted.get(key, 0)) for key in reasons))
     console.print(table)
-    for key, what in (
+    for key, meaning in (
         ("latency_ms", "milliseconds from an attempt's first judged frame to its decision"),
         ("cost_ms", "milliseconds of a decision's last frame"),
         ("frames", "frames to a decision"),
     ):
         if figures[key]:
-            console.print(", ".join(f"{name} {value:g}" for name, value in figures[key].items()) + f": {what}")
+            console.print(", ".join(f"{name} {value:g}" for name, value in figures[key].items()) + f": {meaning}")
     if figures["not_counted"]:
         console.print(f"{figures['not_counted']} events of commands run by hand are not counted here; --by-hand counts them")
 
@@ -276,17 +276,17 @@ def _expected(settings: Settings) -> dict[str, str]:
         return {"expected rates": f"unknown: {error}"}
     from edge.rates import far, far_until_disabled, frr
 
-    policy, many = settings.policy, settings.enrolment.anchors
-    wrong, missed = far(point, policy), frr(point, policy)
-    most, tried = far(point, policy, templates=many), far_until_disabled(point, policy, many)
+    policy, anchors = settings.policy, settings.enrolment.anchors
+    false_accept, false_reject = far(point, policy), frr(point, policy)
+    worst_case, until_disabled = far(point, policy, templates=anchors), far_until_disabled(point, policy, anchors)
     k_of_n = f"{policy.matches} of {policy.frames} frames at {point.name}"
 
-    def told(bounds: Bounds) -> str:
+    def in_words(bounds: Bounds) -> str:
         return f"{bounds.independent:.2g} if frames are independent, {bounds.alike:.2g} if all are alike"
 
     return {
-        "FAR of one attempt, one subject enrolled": f"{told(wrong)} ({k_of_n}, FMR {point.fmr:.2g} of {point.impostor_trials})",
-        f"FAR of one attempt, at most, with {many} templates of that subject": told(most),
-        "FRR of one attempt": f"{told(missed)} (FNMR {point.fnmr:.2g} of {point.genuine_trials})",
-        f"FAR until disabled, at most, with {many} templates": f"{told(tried)} ({policy.disable_failures} attempts)",
+        "FAR of one attempt, one subject enrolled": f"{in_words(false_accept)} ({k_of_n}, FMR {point.fmr:.2g} of {point.impostor_trials})",
+        f"FAR of one attempt, at most, with {anchors} templates of that subject": in_words(worst_case),
+        "FRR of one attempt": f"{in_words(false_reject)} (FNMR {point.fnmr:.2g} of {point.genuine_trials})",
+        f"FAR until disabled, at most, with {anchors} templates": f"{in_words(until_disabled)} ({policy.disable_failures} attempts)",
     }

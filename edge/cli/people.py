@@ -19,7 +19,7 @@ from edge.cli.shared import (
     ModelOption,
     Name,
     app,
-    asked,
+    ask_daemon,
     console,
     frames_of,
     gallery_of,
@@ -67,35 +67,35 @@ def enroll(
     if replace and add:
         raise InputError("--replace and --add: give only one of them")
     manner = Manner.ADD if add else Manner.REPLACE if replace else Manner.NEW
-    here = bool(config or camera or pictures or model) or asked(lambda daemon: daemon.state()) is None
+    locally = bool(config or camera or pictures or model) or ask_daemon(lambda daemon: daemon.state()) is None
     # Absolute, because a Path drops "./", without which a folder's name may be that of a camera: video0.
     settings = settings_of(config, str(pictures.absolute()) if pictures else camera, model)
 
-    def agree(state: Path) -> None:
-        ask_consent(consent_words(settings, check_name(name), Gallery(state).folder), name, given=consent)
+    def obtain_consent(state: Path) -> None:
+        ask_consent(consent_words(settings, check_name(name), Gallery(state).folder), name, already_given=consent)
 
     with guide(f"enrolling {name}: stand where you will stand later") as show:
-        told = None
-        if not here:
-            agree(SERVICE_STATE)
-            told = asked(lambda daemon: _enrolled(daemon, name, manner, show))
-        if told is None:
-            told = _enrol_here(settings, name, manner, show, agree)
+        report = None
+        if not locally:
+            obtain_consent(SERVICE_STATE)
+            report = ask_daemon(lambda daemon: _enrol_by_daemon(daemon, name, manner, show))
+        if report is None:
+            report = _enrol_locally(settings, name, manner, show, obtain_consent)
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(report))
     else:
-        poses = ", ".join(f"{pose} {count}" for pose, count in told["poses"].items())
-        new = sum(told["poses"].values())
-        among = f", {new} of them new" if new < told["templates"] else ""
-        console.print(f"enrolled {name} with {told['templates']} templates{among} ({poses}); {told['check']}")
+        poses = ", ".join(f"{pose} {count}" for pose, count in report["poses"].items())
+        new = sum(report["poses"].values())
+        among = f", {new} of them new" if new < report["templates"] else ""
+        console.print(f"enrolled {name} with {report['templates']} templates{among} ({poses}); {report['check']}")
 
 
 @app.command("list", epilog="example: edge list --json")
 def list_subjects(config: Config = None, as_json: AsJson = False) -> None:
     """Lists who is enrolled, including those whose templates cannot be read."""
-    if os.geteuid() != 0 and (told := asked(lambda daemon: daemon.call("ListEnrolled"))) is not None:
+    if os.geteuid() != 0 and (reply := ask_daemon(lambda daemon: daemon.call("ListEnrolled"))) is not None:
         # Only the service can read its gallery. It gives names only, and only to callers whom polkit allows.
-        print(json.dumps({"subjects": [{"subject": name} for name in told[0]]}) if as_json else "\n".join(told[0]))
+        print(json.dumps({"subjects": [{"subject": name} for name in reply[0]]}) if as_json else "\n".join(reply[0]))
         return
     from rich.table import Table
 
@@ -142,7 +142,7 @@ def remove(
 ) -> None:
     """Removes a subject's templates. A running daemon notices within a second."""
     # The bus does not offer overwriting and need not: root, who may ask for it, can do it here.
-    if purge or asked(lambda daemon: daemon.call("Delete", "s", name)) is None:
+    if purge or ask_daemon(lambda daemon: daemon.call("Delete", "s", name)) is None:
         from edge.gallery import Gallery
         from edge.journal import Journal
         from edge.lockout import Lockout
@@ -211,63 +211,68 @@ def migrate(
         raise typer.Exit(rewrite_all(gallery_of(settings, old_key), as_json=as_json))
     verifier = read_model(model_path(settings.model.path))
     subjects, refused = gallery_of(settings).read_for(verifier.model_id, verifier.head.size)
-    again = [error for error in refused if not isinstance(error, GalleryKeyError)]
+    to_re_enrol = [error for error in refused if not isinstance(error, GalleryKeyError)]
     unopened = [error for error in refused if isinstance(error, GalleryKeyError)]
     if as_json:
-        told = {"ready": [subject.name for subject in subjects], "again": [str(error) for error in again]}
-        print(json.dumps({"model_id": verifier.model_id, **told, "unopened": [str(error) for error in unopened]}))
+        fields = {"ready": [subject.name for subject in subjects], "again": [str(error) for error in to_re_enrol]}
+        print(json.dumps({"model_id": verifier.model_id, **fields, "unopened": [str(error) for error in unopened]}))
     else:
         console.print(
-            f"{verifier.name}, {verifier.model_id[:12]}: {len(subjects)} can be recognised, {len(again)} must come again"
+            f"{verifier.name}, {verifier.model_id[:12]}: {len(subjects)} can be recognised, {len(to_re_enrol)} must come again"
         )
         for error in refused:
             console.print(f"  {error}")
-        if again:
+        if to_re_enrol:
             console.print(
                 "their templates stay as they are: `edge enroll NAME --replace` makes new ones, another model's are never used"
             )
     raise typer.Exit(ExitCode.GALLERY if refused else ExitCode.OK)
 
 
-def _enrol_here(settings: Settings, name: str, manner: Manner, show: Show, agree: Callable[[Path], None]) -> dict[str, Any]:
+def _enrol_locally(
+    settings: Settings, name: str, manner: Manner, show: Show, obtain_consent: Callable[[Path], None]
+) -> dict[str, Any]:
     from edge.journal import Journal
     from edge.settings import state_folder
 
     station = station_of(settings, Journal())
-    agree(state_folder())
+    obtain_consent(state_folder())
     with frames_of(settings) as frames:
         enrolled = station.enrol(name, frames, show, manner)
-    made = enrolled.enrolment
-    told = {"subject": name, "templates": enrolled.templates} | _checked(
-        made.recognised, made.checked, station.point_of(name).name
+    enrolment = enrolled.enrolment
+    report = {"subject": name, "templates": enrolled.templates} | _check_fields(
+        enrolment.recognised, enrolment.checked, station.point_of(name).name
     )
-    return told | {"poses": {pose.value: count for pose, count in made.by_pose.items()}, "model_id": station.model.model_id}
+    return report | {
+        "poses": {pose.value: count for pose, count in enrolment.by_pose.items()},
+        "model_id": station.model.model_id,
+    }
 
 
-async def _enrolled(daemon: Remote, name: str, manner: Manner, show: Show) -> dict[str, Any]:
+async def _enrol_by_daemon(daemon: Remote, name: str, manner: Manner, show: Show) -> dict[str, Any]:
     from edge.bus.details import unpack
 
-    def heard(result: str, details: dict[str, Any]) -> None:
+    def on_progress(result: str, details: dict[str, Any]) -> None:
         show(unpack(details))
 
-    told = await daemon.enrol(name, manner.name.lower(), heard)
-    if told["result"] != "enrolled":
-        kind = {"failed": EnrolmentFailed, "disconnected": CameraError}.get(told["result"], BusRefused)
-        raise kind(told.get("text", "the daemon failed"))
+    status = await daemon.enrol(name, manner.name.lower(), on_progress)
+    if status["result"] != "enrolled":
+        kind = {"failed": EnrolmentFailed, "disconnected": CameraError}.get(status["result"], BusRefused)
+        raise kind(status.get("text", "the daemon failed"))
     state = await daemon.state()
-    found = {"subject": name, "templates": told["have"], "poses": told.get("templates", {}), "model_id": state["model_id"]}
-    point = told.get("operating_point") or state["operating_point"]  # a daemon from before an upgrade sends the device's only
-    return found | _checked(told["recognised"], told["checked"], point)
+    report = {"subject": name, "templates": status["have"], "poses": status.get("templates", {}), "model_id": state["model_id"]}
+    point = status.get("operating_point") or state["operating_point"]  # a daemon from before an upgrade sends the device's only
+    return report | _check_fields(status["recognised"], status["checked"], point)
 
 
-def _checked(recognised: int, checked: int, operating_point: str) -> dict[str, Any]:
+def _check_fields(recognised: int, checked: int, operating_point: str) -> dict[str, Any]:
     """How the new templates do on the frames that were not kept, with the uncertainty that so few frames of one session leave."""
     from edge.interval import small_rate
 
-    missed = small_rate(checked - recognised, checked)
+    fnmr = small_rate(checked - recognised, checked)
     check = (
-        f"of {checked} other frames of this session they miss {missed.errors} at {operating_point}: FNMR {missed.value:.0%}, "
-        f"95 % {missed.low:.0%}-{missed.high:.0%} if frames were independent. They are alike; another day is harder"
+        f"of {checked} other frames of this session they miss {fnmr.errors} at {operating_point}: FNMR {fnmr.value:.0%}, "
+        f"95 % {fnmr.low:.0%}-{fnmr.high:.0%} if frames were independent. They are alike; another day is harder"
     )
-    interval = [round(missed.low, 4), round(missed.high, 4)]
-    return {"recognised": recognised, "checked": checked, "fnmr": missed.value, "fnmr_interval": interval, "check": check}
+    interval = [round(fnmr.low, 4), round(fnmr.high, 4)]
+    return {"recognised": recognised, "checked": checked, "fnmr": fnmr.value, "fnmr_interval": interval, "check": check}

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edge.bus.client import there_is_a_bus
+from edge.bus.client import has_system_bus
 from edge.cli.shared import (
     AsJson,
     CameraOption,
     Config,
     ModelOption,
     app,
-    asked,
+    ask_daemon,
     console,
     gallery_of,
     settings_of,
@@ -43,7 +43,7 @@ def run(
     settings = settings_of(config, camera, model)
     station = station_of(settings, Journal(sys.stdout if as_json else None))
     daemon = Daemon(station)
-    if settings.service.bus and there_is_a_bus():
+    if settings.service.bus and has_system_bus():
         from edge.bus.server import BusServer
 
         daemon.beside.append(BusServer(daemon, station))
@@ -59,7 +59,7 @@ def run(
 @app.command(epilog="example: edge attempt")
 def attempt() -> None:
     """Lets the daemon judge whoever stands there now, if intent.kind = call makes it wait for that."""
-    if asked(lambda daemon: daemon.call("Attempt")) is None:
+    if ask_daemon(lambda daemon: daemon.call("Attempt")) is None:
         raise BusRefused("no daemon answers on the system bus: systemctl start facelatch")
     console.print(
         "whoever stands before the camera is judged, unless locked out or in quiet hours; `edge events` tells what comes of it"
@@ -71,24 +71,24 @@ def status(config: Config = None, as_json: AsJson = False) -> None:
     """Shows what the running daemon does: its camera, its model, how many are enrolled. Exit code 11: no daemon answers; what is shown
     is then what one would start with.
     """
-    running = None if config else asked(lambda daemon: daemon.state())
-    told = running or _prepared(settings_of(config, None, None))
+    running = None if config else ask_daemon(lambda daemon: daemon.state())
+    report = running or _report_without_daemon(settings_of(config, None, None))
     if as_json:
-        print(json.dumps(told))
+        print(json.dumps(report))
     else:
         from rich.table import Table
 
         table = Table(show_header=False, box=None)
         table.add_column()
         table.add_column(overflow="fold")
-        for key, value in told.items():
+        for key, value in report.items():
             table.add_row(key.replace("_", " "), str(value))
         console.print(table)
     if running is None:
         raise BusRefused("no daemon answers on the system bus: systemctl status facelatch")
 
 
-def _prepared(settings: Settings) -> dict[str, str | int]:
+def _report_without_daemon(settings: Settings) -> dict[str, str | int]:
     from edge.camera.state import CameraState
     from edge.camera.stream import without_password
     from edge.contract.runtime import runtime_name

@@ -83,7 +83,7 @@ def gallery_of(settings: Settings, old_key: Path | None = None) -> Gallery:
     return Gallery(state_folder(), Keys(settings.gallery, state_folder(), old_key))
 
 
-def asked(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
+def ask_daemon(work: Callable[[Remote], Awaitable[Answer]]) -> Answer | None:
     """What the running daemon answers; None if the command must do the work itself, as it always does with its own $STATE_DIRECTORY."""
     return None if os.environ.get("STATE_DIRECTORY") else ask(work)
 

@@ -45,9 +45,9 @@ class HaarDetector:
             raise PackageMissing(f"OpenCV {cv2.__version__} has no CascadeClassifier: install opencv-python-headless below 5")
         path = resources.files("edge.contract") / "cascades" / HAAR_ALT2_FILE
         with resources.as_file(path) as file:
-            found = hashlib.sha256(file.read_bytes()).hexdigest()
-            if found != HAAR_ALT2_SHA256:
-                raise StorageError(f"{file}: SHA-256 {found} is not the cascade's; install facelatch again")
+            digest = hashlib.sha256(file.read_bytes()).hexdigest()
+            if digest != HAAR_ALT2_SHA256:
+                raise StorageError(f"{file}: SHA-256 {digest} is not the cascade's; install facelatch again")
             self._cascade = cv2.CascadeClassifier(str(file))
         if self._cascade.empty():
             raise StorageError(f"{file}: OpenCV cannot read this cascade; install facelatch again")
@@ -65,10 +65,10 @@ class HaarDetector:
 
         Only every second position is searched: OpenCV moves the window by two pixels up to twice its size, and by one beyond that.
         """
-        found = self._cascade.detectMultiScale(
+        windows = self._cascade.detectMultiScale(
             grey, scaleFactor=SCALE_FACTOR, minNeighbors=0, minSize=(WINDOW_PX, WINDOW_PX), maxSize=(WINDOW_PX, WINDOW_PX)
         )
-        return sorted((int(x), int(y)) for x, y, _, _ in found)
+        return sorted((int(x), int(y)) for x, y, _, _ in windows)
 
 
 def largest_first(boxes: Iterable[FaceBox]) -> list[FaceBox]:

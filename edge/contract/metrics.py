@@ -87,8 +87,8 @@ def det(genuine: ArrayLike, impostor: ArrayLike) -> Det:
 def eer(genuine: ArrayLike, impostor: ArrayLike) -> tuple[float, float]:
     """(EER, threshold): the mean of FMR and FNMR at the threshold where they are closest."""
     curve = det(genuine, impostor)
-    at = int(np.argmin(np.abs(curve.fmr - curve.fnmr)))
-    return float((curve.fmr[at] + curve.fnmr[at]) / 2), float(curve.thresholds[at])
+    index = int(np.argmin(np.abs(curve.fmr - curve.fnmr)))
+    return float((curve.fmr[index] + curve.fnmr[index]) / 2), float(curve.thresholds[index])
 
 
 def threshold_at_fmr(impostor: ArrayLike, target: float) -> float:

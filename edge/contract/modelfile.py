@@ -158,9 +158,9 @@ class ModelFile:
         for point in self.operating_points:
             if abs(point.target_fmr - target_fmr) <= 1e-9 * target_fmr:
                 return point
-        have = ", ".join(f"{point.target_fmr:g}" for point in self.operating_points) or "none"
+        available = ", ".join(f"{point.target_fmr:g}" for point in self.operating_points) or "none"
         raise ModelUnproven(
-            f"{self.path}: no operating point measured for FMR {target_fmr:g}; it has: {have}. "
+            f"{self.path}: no operating point measured for FMR {target_fmr:g}; it has: {available}. "
             "Set policy.target_fmr to one of these, or export with more held-out identities"
         )
 
@@ -258,9 +258,9 @@ def _build(path: Path, flatbuffer: bytes, record: dict[str, Any], members: dict[
         raise ValueError(f"head.normalise {normalise!r}, head.squared {squared!r}: expected true or false")
     weights = _array(path, record["head"]["weights"], members, (size,))
     cohort = _cohort(path, record["cohort"], members, tower.output)
-    against = record["head"].get("cohort")
-    held = Cohort(cohort, _whole(against["nearest"], 1, 64), float(against["ceiling"])) if against is not None else None
-    head = Head(weights, float(record["head"]["bias"]), normalise, squared, held, _doubt(record, template))
+    entry = record["head"].get("cohort")
+    head_cohort = Cohort(cohort, _whole(entry["nearest"], 1, 64), float(entry["ceiling"])) if entry is not None else None
+    head = Head(weights, float(record["head"]["bias"]), normalise, squared, head_cohort, _doubt(record, template))
     points = tuple(_point(point) for point in record["operating_points"])
     gates = tuple(_gate(gate) for gate in record["gates"])
     golden = _array(path, record["golden"], members, (None, size), tower.output.dtype)
@@ -345,7 +345,9 @@ def _array(
         array = np.lib.format.read_array(io.BytesIO(raw), allow_pickle=False)
     except (EOFError, MemoryError, RecursionError, SyntaxError, tokenize.TokenError) as error:
         raise ModelDamaged(f"{path}: {entry['file']} is no array of NumPy's: {error}; export the model again") from error
-    fits = len(array.shape) == len(shape) and all(want in (None, have) for want, have in zip(shape, array.shape, strict=True))
+    fits = len(array.shape) == len(shape) and all(
+        expected in (None, actual) for expected, actual in zip(shape, array.shape, strict=True)
+    )
     if array.dtype != np.dtype(dtype) or not fits or not np.isfinite(array).all():
         raise ModelDamaged(f"{path}: {entry['file']} is {array.dtype} {array.shape}, expected finite {dtype} {shape}")
     return np.ascontiguousarray(array)

@@ -108,9 +108,9 @@ class Interpreter:
             (self._output,) = self._interpreter.get_output_details()
         except (ValueError, RuntimeError) as error:
             raise ModelDamaged(f"{path}: {self.runtime} cannot load the network: {error}") from error
-        for name, spec, found in (("input", network.input, self._input), ("output", network.output, self._output)):
-            scale, zero_point = found["quantization"]
-            actual = (tuple(int(n) for n in found["shape"]), np.dtype(found["dtype"]).name, float(scale), int(zero_point))
+        for name, spec, details in (("input", network.input, self._input), ("output", network.output, self._output)):
+            scale, zero_point = details["quantization"]
+            actual = (tuple(int(n) for n in details["shape"]), np.dtype(details["dtype"]).name, float(scale), int(zero_point))
             if actual != (spec.shape, spec.dtype, spec.scale, spec.zero_point):
                 raise ModelDamaged(f"{path}: the network's {name} is {actual}, its metadata say {spec}")
         self._network = network
@@ -149,11 +149,11 @@ def _without_log() -> Iterator[None]:
         yield
         return
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    stderr_copy, null_device = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null_device, 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(stderr_copy, 2)
+        os.close(stderr_copy)
+        os.close(null_device)

@@ -64,14 +64,14 @@ class ChipSpec:
         """
         if not isinstance(record, dict):
             raise ModelUnsupported(f"chip specification: expected a table, found {type(record).__name__}")
-        given: dict[str, Any] = {"channels": 1, **record}  # all chips were grey before colour was added
+        values: dict[str, Any] = {"channels": 1, **record}  # all chips were grey before colour was added
         known = {field.name for field in fields(cls)}
-        if set(given) != known:
-            raise ModelUnsupported(f"chip specification: keys differ from this version's: {sorted(set(given) ^ known)}")
+        if set(values) != known:
+            raise ModelUnsupported(f"chip specification: keys differ from this version's: {sorted(set(values) ^ known)}")
         default = cls()
-        for key, value in given.items():
+        for key, value in values.items():
             expected = type(getattr(default, key))
             accepted: tuple[type, ...] = (int, float) if expected is float else (expected,)
             if isinstance(value, bool) or not isinstance(value, accepted):
                 raise ModelUnsupported(f"chip specification: {key} = {value!r} is not of type {expected.__name__}")
-        return cls(**given)
+        return cls(**values)

@@ -19,23 +19,25 @@ def clock(machine: Machine) -> Finding:
     answer = machine.ask(["timedatectl", "show", "--property=NTPSynchronized", "--value"])
     if (machine.root / "run/systemd/timesync/synchronized").exists() or (answer or "").strip() == "yes":
         return passed("clock", "set by a time server")
-    told = "not set by a time server: events may bear a wrong time (a lock-out does not depend on it)"
-    return warned("clock", told, "sudo timedatectl set-ntp true; where there is no network, a clock with a battery")
+    message = "not set by a time server: events may bear a wrong time (a lock-out does not depend on it)"
+    return warned("clock", message, "sudo timedatectl set-ntp true; where there is no network, a clock with a battery")
 
 
 def temperature(machine: Machine) -> Finding:
     """The highest temperature that the kernel measures."""
-    found = []
+    temperatures = []
     for zone in (machine.root / "sys/class/thermal").glob("thermal_zone*/temp"):
         text = machine.text(str(zone.relative_to(machine.root))) or ""
         if re.fullmatch(r"-?\d+", text):
-            found.append(int(text) / 1000)
-    if not found:
+            temperatures.append(int(text) / 1000)
+    if not temperatures:
         return passed("temperature", "this machine has no sensor that the kernel reads")
-    told = f"{max(found):.0f} C at the hottest of {len(found)} places"
-    if max(found) >= HOT_C:
-        return warned("temperature", f"{told}: a Pi slows down from {HOT_C:.0f} C on", "a heat sink or a fan, out of the sun")
-    return passed("temperature", told)
+    summary = f"{max(temperatures):.0f} C at the hottest of {len(temperatures)} places"
+    if max(temperatures) >= HOT_C:
+        return warned(
+            "temperature", f"{summary}: a Pi slows down from {HOT_C:.0f} C on", "a heat sink or a fan, out of the sun"
+        )
+    return passed("temperature", summary)
 
 
 def power(machine: Machine) -> Finding:
@@ -44,12 +46,14 @@ def power(machine: Machine) -> Finding:
     if not re.fullmatch(r"(0x)?[0-9a-fA-F]+", text):
         return passed("power", "no firmware of a Raspberry Pi to ask")
     flags = int(text, 16)
-    now = [what for bit, what in _BITS.items() if flags >> bit & 1]
-    before = [what for bit, what in _BITS.items() if flags >> (16 + bit) & 1 and what not in now]
-    told = "; ".join(f"{when}: {', '.join(what)}" for when, what in (("now", now), ("since the boot", before)) if what)
+    now = [problem for bit, problem in _BITS.items() if flags >> bit & 1]
+    before = [problem for bit, problem in _BITS.items() if flags >> (16 + bit) & 1 and problem not in now]
+    summary = "; ".join(
+        f"{when}: {', '.join(problems)}" for when, problems in (("now", now), ("since the boot", before)) if problems
+    )
     mend = "the board's own power supply and a short cable; a heat sink where it is the temperature"
     if "under-voltage" in now:
-        return failed("power", f"{told}: cameras drop out and cards are damaged", mend)
-    if told:
-        return warned("power", told, mend)
+        return failed("power", f"{summary}: cameras drop out and cards are damaged", mend)
+    if summary:
+        return warned("power", summary, mend)
     return passed("power", "no under-voltage and no throttling since the boot")

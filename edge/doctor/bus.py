@@ -53,21 +53,21 @@ def bus(machine: Machine, wanted: bool, fprintd: bool, installed: Callable[[str]
         return warned("bus", "the policy is installed; the bus does not answer", "sudo systemctl start dbus")
     unit = _unit(machine)
     return (
-        _stranger(NAME, owners, unit)
-        or (fprintd and (_stranger(FPRINTD, owners, unit) or _fprintd_itself(machine)))
-        or _polkit(machine)
-        or passed("bus", _told(unit, owners, [NAME, FPRINTD] if fprintd else [NAME]))
+        _owner_problem(NAME, owners, unit)
+        or (fprintd and (_owner_problem(FPRINTD, owners, unit) or _fprintd_problem(machine)))
+        or _polkit_problem(machine)
+        or passed("bus", _ownership(unit, owners, [NAME, FPRINTD] if fprintd else [NAME]))
     )
 
 
 def _unit(machine: Machine) -> Unit:
-    shown = machine.unit(UNIT, "LoadState", "ActiveState", "MainPID") or {}
+    properties = machine.unit(UNIT, "LoadState", "ActiveState", "MainPID") or {}
     # While a unit reloads, systemd does not call it active, but nothing is wrong.
-    active = shown.get("ActiveState") in ("active", "reloading")
-    return Unit(shown.get("LoadState") == "loaded", active, int(shown.get("MainPID", "0")))
+    active = properties.get("ActiveState") in ("active", "reloading")
+    return Unit(properties.get("LoadState") == "loaded", active, int(properties.get("MainPID", "0")))
 
 
-def _stranger(name: str, owners: Mapping[str, Owner], unit: Unit) -> Finding | None:
+def _owner_problem(name: str, owners: Mapping[str, Owner], unit: Unit) -> Finding | None:
     """What is wrong with the owner of a name; None if nothing is."""
     owner = owners.get(name)
     if owner is None:
@@ -82,33 +82,33 @@ def _stranger(name: str, owners: Mapping[str, Owner], unit: Unit) -> Finding | N
         mend = masked if name == FPRINTD else f"end that program, then {_RESTART}"
         return failed("bus", f"{name} is another program's, {{owner}}, and not the unit's", mend, **private)
     if unit.installed and owner.pid != unit.pid:
-        told = f"{name} is a daemon's that systemd did not start, {{owner}}: beside it the unit cannot have the name"
-        return warned("bus", told, f"end that program, then sudo systemctl start {UNIT}", **private)
+        message = f"{name} is a daemon's that systemd did not start, {{owner}}: beside it the unit cannot have the name"
+        return warned("bus", message, f"end that program, then sudo systemctl start {UNIT}", **private)
     return None
 
 
-def _fprintd_itself(machine: Machine) -> Finding | None:
+def _fprintd_problem(machine: Machine) -> Finding | None:
     """If fprintd itself may start, it takes its name back when someone asks while the service is away for a moment."""
     unit = machine.unit("fprintd.service", "Id", "LoadState") or {}
     if unit.get("LoadState", "not-found") in ("not-found", "masked") or unit.get("Id") == UNIT:
         return None
-    told = f"fprintd itself is installed and may start: it answers as {FPRINTD} whenever the service is away"
-    return warned("bus", told, "sudo systemctl mask --now fprintd, or put the service in its place: docs/dbus.md")
+    message = f"fprintd itself is installed and may start: it answers as {FPRINTD} whenever the service is away"
+    return warned("bus", message, "sudo systemctl mask --now fprintd, or put the service in its place: docs/dbus.md")
 
 
-def _polkit(machine: Machine) -> Finding | None:
+def _polkit_problem(machine: Machine) -> Finding | None:
     """Whether polkit and its policy are installed. Without them only root and the service's user are served."""
-    for file, what, mend in ((_POLKIT, "polkit", "sudo apt install polkitd"), (_ACTIONS, "the policy for polkit", _INSTALL)):
+    for file, missing, mend in ((_POLKIT, "polkit", "sudo apt install polkitd"), (_ACTIONS, "the policy for polkit", _INSTALL)):
         if not (machine.root / file).is_file():
-            return warned("bus", f"{what} is not installed: on the bus only root and the service's user may ask", mend)
+            return warned("bus", f"{missing} is not installed: on the bus only root and the service's user may ask", mend)
     return None
 
 
-def _told(unit: Unit, owners: Mapping[str, Owner], names: list[str]) -> str:
-    both, are = " and ".join(names), "are" if names[1:] else "is"
+def _ownership(unit: Unit, owners: Mapping[str, Owner], names: list[str]) -> str:
+    names_text, verb = " and ".join(names), "are" if names[1:] else "is"
     if not all(name in owners for name in names):
-        return f"the policy is installed; the service is not active, and nobody owns {both}"
-    return f"{both} {are} {'the unit' if unit.pid else 'the daemon'}'s own"
+        return f"the policy is installed; the service is not active, and nobody owns {names_text}"
+    return f"{names_text} {verb} {'the unit' if unit.pid else 'the daemon'}'s own"
 
 
 def _owners(machine: Machine) -> dict[str, Owner] | None:

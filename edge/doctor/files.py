@@ -18,7 +18,7 @@ _READ, _SEARCH, _RUN = 0o4, 0o1, 0o1
 _KEY, _COMMAND = "gallery.key_file", "action.argv"
 # Folders that the service does not see, by the directive of the unit that hides them.
 _HIDDEN = {"ProtectHome": ("/home", "/root", "/run/user"), "PrivateTmp": ("/tmp", "/var/tmp")}  # noqa: S108 - no files of ours
-_SHOWN = (None, "no", "read-only")
+_VISIBLE = (None, "no", "read-only")
 # Where the service's own program is installed. Run from a checkout, the models beside this module are not the service's.
 _INSTALLED = ("/opt", "/usr")
 
@@ -46,51 +46,53 @@ def files(settings: Settings, settings_file: Path | None, machine: Machine) -> F
         return passed("files", f"there is no user {SERVICE_USER} who would have to read them")
     unit = machine.unit(UNIT, "LoadState", "SupplementaryGroups", *_HIDDEN) or {}
     user = _User(number, frozenset(machine.groups_of(SERVICE_USER, ("video", *unit.get("SupplementaryGroups", "").split()))))
-    hidden = [folder for key, folders in _HIDDEN.items() if unit.get(key) not in _SHOWN for folder in folders]
-    root, looked_at = Path(os.path.realpath(machine.root)), 0
-    for what, named in _named(settings, settings_file):
-        private = {"file": str(named)}
-        if not named.is_absolute():
-            told = f"{what}: {{file}}: the service looks for it below /, not in the folder that you are in"
-            return failed("files", told, "write the whole path", **private)
-        path = Path(os.path.realpath(root / str(named).lstrip("/")))
+    hidden = [folder for key, folders in _HIDDEN.items() if unit.get(key) not in _VISIBLE for folder in folders]
+    root, checked = Path(os.path.realpath(machine.root)), 0
+    for setting, named_path in _named_files(settings, settings_file):
+        private = {"file": str(named_path)}
+        if not named_path.is_absolute():
+            message = f"{setting}: {{file}}: the service looks for it below /, not in the folder that you are in"
+            return failed("files", message, "write the whole path", **private)
+        path = Path(os.path.realpath(root / str(named_path).lstrip("/")))
         try:
             status = path.stat()
-            above = {f"/{folder.relative_to(root)}": folder.stat() for folder in path.parents if folder.is_relative_to(root)}
+            ancestors = {
+                f"/{folder.relative_to(root)}": folder.stat() for folder in path.parents if folder.is_relative_to(root)
+            }
         except OSError:
             continue  # missing, or hidden from this user: the check of what the file is for says so
-        looked_at += 1
+        checked += 1
         if folder := next((folder for folder in hidden if path.is_relative_to(root / folder[1:])), None):
-            mend = f"sudo install -m 0644 {{file}} /etc/facelatch/, and name it there in {what}"
-            return failed("files", f"{what}: {{file}}: the service does not see what is in {folder}", mend, **private)
-        right, use, letters = (_RUN, "run", "rx") if what == _COMMAND else (_READ, "read", "r")
-        for place, entry in above.items():
+            mend = f"sudo install -m 0644 {{file}} /etc/facelatch/, and name it there in {setting}"
+            return failed("files", f"{setting}: {{file}}: the service does not see what is in {folder}", mend, **private)
+        right, use, letters = (_RUN, "run", "rx") if setting == _COMMAND else (_READ, "read", "r")
+        for place, entry in ancestors.items():
             if not user.may(root / place[1:], entry, _SEARCH):
-                told = f"{what}: {{file}}: the service's user cannot {use} it for the rights of {{folder}}"
+                message = f"{setting}: {{file}}: the service's user cannot {use} it for the rights of {{folder}}"
                 mend = f"sudo chgrp {SERVICE_USER} {{folder}} && sudo chmod g+x {{folder}}"
-                return failed("files", told, mend, folder=place, **private)
+                return failed("files", message, mend, folder=place, **private)
         if not user.may(path, status, right):
-            own = f"sudo chown {SERVICE_USER} {{file}} && sudo chmod 0400 {{file}}"
-            mend = own if what == _KEY else f"sudo chgrp {SERVICE_USER} {{file}} && sudo chmod g+{letters} {{file}}"
-            return failed("files", f"{what}: {{file}}: the service's user cannot {use} it", mend, **private)
-        ours = {0, user.id}
-        if status.st_uid not in ours:
-            told = f"{what}: {{file}} is user {status.st_uid}'s, who may write it, and so decides what the service does"
-            return failed("files", told, "sudo chown root {file}", **private)
+            chown = f"sudo chown {SERVICE_USER} {{file}} && sudo chmod 0400 {{file}}"
+            mend = chown if setting == _KEY else f"sudo chgrp {SERVICE_USER} {{file}} && sudo chmod g+{letters} {{file}}"
+            return failed("files", f"{setting}: {{file}}: the service's user cannot {use} it", mend, **private)
+        trusted_ids = {0, user.id}
+        if status.st_uid not in trusted_ids:
+            message = f"{setting}: {{file}} is user {status.st_uid}'s, who may write it, and so decides what the service does"
+            return failed("files", message, "sudo chown root {file}", **private)
         if status.st_mode & 0o022:
             mode = f"its rights are {status.st_mode & 0o777:04o}"
-            told = f"{what}: {{file}}: {mode}: others may write it, and so decide what the service does"
-            return failed("files", told, "sudo chmod go-w {file}", **private)
-        for place, entry in above.items():
+            message = f"{setting}: {{file}}: {mode}: others may write it, and so decide what the service does"
+            return failed("files", message, "sudo chmod go-w {file}", **private)
+        for place, entry in ancestors.items():
             # In a folder with the sticky bit, nobody can remove another user's file.
-            if entry.st_uid not in ours or entry.st_mode & (0o002 | stat.S_ISVTX) == 0o002:
-                told = f"{what}: others may put another file in the place of {{file}}: {{folder}} is theirs to write"
+            if entry.st_uid not in trusted_ids or entry.st_mode & (0o002 | stat.S_ISVTX) == 0o002:
+                message = f"{setting}: others may put another file in the place of {{file}}: {{folder}} is theirs to write"
                 mend = "sudo chown root {folder} && sudo chmod go-w {folder}"
-                return failed("files", told, mend, folder=place, **private)
-    return passed("files", f"{looked_at} that the settings name can be read by the service, and are nobody else's to change")
+                return failed("files", message, mend, folder=place, **private)
+    return passed("files", f"{checked} that the settings name can be read by the service, and are nobody else's to change")
 
 
-def _named(settings: Settings, settings_file: Path | None) -> Iterator[tuple[str, Path]]:
+def _named_files(settings: Settings, settings_file: Path | None) -> Iterator[tuple[str, Path]]:
     if settings_file:
         yield "the settings", settings_file
     model = model_path(settings.model.path)

@@ -20,49 +20,49 @@ class Verdict(StrEnum):
 class Finding:
     """One line of `edge doctor`: what was found, and how to fix it if something is wrong.
 
-    `said` and `mend` write private values as {word}. The screen shows the value that `private` has for the word, a report only <word>.
+    `message` and `mend` write private values as {word}. The screen shows the value that `private` has for the word, a report only <word>.
     So no personal data get into a report unless its author put them into the text.
     """
 
     check: str
     verdict: Verdict
-    said: str
+    message: str
     mend: str = ""
     private: Mapping[str, str] = field(default_factory=dict)
 
     def shown(self) -> dict[str, str]:
         """The finding for the machine's administrator, with every value."""
-        return self._told(lambda word: self.private[word])
+        return self._as_dict(lambda word: self.private[word])
 
     def shared(self) -> dict[str, str]:
         """The finding for others, with words in place of private values."""
-        return self._told(lambda word: f"<{word}>")
+        return self._as_dict(lambda word: f"<{word}>")
 
-    def _told(self, value: Callable[[str], str]) -> dict[str, str]:
+    def _as_dict(self, value: Callable[[str], str]) -> dict[str, str]:
         def filled(text: str) -> str:
-            return _WORD.sub(lambda found: value(found[1]) if found[1] in self.private else found[0], text)
+            return _WORD.sub(lambda match: value(match[1]) if match[1] in self.private else match[0], text)
 
         return {
             "check": self.check,
             "verdict": self.verdict.value,
-            "found": filled(self.said),
+            "found": filled(self.message),
             "mend": filled(self.mend),
         }
 
 
-def passed(check: str, said: str, **private: str) -> Finding:
+def passed(check: str, message: str, **private: str) -> Finding:
     """The finding of a check with nothing to fix."""
-    return Finding(check, Verdict.PASS, said, "", private)
+    return Finding(check, Verdict.PASS, message, "", private)
 
 
-def warned(check: str, said: str, mend: str, **private: str) -> Finding:
+def warned(check: str, message: str, mend: str, **private: str) -> Finding:
     """The finding for something that works, but needs attention."""
-    return Finding(check, Verdict.WARN, said, mend, private)
+    return Finding(check, Verdict.WARN, message, mend, private)
 
 
-def failed(check: str, said: str, mend: str, **private: str) -> Finding:
+def failed(check: str, message: str, mend: str, **private: str) -> Finding:
     """The finding for something that does not work, or is not safe."""
-    return Finding(check, Verdict.FAIL, said, mend, private)
+    return Finding(check, Verdict.FAIL, message, mend, private)
 
 
 _WORD = re.compile(r"\{([a-z_]+)\}")

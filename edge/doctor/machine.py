@@ -52,8 +52,8 @@ class Machine:
 
     def unit(self, name: str, *properties: str) -> dict[str, str] | None:
         """Properties of a unit; None if systemd does not run or does not answer."""
-        told = self.ask(["systemctl", "show", name, f"--property={','.join(properties)}"]) if self.has_systemd() else None
-        return None if told is None else dict(line.split("=", 1) for line in told.splitlines() if "=" in line)
+        output = self.ask(["systemctl", "show", name, f"--property={','.join(properties)}"]) if self.has_systemd() else None
+        return None if output is None else dict(line.split("=", 1) for line in output.splitlines() if "=" in line)
 
     def user_id(self, name: str) -> int | None:
         """The number of a local user."""
@@ -63,10 +63,10 @@ class Machine:
         """The number of a local group."""
         return self._number("etc/group", name)
 
-    def groups_of(self, user: str, more: Collection[str] = ()) -> set[int]:
-        """The numbers of a local user's groups, and of the groups named in `more`."""
+    def groups_of(self, user: str, extra: Collection[str] = ()) -> set[int]:
+        """The numbers of a local user's groups, and of the groups named in `extra`."""
         own = (entry[3] for entry in self._entries("etc/passwd") if entry[0] == user)
-        joined = (entry[2] for entry in self._entries("etc/group") if entry[0] in more or user in entry[3].strip().split(","))
+        joined = (entry[2] for entry in self._entries("etc/group") if entry[0] in extra or user in entry[3].strip().split(","))
         return {int(number) for number in (*own, *joined) if number.isdigit()}
 
     def _entries(self, file: str) -> list[list[str]]:

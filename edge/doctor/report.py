@@ -18,11 +18,11 @@ def about(machine: Machine) -> dict[str, str]:
     # A custom kernel may have a name after its number.
     kernel = re.match(r"\d+(\.\d+)*", machine.text("proc/sys/kernel/osrelease") or "")
     try:
-        ours = version("facelatch")
+        own_version = version("facelatch")
     except PackageNotFoundError:
-        ours = "not installed, run from its sources"
+        own_version = "not installed, run from its sources"
     return {
-        "facelatch": ours,
+        "facelatch": own_version,
         "system": system[1] if system else "unknown",
         "kernel": kernel[0] if kernel else "unknown",
         "processor": platform.machine(),
@@ -43,8 +43,8 @@ def as_report(findings: Sequence[Finding], facts: dict[str, str], changed: dict[
         else []
     )
     lines.append("")
-    for told in shared:
-        lines.append(f"{told['verdict']}  {told['check']:<15}  {told['found']}")
-        if told["mend"]:
-            lines.append(f"{'':<23}{told['mend']}")
+    for entry in shared:
+        lines.append(f"{entry['verdict']}  {entry['check']:<15}  {entry['found']}")
+        if entry["mend"]:
+            lines.append(f"{'':<23}{entry['mend']}")
     return "\n".join(lines) + "\n"

@@ -13,9 +13,9 @@ _NO_SYSTEMD = "systemd does not run this machine"
 _INSTALL = "sudo deploy/install.sh"
 
 
-def unit(machine: Machine, leaves: bool) -> Finding:
-    """Whether the unit is installed, enabled and active. With `leaves` it may be inactive: it ends when idle (service.idle_exit_s), and the
-    bus starts it again."""
+def unit(machine: Machine, ends_when_idle: bool) -> Finding:
+    """Whether the unit is installed, enabled and active. With `ends_when_idle` (service.idle_exit_s) it may be inactive: the bus starts it
+    again."""
     if not machine.has_systemd():
         return warned("unit", _NO_SYSTEMD, "start `edge run` by whatever does")
     state = machine.unit(
@@ -27,23 +27,23 @@ def unit(machine: Machine, leaves: bool) -> Finding:
         return warned("unit", f"{UNIT} is not installed", _INSTALL)
     if state.get("LoadState") == "masked":
         return failed("unit", f"{UNIT} is masked", f"sudo systemctl unmask {UNIT}")
-    told = f"{state.get('UnitFileState', '?')}, {state.get('ActiveState', '?')} ({state.get('SubState', '?')})"
+    summary = f"{state.get('UnitFileState', '?')}, {state.get('ActiveState', '?')} ({state.get('SubState', '?')})"
     if state.get("ActiveState") == "failed":
         mend = f"journalctl -u {UNIT} -n 20, mend what it says, sudo systemctl restart {UNIT}"
-        return failed("unit", f"{told}, result {state.get('Result', '?')}", mend)
+        return failed("unit", f"{summary}, result {state.get('Result', '?')}", mend)
     if state.get("NeedDaemonReload") == "yes":
-        return warned("unit", f"{told}; its file has changed since it was loaded", "sudo systemctl daemon-reload")
-    if leaves and (state.get("UnitFileState"), state.get("ActiveState"), state.get("Result")) == (
+        return warned("unit", f"{summary}; its file has changed since it was loaded", "sudo systemctl daemon-reload")
+    if ends_when_idle and (state.get("UnitFileState"), state.get("ActiveState"), state.get("Result")) == (
         "enabled",
         "inactive",
         "success",
     ):
         return passed(
-            "unit", f"{told}: it leaves when nobody asks, the next question on the bus starts it (service.idle_exit_s)"
+            "unit", f"{summary}: it leaves when nobody asks, the next question on the bus starts it (service.idle_exit_s)"
         )
     if state.get("UnitFileState") != "enabled" or state.get("ActiveState") != "active":
-        return warned("unit", told, f"sudo systemctl enable --now {UNIT}, once somebody is enrolled")
-    return passed("unit", f"{told}, restarted {state.get('NRestarts', '0')} times since the boot")
+        return warned("unit", summary, f"sudo systemctl enable --now {UNIT}, once somebody is enrolled")
+    return passed("unit", f"{summary}, restarted {state.get('NRestarts', '0')} times since the boot")
 
 
 def exposure(machine: Machine) -> Finding:
@@ -51,14 +51,14 @@ def exposure(machine: Machine) -> Finding:
     if not machine.has_systemd():
         return warned("sandbox", _NO_SYSTEMD, "nothing confines the daemon here")
     answer = machine.ask(["systemd-analyze", "security", "--no-pager", UNIT])
-    found = re.search(r"Overall exposure level for \S+: ([\d.]+)", answer or "")
-    if found is None:
+    match = re.search(r"Overall exposure level for \S+: ([\d.]+)", answer or "")
+    if match is None:
         return warned("sandbox", "not known: systemd-analyze is not there, or the unit is not installed", _INSTALL)
-    level = float(found[1])
-    told = f"exposure {level:.1f} of 10, where {MAX_EXPOSURE} at most is meant"
+    level = float(match[1])
+    summary = f"exposure {level:.1f} of 10, where {MAX_EXPOSURE} at most is meant"
     if level > MAX_EXPOSURE:
-        return warned("sandbox", told, f"see what a drop-in opened: systemctl cat {UNIT}")
-    return passed("sandbox", told)
+        return warned("sandbox", summary, f"see what a drop-in opened: systemctl cat {UNIT}")
+    return passed("sandbox", summary)
 
 
 def journal_storage(machine: Machine) -> Finding:
@@ -91,6 +91,6 @@ def _storage(machine: Machine) -> str:
     storage = "auto"
     for path in ([main] if main else []) + [drop_ins[name] for name in sorted(drop_ins)]:
         for line in path.read_text(errors="replace").splitlines():
-            if found := re.fullmatch(r"\s*Storage\s*=\s*(\w*)\s*", line):
-                storage = found[1] or "auto"
+            if match := re.fullmatch(r"\s*Storage\s*=\s*(\w*)\s*", line):
+                storage = match[1] or "auto"
     return storage

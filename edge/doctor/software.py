@@ -24,40 +24,40 @@ def settings(config: Path | None, default: Path) -> tuple[Finding, Settings]:
     try:
         loaded = load_settings(config)
     except SettingsError as error:
-        told = "refused: {error}; the checks below are made with the defaults"
+        message = "refused: {error}; the checks below are made with the defaults"
         return failed(
-            "settings", told, "correct that key; `edge config show` has every key with its range", error=str(error)
+            "settings", message, "correct that key; `edge config show` has every key with its range", error=str(error)
         ), Settings()
     if not path.exists():
         return passed("settings", "no file: the defaults are in force"), loaded
     mode = path.stat().st_mode & 0o777
     if mode & 0o022:
-        told = (
+        message = (
             f"{{file}} is valid, and its rights are {mode:04o}: others may write it, and so choose whom and what a grant opens"
         )
-        return failed("settings", told, "sudo chmod go-w {file}", file=str(path)), loaded
+        return failed("settings", message, "sudo chmod go-w {file}", file=str(path)), loaded
     changed = sum(1 for _ in differences(loaded))
     return passed("settings", f"{{file}} is valid, {changed} settings differ from the defaults", file=str(path)), loaded
 
 
 def differences(loaded: Settings) -> dict[str, object]:
     """The settings that differ from the defaults, by key. Strings and lists appear as <text>, because a path or address is private."""
-    standard = Settings().model_dump()
-    found: dict[str, object] = {}
+    defaults = Settings().model_dump()
+    changed: dict[str, object] = {}
     for table, keys in loaded.model_dump().items():
         for key, value in keys.items():
-            if value != standard[table][key]:
-                found[f"{table}.{key}"] = value if isinstance(value, bool | int | float) else "<text>"
-    return found
+            if value != defaults[table][key]:
+                changed[f"{table}.{key}"] = value if isinstance(value, bool | int | float) else "<text>"
+    return changed
 
 
 def runtime(name: Callable[[], str] = runtime_name) -> Finding:
     """The TFLite runtime in use."""
     try:
-        found = name()
+        runtime_version = name()
     except PackageMissing as error:
         return failed("runtime", "no TFLite runtime is installed", str(error).partition(": ")[2])
-    return passed("runtime", f"{found}, numpy {np.__version__}, Python {platform.python_version()}")
+    return passed("runtime", f"{runtime_version}, numpy {np.__version__}, Python {platform.python_version()}")
 
 
 def opencv() -> Finding:

@@ -36,17 +36,17 @@ def model(path: Path, settings: Settings) -> tuple[Finding, ModelFile | None]:
         mend = "set policy.target_fmr to a point that `edge model show` lists, or use another model"
         return failed("model", f"refused ({error.code}): {{error}}", mend, error=str(error)), verifier
     answers = np.stack([embedder.answer(chip) for chip in golden_chips(verifier.chip)])
-    cosine, told = compare_answers(answers, verifier)
-    about = f"{verifier.model_id[:12]} at {point.name}; {told} in {embedder.runtime}"
+    cosine, agreement = compare_answers(answers, verifier)
+    summary = f"{verifier.model_id[:12]} at {point.name}; {agreement} in {embedder.runtime}"
     if not cosine >= MIN_COSINE:
         mend = "install the locked packages again (sudo deploy/install.sh): the model's rates do not hold in this runtime"
-        return failed("model", f"{about}: at least {MIN_COSINE} is needed", mend), verifier
+        return failed("model", f"{summary}: at least {MIN_COSINE} is needed", mend), verifier
     if path.stat().st_mode & 0o022:
         mend = "sudo chmod go-w {file}"
         return failed(
-            "model", f"{about}; others may write the file, and so decide who is recognised", mend, **private
+            "model", f"{summary}; others may write the file, and so decide who is recognised", mend, **private
         ), verifier
-    return passed("model", about), verifier
+    return passed("model", summary), verifier
 
 
 def compare_answers(answers: NDArray[np.generic], verifier: ModelFile) -> tuple[float, str]:

@@ -82,8 +82,8 @@ def load_settings(path: Path | None) -> Settings:
     try:
         return Settings.model_validate(table)
     except ValidationError as error:
-        told = [f"{'.'.join(map(str, e['loc'])) or 'file'} = {_shown(e['input'])}: {e['msg']}" for e in error.errors()]
-        raise SettingsError(f"{chosen}: {'; '.join(told)}. See `edge config show` for every key") from error
+        problems = [f"{'.'.join(map(str, e['loc'])) or 'file'} = {_redacted(e['input'])}: {e['msg']}" for e in error.errors()]
+        raise SettingsError(f"{chosen}: {'; '.join(problems)}. See `edge config show` for every key") from error
 
 
 def as_toml(settings: Settings) -> str:
@@ -94,17 +94,17 @@ def as_toml(settings: Settings) -> str:
         lines.append(f"[{table_name}]")
         for key, field in type(table).model_fields.items():
             value = getattr(table, key)
-            shown = _inline(value) if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
-            lines.append(f"{key} = {shown}" + (f"  # {field.description}" if field.description else ""))
+            text = _inline(value) if isinstance(value, dict) else json.dumps(value, ensure_ascii=False)
+            lines.append(f"{key} = {text}" + (f"  # {field.description}" if field.description else ""))
         lines.append("")
     return "\n".join(lines)
 
 
 def state_folder() -> Path:
     """Where templates live: systemd's $STATE_DIRECTORY, /var/lib/facelatch as root, else the XDG state folder."""
-    given = os.environ.get("STATE_DIRECTORY")
-    if given:
-        return Path(given.split(":")[0])
+    systemd_folder = os.environ.get("STATE_DIRECTORY")
+    if systemd_folder:
+        return Path(systemd_folder.split(":")[0])
     # Commands run as the service's user use the service's folder, so that it sees `sudo -u facelatch edge enroll`.
     if os.geteuid() == 0 or os.access(SERVICE_STATE, os.W_OK):
         return SERVICE_STATE
@@ -131,7 +131,7 @@ def _inline(table: dict[str, float]) -> str:
     return f"{{ {pairs} }}" if pairs else "{}"
 
 
-def _shown(value: object) -> str:
+def _redacted(value: object) -> str:
     # The value of a misspelt or misplaced key may be an address with its password, or the digits of an encryption key.
     text = re.sub(r"://[^'\"]*|[0-9a-fA-F]{32,}", "...", repr(value))
     return text if len(text) <= 60 else text[:57] + "..."

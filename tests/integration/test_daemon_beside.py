@@ -139,7 +139,7 @@ def test_a_door_opens_while_a_verification_of_somebody_else_goes_on(scene: Scene
 
 def test_a_strangers_frames_are_a_failure_of_each_and_none_counts_twice_for_one(scene: Scene) -> None:
     def script(scene: Scene) -> Iterator[Frame | None]:
-        scene.daemon.door.judged.append(costs.append)
+        scene.daemon.door.cost_listeners.append(costs.append)
         yield None
         scene.ask("ada")
         yield None
@@ -193,7 +193,7 @@ def test_what_a_verification_matched_is_no_match_of_the_doors(scene: Scene) -> N
         yield None
         door = scene.daemon.door
         door._lockout_broken = True
-        door._tried_lockout = float("inf")
+        door._lockout_checked_at = float("inf")
         frames = scene.person(ADA)
         yield from frames[:2]
         door._lockout_broken = False
@@ -231,7 +231,7 @@ def test_a_verification_is_its_own_call_and_leaves_the_doors_alone(scene: Scene)
 @pytest.mark.parametrize("scene", [{"intent": {"kind": "button", "pin": "GPIO27"}}], indirect=True)
 def test_one_press_serves_who_asked_and_not_the_door_as_well(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     """Both wait for the press, and both would have their third match in the same frame."""
-    monkeypatch.setattr("edge.gpio.pressed", lambda *_: io.StringIO())
+    monkeypatch.setattr("edge.gpio.watch_button", lambda *_: io.StringIO())
 
     def script(scene: Scene) -> Iterator[Frame | None]:
         yield None

@@ -77,7 +77,7 @@ def test_a_camera_that_stands_still_is_opened_after_longer_and_longer_pauses(
     settings = settings.model_copy(update={"camera": CameraSettings(source="/dev/video0")})
     station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
     daemon = Daemon(station, opened=lambda _: Standing())
-    monkeypatch.setattr(daemon, "_rest", pauses.append)
+    monkeypatch.setattr(daemon, "_pause", pauses.append)
     monkeypatch.setattr(random, "uniform", lambda *_: 1.0)
     monkeypatch.setattr(daemon.door, "judge", lambda frame: judged.append(int(frame.pixels[0, 0, 0])))
     daemon.run()

@@ -111,7 +111,7 @@ def test_what_somebody_else_writes_under_our_name_is_not_believed(journal: Calla
 def test_a_span_from_before_the_journals_first_year_shows_all(journal: Callable[[str], str]) -> None:
     """The journal counts from 1970: an earlier time is invalid to it, or lies in the future."""
     told = journal(f"""
-        {sys.executable} -c 'from edge.journal import Event, Journal; Journal().tell(Event.STOPPED, "stopped")'
+        {sys.executable} -c 'from edge.journal import Event, Journal; Journal().log(Event.STOPPED, "stopped")'
         journalctl --sync
         edge events --since 30000d
     """)

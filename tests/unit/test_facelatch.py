@@ -72,7 +72,7 @@ def test_a_package_that_a_command_turns_out_to_need_is_told(tmp_path: Path, monk
     def lacks(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'dbus_fast'", name="dbus_fast")
 
-    monkeypatch.setattr("edge.cli.serving.asked", lacks)
+    monkeypatch.setattr("edge.cli.serving.ask_daemon", lacks)
     done = typed_here(tmp_path, "edge", "status", code=10)
     assert done.stderr == "error[package]: edge needs dbus_fast: pip install 'facelatch[edge]'\n"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.bus.agent import asking_here
+from edge.bus.agent import polkit_agent
 
 AGENT = """#!/bin/sh
 echo "$@" $$ >{told}
@@ -29,7 +29,7 @@ def told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_it_is_there_before_the_command_asks_and_gone_after_it(told: Path) -> None:
-    with asking_here():
+    with polkit_agent():
         words = told.read_text().split()
     assert (words[0], words[2]) == (f"--process={os.getpid()}", "--fallback")
     with pytest.raises(ProcessLookupError):
@@ -39,21 +39,21 @@ def test_it_is_there_before_the_command_asks_and_gone_after_it(told: Path) -> No
 def test_root_a_pipe_and_a_system_without_polkit_have_none(told: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(os, "geteuid", lambda: 0)
-        with asking_here():
+        with polkit_agent():
             pass
     with monkeypatch.context() as patch:
         patch.setattr(os, "isatty", lambda number: number != 0)
-        with asking_here():
+        with polkit_agent():
             pass
     with monkeypatch.context() as patch:
         patch.setenv("PATH", str(told.parent / "empty"))
-        with asking_here():
+        with polkit_agent():
             pass
     assert not told.exists()
 
 
 def test_an_agent_that_cannot_be_one_stops_nobody(told: Path) -> None:
     (told.parent / "pkttyagent").write_text("#!/bin/sh\nexit 1\n")
-    with asking_here():
+    with polkit_agent():
         pass
     assert not told.exists()

@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("dbus_fast")
 
 from edge.bus.authority import Authority
-from edge.bus.fprint import _word
+from edge.bus.fprint import _result_name
 from edge.bus.seat import Result, Status
 from edge.liveness import Way
 from edge.reasons import MENDABLE, Reason
@@ -19,11 +19,11 @@ KNOWN = {"retry-scan", "finger-not-centered", "remove-and-retry"}
 
 @pytest.mark.parametrize("reason", [*sorted(MENDABLE), *Way])
 def test_every_retry_has_a_word_of_fprintds(reason: Reason | Way) -> None:
-    assert _word(Status(Result.RETRY, False, "", reason.value)) in KNOWN
+    assert _result_name(Status(Result.RETRY, False, "", reason.value)) in KNOWN
 
 
 def test_too_far_is_not_centred() -> None:
-    assert _word(Status(Result.RETRY, False, "", Reason.TOO_FAR.value)) == "finger-not-centered"
+    assert _result_name(Status(Result.RETRY, False, "", Reason.TOO_FAR.value)) == "finger-not-centered"
 
 
 @pytest.mark.parametrize(

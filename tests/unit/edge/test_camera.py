@@ -499,7 +499,7 @@ def test_without_picamera2_it_is_said_that_no_ribbon_is_looked_for(tmp_path: Pat
     def missing() -> None:
         raise PackageMissing("csi cameras need picamera2: apt install python3-picamera2")
 
-    monkeypatch.setattr(csi, "_library", missing)
+    monkeypatch.setattr(csi, "_import_picamera2", missing)
     shown = CliRunner().invoke(app, ["cameras"], env={"COLUMNS": "400"})
     assert (shown.exit_code, "ribbon cable were not looked for: csi cameras need picamera2: apt install" in shown.stdout) == (
         0,
@@ -599,7 +599,7 @@ class Ribbon:
 
 def test_a_ribbon_camera_gives_frames_and_is_given_back(monkeypatch: pytest.MonkeyPatch) -> None:
     ribbon = Ribbon(age_s=0.25)
-    monkeypatch.setattr(csi, "_library", lambda: ribbon)
+    monkeypatch.setattr(csi, "_import_picamera2", lambda: ribbon)
     camera = opened("csi:0", exposure=8000)
     frame = next(frame for frame in camera.frames() if frame is not None)
     assert frame.pixels.shape == GOOD.shape
@@ -617,7 +617,7 @@ def test_a_ribbon_camera_gives_frames_and_is_given_back(monkeypatch: pytest.Monk
 def test_a_ribbon_camera_that_another_program_has_is_busy_and_costs_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """picamera2 keeps libcamera's message as the cause of its own error, and leaks a descriptor per try: hundreds in a night."""
     ribbon = Ribbon()
-    monkeypatch.setattr(csi, "_library", lambda: ribbon)
+    monkeypatch.setattr(csi, "_import_picamera2", lambda: ribbon)
     ribbon.busy = True
     open_before = len(os.listdir("/proc/self/fd"))
     for _ in range(20):
@@ -634,7 +634,7 @@ def test_a_ribbon_camera_that_another_program_has_is_busy_and_costs_nothing(monk
 def test_a_ribbon_camera_that_cannot_be_started_is_given_back_and_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """A camera that this process acquired and did not release would be busy at every later try."""
     ribbon = Ribbon()
-    monkeypatch.setattr(csi, "_library", lambda: ribbon)
+    monkeypatch.setattr(csi, "_import_picamera2", lambda: ribbon)
     ribbon.starts = False
     with pytest.raises(CameraError, match="csi:0: cannot open: Failed to start camera: Broken pipe"):
         opened("csi")

@@ -28,7 +28,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, str]]:
 
 
 def test_an_accept_has_native_fields_and_its_score(sent: list[dict[str, str]]) -> None:
-    Journal().tell_decision(Grant("ada", 0.987654, 4), operating_point="fmr-0.001", cost_ms=12.34)
+    Journal().log_decision(Grant("ada", 0.987654, 4), operating_point="fmr-0.001", cost_ms=12.34)
     assert sent == [
         {
             "MESSAGE": "accepted ada",
@@ -46,12 +46,12 @@ def test_an_accept_has_native_fields_and_its_score(sent: list[dict[str, str]]) -
 
 
 def test_how_long_it_took_is_told_where_it_is_known(sent: list[dict[str, str]]) -> None:
-    Journal().tell_decision(Denial(Reason.NO_MATCH, 10, took_s=1.23356), operating_point="fmr-0.001", cost_ms=1)
+    Journal().log_decision(Denial(Reason.NO_MATCH, 10, took_s=1.23356), operating_point="fmr-0.001", cost_ms=1)
     assert sent[0]["FACELATCH_LATENCY_MS"] == "1235"
 
 
 def test_a_denial_tells_neither_score_nor_subject(sent: list[dict[str, str]]) -> None:
-    Journal().tell_decision(Denial(Reason.NO_MATCH, 10, 30.0), operating_point="fmr-0.001", cost_ms=1)
+    Journal().log_decision(Denial(Reason.NO_MATCH, 10, 30.0), operating_point="fmr-0.001", cost_ms=1)
     deny, locked = sent
     assert deny["FACELATCH_REASON"] == "no-match"
     assert not {"FACELATCH_SCORE", "FACELATCH_SUBJECT"} & (set(deny) | set(locked))
@@ -61,7 +61,7 @@ def test_a_denial_tells_neither_score_nor_subject(sent: list[dict[str, str]]) ->
 @pytest.mark.parametrize(("event", "field"), [(Event.DENY, "SCORE"), (Event.ACCEPT, "EMBEDDING"), (Event.STARTED, "score")])
 def test_nothing_else_leaves_the_process(sent: list[dict[str, str]], event: Event, field: str) -> None:
     with pytest.raises(ValueError, match="may not be logged"):
-        Journal().tell(event, "x", **{field: 1})
+        Journal().log(event, "x", **{field: 1})
     assert sent == []
 
 
@@ -69,7 +69,7 @@ def test_without_a_journal_events_are_readable_on_stderr(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(module, "journal_sender", lambda: None)
-    Journal().tell_decision(Grant("ada", 0.9, 3), operating_point="fmr-0.01", cost_ms=5)
+    Journal().log_decision(Grant("ada", 0.9, 3), operating_point="fmr-0.01", cost_ms=5)
     told = capsys.readouterr().err
     assert told.startswith("accept: accepted ada  [")
     assert "subject=ada" in told
@@ -86,7 +86,7 @@ def test_a_broken_bus_is_told_once_and_recovers(monkeypatch: pytest.MonkeyPatch,
     monkeypatch.setattr(module, "journal_sender", lambda: send)
     journal = Journal()
     for number in range(3):
-        journal.tell(Event.STOPPED, f"event {number}")
+        journal.log(Event.STOPPED, f"event {number}")
     told = capsys.readouterr().err
     assert told.count("no bus") == 1
     assert "event 0" in told
@@ -122,15 +122,15 @@ def test_whoever_does_not_read_any_more_ends_nothing(
         gone.setattr(module.sys, "stderr", stream())
         journal = Journal(stream())
         journal.listeners.append(lambda event, fields: heard.append(event.label))
-        journal.tell(Event.STARTED, "first")
-        journal.tell_decision(Denial(Reason.NO_MATCH, 10, 30.0), operating_point="fmr-0.001", cost_ms=1)
+        journal.log(Event.STARTED, "first")
+        journal.log_decision(Denial(Reason.NO_MATCH, 10, 30.0), operating_point="fmr-0.001", cost_ms=1)
     assert heard == ["started", "deny", "locked-out"]
     assert capsys.readouterr() == ("", "")
 
 
 def test_a_copy_is_one_line_of_json(sent: list[dict[str, str]]) -> None:
     out = io.StringIO()
-    Journal(out).tell(Event.GALLERY_LOADED, "2 subjects", SUBJECTS=2)
+    Journal(out).log(Event.GALLERY_LOADED, "2 subjects", SUBJECTS=2)
     assert json.loads(out.getvalue()) == {"event": "gallery-loaded", "message": "2 subjects", "subjects": 2}
 
 

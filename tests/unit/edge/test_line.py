@@ -70,7 +70,7 @@ def test_a_frame_in_the_middle_of_which_the_machine_slept_grants_nothing(
     shown = frame(1, at=0.2)
     monkeypatch.setattr(line, "look", falls_asleep)
     judged = [line.judge(shown, matcher, threshold, policy) for policy in (asked, door)]
-    assert [(one.outcome, one.decision, one.again) for one in judged] == [
+    assert [(one.outcome, one.decision, one.repeated) for one in judged] == [
         (Reason.NO_FRAMES, None, False), (Reason.NO_FRAMES, None, True),
     ]  # fmt: skip
     monkeypatch.setattr(line, "look", look)
@@ -105,15 +105,15 @@ def test_two_policies_judge_a_frame_that_is_looked_at_once(
     shown = frame(1)
     one = line.judge(shown, known, threshold, first)
     other = line.judge(shown, Matcher(model.head, []), threshold, second)
-    assert (looks, one.again, other.again) == ([1], False, True)
+    assert (looks, one.repeated, other.repeated) == ([1], False, True)
     assert isinstance(one.outcome, Match)
     assert other.outcome is Reason.EMPTY_GALLERY
-    assert line._looked is not None
-    assert min(one.cost_ms, other.cost_ms) > line._looked.cost_ms > 0, "each costs what the frame did"
-    assert not line.judge(frame(1), known, threshold, first).again
-    assert not line.judge(shown, known, threshold, first).again, "only the last"
+    assert line._last_observation is not None
+    assert min(one.cost_ms, other.cost_ms) > line._last_observation.cost_ms > 0, "each costs what the frame did"
+    assert not line.judge(frame(1), known, threshold, first).repeated
+    assert not line.judge(shown, known, threshold, first).repeated, "only the last"
     del shown
-    assert line._looked is None
+    assert line._last_observation is None
 
 
 def test_each_early_end_has_its_reason(line: Line) -> None:

@@ -19,7 +19,7 @@ from edge.settings import MetricsSettings
 
 
 def metrics_of(file: Path, journal: Journal) -> tuple[Metrics, Any]:
-    daemon = SimpleNamespace(camera_state=CameraState.DARK, door=SimpleNamespace(enrolled=3, failures=2, judged=[]))
+    daemon = SimpleNamespace(camera_state=CameraState.DARK, door=SimpleNamespace(enrolled=3, failures=2, cost_listeners=[]))
     return Metrics(daemon, journal, MetricsSettings(file=str(file), every_s=3600)), daemon  # type: ignore[arg-type]
 
 
@@ -28,11 +28,11 @@ def test_decisions_and_frames_are_counted_and_nobody_is_named(tmp_path: Path) ->
     file = tmp_path / "facelatch.prom"
     metrics, daemon = metrics_of(file, journal)
     metrics.start()
-    journal.tell_decision(Grant("ada", 0.9871, 3), operating_point="fmr-0.001", cost_ms=4.0)
+    journal.log_decision(Grant("ada", 0.9871, 3), operating_point="fmr-0.001", cost_ms=4.0)
     for _ in range(2):
-        journal.tell_decision(Denial(Reason.NO_MATCH, 10), operating_point="fmr-0.001", cost_ms=4.0)
-    for hears in daemon.door.judged:
-        hears(0.004)
+        journal.log_decision(Denial(Reason.NO_MATCH, 10), operating_point="fmr-0.001", cost_ms=4.0)
+    for listener in daemon.door.cost_listeners:
+        listener(0.004)
     metrics._write()
     text = file.read_text()
     assert 'facelatch_decisions_total{reason="",result="accept"} 1.0' in text

@@ -8,7 +8,7 @@ import pytest
 from edge import search as module
 from edge.contract.chip import FaceBox, to_grey
 from edge.contract.detector import load_detector
-from edge.search import WHOLE_EVERY_S, How, Search
+from edge.search import WHOLE_EVERY_S, Extent, Search
 from edge.settings import DetectionSettings
 from trainer.synth.draw import draw_frame
 from trainer.synth.person import Person
@@ -40,11 +40,11 @@ def test_a_held_face_is_followed_and_the_whole_frame_looked_at_now_and_then() ->
     ways, boxes = [], []
     for n in range(12):
         (box,) = search.find(drawn(x=0.005 * n), n / 10)
-        ways.append(search.how)
+        ways.append(search.extent)
         boxes.append(box)
-    assert ways[0] is How.WHOLE
-    assert ways.count(How.WHOLE) == 3  # at 0, 0.5 and 1.0 s
-    assert set(ways) == {How.WHOLE, How.NEAR}
+    assert ways[0] is Extent.WHOLE
+    assert ways.count(Extent.WHOLE) == 3  # at 0, 0.5 and 1.0 s
+    assert set(ways) == {Extent.WHOLE, Extent.NEAR}
     whole = Search(load_detector("haar-alt2"), SETTINGS)
     for n, box in enumerate(boxes):
         (alone,) = whole.find(drawn(x=0.005 * n), 100.0 * n)
@@ -57,7 +57,7 @@ def test_a_face_that_left_is_looked_for_everywhere_at_once() -> None:
     search = Search(load_detector("haar-alt2"), SETTINGS)
     assert search.find(drawn(x=-0.3, size=0.3), 0.0)
     (box,) = search.find(drawn(x=0.3, size=0.3), 0.1)
-    assert search.how is How.WHOLE
+    assert search.extent is Extent.WHOLE
     assert box.x > 160
 
 
@@ -81,7 +81,7 @@ def test_an_empty_frame_that_stays_is_not_searched_again() -> None:
     assert len(detector.asked) == 2  # at the start and after 2 s, which finds what a thumbnail does not show
     empty[100:140, 100:140] += 40
     search.find(empty, 3.0)
-    assert search.how is How.WHOLE
+    assert search.extent is Extent.WHOLE
 
 
 @pytest.mark.parametrize("width", [69, 160])
@@ -95,13 +95,13 @@ def test_a_frame_of_another_size_is_searched_whole(width: int) -> None:
     )
     assert search.find(seen, 0.0) == [FaceBox(95, 60, 138, 138)]
     search.find(narrower, 0.1)
-    assert search.how is How.WHOLE
+    assert search.extent is Extent.WHOLE
     several = Search(Counting([FaceBox(10, 10, 80, 80), FaceBox(200, 10, 80, 80)]), SETTINGS)
     ways = []
     for at, size in ((0.0, (240, 320)), (0.1, (240, 320)), (0.2, (240, width))):
         assert len(several.find(np.full(size, 90, np.uint8), at)) == 2
-        ways.append(several.how)
-    assert ways == [How.WHOLE, How.NOTHING, How.WHOLE]
+        ways.append(several.extent)
+    assert ways == [Extent.WHOLE, Extent.NOTHING, Extent.WHOLE]
 
 
 def test_frames_out_of_time_are_searched_whole() -> None:
@@ -109,7 +109,7 @@ def test_frames_out_of_time_are_searched_whole() -> None:
     search = Search(load_detector("haar-alt2"), SETTINGS)
     for at in (5.0, 5.0, 4.0, 9.0):
         search.find(drawn(), at)
-        assert search.how is How.WHOLE
+        assert search.extent is Extent.WHOLE
 
 
 @pytest.mark.parametrize(("budget_ms", "shrinks"), [(1e-3, True), (1e4, False)])
@@ -143,7 +143,7 @@ def test_a_whole_frame_makes_one_thumbnail(monkeypatch: pytest.MonkeyPatch) -> N
     search, rng = Search(Counting([]), SETTINGS), np.random.default_rng(0)
     for n in range(5):
         search.find(rng.integers(0, 255, (240, 320), np.uint8), n / 10)
-        assert search.how is How.WHOLE
+        assert search.extent is Extent.WHOLE
         assert len(made) == n + 1
 
 
@@ -173,9 +173,9 @@ def test_the_look_for_faces_far_away_is_within_the_budget_too(monkeypatch: pytes
         search.find(grey, n / 10)
         search.too_far(grey, n / 10)
         costs.append((clock[0] - before) * 1000)
-        ways.append(search.how)
+        ways.append(search.extent)
     assert max(costs[100:]) <= 40.0 * 1.05
-    looks = ways.count(How.FAR)
+    looks = ways.count(Extent.FAR)
     if ns_a_pixel == 50.0:
         assert looks == 0  # both searches fit into one frame's budget
         assert max(costs[100:]) > 1.5 * min(costs[100:])
@@ -187,10 +187,10 @@ def test_a_far_look_that_waits_is_dropped_when_the_frames_stop(monkeypatch: pyte
     clock = [0.0]
     monkeypatch.setattr(module.time, "perf_counter", lambda: clock[0])
     search, rng = Search(Slow(clock, 380.0), DetectionSettings()), np.random.default_rng(0)
-    for at, how in ((0.0, How.WHOLE), (0.1, How.FAR), (5.0, How.WHOLE), (9.0, How.WHOLE)):
+    for at, extent in ((0.0, Extent.WHOLE), (0.1, Extent.FAR), (5.0, Extent.WHOLE), (9.0, Extent.WHOLE)):
         grey = rng.integers(0, 255, (480, 640), np.uint8)
         assert search.find(grey, at) == []
-        assert search.how is how
+        assert search.extent is extent
         search.too_far(grey, at)
 
 
@@ -216,7 +216,7 @@ def test_the_cascade_searches_alone_once_a_second_what_the_finder_sees_nothing_i
     for n in range(31):
         asked = len(detector.asked)
         search.find(rng.integers(0, 255, (240, 320), np.uint8), n / 10)
-        assert search.how is How.WHOLE
+        assert search.extent is Extent.WHOLE
         if len(detector.asked) > asked:
             alone.append(n)
             assert detector.asked[-1] == (240, 320)

@@ -49,9 +49,9 @@ def test_whoever_may_read_her_own_entries_alone_gets_them_and_is_told_so(monkeyp
             pass
 
     monkeypatch.setattr(journal, "Reader", Own)
-    monkeypatch.setattr(systemd, "_closed", lambda: Path("/var/log/journal/0123/system.journal"))
+    monkeypatch.setattr(systemd, "_unreadable_journal", lambda: Path("/var/log/journal/0123/system.journal"))
     told: list[str] = []
-    entries = systemd.journal_entries(None, follow=False, partly=told.append)
+    entries = systemd.journal_entries(None, follow=False, on_partial=told.append)
     assert [entry["MESSAGE"] for entry in entries] == ["one", "two"]
     assert len(told) == 1
     assert "add the user to the group systemd-journal" in told[0]

@@ -80,7 +80,7 @@ class System:
 
 
 def ask(system: System, *, refuse_remote: bool = True) -> None:
-    asyncio.run(Authority(system, refuse_remote=refuse_remote).must_be_here(":1.7"))  # type: ignore[arg-type]
+    asyncio.run(Authority(system, refuse_remote=refuse_remote).must_be_local(":1.7"))  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_a_users_open_questions_leave_some_for_others() -> None:
         answers.set()
         await asyncio.gather(*waiting, other)
         await authority.must(":1.7", Action.VERIFY)  # none is open any more
-        assert not authority.asks
+        assert not authority.is_waiting
 
     asyncio.run(asked())
 
@@ -248,4 +248,4 @@ def test_an_answer_that_is_too_long_to_be_read_is_a_refusal() -> None:
 
     authority = Authority(Bus(), refuse_remote=True)  # type: ignore[arg-type]
     with pytest.raises(CallRefused, match="login1 answers more than is read"):
-        asyncio.run(authority.must_be_here(":1.7"))
+        asyncio.run(authority.must_be_local(":1.7"))

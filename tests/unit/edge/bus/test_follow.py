@@ -29,7 +29,7 @@ class Followed:
         self.seat = Seat(station, self.desk, None, lambda call: call())  # type: ignore[arg-type]
         device = DeviceInterface(self.seat, None, None, 8)  # type: ignore[arg-type]
         monkeypatch.setattr(device, "emit_properties_changed", self.sent.append)
-        self.seat.changed = device.follow
+        self.seat.on_change = device.emit_changes
 
     def verify(self) -> None:
         self.seat.verify(":1.1", lambda status: None, 15.0, WayIn.FPRINTD, anyone=False)
@@ -70,5 +70,5 @@ def test_what_an_abandoned_one_still_says_changes_nothing(monkeypatch: pytest.Mo
     at.seat.stop(":1.1", verifying=True)
     at.verify()
     assert old is not None
-    old._failed(CameraError("late"))
+    old._on_failure(CameraError("late"))
     assert at.sent == [CLAIMED, WANTED, NOT_WANTED, WANTED]

@@ -44,7 +44,7 @@ async def allowed(*_: Any) -> None:
 @pytest.fixture
 def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], tuple[list[Any], list[Any]]]:
     """`typed(stopped)`: the signals sent before VerifyStart is answered, and all signals; `stopped` stops it right after the answer."""
-    monkeypatch.setattr(fprint, "_AFTER_THE_ANSWER_S", 0.0)
+    monkeypatch.setattr(fprint, "_AFTER_REPLY_S", 0.0)
     sent: list[tuple[str, list[Any]]] = []
 
     def unicast(caller: str, path: str, interface: str, member: str, signature: str, body: list[Any]) -> None:
@@ -52,7 +52,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], tuple[list[Any], 
 
     async def run(stopped: bool) -> list[Any]:
         CALLER.set(":1.1")
-        seat, authority = Quick(), SimpleNamespace(must=allowed, must_be_here=allowed)
+        seat, authority = Quick(), SimpleNamespace(must=allowed, must_be_local=allowed)
         device = DeviceInterface(seat, authority, unicast, 5)  # type: ignore[arg-type]
         method = next(method for method in DeviceInterface._get_methods(device) if method.name == "VerifyStart")
         await method.fn(device, "any")

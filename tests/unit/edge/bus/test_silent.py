@@ -35,7 +35,7 @@ def silent_bus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
 @pytest.mark.usefixtures("silent_bus")
 def test_the_daemon_tells_it_and_ends_when_it_is_to() -> None:
     told: list[tuple[Event, str]] = []
-    journal = SimpleNamespace(tell=lambda event, text, **_: told.append((event, text)))
+    journal = SimpleNamespace(log=lambda event, text, **_: told.append((event, text)))
     bus = BusServer(SimpleNamespace(), SimpleNamespace(settings=Settings(), journal=journal))  # type: ignore[arg-type]
     bus.start()
     until = time.monotonic() + 10

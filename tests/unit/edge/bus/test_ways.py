@@ -36,7 +36,7 @@ def test_each_interface_says_by_which_way(make: Callable[[Any, Any], Any], asked
         return lambda: False
 
     seat = SimpleNamespace(verify=verify, must_hold=lambda caller: "ada", is_enrolled=lambda name: True)
-    device = make(seat, SimpleNamespace(must=allowed, must_be_here=allowed))
+    device = make(seat, SimpleNamespace(must=allowed, must_be_local=allowed))
 
     async def start() -> None:
         CALLER.set(":1.1")

@@ -24,7 +24,7 @@ def test_a_folder_with_the_name_of_a_camera_is_a_folder(tmp_path: Path, monkeypa
         sources.append(settings.camera.source)
         raise EnrolmentStopped("far enough")
 
-    monkeypatch.setattr(people, "_enrol_here", enrolled)
+    monkeypatch.setattr(people, "_enrol_locally", enrolled)
     done = CliRunner().invoke(app, ["enroll", "ada", "--from", folder])
     assert isinstance(done.exception, EnrolmentStopped)
     assert sources == [str(tmp_path / folder)]

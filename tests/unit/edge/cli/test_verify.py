@@ -62,7 +62,7 @@ def test_a_signal_that_ends_a_verification_forgives_nobody(
     monkeypatch.setattr(judging, "station_of", set_to(station))
     monkeypatch.setattr(judging, "frames_of", set_to(nullcontext(frames())))
     with pytest.raises(KeyboardInterrupt if number is signal.SIGINT else SystemExit) as ended:
-        judging._verify_here(settings, "ada", 15.0)
+        judging._verify_locally(settings, "ada", 15.0)
     assert ended.value.args == (() if number is signal.SIGINT else (128 + number,))
     assert station.lockout.everyone() == {"ada": 1}
 
@@ -70,7 +70,7 @@ def test_a_signal_that_ends_a_verification_forgives_nobody(
 def test_an_empty_name_is_nobody_and_not_anyone(monkeypatch: pytest.MonkeyPatch) -> None:
     """An unset variable in a script gives an empty name. To the daemon it means anyone enrolled, so it accepted whoever stood there."""
     asked: list[object] = []
-    monkeypatch.setattr(judging, "asked", asked.append)
+    monkeypatch.setattr(judging, "ask_daemon", asked.append)
     done = CliRunner().invoke(app, ["verify", ""])
     assert isinstance(done.exception, InputError)
     assert "leave it out" in str(done.exception)

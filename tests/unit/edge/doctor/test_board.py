@@ -31,9 +31,9 @@ def test_a_clock_is_set_by_a_time_server_or_not(
 def test_the_hottest_place_counts(machine: Make) -> None:
     zones = {f"sys/class/thermal/thermal_zone{n}/temp": text for n, text in enumerate(("41200", "79900", "rubbish"))}
     cool = board.temperature(machine(zones))
-    assert (cool.verdict, "80 C at the hottest of 2" in cool.said) == ("pass", True)
+    assert (cool.verdict, "80 C at the hottest of 2" in cool.message) == ("pass", True)
     hot = board.temperature(machine({"sys/class/thermal/thermal_zone2/temp": "80000"}))
-    assert (hot.verdict, "hottest of 3" in hot.said) == ("warn", True)
+    assert (hot.verdict, "hottest of 3" in hot.message) == ("warn", True)
 
 
 def test_no_sensor_is_nothing_to_mend(machine: Make) -> None:
@@ -57,11 +57,11 @@ def test_the_firmwares_bits_by_hand(machine: Make, text: str, verdict: str, told
         board.power(machine({THROTTLED: text + "\n"})),
         board.power(machine({THROTTLED: ""}, {"vcgencmd": f"throttled={text}\n"})),
     ):
-        assert (found.verdict, told in found.said) == (verdict, True), found.said
+        assert (found.verdict, told in found.message) == (verdict, True), found.message
 
 
 def test_another_board_has_no_such_firmware(machine: Make) -> None:
-    assert board.power(machine(answers={"vcgencmd": "VCHI initialization failed"})).said.startswith("no firmware")
+    assert board.power(machine(answers={"vcgencmd": "VCHI initialization failed"})).message.startswith("no firmware")
 
 
 def test_a_tool_that_is_not_there_or_fails_has_no_answer() -> None:

@@ -106,13 +106,13 @@ def test_with_fprintds_interface_its_name_is_the_units_too(
 )
 def test_who_may_ask_is_for_policies_to_say(machine: Make, files: dict[str, str], verdict: str, told: str) -> None:
     found = bus.bus(machine(files, {"busctl": "[]"}), True, False, lambda _: True)
-    assert (found.verdict, told in found.said) == (verdict, True), found
+    assert (found.verdict, told in found.message) == (verdict, True), found
 
 
 @pytest.mark.parametrize("listed", [{}, {"busctl": ""}, {"busctl": "Failed to connect"}])
 def test_a_bus_that_does_not_answer(machine: Make, listed: dict[str, str]) -> None:
     found = bus.bus(machine(ALL, listed), True, False, lambda _: True)
-    assert (found.verdict, "does not answer" in found.said) == ("warn", True)
+    assert (found.verdict, "does not answer" in found.message) == ("warn", True)
 
 
 def test_a_bus_that_is_not_wanted_needs_nothing(machine: Make) -> None:

@@ -44,7 +44,7 @@ ALL = [WEBCAM, META, CODEC, CLOSED]
 )
 def test_a_source_of_every_kind(source: str, verdict: str, told: str, machine: Make) -> None:
     found = camera.source(source, ALL, ["imx708"], machine())
-    assert (found.verdict, told in found.said) == (verdict, True), found.said
+    assert (found.verdict, told in found.message) == (verdict, True), found.message
     assert "SERIAL77" not in str(found.shared())
     assert "secret" not in str(found.shown())
 
@@ -73,7 +73,7 @@ def test_a_camera_in_the_network_needs_a_service_that_has_one(
     unit = "".join(f"{key}={value}\n" for key, value in ({"LoadState": "loaded"} | changes).items())
     pi = machine({"run/systemd/system/x": ""}, {"systemctl show facelatch.service": unit})
     found = camera.source("rtsp://door:secret@10.0.0.7/live", [], [], pi)
-    assert (found.verdict, told in found.shown()["found"]) == (verdict, True), found.said
+    assert (found.verdict, told in found.shown()["found"]) == (verdict, True), found.message
     assert "10.0" not in str(found.shared())
 
 
@@ -97,7 +97,7 @@ def test_a_ribbon_camera_needs_its_library(
     with pytest.raises(PackageMissing) as missing:
         csi.cameras()
     found = camera.source("csi:0", [], missing.value, machine())
-    assert (found.verdict, told in found.said, found.mend.startswith(mend)) == ("fail", True, True), found
+    assert (found.verdict, told in found.message, found.mend.startswith(mend)) == ("fail", True, True), found
 
 
 def test_a_number_gives_way_to_the_name_that_udev_gave(machine: Make) -> None:
@@ -120,13 +120,13 @@ def test_a_node_must_be_open_to_the_group_of_the_service(machine: Make) -> None:
     assert camera.rights(ALL, pi).verdict == "pass"
     (pi.root / "dev/video0").chmod(0o640)
     closed = camera.rights(ALL, pi)
-    assert (closed.verdict, closed.said.startswith("/dev/video0: not open")) == ("fail", True)
+    assert (closed.verdict, closed.message.startswith("/dev/video0: not open")) == ("fail", True)
     (pi.root / "dev/video0").chmod(0o666)
     assert camera.rights(ALL, machine({"etc/group": group[1]})).verdict == "pass"
     (pi.root / "dev/video0").chmod(0o660)
     assert camera.rights(ALL, pi).verdict == "fail"
-    assert camera.rights(ALL, machine({"etc/group": ""})).said == "there is no group video"
-    assert "none to open" in camera.rights([CODEC], machine({"etc/group": group[0]})).said
+    assert camera.rights(ALL, machine({"etc/group": ""})).message == "there is no group video"
+    assert "none to open" in camera.rights([CODEC], machine({"etc/group": group[0]})).message
 
 
 def process(root: Path, number: int, held: list[str], *, comm: str = "x", cgroup: str = "0::/user.slice\n") -> None:
@@ -142,7 +142,7 @@ def test_who_holds_a_camera_is_named_on_the_screen_alone(machine: Make) -> None:
     pi = machine()
     process(pi.root, 10, ["/dev/null", "/dev/videocard", "/tmp/dev/video0"])
     process(pi.root, 11, ["/dev/video0"], cgroup="0::/system.slice/facelatch.service\n")
-    assert camera.holders(pi).said.startswith("the service holds")
+    assert camera.holders(pi).message.startswith("the service holds")
     process(pi.root, 12, ["pipe:[1]", "/dev/video0"], comm="adas-film")
     process(pi.root, os.getpid(), ["/dev/video0"])
     found = camera.holders(pi)
@@ -151,7 +151,7 @@ def test_who_holds_a_camera_is_named_on_the_screen_alone(machine: Make) -> None:
 
 
 def test_nobody_holds_a_camera(machine: Make) -> None:
-    assert camera.holders(machine({"proc/1/comm": ""})).said == "nobody holds a camera"
+    assert camera.holders(machine({"proc/1/comm": ""})).message == "nobody holds a camera"
 
 
 def test_what_cannot_be_seen_is_not_said_to_be_free(machine: Make, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_a_check_that_breaks_is_a_finding_and_stops_none(
     found = list(examine(None, tmp_path, machine()))
     assert [finding.check for finding in found] == CHECKS
     assert {finding.verdict for finding in found} == {Verdict.FAIL}
-    assert all("RuntimeError" in finding.said for finding in found)
+    assert all("RuntimeError" in finding.message for finding in found)
     assert str(tmp_path) not in str([finding.shared() for finding in found])
 
 

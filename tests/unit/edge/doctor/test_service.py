@@ -38,7 +38,7 @@ def shown(**changes: str) -> dict[str, str]:
 )
 def test_a_unit_in_every_state(machine: Make, changes: dict[str, str], verdict: str, told: str, mend: str) -> None:
     found = service.unit(machine(BOOTED, shown(**changes)), False)
-    assert (found.verdict, told in found.said, mend in found.mend) == (verdict, True, True), found
+    assert (found.verdict, told in found.message, mend in found.mend) == (verdict, True, True), found
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_a_unit_in_every_state(machine: Make, changes: dict[str, str], verdict: 
 def test_a_unit_that_leaves_when_nobody_asks(machine: Make, changes: dict[str, str], verdict: str, told: str) -> None:
     gone = {"ActiveState": "inactive", "SubState": "dead"}
     found = service.unit(machine(BOOTED, shown(**gone | changes)), True)
-    assert (found.verdict, told in found.said) == (verdict, True), found
+    assert (found.verdict, told in found.message) == (verdict, True), found
 
 
 @pytest.mark.parametrize(
@@ -117,4 +117,4 @@ MAIN, PI = "etc/systemd/journald.conf", "usr/lib/systemd/journald.conf.d/40-rpi-
 )
 def test_whether_events_outlive_a_reboot(machine: Make, files: dict[str, str], verdict: str, told: str) -> None:
     found = service.journal_storage(machine(files))
-    assert (found.verdict, told in found.said) == (verdict, True), found.said
+    assert (found.verdict, told in found.message) == (verdict, True), found.message

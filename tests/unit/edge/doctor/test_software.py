@@ -27,7 +27,7 @@ def test_settings_are_valid_and_nobody_elses_to_write(tmp_path: Path) -> None:
     found, loaded = software.settings(path, path)
     assert (found.verdict, loaded.policy.target_fmr) == ("pass", 1e-4)
     path.chmod(0o664)
-    assert "0664" in software.settings(path, path)[0].said
+    assert "0664" in software.settings(path, path)[0].message
     path.write_text("[policy]\nthreshold = 0.4\n")
     refused, loaded = software.settings(path, path)
     assert (refused.verdict, loaded, str(path) in str(refused.shared())) == ("fail", Settings(), False)
@@ -36,7 +36,7 @@ def test_settings_are_valid_and_nobody_elses_to_write(tmp_path: Path) -> None:
 
 def test_no_file_is_no_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("edge.settings.DEFAULT_PATH", tmp_path / "none.toml")
-    assert "defaults are in force" in software.settings(None, tmp_path / "none.toml")[0].said
+    assert "defaults are in force" in software.settings(None, tmp_path / "none.toml")[0].message
 
 
 def test_texts_of_settings_stay_where_they_are() -> None:
@@ -64,7 +64,7 @@ def test_the_runtime_is_named_or_its_remedy() -> None:
 def test_opencv_five_has_no_cascade(monkeypatch: pytest.MonkeyPatch) -> None:
     assert software.opencv().verdict == "pass"
     monkeypatch.delattr(cv2, "CascadeClassifier")
-    assert "no CascadeClassifier" in software.opencv().said
+    assert "no CascadeClassifier" in software.opencv().message
 
 
 def test_a_cascade_that_was_changed_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -82,20 +82,20 @@ def test_the_journal_needs_its_package_and_its_socket(machine: Make) -> None:
 
 def test_the_model_answers_as_it_was_measured() -> None:
     found, read = verifier.model(MODEL, Settings())
-    assert (found.verdict, read is not None) == ("pass", True), found.said
-    assert "at fmr-0.001" in found.said
-    assert "recorded answers" in found.said
+    assert (found.verdict, read is not None) == ("pass", True), found.message
+    assert "at fmr-0.001" in found.message
+    assert "recorded answers" in found.message
 
 
 def test_a_model_that_cannot_be_used_is_told_by_its_code(tmp_path: Path) -> None:
     changed = tmp_path / "m.tflite"
     changed.write_bytes(MODEL.read_bytes()[:-1])
     found, read = verifier.model(changed, Settings())
-    assert (found.verdict, read, "(model)" in found.said) == ("fail", None, True)
+    assert (found.verdict, read, "(model)" in found.message) == ("fail", None, True)
     assert str(tmp_path) in found.shown()["found"]
     assert str(tmp_path) not in str(found.shared())
     unproven, read = verifier.model(MODEL, Settings.model_validate({"policy": {"target_fmr": 1e-9}}))
-    assert (unproven.verdict, "(model-unproven)" in unproven.said, read is not None) == ("fail", True, True)
+    assert (unproven.verdict, "(model-unproven)" in unproven.message, read is not None) == ("fail", True, True)
 
 
 def test_a_model_that_others_may_write_is_not_ours(tmp_path: Path) -> None:
@@ -103,7 +103,7 @@ def test_a_model_that_others_may_write_is_not_ours(tmp_path: Path) -> None:
     path.write_bytes(MODEL.read_bytes())
     path.chmod(0o666)
     found, _ = verifier.model(path, Settings())
-    assert (found.verdict, "others may write" in found.said) == ("fail", True)
+    assert (found.verdict, "others may write" in found.message) == ("fail", True)
 
 
 def test_answers_that_differ_are_measured(model: ModelFile) -> None:

@@ -35,13 +35,13 @@ def kept(tmp_path: Path, model: ModelFile) -> Path:
 
 def test_everyone_can_be_recognised(kept: Path, model: ModelFile, machine: Make) -> None:
     found = state.gallery(kept, model, machine())
-    assert (found.verdict, found.said) == ("pass", "2 of 2 subjects can be recognised, 10 templates")
+    assert (found.verdict, found.message) == ("pass", "2 of 2 subjects can be recognised, 10 templates")
 
 
 def test_damage_and_another_model_are_told_apart_and_without_names(kept: Path, model: ModelFile, machine: Make) -> None:
     enrol(kept, "cy", "f" * 64, model.head.size)
     foreign = state.gallery(kept, model, machine())
-    assert (foreign.verdict, "2 of 3 subjects can be recognised; 1 were enrolled with another model" in foreign.said) == (
+    assert (foreign.verdict, "2 of 3 subjects can be recognised; 1 were enrolled with another model" in foreign.message) == (
         "fail",
         True,
     )
@@ -49,7 +49,7 @@ def test_damage_and_another_model_are_told_apart_and_without_names(kept: Path, m
     data = path.read_bytes()
     path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
     damaged = state.gallery(kept, model, machine())
-    assert (damaged.verdict, "1 damaged, 0 cannot be read" in damaged.said) == ("fail", True)
+    assert (damaged.verdict, "1 damaged, 0 cannot be read" in damaged.message) == ("fail", True)
     assert "ada" in damaged.shown()["found"]
     assert "ada" not in str(damaged.shared())
 
@@ -65,7 +65,7 @@ def test_without_a_model_nobody_can_be_matched(kept: Path, machine: Make) -> Non
 
 def test_another_users_own_folder_is_not_the_services(kept: Path, model: ModelFile, machine: Make) -> None:
     pi = machine({"var/lib/facelatch/x": ""}, is_root=False)
-    assert "not the service's gallery" in state.gallery(kept, model, pi).said
+    assert "not the service's gallery" in state.gallery(kept, model, pi).message
 
 
 def test_rights_are_the_owners_alone(kept: Path, machine: Make) -> None:
@@ -74,12 +74,12 @@ def test_rights_are_the_owners_alone(kept: Path, machine: Make) -> None:
         before = path.stat().st_mode
         path.chmod(mode)
         found = state.rights(kept, machine())
-        assert (found.verdict, "1 of 4" in found.said, "ada" in str(found.shared())) == ("fail", True, False), path
+        assert (found.verdict, "1 of 4" in found.message, "ada" in str(found.shared())) == ("fail", True, False), path
         path.chmod(before)
     # The file that a killed enrolment left behind contains templates, too.
     (kept / "gallery/.ada.faces.new").write_bytes(b"")
     (kept / "gallery/.ada.faces.new").chmod(0o644)
-    assert "1 of 5" in state.rights(kept, machine()).said
+    assert "1 of 5" in state.rights(kept, machine()).message
 
 
 def test_the_services_own_folder_is_closed_to_all_others(kept: Path, machine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -95,11 +95,11 @@ def test_the_services_own_folder_is_closed_to_all_others(kept: Path, machine: Ma
 def test_an_owner_that_is_not_the_service_is_told(kept: Path, machine: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(state, "SERVICE_STATE", kept)
     kept.chmod(0o700)
-    assert state.rights(kept, machine()).said == "there is no user facelatch"
+    assert state.rights(kept, machine()).message == "there is no user facelatch"
     ours = machine({"etc/passwd": f"facelatch:x:{os.getuid()}:1::/:/x\n"})
     assert state.rights(kept, ours).verdict == "pass"
     theirs = machine({"etc/passwd": f"facelatch:x:{os.getuid() + 1}:1::/:/x\n"})
-    assert "4 of 4 files and folders of {folder} are not the service's own" in state.rights(kept, theirs).said
+    assert "4 of 4 files and folders of {folder} are not the service's own" in state.rights(kept, theirs).message
 
 
 def test_no_folder_yet(tmp_path: Path, machine: Make) -> None:
@@ -114,7 +114,7 @@ def fail(folder: Path, key: str, times: int) -> None:
 def test_counts_that_cannot_be_read_let_nobody_be_judged(tmp_path: Path) -> None:
     assert state.lockout(tmp_path, 7).verdict == "pass"
     fail(tmp_path, "ada", 3)
-    assert state.lockout(tmp_path, 7).said == "3 failures counted since the last accepts"
+    assert state.lockout(tmp_path, 7).message == "3 failures counted since the last accepts"
     fail(tmp_path, ANYONE, 7)
     disabled = state.lockout(tmp_path, 7)
     assert (disabled.verdict, "whoever stands there" in disabled.shown()["found"]) == ("warn", True)
@@ -148,7 +148,7 @@ def test_room_and_staying_power(
     )
     answer = SimpleNamespace(f_bavail=free // 4096, f_frsize=4096, f_favail=inodes, f_files=9, f_flag=flags)
     found = state.disk(tmp_path / "not/yet", pi, lambda _: answer)
-    assert (found.verdict, told in found.said) == (verdict, True), found.said
+    assert (found.verdict, told in found.message) == (verdict, True), found.message
 
 
 def test_a_file_in_the_place_of_a_folder_is_no_defect_of_ours(tmp_path: Path, model: ModelFile, machine: Make) -> None:
@@ -168,4 +168,4 @@ def test_a_package_that_encrypted_templates_need_is_told(
     Gallery(kept, Keys(how, kept)).rewrite("ada")
     monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
     found = state.gallery(kept, model, machine(), how)
-    assert (found.verdict, "python3-cryptography" in found.said) == ("fail", True)
+    assert (found.verdict, "python3-cryptography" in found.message) == ("fail", True)
