@@ -63,6 +63,7 @@ lock: $(READY) ## Resolve the packages anew
 	$(COMPILE) pyproject.toml --extra edge -o requirements-edge.lock
 	$(COMPILE) pyproject.toml --extra tflite-runtime -o requirements-tflite-runtime.lock
 	$(COMPILE) --group test -o requirements-test.lock
+	$(COMPILE) --group build -o requirements-build.lock
 	$(COMPILE) --group bench -o requirements-bench.lock
 
 clean: ## Remove what these targets made; runs/ and data/ stay

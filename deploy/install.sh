@@ -31,9 +31,15 @@ EOT
 }
 
 fail() {
-    [ -z "$staged" ] || rm -f "$staged" "$root$settings/edge.toml.new"
     echo "error: $*" >&2
     exit 1
+}
+
+# What was begun and is of no use, however this ends: half a release would keep a disk full, and a door that cannot count failures shut.
+clean() {
+    [ -z "$building" ] || rm -rf "$root$building"
+    [ -z "$staged" ] || rm -f "$staged" "$root$settings/edge.toml.new"
+    [ -z "$kept" ] || rm -f "$root$settings/model.tflite.old" "$root$settings/edge.toml.old"
 }
 
 wrong() {
@@ -46,6 +52,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 prefix=/opt/facelatch
 settings=/etc/facelatch
 state=/var/lib/facelatch
+unfinished=$prefix/unfinished
 enabled=/etc/systemd/system/multi-user.target.wants/facelatch.service
 python=/usr/bin/python3
 
@@ -62,6 +69,7 @@ install_() {
     check_machine
     need_packages
     name_release
+    resume
     current=$(readlink "$root$prefix/venv" || true)
     older=$(readlink "$root$prefix/previous" || true)
     if [ -e "$root$release/complete" ]; then
@@ -87,9 +95,10 @@ install_() {
     tell_next
 }
 
-# The release that does not start gives way to the one before it.
+# The release that does not start gives way to the one before it, with the model and the settings that it had.
 fall_back() {
     new=$(basename "$release")
+    give_back_model
     if [ -z "$current" ] || [ "$current" = "$release" ]; then fail "$new does not start: journalctl -u facelatch"; fi
     switch_to "$current"
     if [ -n "$older" ]; then do_ ln -sfn "$older" "$root$prefix/previous"; else do_ rm -f "$root$prefix/previous"; fi
@@ -112,6 +121,7 @@ EOT
 
 # Whether the system's files are still those of the release in use.
 unchanged() {
+    [ ! -e "$root$unfinished" ] || return 1
     [ -L "$root/usr/local/bin/edge" ] || return 1
     for file in $(files_of "$1"); do
         cmp -s "$root$1/system$file" "$root$file" || return 1
@@ -129,10 +139,16 @@ forget_old_releases() {
 }
 
 roll_back() {
+    begun=$(readlink "$root$prefix/previous" || true)
+    resume
     [ -L "$root$prefix/previous" ] || fail "$root$prefix/previous: there is no release to go back to"
     target=$(readlink "$root$prefix/previous")
+    # One that was broken off is finished.
+    [ "$begun" != "$(readlink "$root$prefix/venv" || true)" ] || target=$begun
     [ -e "$root$target/complete" ] || fail "$root$target: not a whole release; install one again"
     try_release "$target" ''
+    # Where the release that is left does not start, as after a roll-back to it, the service is to run with this one.
+    ! live || ! systemctl is-failed --quiet facelatch.service || runs=yes
     switch_to "$target"
     restart || fail "$(basename "$target") does not start: journalctl -u facelatch; --roll-back again goes forward"
     echo "$(basename "$target") is in use"
@@ -144,15 +160,20 @@ take_out() {
     fi
     if live && systemctl cat facelatch.service >/dev/null 2>&1; then
         do_ systemctl disable --now facelatch.service
+        # One that runs would write down its person all the same, and its user could not be removed.
+        do_ systemctl stop 'facelatch-enroll@*.service'
     fi
-    current=$(readlink "$root$prefix/venv" || true)
-    [ -z "$current" ] || remove_files "$current"
+    # Of all releases: where a switch was broken off, files of two are in the system.
+    for old in "$root$prefix"/releases/*; do
+        [ ! -d "$old" ] || remove_files "${old#"$root"}"
+    done
     remove_links
     do_ rm -f "$root/usr/local/bin/edge"
     do_ rm -rf "$root$prefix" "$root/usr/share/doc/facelatch"
+    # First what is a person's: no error of the rest may keep it.
+    [ "$action" != purge ] || remove_state
     refresh
     if [ "$action" = purge ]; then
-        remove_state
         do_ rm -rf "$root$settings" "$root/etc/systemd/system/facelatch.service.d" \
             "$root/etc/systemd/system/facelatch-enroll@.service.d" "$root/etc/polkit-1/rules.d/60-facelatch-unlock-session.rules"
         if in_root id facelatch >/dev/null 2>&1; then
@@ -164,11 +185,12 @@ take_out() {
     fi
 }
 
-action=install_ model='' staged='' wheels='' root='' dry_run=no new_gallery=no
+action=install_ model='' building='' staged='' kept='' runs=no wheels='' root='' dry_run=no new_gallery=no
 while [ $# -gt 0 ]; do
     case $1 in
     --model | --wheels | --root)
-        [ $# -ge 2 ] || wrong "$1 needs a value"
+        # An empty --root, as a script with an unset variable types it, would be this system.
+        [ -n "${2-}" ] || wrong "$1 needs a value"
         case $1 in --model) model=$2 ;; --wheels) wheels=$2 ;; --root) root=$2 ;; esac
         shift
         ;;
@@ -193,6 +215,17 @@ done
 # The root itself is no other system.
 [ -z "$root" ] || root=$(cd "$root" && pwd | sed 's|/$||')
 [ "$dry_run" = yes ] && [ -z "$root" ] || [ "$(id -u)" = 0 ] || fail "must be root: sudo $0"
+
+trap clean EXIT
+trap 'exit 129' HUP
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# One at a time: a second one would remove what the first is making. The lock ends with the process, whatever ends that.
+if [ "$dry_run" = no ]; then
+    exec 9<"$root/usr"
+    flock --nonblock 9 || fail "another run of this installer is at work${root:+ in $root}"
+fi
 
 case $action in
 install_) install_ ;;

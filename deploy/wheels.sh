@@ -25,7 +25,7 @@ fetch() {
     "$python" -m pip --quiet --disable-pip-version-check download --dest "$folder" "$@"
 }
 locked=$(mktemp)
-trap 'rm -f "$locked" "$locked.built"' EXIT
+trap 'rm -f "$locked" "$locked".*' EXIT
 case $machine in
 x86_64 | aarch64) cat "$here/requirements-edge.lock" ;;
 armv7l) arm32_lock "$here/requirements-tflite-runtime.lock" ;;
@@ -58,15 +58,17 @@ for libc in 2_34 2_31 2_28 2_27 2_17; do platforms="$platforms --platform manyli
 for_device="$platforms --platform manylinux2014_$machine --python-version $version --implementation cp --only-binary=:all:"
 # shellcheck disable=SC2086 # words, meant to be split
 {
+    # What builds the package itself, on the device.
+    builders=setuptools
     if [ "$machine" = armv7l ]; then
         lock_of "$arm32_built" "$locked" >"$locked.built"
         lock_without "$arm32_built" "$locked" >"$locked.new"
         mv "$locked.new" "$locked"
         # The sources, and what builds them.
         fetch --no-deps --no-binary=:all: --require-hashes -r "$locked.built"
-        fetch $for_device --no-deps $arm32_builders
+        builders="$builders|$arm32_builders"
     fi
     fetch $for_device --no-deps --require-hashes -r "$locked"
-    # What builds the package itself, on the device.
-    fetch --only-binary=:all: "$(sed -n 's/^requires = \["\(.*\)"\]/\1/p' "$here/pyproject.toml")"
+    lock_of "$builders" "$here/requirements-build.lock" >"$locked.builders"
+    fetch $for_device --no-deps --require-hashes -r "$locked.builders"
 }

@@ -8,7 +8,7 @@ arm32_modules='cryptography, cv2, numpy'
 
 # Nor has it one of dbus-fast, and Debian's is too old: this is built on the device as plain Python, which needs no compiler.
 arm32_built=dbus-fast
-arm32_builders='cython packaging poetry-core wheel'
+arm32_builders='cython|packaging|poetry-core|wheel'
 export SKIP_CYTHON=1
 
 # A lock file's lines of some packages, and those of all others. NAMES are given with | between them.

@@ -42,10 +42,10 @@ live() {
     [ -z "$root" ] && [ -d /run/systemd/system ]
 }
 
-# Whether Debian's package of the same name is installed, which has the same units, folders and user.
+# Whether Debian's package of the same name is installed, or half so, which has the same units, folders and user.
 packaged() {
     # shellcheck disable=SC2016 # dpkg-query's own variable
-    in_root dpkg-query --show --showformat='${Status}' facelatch 2>/dev/null | grep -q ' installed$'
+    in_root dpkg-query --show --showformat='${Status}' facelatch 2>/dev/null | grep -Eqv ' (not-installed|config-files)$'
 }
 
 check_machine() {

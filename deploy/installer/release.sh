@@ -8,7 +8,7 @@ name_release() {
     digest=$(cd "$here" && {
         in_root "$python" --version
         echo "$machine"
-        find pyproject.toml facelatch.py "$lock" edge export trainer deploy -type f ! -path '*/__pycache__/*' -exec sha256sum {} + | LC_ALL=C sort
+        find pyproject.toml facelatch.py "$lock" requirements-build.lock edge export trainer deploy -type f ! -path '*/__pycache__/*' -exec sha256sum {} + | LC_ALL=C sort
     } | sha256sum | cut -c1-12)
     release=$prefix/releases/$version-$digest
 }
@@ -46,6 +46,7 @@ local_files() {
 build_release() {
     echo "program in $release"
     do_ rm -rf "$root$release"
+    [ "$dry_run" = yes ] || building=$release
     do_ install -d -m 0755 "$root$release/source"
     # Built from a copy: a checkout is not written to, and what an earlier build left in it is not packed.
     do_ cp -R "$here/pyproject.toml" "$here/README.md" "$here/LICENSE" "$here/facelatch.py" "$here/edge" "$here/export" "$here/trainer" \
@@ -57,14 +58,20 @@ build_release() {
         if [ -z "$root" ]; then set -- --no-index --find-links "$wheels"; else set -- --no-index --find-links /run/wheels; fi
     fi
     pip="$release/bin/pip --quiet --disable-pip-version-check --no-cache-dir --no-input install --no-compile"
-    if [ "$machine" = armv7l ]; then
-        [ "$dry_run" = yes ] || arm32_lock "$here/$lock" >"$root$release/source/$lock"
+    builders=setuptools
+    [ "$machine" != armv7l ] || builders="$builders|$arm32_builders"
+    if [ "$dry_run" = no ]; then
+        [ "$machine" != armv7l ] || arm32_lock "$here/$lock" >"$root$release/source/$lock"
+        lock_of "$builders" "$here/requirements-build.lock" >"$root$release/source/builders.lock"
     fi
-    # The lock file is whole: nothing is to be looked for beside it.
+    # The lock files are whole: nothing is to be looked for beside them. Left to itself, pip would fetch what builds a package from
+    # the index, whatever its digest, and run it as root.
+    built=$release/source/build
     # shellcheck disable=SC2086 # words, meant to be split
-    if ! { do_in_root $pip "$@" --ignore-installed --no-deps --require-hashes -r "$release/source/$lock" &&
-        do_in_root $pip "$@" --no-deps "$release/source"; }; then
-        rm -rf "$root$release"
+    if ! { do_in_root $pip "$@" --target "$built" --no-deps --require-hashes --only-binary=:all: -r "$release/source/builders.lock" &&
+        do_in_root env "PYTHONPATH=$built" $pip "$@" --no-build-isolation --ignore-installed --no-deps --require-hashes \
+            -r "$release/source/$lock" &&
+        do_in_root env "PYTHONPATH=$built" $pip "$@" --no-build-isolation --no-deps "$release/source"; }; then
         fail "the Python packages could not be installed; what was installed before is untouched"
     fi
     # As the Debian package has it, nobody's home or variables add code: that of the service's user is the state folder, which the
@@ -77,11 +84,13 @@ build_release() {
     done
     # From the commands and settings of this very release.
     if ! do_in_root env "PYTHONPATH=$release/source" "$release/bin/python" -m deploy.package.local "$release/system"; then
-        rm -rf "$root$release"
         fail "the manual pages could not be made; what was installed before is untouched"
     fi
     do_ rm -rf "$root$release/source"
+    # Before it is called whole: a power cut half a minute later could leave its files there and empty.
+    do_ sync -f "$root$release"
     do_ touch "$root$release/complete"
+    building=''
 }
 
 # What a release says of settings, model and templates, before it is in use: a problem is better found now than at a closed door.

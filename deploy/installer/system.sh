@@ -32,16 +32,16 @@ remove_links() {
     done
 }
 
-# Puts a release in use; the one before it becomes the previous one.
+# Puts a release in use; the one before it becomes the previous one. Until `restart` is done, $unfinished names the one before.
 switch_to() {
     before=$(readlink "$root$prefix/venv" || true)
+    [ "$dry_run" = yes ] || echo "$before" >"$root$unfinished"
     do_ ln -sfn "$1" "$root$prefix/venv.new"
     do_ mv -fT "$root$prefix/venv.new" "$root$prefix/venv"
     do_ install -d -m 0755 "$root/usr/local/bin"
     do_ ln -sfn "$prefix/venv/bin/edge" "$root/usr/local/bin/edge"
     if [ -n "$before" ] && [ "$before" != "$1" ]; then
         remove_files "$before"
-        do_ ln -sfn "$before" "$root$prefix/previous"
     fi
     files_of "$1" | while read -r file; do
         do_ install -D -m 0644 "$root$1/system$file" "$root$file"
@@ -51,6 +51,18 @@ switch_to() {
     do_in_root systemd-sysusers facelatch.conf
     do_in_root systemd-tmpfiles --create facelatch.conf
     refresh
+    [ -z "$before" ] || [ "$before" = "$1" ] || do_ ln -sfn "$before" "$root$prefix/previous"
+}
+
+# After a switch that was broken off: what it left becomes the previous release, as it would have. The rest is done by the next
+# switch, which must not take the same release for one that is wholly in use.
+resume() {
+    [ -e "$root$unfinished" ] || return 0
+    left=$(cat "$root$unfinished")
+    if [ -n "$left" ] && [ "$left" != "$(readlink "$root$prefix/venv")" ]; then
+        remove_files "$left"
+        do_ ln -sfn "$left" "$root$prefix/previous"
+    fi
 }
 
 # Tells the system of changed files.
@@ -62,10 +74,27 @@ refresh() {
     ! systemctl is-active --quiet systemd-udevd.service || do_ udevadm control --reload
 }
 
-# Restarts a service that runs; fails where it does not come up again.
+give_back_model() {
+    [ -n "$kept" ] || return 0
+    for file in model.tflite edge.toml; do
+        if [ -e "$root$settings/$file.old" ]; then
+            do_ mv -f "$root$settings/$file.old" "$root$settings/$file"
+        else
+            do_ rm -f "$root$settings/$file"
+        fi
+    done
+}
+
+# Restarts a service that runs; fails where it does not come up again. Not try-restart: where a release before this one has just
+# failed to start, the service does not run any more, and that would do nothing.
 restart() {
-    live || return 0
-    do_ systemctl try-restart facelatch.service
+    restarted=0
+    if live; then
+        case $(systemctl is-active facelatch.service || true) in active | activating | reloading) runs=yes ;; esac
+        [ $runs = no ] || do_ systemctl restart facelatch.service || restarted=$?
+    fi
+    do_ rm -f "$root$unfinished"
+    return $restarted
 }
 
 # All keys as comments: what nobody has set follows the release's own defaults.
@@ -76,7 +105,8 @@ make_settings() {
         echo "would: write $root$settings/edge.toml, every key as a comment"
         return 0
     fi
-    in_root "$release/bin/edge" config show | sed -n -e 's/^[a-z_]* = /# &/p' -e '/^\[/p' -e '/^$/p' >"$root$settings/edge.toml.new"
+    shown=$(in_root "$release/bin/edge" config show) || fail "$(basename "$release") does not start; what is in use is untouched"
+    printf '%s\n' "$shown" | sed -n -e 's/^[a-z_]* = /# &/p' -e '/^\[/p' -e '/^$/p' >"$root$settings/edge.toml.new"
     mv -f "$root$settings/edge.toml.new" "$root$settings/edge.toml"
 }
 
@@ -109,8 +139,12 @@ name_model() {
     fi
 }
 
-# Takes both.
+# Takes both; the ones before are kept until the release has started with these.
 use_model() {
+    [ "$dry_run" = yes ] || kept=yes
+    for file in model.tflite edge.toml; do
+        [ ! -e "$root$settings/$file" ] || do_ cp -p "$root$settings/$file" "$root$settings/$file.old"
+    done
     do_ mv -f "$staged" "$root$settings/model.tflite"
     staged=''
     [ "$dry_run" = no ] || return 0

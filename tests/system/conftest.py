@@ -26,6 +26,7 @@ SOURCES = (
     "LICENSE",
     "facelatch.py",
     "requirements-edge.lock",
+    "requirements-build.lock",
     "edge",
     "export",
     "trainer",

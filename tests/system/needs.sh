@@ -28,7 +28,7 @@ fi
 if [ ! -x /usr/bin/python3 ]; then exit 0; fi
 
 version=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-stamp=$(sha256sum requirements-edge.lock | cut -d ' ' -f 1)-$version
+stamp=$(cat requirements-edge.lock requirements-build.lock | sha256sum | cut -d ' ' -f 1)-$version
 if [ "$(cat .wheels/.ready 2>/dev/null)" != "$stamp" ]; then
     rm -rf .wheels
     if deploy/wheels.sh .wheels "$(uname -m)" "$version"; then

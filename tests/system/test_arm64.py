@@ -102,9 +102,7 @@ def board(
 def _wheels(architecture: str, python: str) -> Path:
     """A folder of wheels, made with the manual's command and kept as long as the lock files stay the same."""
     machine = MACHINES[architecture]
-    locked = b"".join(
-        path.read_bytes() for path in (ROOT / "requirements-edge.lock", ROOT / "requirements-tflite-runtime.lock")
-    )
+    locked = b"".join((ROOT / f"requirements-{name}.lock").read_bytes() for name in ("edge", "tflite-runtime", "build"))
     kept = KEPT / f"wheels-{machine}-{python}-{hashlib.sha256(locked).hexdigest()[:12]}"
     if not kept.exists():
         unfinished = KEPT / f".{kept.name}.part"

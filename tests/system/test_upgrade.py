@@ -6,9 +6,11 @@ import shutil
 import time
 from pathlib import Path
 
+import pytest
+
 from edge.journal import Event
 from tests.system.installed import ROOT, UNIT, Installed, event, files, gallery
-from tests.system.rig import SHARED
+from tests.system.rig import SHARED, until
 
 
 def test_people_come_before_a_new_model(device: Installed, ada: str) -> None:
@@ -85,15 +87,47 @@ def test_roll_back_is_the_release_before_with_its_own_unit(device: Installed, ad
     assert device.release() == second
 
 
-def test_a_release_that_does_not_start_gives_way_to_the_one_before(device: Installed, ada: str) -> None:
+def test_a_roll_back_that_does_not_start_goes_forward(device: Installed, ada: str) -> None:
+    rig, second = device.rig, device.release()
+    edge = rig.root / (rig.root / "opt/facelatch/previous").readlink().relative_to("/") / "bin/edge"
+    text = edge.read_text()
+    edge.write_text(text.replace("import sys\n", "import sys\nif 'run' in sys.argv: sys.exit(5)\n", 1))
+    assert edge.read_text() != text
+    device.configure("/dev/video0")
+    rig.run("systemctl", "reset-failed")
+    rig.run("systemctl", "start", UNIT)
+    refused = device.install("--roll-back", check=False)
+    edge.write_text(text)
+    assert (refused.returncode, "--roll-back again goes forward" in refused.stderr) == (1, True), refused.stderr
+    device.install("--roll-back")
+    assert (device.release(), rig.property(UNIT, "ActiveState")) == (second, "active")
+
+
+@pytest.mark.parametrize(
+    ("name", "version", "instead"),
+    [
+        pytest.param("third", "3.0", "    def not_run(self)", id="which systemd would try again"),
+        pytest.param(
+            "fourth", "4.0", "    def run(self): raise SystemExit(5)\n\n    def not_run(self)", id="which it would not"
+        ),
+    ],
+)
+def test_a_release_that_does_not_start_gives_way_to_the_one_before(
+    name: str, version: str, instead: str, device: Installed, ada: str
+) -> None:
+    """And so does the model that was given with it."""
     rig, second, older = device.rig, device.release(), (device.rig.root / "opt/facelatch/previous").readlink()
-    daemon = device.source("third", "3.0") / "edge/daemon.py"
+    daemon = device.source(name, version) / "edge/daemon.py"
     text = daemon.read_text()
-    daemon.write_text(text.replace("    def run(self)", "    def not_run(self)"))
+    daemon.write_text(text.replace("    def run(self)", instead))
     assert daemon.read_text() != text
     device.configure("/dev/video0")
+    before = files(rig.root / "etc/facelatch")
+    rig.run("systemctl", "reset-failed")
     rig.run("systemctl", "start", UNIT)
-    refused = device.install("--wheels", SHARED / "wheels", source="third", check=False)
+    given = ("--wheels", SHARED / "wheels", "--model", SHARED / "compact.tflite", "--new-gallery")
+    refused = device.install(*given, source=name, check=False)
+    assert files(rig.root / "etc/facelatch") == before
     assert refused.returncode == 1
     assert f"{second} is in use again" in refused.stderr
     assert (device.release(), (rig.root / "opt/facelatch/previous").readlink()) == (second, older)
@@ -112,7 +146,12 @@ def test_taking_out_keeps_what_is_a_persons_and_purge_keeps_nothing(device: Inst
     device.install("--uninstall")
     assert gallery(device) == people
     assert rig.run("systemctl", "cat", UNIT, check=False).returncode != 0
+    device.install("--wheels", SHARED / "wheels")
+    device.configure(SHARED / "eve-1.avi", replay="real-time")
+    rig.run("systemctl", "start", "--no-block", "facelatch-enroll@eve.service")
+    until(lambda: rig.property("facelatch-enroll@eve.service", "ActiveState") == "activating", 10, "an enrolment")
     device.install("--purge")
+    assert rig.property("facelatch-enroll@eve.service", "ActiveState") in ("inactive", "failed")
     assert rig.run("id", "facelatch", check=False).returncode != 0
     left = rig.run(
         "find", "/etc", "/opt", "/usr", "/var", "-xdev", "-name", "*facelatch*", "-not", "-path", "/var/log/*"

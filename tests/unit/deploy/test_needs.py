@@ -20,7 +20,8 @@ def machine(tmp_path: Path) -> Path:
     for folder in ("bin", "tests/system", "deploy"):
         (tmp_path / folder).mkdir(parents=True)
     shutil.copy2(NEEDS, tmp_path / "tests/system")
-    (tmp_path / "requirements-edge.lock").write_text("")
+    for lock in ("requirements-edge.lock", "requirements-build.lock"):
+        (tmp_path / lock).write_text("")
     for name in PROGRAMS:
         (tmp_path / "bin" / name).symlink_to(str(shutil.which(name)))
     program(tmp_path / "bin/id", "echo 0")

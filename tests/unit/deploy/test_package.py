@@ -254,3 +254,17 @@ def test_a_purge_leaves_no_template_and_no_right(tmp_path: Path) -> None:
     postrm(tmp_path, "purge")
     assert not list(tmp_path.rglob("ada.faces"))
     assert [path for path in (tmp_path / "etc").rglob("*") if path.is_file()] == [other]
+
+
+@pytest.mark.parametrize(("action", "stopped"), [("remove", True), ("upgrade", False)])
+def test_a_removal_ends_enrolments(action: str, stopped: bool, tmp_path: Path) -> None:
+    """One that went on would write down its person after a purge. An upgrade leaves it its end."""
+    log, programs = tmp_path / "log", tmp_path / "bin"
+    (tmp_path / "run/systemd/system").mkdir(parents=True)
+    programs.mkdir()
+    for name in ("deb-systemd-invoke", "py3clean"):
+        (programs / name).write_text(f'#!/bin/sh\necho "$(basename "$0") $*" >>{log}\n')
+        (programs / name).chmod(0o755)
+    told = {"PATH": f"{programs}:{os.environ['PATH']}", "DPKG_ROOT": str(tmp_path)}
+    subprocess.run(["sh", DEPLOY / "debian/facelatch.prerm", action], env=told, check=True)
+    assert ("deb-systemd-invoke stop facelatch-enroll@*.service" in log.read_text()) is stopped

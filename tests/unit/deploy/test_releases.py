@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
@@ -222,7 +223,7 @@ def test_a_folder_of_wheels_may_have_a_blank_in_its_name(tmp_path: Path) -> None
         f'dry_run=yes root= wheels="{folder}" release=/r machine=x86_64 lock=lock here=/h python=p; build_release'
     )
     told = subprocess.run(["sh", "-euc", script], capture_output=True, text=True, check=True).stdout
-    assert told.count(f"<--no-index><--find-links><{folder}>") == 2
+    assert told.count(f"<--no-index><--find-links><{folder}>") == 3
 
 
 @pytest.mark.parametrize("word", ["--uninstall", "--purge"])
@@ -252,3 +253,164 @@ def test_nobodys_home_adds_code_to_the_command(other: Path) -> None:
     done = subprocess.run([edge, "list"], env=variables, capture_output=True, text=True, check=True)
     assert done.stdout == ""
     assert edge.read_text().partition("\n")[0].endswith(" -I")
+
+
+def broken_off(other: Path, *words: str, program: str, ending: str) -> None:
+    """Runs the installer and kills it, as a power cut does, when it comes to a program whose words end like this."""
+    killing = other.parent / "killing"
+    killing.mkdir(exist_ok=True)
+    shim = killing / program
+    shim.write_text(f'#!/bin/sh\ncase "$*" in *"{ending}") kill -9 0 ;; esac\nPATH=${{PATH#*:}}\nexec {program} "$@"\n')
+    shim.chmod(0o755)
+    path = f"{killing}:{other.parent / 'programs'}:{os.environ['PATH']}"
+    command = [INSTALL, "--root", other, *words]
+    done = subprocess.run(command, env={"PATH": path}, capture_output=True, check=False, start_new_session=True)
+    assert done.returncode == -9, done.stderr
+    shim.unlink()
+
+
+def links(other: Path) -> list[str]:
+    return [(other / "opt/facelatch" / link).readlink().name for link in ("venv", "previous")]
+
+
+def upgradable(other: Path) -> str:
+    """Installs, and lets what is installed have another name, so that these sources are an upgrade. Before both there was `older`."""
+    assert install(other).returncode == 0
+    program = other / "opt/facelatch"
+    (new,) = [path.name for path in (program / "releases").iterdir()]
+    (program / "releases" / new).rename(program / "releases/good")
+    (program / "releases/older/system").mkdir(parents=True)
+    (program / "releases/older/complete").touch()
+    for link, to in (("venv", "good"), ("previous", "older")):
+        (program / link).unlink(missing_ok=True)
+        (program / link).symlink_to(f"/opt/facelatch/releases/{to}")
+    only = program / "releases/good/system/usr/share/doc/facelatch/examples/of-good.conf"
+    for path in (only, other / only.relative_to(program / "releases/good/system")):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("")
+    return new
+
+
+# Where a switch can be broken off: a program, and the end of its words.
+SWITCH = [
+    ("mv", "/opt/facelatch/venv"),
+    ("install", "other/usr/local/bin"),
+    ("install", f"other/{UNIT}"),
+    ("unshare", " systemd-sysusers facelatch.conf"),
+    ("unshare", " journalctl --update-catalog"),
+    ("rm", "/opt/facelatch/unfinished"),
+]
+
+
+@pytest.mark.parametrize(("program", "ending"), SWITCH)
+def test_an_upgrade_that_was_broken_off_is_finished(other: Path, program: str, ending: str) -> None:
+    """And the release before it, to which people go back, stays."""
+    new = upgradable(other)
+    made = other / "users"
+    (other.parent / "programs/unshare").write_text(
+        PROGRAMS.replace('case "$*" in\n', f'case "$*" in\nsystemd-sysusers*) touch {made} ;;\n', 1)
+    )
+    broken_off(other, program=program, ending=ending)
+    made.unlink(missing_ok=True)
+    done = install(other)
+    assert done.returncode == 0, done.stderr
+    assert made.exists(), "the rest of the switch was not done"
+    assert links(other) == [new, "good"]
+    assert not list(other.glob("usr/share/doc/facelatch/examples/of-good.conf"))
+    assert sorted(path.name for path in (other / "opt/facelatch/releases").iterdir()) == sorted([new, "good"])
+    assert "nothing was changed" in install(other).stdout
+
+
+@pytest.mark.parametrize(("program", "ending"), SWITCH[:-1])
+def test_a_roll_back_that_was_broken_off_is_finished(other: Path, program: str, ending: str) -> None:
+    new = upgradable(other)
+    assert install(other).returncode == 0
+    broken_off(other, "--roll-back", program=program, ending=ending)
+    assert install(other, "--roll-back").returncode == 0
+    assert links(other) == ["good", new]
+    assert install(other, "--roll-back").returncode == 0
+    assert links(other) == [new, "good"]
+
+
+@pytest.mark.parametrize("word", ["--uninstall", "--purge"])
+def test_nothing_is_left_of_either_release_after_a_switch_that_was_broken_off(other: Path, word: str) -> None:
+    upgradable(other)
+    broken_off(other, program="install", ending="other/usr/local/bin")
+    assert install(other, word).returncode == 0
+    assert [path for path in (other / "usr").rglob("*") if path.is_file() and path.name != "python3"] == []
+
+
+def test_a_release_that_cannot_be_finished_takes_no_room(other: Path) -> None:
+    """On a full disk what is left of it would keep the disk full, and a door that cannot count failures judges nobody."""
+    program = other.parent / "programs/unshare"
+    program.write_text(PROGRAMS.replace("    printf '#!/bin/sh", "    exit 1\n    printf '#!/bin/sh"))
+    done = install(other)
+    assert done.returncode == 1
+    assert list((other / "opt/facelatch/releases").iterdir()) == []
+
+
+def test_a_release_is_on_the_disk_before_it_is_called_whole(other: Path) -> None:
+    """Otherwise a power cut can leave its names without their content, and the next run takes it for whole."""
+    sync, log = other.parent / "programs/sync", other.parent / "synced"
+    sync.write_text(f'#!/bin/sh\n[ "$1" = -f ] && ls "$2" >>{log}\n')
+    sync.chmod(0o755)
+    assert install(other).returncode == 0
+    there = log.read_text().split()
+    assert "system" in there
+    assert "complete" not in there
+
+
+def test_there_is_one_installer_at_a_time(other: Path) -> None:
+    """A second one would remove the release that the first is making."""
+    held = os.open(other / "usr", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    for words in ((), ("--roll-back",), ("--purge",)):
+        done = install(other, *words)
+        assert (done.returncode, "another run of this installer" in done.stderr) == (1, True), done.stderr
+    os.close(held)
+    assert install(other).returncode == 0
+
+
+def test_a_purge_deletes_the_templates_whatever_else_fails(other: Path) -> None:
+    """Such as the journal's catalog, where /var has no room for it."""
+    assert install(other).returncode == 0
+    program, kept = other.parent / "programs/unshare", other / "var/lib/facelatch/gallery/ada.faces"
+    program.write_text(PROGRAMS.replace('case "$*" in\n', 'case "$*" in\njournalctl*) exit 1 ;;\n', 1))
+    kept.parent.mkdir(parents=True)
+    kept.write_text("ada")
+    install(other, "--purge")
+    assert not kept.exists()
+
+
+def test_settings_that_could_not_be_made_are_not_put_in_place(other: Path) -> None:
+    """No later run would write them again."""
+    (other.parent / "programs/edge").write_text("#!/bin/sh\nexit 9\n")
+    assert install(other).returncode == 1
+    assert not (other / "etc/facelatch/edge.toml").exists()
+
+
+@pytest.mark.parametrize("state", ["half-configured", "unpacked", "triggers-pending"])
+@pytest.mark.parametrize("word", ["", "--purge"])
+def test_a_half_installed_package_is_one_too(other: Path, state: str, word: str) -> None:
+    """As dpkg leaves it when it is broken off; `dpkg --configure -a` goes on."""
+    status, kept = other / "var/lib/dpkg/status", other / "var/lib/facelatch/gallery/ada.faces"
+    for path, text in ((status, f"install ok {state}\n"), (kept, "ada")):
+        path.parent.mkdir(parents=True)
+        path.write_text(text)
+    done = install(other, *([word] if word else []))
+    assert (done.returncode, "apt-get remove facelatch" in done.stderr) == (1, True), done.stdout
+    assert kept.exists()
+    status.write_text("deinstall ok config-files\n")
+    assert install(other).returncode == 0
+
+
+def test_what_builds_a_package_has_a_digest_too(other: Path) -> None:
+    """Otherwise pip fetches the newest from the index and runs it, as root."""
+    told = other.parent / "asked"
+    program = other.parent / "programs/unshare"
+    program.write_text(PROGRAMS.replace("esac\n", f'*/bin/pip*) echo "$*" >>{told} ;;\nesac\n'))
+    assert install(other).returncode == 0
+    builders, packages, own = told.read_text().splitlines()
+    assert "--require-hashes --only-binary=:all: -r " in builders
+    assert "/source/build " in builders
+    assert all("--no-build-isolation" in words and "PYTHONPATH=" in words for words in (packages, own))

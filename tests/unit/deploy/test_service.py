@@ -171,6 +171,8 @@ def test_help_is_help(words: tuple[str, ...]) -> None:
         (("--dry-run", "--wheels", "/none"), 1, "/none: no such folder"),
         (("--dry-run", "--root", "/none"), 1, "/none: no system in it"),
         (("--root",), 2, "needs a value"),
+        (("--dry-run", "--purge", "--root", ""), 2, "--root needs a value"),
+        (("--dry-run", "--wheels", ""), 2, "--wheels needs a value"),
         (("--dry-run", "--roll-back"), 1, "there is no release to go back to"),
     ],
 )

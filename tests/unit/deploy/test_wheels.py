@@ -51,7 +51,15 @@ def test_what_32_bit_arm_has_no_wheel_for_comes_from_debian(tmp_path: Path) -> N
     sources = [line for line in told.splitlines() if "--no-binary" in line]
     assert len(sources) == 1
     assert "--platform" not in sources[0]
-    assert "cython packaging poetry-core wheel" in told
+    assert {"cython", "packaging", "poetry-core", "setuptools", "wheel"} <= names
+
+
+@pytest.mark.parametrize("machine", ["aarch64", "armv7l"])
+def test_nothing_is_fetched_without_a_digest(tmp_path: Path, machine: str) -> None:
+    """Not even what builds the package on the device, where it runs as root."""
+    told, locked = asked(tmp_path, machine)
+    assert [line for line in told.splitlines() if "--require-hashes" not in line] == []
+    assert any(name.startswith("setuptools==") for name in locked)
 
 
 def test_another_machine_is_refused(tmp_path: Path) -> None:
