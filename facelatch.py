@@ -94,13 +94,18 @@ def _run(name: str, arguments: list[str]) -> NoReturn:
     sys.exit(ExitCode.OK)
 
 
-def _print_version() -> NoReturn:
+def release() -> str:
+    """Which release is installed; in words if none is."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-        print(f"facelatch {version('facelatch')}")
+        return version("facelatch")
     except PackageNotFoundError:
-        print("facelatch, not installed, run from its sources")
+        return "not installed, run from its sources"
+
+
+def _print_version() -> NoReturn:
+    print(f"facelatch {release()}")
     sys.exit(ExitCode.OK)
 
 

@@ -6,10 +6,10 @@ import json
 import platform
 import re
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
 from edge.doctor.finding import Finding
 from edge.doctor.machine import Machine
+from facelatch import release
 
 
 def about(machine: Machine) -> dict[str, str]:
@@ -17,12 +17,8 @@ def about(machine: Machine) -> dict[str, str]:
     system = re.search(r'^PRETTY_NAME="?([^"\n]*)', machine.text("etc/os-release") or "", re.MULTILINE)
     # A custom kernel may have a name after its number.
     kernel = re.match(r"\d+(\.\d+)*", machine.text("proc/sys/kernel/osrelease") or "")
-    try:
-        own_version = version("facelatch")
-    except PackageNotFoundError:
-        own_version = "not installed, run from its sources"
     return {
-        "facelatch": own_version,
+        "facelatch": release(),
         "system": system[1] if system else "unknown",
         "kernel": kernel[0] if kernel else "unknown",
         "processor": platform.machine(),
