@@ -101,7 +101,7 @@ def fit(
         if start and recipe.tower.align and start.verifier.aligner:
             start.check_chips(data[0], main.spec)
         if teacher:
-            check_teacher(teacher, finished)
+            check_teacher(teacher, finished, aligned=recipe.tower.align)
             planned = with_learned(teacher, planned, data)
         if recipe.loss.teacher or recipe.loss.contrast:  # both start from the teachers' vectors
             planned = with_taught(data, planned)
@@ -147,7 +147,7 @@ def fit(
         head = SiameseHead(recipe.tower.normalise, recipe.tower.squared, dtype="float32", name="head")
         head.build((None, tower.output_shape[-1]))
         rounding = quantised(tower) if recipe.tower.quantised else None
-        teacher_tower = build_teacher_tower(teacher, tower) if teacher else None
+        teacher_tower = build_teacher_tower(teacher) if teacher else None
     if not (run / LAST).exists():
         sample = partial(_sample, train, placements)
         if recipe.tower.init:
@@ -186,7 +186,8 @@ def fit(
         write_record(run, record)
     if progress.epoch == 0 and team.chief:
         save_last(run, model, progress)  # the state that all workers start from
-    sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px, team.share)
+    teacher_px = teacher_tower.input_shape[1] if teacher_tower else None
+    sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px, team.share, teacher_px)
     batches = sampler.stream(recipe.seed, progress.epoch * schedule.steps)
     summary_writer = tf.summary.create_file_writer(str(run / "tensorboard"))
 

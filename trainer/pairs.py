@@ -19,7 +19,8 @@ from trainer.settings import AugmentSettings, BatchSettings
 @dataclass(frozen=True, slots=True)
 class Batch:
     """p anchors, their positives in the same order, and n negatives. `rows`, int64 [2p + n], are their rows in the set; `chips`, uint8
-    [m, side, side] or [m, side, side, 3], those of this process's share, all of them in a single process; `people` is p.
+    [m, side, side] or [m, side, side, 3], those of this process's share, all of them in a single process; `people` is p. `larger` are
+    the same chips as a teacher sees them, None if it sees what the tower sees.
 
     All p + n people are different, so each positive is a negative for all other anchors.
     """
@@ -27,6 +28,7 @@ class Batch:
     chips: NDArray[np.uint8]
     rows: NDArray[np.int64]
     people: int
+    larger: NDArray[np.uint8] | None = None
 
 
 def _people_and_strangers(labels: NDArray[np.int64], settings: BatchSettings) -> tuple[int, int]:
@@ -44,7 +46,7 @@ def batch_size(labels: NDArray[np.int64], settings: BatchSettings) -> int:
 
 class PairSampler:
     """Draws `people` anchor-positive pairs and `strangers` lone negatives a batch. Everyone is equally likely, however many pictures they
-    have."""
+    have. With `teacher_px`, the side of what a teacher sees, each picture is also cut in that size if it is not `side_px`."""
 
     def __init__(
         self,
@@ -54,8 +56,10 @@ class PairSampler:
         placements: list[Placement] | None,
         side_px: int,
         share: Callable[[int], slice] = slice,
+        teacher_px: int | None = None,
     ) -> None:
         self._chips, self._placements, self._side_px = faces.chips, placements, side_px
+        self._teacher_px = teacher_px if teacher_px != side_px else None
         order = np.argsort(faces.labels, kind="stable")
         self._by_person = np.split(order, np.cumsum(np.bincount(faces.labels))[:-1])
         self._several = np.array([i for i, rows in enumerate(self._by_person) if len(rows) > 1])
@@ -82,16 +86,13 @@ class PairSampler:
         rows = np.concatenate([pairs[:, 0], pairs[:, 1], lone])
         # A seed for each picture, so that a process that prepares only its share augments it just as one that prepares the whole batch.
         seeds = rng.integers(0, 2**63, len(rows))
-        return Batch(
-            np.stack(
-                [
-                    self._view(row, np.random.default_rng(seed))
-                    for row, seed in zip(rows[self._share], seeds[self._share], strict=True)
-                ]
-            ),
-            rows,
-            len(chosen),
-        )
+
+        def views(side_px: int) -> NDArray[np.uint8]:
+            shared = zip(rows[self._share], seeds[self._share], strict=True)
+            return np.stack([self._view(row, np.random.default_rng(seed), side_px) for row, seed in shared])
+
+        larger = views(self._teacher_px) if self._teacher_px else None
+        return Batch(views(self._side_px), rows, len(chosen), larger)
 
     def stream(self, seed: int, first_step: int, ahead: int = 8) -> Iterator[Batch]:
         """An endless stream of batches from step `first_step` on. Each depends only on seed and step, so that a resumed run sees the
@@ -124,9 +125,9 @@ class PairSampler:
         finally:
             stop.set()
 
-    def _view(self, row: int, rng: np.random.Generator) -> NDArray[np.uint8]:
+    def _view(self, row: int, rng: np.random.Generator, side_px: int) -> NDArray[np.uint8]:
         placement = self._placements[row] if self._placements else WHOLE
-        return augment(self._chips.one(row), self._augmentation, rng, placement, self._side_px)
+        return augment(self._chips.one(row), self._augmentation, rng, placement, side_px)
 
 
 def _likeness(faces: Faces, by_person: list[NDArray[np.int64]]) -> NDArray[np.float32]:

@@ -28,8 +28,8 @@ class Siamese:
     vectors, float32 [pictures, D].
 
     `rounding`, if given, runs in place of `tower`, to train for the rounding of its int8 file (trainer/quantise.py). `teacher` is a
-    tower that is run on the pictures of each step, in place of `targets`. `blend_chance` is the chance that a picture is blended with
-    another one of the batch (trainer/asked.py).
+    tower that is run on the pictures of each step (`Batch.larger`, or `Batch.chips`), in place of `targets`. `blend_chance` is the
+    chance that a picture is blended with another one of the batch (trainer/asked.py).
     """
 
     def __init__(
@@ -58,16 +58,12 @@ class Siamese:
 
     def step(self, batch: Batch) -> float:
         """Trains on a batch and returns its loss."""
-        return float(self._traced(batch.chips, tf.constant(batch.rows), tf.constant(batch.people)))
+        views = (batch.chips,) if batch.larger is None else (batch.chips, batch.larger)
+        return float(self._traced(views, tf.constant(batch.rows), tf.constant(batch.people)))
 
-    def _step(self, chips: tf.Tensor, rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
-        pixels = as_input(chips)
-        if self._blend_chance:
-            # Seeded by the step's number, so that a resumed run sees the same pictures as an uninterrupted one.
-            pixels = blend(
-                pixels, self._blend_chance, tf.stack([0, tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)])
-            )
-        teacher_vectors = self._teacher_vectors(pixels, rows) if self._loss.teacher else None
+    def _step(self, views: tuple[tf.Tensor, ...], rows: tf.Tensor, people: tf.Tensor) -> tf.Tensor:
+        pixels, *larger = (self._blended(chips) for chips in views)
+        teacher_vectors = self._teacher_vectors(larger[0] if larger else pixels, rows) if self._loss.teacher else None
         with tf.GradientTape() as tape:
             own_embeddings = tf.cast(self._forward(pixels, training=True), tf.float32)
             embeddings = self._team.gather(own_embeddings, tf.shape(rows)[0])
@@ -89,6 +85,15 @@ class Siamese:
         if self._memory is not None:
             self._memory.assign(tf.tensor_scatter_nd_update(self._memory.read_value(), rows[:, None], unit))
         return loss
+
+    def _blended(self, chips: tf.Tensor) -> tf.Tensor:
+        pixels = as_input(chips)
+        if not self._blend_chance:
+            return pixels
+        # Seeded by the step's number, so that a resumed run sees the same pictures as an uninterrupted one, and a teacher that sees
+        # larger ones the same blends.
+        iteration = tf.cast(tf.convert_to_tensor(self.optimizer.iterations), tf.int32)
+        return blend(pixels, self._blend_chance, tf.stack([0, iteration]))
 
     def _teacher_vectors(self, pixels: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
         if self._teacher is None:

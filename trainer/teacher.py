@@ -33,15 +33,17 @@ def find_teacher(recipe: Recipe, start: Start | None) -> Start | None:
     return start if name == STARTED_FROM else open_start(name) if name else None
 
 
-def check_teacher(teacher: Start, tower: keras.Model) -> None:
-    """Refuses a teacher whose input or output shape differs from that of `tower`.
+def check_teacher(teacher: Start, tower: keras.Model, *, aligned: bool) -> None:
+    """Refuses a teacher whose input or output shape differs from that of `tower`. If `aligned`, the sides of what they see may differ:
+    the same square of a chip is cut in both sizes.
 
     Raises:
         InputError: a shape differs, or the teacher's run is not finished.
     """
     teacher_tower = teacher.verifier.tower
+    first = 3 if aligned else 1
     for verb, teacher_shape, tower_shape in (
-        ("sees", teacher_tower.input_shape[1:], tower.input_shape[1:]),
+        ("sees", teacher_tower.input_shape[first:], tower.input_shape[first:]),
         ("gives", teacher_tower.output_shape[1:], tower.output_shape[1:]),
     ):
         if teacher_shape != tower_shape:
@@ -113,11 +115,11 @@ def _with_learned(description: str, learned: set[str], split: dict[str, list[str
     return split | {BEFORE: sorted({*split.get(BEFORE, []), *others})} if others else split
 
 
-def build_teacher_tower(teacher: Start, tower: keras.Model) -> keras.Model:
-    """The teacher's tower, frozen, in the current precision policy. Raises InputError as `check_teacher` does."""
-    check_teacher(teacher, tower)
-    _, side_px, _, channels = tower.input_shape
-    network = build_tower(teacher.tower(), side_px, tower.output_shape[-1], channels)
-    network.set_weights(teacher.verifier.tower.get_weights())
+def build_teacher_tower(teacher: Start) -> keras.Model:
+    """The teacher's tower, frozen, in the current precision policy."""
+    trained = teacher.verifier.tower
+    _, side_px, _, channels = trained.input_shape
+    network = build_tower(teacher.tower(), side_px, trained.output_shape[-1], channels)
+    network.set_weights(trained.get_weights())
     network.trainable = False
     return network

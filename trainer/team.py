@@ -55,12 +55,12 @@ class Team:
         return slice(self._first * per_replica, (self._first + self._local_replicas) * per_replica)
 
     def traced(self, step: Callable[..., tf.Tensor]) -> Callable[..., tf.Tensor]:
-        """Compiles a step to one graph that runs on all replicas. A step takes tensors: its replica's chips, the batch's rows, the
-        number of people."""
+        """Compiles a step to one graph that runs on all replicas. A step takes a tuple of tensors that are shared out, such as its
+        replica's chips, and then tensors that all replicas get: the batch's rows, the number of people."""
         if not self._strategy:
             return tf.function(step, reduce_retracing=True)
         graph = tf.function(lambda *args: self._run(step, *args), reduce_retracing=True)
-        return lambda chips, *others: graph(self._distribute(chips), *others)
+        return lambda shared, *others: graph(tuple(self._distribute(values) for values in shared), *others)
 
     def gather(self, part: tf.Tensor, total: int) -> tf.Tensor:
         """Within a step: gathers this replica's rows, [total / replicas, D], with those of all others, [total, D]. Gradients flow back."""

@@ -65,6 +65,7 @@ from trainer.team import Team, assemble
 
 rng = np.random.default_rng(0)
 chips = rng.integers(0, 256, (12, 8, 8), np.uint8)
+enlarged = np.repeat(np.repeat(chips, 2, 1), 2, 2)[:, 2:14, 2:14]
 rows = np.array([0, 1, 2, 3, 6, 7, 8, 9, 4, 5, 10, 11])
 labels = np.array([0, 1, 2, 3, 4, 5, 0, 1, 2, 3, 6, 7])
 targets = rng.normal(size=(12, 5)).astype(np.float32)
@@ -75,7 +76,8 @@ for team in (Team(), assemble(Strategy.MIRRORED)):
         pixels = keras.Input((8, 8, 1))
         flat = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(pixels))
         tower = keras.Model(pixels, keras.layers.Dense(5, kernel_regularizer="l2")(flat))
-        asked = keras.Model(pixels, keras.layers.Dense(5)(flat))
+        larger = keras.Input((12, 12, 1))
+        asked = keras.Model(larger, keras.layers.Dense(5)(keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(larger))))
         head = SiameseHead()
         head.build((None, 5))
         loss = LossSettings(pairs=1.0, hardest=0.5, teacher=2.0, contrast=0.5)
@@ -83,7 +85,7 @@ for team in (Team(), assemble(Strategy.MIRRORED)):
         asking = Siamese(tower, head, keras.optimizers.Adam(1e-2), loss, labels, targets, team, None, asked)
     part = team.share(12)
     assert part == slice(0, 12)
-    losses = [way.step(Batch(chips[part], rows, 4)) for way in (model, asking) for _ in range(5)]
+    losses = [way.step(Batch(chips[part], rows, 4, enlarged[part])) for way in (model, asking) for _ in range(5)]
     told.append((team.replicas, losses, [np.asarray(v).tolist() for v in model.variables], team.agree(True), team.agree(False)))
 import json
 print(json.dumps(told))

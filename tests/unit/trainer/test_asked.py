@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.contract.errors import InputError
 from trainer.asked import blend, teacher_embeddings
@@ -23,9 +24,9 @@ RNG = np.random.default_rng(0)
 PICTURES = RNG.integers(0, 256, (10, 12, 12, 1)).astype(np.float32)
 
 
-def _tower(outputs: int, *, sees_sides: bool) -> keras.Model:
+def _tower(outputs: int, *, sees_sides: bool, side_px: int = 12) -> keras.Model:
     """A tower that distinguishes a face from its mirror image, or one that cannot."""
-    pixels = keras.Input((12, 12, 1))
+    pixels = keras.Input((side_px, side_px, 1))
     x = (
         keras.layers.Flatten()(pixels)
         if sees_sides
@@ -74,6 +75,30 @@ def test_a_step_heeds_who_is_asked_and_not_what_was_said_before() -> None:
     assert first_loss(tower, 1.0) == pytest.approx(0.0, abs=1e-6)
 
 
+def test_a_teacher_of_larger_squares_sees_the_same_faces_larger() -> None:
+    """Teacher and student see the mean of a picture, so on flat pictures they agree, blended or not, in every size."""
+    tower, head = _tower(5, sees_sides=False), SiameseHead(False, False, name="head")
+    head.build((None, 5))
+    teacher = _tower(5, sees_sides=False, side_px=18)
+    teacher.set_weights(tower.get_weights())
+    greys = RNG.permutation(np.arange(5, 255, 25, dtype=np.uint8))
+    small, large = (np.broadcast_to(greys[:, None, None], (10, side_px, side_px)).copy() for side_px in (12, 18))
+
+    def first_loss(seen: NDArray[np.uint8], blended: float) -> float:
+        model = Siamese(
+            tower, head, keras.optimizers.Adam(1e-9), LossSettings(pairs=0.0, teacher=1.0), np.arange(10), None,
+            assemble(Strategy.AUTO), None, teacher, blended,
+        )  # fmt: skip
+        return model.step(Batch(small, np.arange(10), 5, seen))
+
+    # The bias of either tower makes embeddings of different greys differ in direction.
+    for weights in (tower.layers[-1].weights[1], teacher.layers[-1].weights[1]):
+        weights.assign([1.0, -2.0, 3.0, -4.0, 50.0])
+    assert first_loss(large, 0.0) == pytest.approx(0.0, abs=1e-6)
+    assert first_loss(large, 1.0) == pytest.approx(0.0, abs=1e-6)
+    assert first_loss(large[::-1].copy(), 0.0) > 1e-3
+
+
 def test_who_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
     loss = LossSettings(pairs=0.0, teacher=1.0, asked="start")
     asks_its_start = Recipe(tower=TowerSettings(normalise=True), loss=loss)
@@ -84,9 +109,13 @@ def test_who_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
         find_teacher(asks_its_start, None)
     with pytest.raises(InputError, match="neither 'dlib' nor a finished run's folder nor a model file"):
         find_teacher(asks_its_start.changed(loss__asked=str(tmp_path / "none")), start)
-    check_teacher(start, _tower(5, sees_sides=False))
+    check_teacher(start, _tower(5, sees_sides=False), aligned=False)
     with pytest.raises(InputError, match=r"it gives \[5\], the tower that it teaches \[6\]"):
-        check_teacher(start, _tower(6, sees_sides=False))
+        check_teacher(start, _tower(6, sees_sides=False), aligned=False)
+    smaller = _tower(5, sees_sides=False, side_px=10)
+    check_teacher(start, smaller, aligned=True)
+    with pytest.raises(InputError, match=r"it sees \[12, 12, 1\], the tower that it teaches \[10, 10, 1\]"):
+        check_teacher(start, smaller, aligned=False)
 
 
 def test_who_was_trained_on_those_who_are_kept_out_is_not_asked(tmp_path: Path) -> None:

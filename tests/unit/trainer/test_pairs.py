@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 
+from edge.contract.align import Placement
 from edge.contract.errors import InputError
 from edge.contract.spec import ChipSpec
 from trainer.augment import WHOLE, augment
@@ -86,6 +88,43 @@ def test_augmentation_keeps_shape_and_type_and_changes_the_picture() -> None:
     assert not np.array_equal(one, two)
     assert np.array_equal(one, augment(chip, AugmentSettings(), np.random.default_rng(1), WHOLE, 64))
     assert np.abs(augment(chip, PLAIN, np.random.default_rng(3), WHOLE, 64).astype(int) - chip).max() <= 1
+
+
+@pytest.mark.parametrize("colours", [(), (3,)])
+def test_a_larger_cut_is_the_same_picture_larger(colours: tuple[int, ...]) -> None:
+    """With every random change but the noise of single pixels and the coarseness of JPEG, which have a size in pixels."""
+    chip = np.random.default_rng(0).integers(0, 256, (96, 96, *colours), np.uint8)
+    chip = cv2.GaussianBlur(chip, (0, 0), 6)
+    chip = cv2.normalize(chip, None, 20, 235, cv2.NORM_MINMAX)
+    settings = AugmentSettings(rotate_deg=5, shear=0.02, grey_chance=0.5, noise_chance=0, coarse_chance=0)
+    placement = Placement(0.02, -0.03, 0.8, 4.0)
+
+    def apart(one: int, other: int) -> float:
+        small, large = (
+            augment(chip, settings, np.random.default_rng(seed), placement, side_px)
+            for seed, side_px in ((one, 60), (other, 90))
+        )
+        return float(np.abs(cv2.resize(large, (60, 60), interpolation=cv2.INTER_AREA).astype(float) - small).mean())
+
+    for seed in range(20):
+        assert apart(seed, seed) < 2.5
+    assert np.mean([apart(seed, seed + 1) for seed in range(20)]) > 15
+
+
+def test_a_teacher_of_larger_squares_gets_its_own_cut_of_each_picture() -> None:
+    settings = BatchSettings.model_construct(alike=0.0, people=3, strangers=2)
+    batches = [
+        PairSampler(faces([3] * 9), settings, PLAIN, None, 32, teacher_px=px).draw(np.random.default_rng(4))
+        for px in (None, 32, 48)
+    ]
+    for batch in batches:
+        assert np.array_equal(batch.chips, batches[0].chips)
+    assert batches[0].larger is None
+    assert batches[1].larger is None, "it sees what the tower sees"
+    larger = batches[2].larger
+    assert larger is not None
+    assert larger.shape == (8, 48, 48)
+    assert np.array_equal(larger[:, 0, 0], batches[0].chips[:, 0, 0])
 
 
 def test_pair_errors_by_hand() -> None:
