@@ -60,6 +60,7 @@ class Head:
     cohort: Cohort | None = None
     doubt: tuple[float, float] | None = None
     _strangers: NDArray[np.float64] = field(init=False, repr=False, compare=False)
+    _stranger_squares: NDArray[np.float64] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.weights.ndim != 1 or self.weights.size == 0 or self.weights.dtype != np.float32:
@@ -71,7 +72,9 @@ class Head:
         if self.doubt and not 0 <= self.doubt[0] < self.doubt[1] <= 1:
             raise ValueError(f"doubt {self.doubt}: expected two scores from 0 to 1, the lower one first")
         strangers = self.cohort.embeddings if self.cohort else np.empty((0, self.size), np.float32)
+        # Computed once, as every frame needs them.
         object.__setattr__(self, "_strangers", _points(self, strangers))
+        object.__setattr__(self, "_stranger_squares", _squares(self._strangers))
 
     @property
     def size(self) -> int:
@@ -117,7 +120,8 @@ def place(head: Head, embeddings: NDArray[np.float32], twice: NDArray[np.float32
     points = _points(head, embeddings)
     if head.cohort is None:
         return Placed(points, np.zeros(len(points)), again)
-    near = np.array([_nearness(head, point, head._strangers, head.cohort.nearest) for point in points])
+    strangers, squares, nearest = head._strangers, head._stranger_squares, head.cohort.nearest
+    near = np.array([_nearness(head, point, strangers, squares, nearest) for point in points])
     return Placed(points, np.maximum(head.cohort.ceiling - near, 0.0), again)
 
 
@@ -207,7 +211,11 @@ def make_cohort(head: Head, embeddings: NDArray[np.float32], nearest: int) -> Co
     if len(embeddings) <= nearest:
         raise ValueError(f"a cohort of {len(embeddings)}: more than nearest = {nearest} are needed")
     points = _points(head, embeddings)
-    near = [_nearness(head, point, np.delete(points, row, axis=0), nearest) for row, point in enumerate(points)]
+    squares = _squares(points)
+    near = [
+        _nearness(head, point, np.delete(points, row, axis=0), np.delete(squares, row), nearest)
+        for row, point in enumerate(points)
+    ]
     return Cohort(embeddings, nearest, float(np.median(near)))
 
 
@@ -238,10 +246,17 @@ def _distance(head: Head, point: NDArray[np.float64], others: NDArray[np.float64
     return distance
 
 
-def _nearness(head: Head, point: NDArray[np.float64], strangers: NDArray[np.float64], nearest: int) -> float:
+def _squares(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    squares: NDArray[np.float64] = np.einsum("nd,nd->n", points, points)
+    return squares
+
+
+def _nearness(
+    head: Head, point: NDArray[np.float64], strangers: NDArray[np.float64], squares: NDArray[np.float64], nearest: int
+) -> float:
     if head.squared:
         # |a|^2 + |b|^2 - 2ab: half a megabyte of differences in each frame would cost more than all the rest.
-        distance = np.einsum("nd,nd->n", strangers, strangers) + point @ point - 2 * (strangers @ point)
+        distance = squares + point @ point - 2 * (strangers @ point)
     else:
         distance = _distance(head, point, strangers)
     return max(0.0, float(np.partition(distance, nearest - 1)[:nearest].mean()))
