@@ -254,9 +254,6 @@ def _squares(points: NDArray[np.float64]) -> NDArray[np.float64]:
 def _nearness(
     head: Head, point: NDArray[np.float64], strangers: NDArray[np.float64], squares: NDArray[np.float64], nearest: int
 ) -> float:
-    if head.squared:
-        # |a|^2 + |b|^2 - 2ab: half a megabyte of differences in each frame would cost more than all the rest.
-        distance = squares + point @ point - 2 * (strangers @ point)
-    else:
-        distance = _distance(head, point, strangers)
+    # |a|^2 + |b|^2 - 2ab: half a megabyte of differences in each frame would cost more than all the rest.
+    distance = squares + point @ point - 2 * (strangers @ point) if head.squared else _distance(head, point, strangers)
     return max(0.0, float(np.partition(distance, nearest - 1)[:nearest].mean()))
