@@ -44,7 +44,7 @@ from trainer.run import (
     save_last,
     write_record,
 )
-from trainer.settings import Recipe
+from trainer.settings import Recipe, ScheduleSettings
 from trainer.split import FURTHER, check_two_names, new_split, read_split
 from trainer.spread import check_end, damp
 from trainer.start import check_cohort, check_start, find_start, inherit_tower, initialise, load_sets
@@ -159,10 +159,8 @@ def fit(
                     head.copy_from(start.verifier.head)
         if rounding:
             measure_ranges(rounding, tower, sample(side_px)[:RANGES])
-    schedule, total = recipe.schedule, recipe.schedule.epochs * recipe.schedule.steps
-    rate = keras.optimizers.schedules.CosineDecay(
-        0.0, total, warmup_target=schedule.learning_rate, warmup_steps=min(schedule.warmup_steps, total // 4)
-    )
+    schedule = recipe.schedule
+    rate = learning_rate(schedule)
     targets = train.teaching.vectors if train.teaching else None
     average = {"use_ema": True, "ema_momentum": schedule.average} if schedule.average else {}
     with lost_worker_errors(run, team), team.scope():
@@ -281,6 +279,15 @@ def fit(
     write_record(run, record)
     shutil.rmtree(run / CHECKPOINTS)
     return record
+
+
+def learning_rate(schedule: ScheduleSettings) -> keras.optimizers.schedules.LearningRateSchedule:
+    """Rises from zero over the warm-up, a quarter of the training at most, and falls to zero along a cosine until the last step."""
+    total = schedule.epochs * schedule.steps
+    warmup = min(schedule.warmup_steps, total // 4)
+    return keras.optimizers.schedules.CosineDecay(
+        0.0, max(1, total - warmup), warmup_target=schedule.learning_rate, warmup_steps=warmup
+    )
 
 
 def _embedding_size(train: Faces, recipe: Recipe) -> int | None:

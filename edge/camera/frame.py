@@ -16,7 +16,11 @@ _SILENT = 0
 # Even without sleep, `seconds_asleep` varies by the time that the process waits for a processor between its two clock readings.
 _SLEPT_S = 1.0
 DARK_LEVEL = 10.0
-"""Mean grey level, 0 to 255, below which a frame shows nothing: a covered lens, a camera that warms up, a room at night."""
+"""Mean grey level, 0 to 255, below which a frame is dark: a covered lens, a camera that warms up, a room at night."""
+# In a dark frame something is lit if its lightest hundredth is this many times lighter than the mean of a dark frame may be. The smallest
+# face that is judged covers more, before a lamp or a near-infrared light that does not reach the room behind it.
+_LIT = 3.0
+_LIGHTEST = 99.0  # percent
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True)
@@ -37,6 +41,10 @@ class Frame:
     def brightness(self) -> float:
         """Mean level, 0 to 255, of every eighth pixel in every eighth row."""
         return float(self.pixels[::8, ::8].mean())
+
+    def shows_nothing(self, level: float) -> bool:
+        """Whether the frame is darker than `level`, 0 to 255, and nothing the size of a face is lit in it."""
+        return self.brightness < level and float(np.percentile(self.pixels[::8, ::8], _LIGHTEST)) < _LIT * level
 
 
 class Camera(Protocol):

@@ -56,7 +56,7 @@ class CameraWatch:
             # However often a frozen camera is opened, its first picture is the frozen one again. Only the next shows whether it runs.
             self._froze = False
             return None
-        if frame.brightness >= (LIGHT_LEVEL if self.state is CameraState.DARK else DARK_LEVEL):
+        if not frame.shows_nothing(LIGHT_LEVEL if self.state is CameraState.DARK else DARK_LEVEL):
             self._light_at = now
             return self._enter(CameraState.RUNNING)
         if now - self._light_at > DARK_AFTER_S:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edge.camera.frame import Frame
+from edge.camera.frame import DARK_LEVEL, Frame
 from edge.camera.state import CameraState, CameraWatch
 from edge.contract.errors import CameraBusy, CameraError, CameraFrozen
 
@@ -38,6 +38,23 @@ def test_dusk_does_not_flicker() -> None:
     assert run([(n / 10, 12) for n in range(100)]) == [(0.0, CameraState.RUNNING)]
     told = run([*((n / 10, 3) for n in range(40)), *((4 + n / 10, 12 + n % 2) for n in range(100))])
     assert [state for _, state in told] == [CameraState.DARK]
+
+
+def test_a_lit_face_in_a_dark_room_is_seen() -> None:
+    """As before a near-infrared light. A lamp on some device far off lights nobody up, and leaves the room dark."""
+    night = np.full((480, 640), 3, np.uint8)
+    face, lamp = night.copy(), night.copy()
+    face[200:312, 260:372] = 60  # the chip of the smallest face, 80 pixels wide, hardly light enough to be judged
+    lamp[100:130, 100:130] = 255
+    assert Frame(face, 0.0).brightness < DARK_LEVEL
+    watch = CameraWatch()
+    watch.opening(0.0)
+    for n in range(50):
+        watch.saw(Frame(lamp, 0.0), n / 10)
+    assert watch.state is CameraState.DARK
+    assert watch.saw(Frame(face, 0.0), 5.0) is CameraState.RUNNING
+    for n in range(50):
+        assert watch.saw(Frame(face, 0.0), 5 + n / 10) is None
 
 
 def test_silence_is_a_stall_and_the_next_frame_ends_it() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from edge.contract.errors import InputError, StorageError
 from edge.contract.spec import ChipSpec
 from trainer.backend import keras
 from trainer.dataset import Chips, Faces, Teaching
+from trainer.fit import learning_rate
 from trainer.run import (
     LAST,
     RunProgress,
@@ -21,7 +23,7 @@ from trainer.run import (
     restore_last,
     save_last,
 )
-from trainer.settings import Recipe
+from trainer.settings import Recipe, ScheduleSettings
 from trainer.split import new_split, read_split, used_people
 from trainer.start import check_cohort, load_sets
 from trainer.verifier import Verifier, save_verifier
@@ -156,3 +158,13 @@ def test_a_run_goes_on_with_the_same_narrow_convolutions_only(
     open_run(tmp_path, first, faces, faces, [tmp_path], "fit", None)
     with pytest.raises(InputError, match=r"started with tower\.narrow = .*; choose another --run folder, or delete"):
         open_run(tmp_path, other, faces, faces, [tmp_path], "fit", None)
+
+
+@pytest.mark.parametrize(("epochs", "steps", "warmup_steps", "peak_at"), [(40, 400, 250, 250), (5, 8, 200, 10), (1, 1, 200, 0)])
+def test_the_learning_rate_falls_to_nothing_by_the_last_step(epochs: int, steps: int, warmup_steps: int, peak_at: int) -> None:
+    rate = learning_rate(ScheduleSettings(epochs=epochs, steps=steps, warmup_steps=warmup_steps, learning_rate=4e-4))
+    rates = [float(rate(step)) for step in range(epochs * steps + 1)]
+    assert np.argmax(rates) == peak_at
+    assert rates[peak_at] == pytest.approx(4e-4)
+    assert rates[-1] == pytest.approx(0, abs=1e-9)
+    assert all(later <= earlier for earlier, later in itertools.pairwise(rates[peak_at:]))
