@@ -34,13 +34,17 @@ def find_teacher(recipe: Recipe, start: Start | None) -> Start | None:
 
 
 def check_teacher(teacher: Start, tower: keras.Model, *, aligned: bool) -> None:
-    """Refuses a teacher whose input or output shape differs from that of `tower`. If `aligned`, the sides of what they see may differ:
-    the same square of a chip is cut in both sizes.
+    """Refuses a teacher that does not see what `tower` sees, aligned squares or whole chips, or whose input or output shape differs. If
+    `aligned`, the sides may differ: the same square of a chip is cut in both sizes.
 
     Raises:
-        InputError: a shape differs, or the teacher's run is not finished.
+        InputError: it does not fit, or the teacher's run is not finished.
     """
     teacher_tower = teacher.verifier.tower
+    if (teacher.verifier.aligner is not None) != aligned:
+        squares, chips = "the aligned square of a chip", "whole chips"
+        sees, shown = (chips, squares) if aligned else (squares, chips)
+        raise InputError(f"loss.asked = {str(teacher.path)!r}: it sees {sees}, and would be shown {shown} (tower.align)")
     first = 3 if aligned else 1
     for verb, teacher_shape, tower_shape in (
         ("sees", teacher_tower.input_shape[first:], tower.input_shape[first:]),

@@ -199,8 +199,12 @@ def test_a_file_is_asked_anew_about_what_each_step_sees(workshop: Path) -> None:
     typed_here(workshop, "trainer", *words, "--run", "asks", "--init", "int8.tflite")
     settings = json.loads((workshop / "asks/run.json").read_text())["settings"]
     assert (settings["loss"]["asked"], settings["augment"]["mixed_chance"]) == ("start", 0.5)
+    # A tower of smaller squares is taught by one that sees the same faces larger.
+    (workshop / "asks.toml").write_text(own.replace("side = 64", "side = 48"))
     typed_here(workshop, "trainer", *words, "--run", "others-word", "--teacher", "run")
-    assert json.loads((workshop / "others-word/run.json").read_text())["settings"]["loss"]["asked"] == "run"
+    record = json.loads((workshop / "others-word/run.json").read_text())
+    assert record["settings"]["loss"]["asked"] == "run"
+    assert record["aligner"]["spec"]["side_px"] == 48
 
 
 def test_a_run_goes_on_with_the_rounding_of_its_file(workshop: Path) -> None:

@@ -102,7 +102,7 @@ def test_a_teacher_of_larger_squares_sees_the_same_faces_larger() -> None:
 def test_who_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
     loss = LossSettings(pairs=0.0, teacher=1.0, asked="start")
     asks_its_start = Recipe(tower=TowerSettings(normalise=True), loss=loss)
-    start = SimpleNamespace(path=tmp_path, verifier=SimpleNamespace(tower=_tower(5, sees_sides=True)))
+    start = SimpleNamespace(path=tmp_path, verifier=SimpleNamespace(tower=_tower(5, sees_sides=True), aligner=None))
     assert find_teacher(asks_its_start, start) is start
     assert find_teacher(Recipe(), start) is None
     with pytest.raises(InputError, match="only a run or a model file can be asked"):
@@ -113,9 +113,14 @@ def test_who_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"it gives \[5\], the tower that it teaches \[6\]"):
         check_teacher(start, _tower(6, sees_sides=False), aligned=False)
     smaller = _tower(5, sees_sides=False, side_px=10)
-    check_teacher(start, smaller, aligned=True)
     with pytest.raises(InputError, match=r"it sees \[12, 12, 1\], the tower that it teaches \[10, 10, 1\]"):
         check_teacher(start, smaller, aligned=False)
+    with pytest.raises(InputError, match="it sees whole chips, and would be shown the aligned square of a chip"):
+        check_teacher(start, smaller, aligned=True)
+    start.verifier.aligner = object()
+    check_teacher(start, smaller, aligned=True)
+    with pytest.raises(InputError, match="it sees the aligned square of a chip, and would be shown whole chips"):
+        check_teacher(start, _tower(5, sees_sides=False), aligned=False)
 
 
 def test_who_was_trained_on_those_who_are_kept_out_is_not_asked(tmp_path: Path) -> None:
