@@ -17,6 +17,11 @@ import edge.cli.shared
 import export.cli
 import trainer.cli
 import trainer.cli.shared
+
+# Imported before a test replaces a function: a module that is first imported meanwhile would keep the replacement for all later tests.
+import trainer.compare_models
+import trainer.handover
+import trainer.report
 from tests.commands import typed_here
 
 BEGINS_AGAIN = "; begin again with: "

@@ -14,7 +14,7 @@ from edge.contract.errors import InputError, StorageError
 from edge.contract.spec import ChipSpec
 from trainer.backend import keras
 from trainer.dataset import Chips, Faces, Teaching
-from trainer.fit import learning_rate
+from trainer.epochs import learning_rate
 from trainer.run import (
     LAST,
     RunProgress,
