@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.progress import track
 
 from edge.contract.errors import InputError
+from edge.contract.metrics import clopper_pearson
 from edge.contract.score import Head, compare, place
 from trainer.comparisons import compare_all
 from trainer.dataset import Chips, Faces
@@ -64,7 +65,10 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
         row |= {key: [rate.value, rate.low, rate.high] for key, rate in intervals.items()}
         baseline = baseline or intervals
         # All models are resampled with the same people, so that people who are hard for all models do not widen the interval.
-        row["more_than_first"] = {key: _difference(rate, baseline[key]) for key, rate in intervals.items() if key in baseline}
+        several = int((np.bincount(faces.labels) > 1).sum())
+        row["more_than_first"] = {
+            key: _difference(rate, baseline[key], several) for key, rate in intervals.items() if key in baseline
+        }
         row["ms_a_face"] = _milliseconds(subject.head, prepare, embeddings[:ANCHORS])
         row["looked_at_twice"] = comparisons.twice_shares()
         rows.append(row)
@@ -74,10 +78,17 @@ def compare_models(models: list[str], folder: Path, seen: set[str], out: Path) -
     return rows
 
 
-def _difference(rate: Interval, baseline: Interval) -> list[float]:
-    """The difference to the first model's rate, with its 95 % interval from resampling the same people for both."""
+def _difference(rate: Interval, baseline: Interval, people: int) -> list[float]:
+    """The difference to the first model's rate, with its 95 % interval from resampling the same `people` for both.
+
+    If nobody makes a difference, no resampling does: the ends are then those of nobody among so many people, in either direction.
+    """
+    difference = rate.value - baseline.value
     low, high = np.nanpercentile(rate.resampled - baseline.resampled, [2.5, 97.5])
-    return [rate.value - baseline.value, float(low), float(high)]
+    if low == high and rate is not baseline:
+        most = clopper_pearson(0, people)[1]
+        low, high = difference - most, difference + most
+    return [difference, float(low), float(high)]
 
 
 def _subject(name: str, folder: Path, faces: Faces) -> tuple[Subject, int, Prepare]:

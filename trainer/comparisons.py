@@ -285,19 +285,23 @@ def pair_errors(
         raise ValueError(f"{genuine.size} genuine and {impostor.size} impostor scores: too few for {folds} folds")
     genuine_folds = rng.choice(genuine, (folds, count), replace=False)
     impostor_folds = rng.choice(impostor, (folds, count), replace=False)
-    return fold_errors([*genuine_folds], [*impostor_folds])
+    return rate(sum(fold_errors([*genuine_folds], [*impostor_folds])), 2 * folds * count)
 
 
-def fold_errors(genuine: Sequence[NDArray[np.float64]], impostor: Sequence[NDArray[np.float64]]) -> Rate:
-    """Errors over all folds, given the `genuine` and `impostor` scores of each, at the best threshold of the other folds."""
-    errors = 0
+def fold_errors(genuine: Sequence[NDArray[np.float64]], impostor: Sequence[NDArray[np.float64]]) -> tuple[int, int]:
+    """(missed, matched): the errors of each kind over all folds, given the `genuine` and `impostor` scores of each, at the best threshold
+    of the other folds. These must have scores of both kinds."""
+    missed = matched = 0
     for fold in range(len(genuine)):
         threshold = _best_threshold(*(np.concatenate([*kind[:fold], *kind[fold + 1 :]]) for kind in (genuine, impostor)))
-        errors += int((genuine[fold] < threshold).sum() + (impostor[fold] >= threshold).sum())
-    return rate(errors, sum(map(len, genuine)) + sum(map(len, impostor)))
+        missed += int((genuine[fold] < threshold).sum())
+        matched += int((impostor[fold] >= threshold).sum())
+    return missed, matched
 
 
 def _best_threshold(genuine: NDArray[np.float64], impostor: NDArray[np.float64]) -> float:
+    """The score at which FNMR and FMR have the smallest sum: where one kind is rarer, accepting all would otherwise be few errors."""
     candidates = np.unique(np.concatenate([genuine, impostor]))
-    errors = np.searchsorted(np.sort(genuine), candidates) + impostor.size - np.searchsorted(np.sort(impostor), candidates)
-    return float(candidates[np.argmin(errors)])
+    missed = np.searchsorted(np.sort(genuine), candidates)
+    matched = impostor.size - np.searchsorted(np.sort(impostor), candidates)
+    return float(candidates[np.argmin(missed * impostor.size + matched * genuine.size)])

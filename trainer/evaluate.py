@@ -172,7 +172,8 @@ def evaluate(
         figures["protocol"] = protocol_accuracy(subject.head, faces, templates, embeddings, protocol)
         listed = figures["protocol"]
         lines.append(
-            f"{protocol.name}: {listed['value']:.2%} of {listed['pairs']} pairs right "
+            f"{protocol.name}: {listed['value']:.2%} of pairs right, {listed['missed']} errors in {listed['genuine']} of one person and "
+            f"{listed['matched']} in {listed['pairs'] - listed['genuine']} of two, both kinds weighed alike "
             f"({listed['folds']} folds {'of the file' if listed['folds_of_the_file'] else 'drawn'}, 95 % {listed['low']:.2%}-"
             f"{listed['high']:.2%}, pairs as independent), {listed['left_out']} pairs left out: {listed['why']}"
         )

@@ -41,10 +41,15 @@ def interval_of(
     elif (missed == counts).all():
         low, high = 1 - upper_if_none, 1.0
     else:
-        trials = independent_trials(missed, counts, float(np.nanvar(resampled)))
-        low = beta.ppf(0.025, value * trials, (1 - value) * trials + 1)
-        high = beta.ppf(0.975, value * trials + 1, (1 - value) * trials)
+        low, high = of_independent(value, independent_trials(missed, counts, float(np.nanvar(resampled))))
     return Interval(value, float(low), float(min(high, upper_limit)), resampled)
+
+
+def of_independent(value: float, trials: float) -> tuple[float, float]:
+    """The 95 % interval of Clopper and Pearson for a rate in so many trials; neither these nor the errors among them need be whole."""
+    low = float(beta.ppf(0.025, value * trials, (1 - value) * trials + 1)) if value > 0 else 0.0
+    high = float(beta.ppf(0.975, value * trials + 1, (1 - value) * trials)) if value < 1 else 1.0
+    return low, high
 
 
 def independent_trials(missed: NDArray[np.int64], counts: NDArray[np.int64], variance: float) -> float:

@@ -12,6 +12,7 @@ from edge.contract.errors import InputError
 from edge.contract.score import Head, score
 from trainer.comparisons import fold_errors
 from trainer.dataset import Faces
+from trainer.interval import of_independent
 from trainer.layout import photograph_of
 
 FOLDS = 10
@@ -30,9 +31,12 @@ def protocol_accuracy(
     head: Head, faces: Faces, templates: NDArray[np.float32], embeddings: NDArray[np.float32], path: Path
 ) -> dict[str, Any]:
     """Pair accuracy, with the threshold for each fold that is best on the other folds. The folds are the file's if at least two of them
-    have usable pairs, otherwise ten random ones.
+    have usable pairs of each kind, otherwise ten random ones.
 
-    Pairs with a picture that is not in `faces`, such as one of a training person or without a face, are left out and counted.
+    Pairs with a picture that is not in `faces`, such as one of a training person or without a face, are left out and counted. That
+    leaves fewer pairs of two people than of one, so the accuracy is the mean of that of both kinds: accepting all is right half the
+    time. Its interval is that of as many pairs of each kind as there are of the rarer one; the true one is no wider, whichever kind the
+    errors are of.
 
     Raises:
         InputError: the file is unreadable, or has too few usable pairs.
@@ -48,15 +52,18 @@ def protocol_accuracy(
             f"{path}: of {len(pairs)} pairs only {len(usable)} are of unseen people; use another list or a larger test part"
         )
     fold = np.array([pair.fold for pair in usable])
-    has_folds = folds > 0 and len(np.unique(fold)) > 1
+    has_folds = folds > 0 and all(len(np.unique(fold[kind])) > 1 for kind in (same, ~same))
     if not has_folds:
         for kind in (same, ~same):
             fold[kind] = np.random.default_rng(0).permutation(np.arange(kind.sum()) % FOLDS)
     fold_numbers = np.unique(fold)
-    error_rate = fold_errors(*([scores[kind & (fold == one_fold)] for one_fold in fold_numbers] for kind in (same, ~same)))
+    missed, matched = fold_errors(*([scores[kind & (fold == one_fold)] for one_fold in fold_numbers] for kind in (same, ~same)))
+    genuine, impostor = int(same.sum()), int((~same).sum())
+    value = 1 - (missed / genuine + matched / impostor) / 2
+    low, high = of_independent(value, 2 * min(genuine, impostor))
     return {
-        "pairs": error_rate.trials, "genuine": int(same.sum()), "folds": len(fold_numbers), "folds_of_the_file": has_folds,
-        "value": 1 - error_rate.value, "low": 1 - error_rate.high, "high": 1 - error_rate.low, "left_out": len(pairs) - error_rate.trials,
+        "pairs": len(usable), "genuine": genuine, "folds": len(fold_numbers), "folds_of_the_file": has_folds, "missed": missed,
+        "matched": matched, "value": value, "low": low, "high": high, "left_out": len(pairs) - len(usable),
         "why": "people whom the training used, pictures without a face or with a wrong label, more than ten of a person",
     }  # fmt: skip
 

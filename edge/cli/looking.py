@@ -282,7 +282,10 @@ def _expected(settings: Settings) -> dict[str, str]:
     k_of_n = f"{policy.matches} of {policy.frames} frames at {point.name}"
 
     def in_words(bounds: Bounds) -> str:
-        return f"{bounds.independent:.2g} if frames are independent, {bounds.alike:.2g} if all are alike"
+        return (
+            f"{bounds.independent:.2g} if frames are independent, {bounds.alike:.2g} if all are alike, "
+            f"{bounds.most:.2g} at most however they depend"
+        )
 
     return {
         "FAR of one attempt, one subject enrolled": f"{in_words(false_accept)} ({k_of_n}, FMR {point.fmr:.2g} of {point.impostor_trials})",

@@ -25,6 +25,15 @@ def plain(head: Head, embeddings: np.ndarray) -> Side:
     return Side(head, embeddings, embeddings)
 
 
+@pytest.fixture(scope="module")
+def two(side: tuple[Side, np.ndarray]) -> tuple[Side, Side]:
+    """A model that misses some, and a file of it that differs a little and scores everything lower."""
+    rng, head = np.random.default_rng(3), side[0].head
+    points = (side[0].embeddings + rng.normal(scale=0.6, size=side[0].embeddings.shape)).astype(np.float32)
+    moved = (points + rng.normal(scale=0.2, size=points.shape)).astype(np.float32)
+    return plain(head, points), plain(Head(head.weights, 4.0, normalise=True, squared=True), moved)
+
+
 def names_missed(figures: dict) -> set[str]:
     return {gate.name for gate in gates(figures) if not gate.passed}
 
@@ -38,6 +47,64 @@ def test_the_same_model_passes_with_nothing_lost(side: tuple[Side, np.ndarray]) 
     assert figures["decisions"] == 0
     assert figures["threshold_fmr"] <= 1e-2
     assert names_missed(figures) == set()
+
+
+def test_the_figures_are_counted_one_by_one(side: tuple[Side, np.ndarray], two: tuple[Side, Side]) -> None:
+    """Each model decides at its own threshold, above the highest 124 of 12,480 scores of strangers."""
+    figures, labels = parity(*two, side[1]), side[1]
+    (genuine, impostor), (file_genuine, file_impostor) = (one.scores(labels) for one in two)
+    threshold, file_threshold = (np.nextafter(np.sort(scores)[-125], 1) for scores in (impostor, file_impostor))
+    changed, strangers = (genuine >= threshold) != (file_genuine >= file_threshold), file_impostor >= file_threshold
+    assert (figures["tar_float"], figures["tar_file"]) == (
+        (genuine >= threshold).mean(),
+        (file_genuine >= file_threshold).mean(),
+    )
+    assert 0.3 < figures["tar_file"] < figures["tar_float"] < 0.99
+    assert figures["threshold_fmr"] == (file_impostor >= threshold).mean() < 0.005
+    assert figures["genuine_decisions"] == changed.sum() > 0
+    assert figures["decisions"] == changed.sum() + ((impostor >= threshold) != strangers).sum() > changed.sum()
+    cosine = (two[0].embeddings * two[1].embeddings).sum(1)
+    cosine /= np.linalg.norm(two[0].embeddings, axis=1) * np.linalg.norm(two[1].embeddings, axis=1)
+    told = (figures["median_cosine"], figures["lowest_cosine"])
+    assert told == pytest.approx((np.median(cosine), cosine.min()), abs=1e-6)
+    point = {"name": "here", "threshold": float(threshold)}
+    decisions = agreement(*two, labels, [point], 0.0)["decisions"]["here"]
+    kept = file_genuine >= threshold
+    assert decisions == {
+        "changed": ((genuine >= threshold) != kept).sum() + ((impostor >= threshold) != (file_impostor >= threshold)).sum(),
+        "false_matches": (file_impostor >= threshold).sum(),
+        "false_non_matches": (~kept).sum(),
+    }
+
+
+def test_gates_are_measured_where_enough_strangers_decide(
+    side: tuple[Side, np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hundred false matches, at no lower an FMR than 1e-3; with fewer than that at every FMR, at 0.1."""
+    few = 24
+    assert parity(*[plain(side[0].head, side[0].embeddings[:few])] * 2, side[1][:few])["target_fmr"] == 0.1
+    monkeypatch.setattr("export.measure.GATE_FMR", 0.1)
+    assert parity(side[0], side[0], side[1])["target_fmr"] == 0.1
+
+
+def test_each_gate_is_missed_by_its_own_figure() -> None:
+    figures = {
+        "genuine": 100_000, "impostor": 1_000_000, "median_cosine": 0.99, "eer_float": 0.02, "eer_file": 0.02, "target_fmr": 1e-3,
+        "tar_float": 0.8, "tar_file": 0.8, "threshold_fmr": 1e-3, "genuine_decisions": 0,
+    }  # fmt: skip
+    assert names_missed(figures) == set()
+    for changed, missed in (
+        ({"median_cosine": 0.97}, {"median cosine to float"}),
+        ({"eer_file": 0.0249}, set()),
+        ({"eer_file": 0.0251}, {"rise of the EER"}),
+        ({"eer_file": 0.001}, set()),
+        ({"tar_file": 0.7899}, {"loss of TAR at FMR 0.001"}),
+        ({"tar_file": 0.99}, set()),
+        ({"threshold_fmr": 1.51e-3}, {"FMR at the float threshold of 0.001"}),
+        ({"threshold_fmr": 1.51e-3, "impostor": 25_000}, set()),
+        ({"threshold_fmr": 1.61e-3, "impostor": 25_000}, {"FMR at the float threshold of 0.001"}),
+    ):
+        assert names_missed(figures | changed) == missed, changed
 
 
 def test_a_file_that_lost_the_people_misses_every_gate(side: tuple[Side, np.ndarray]) -> None:
@@ -93,6 +160,12 @@ def test_targets_beyond_the_rule_of_three_are_not_written() -> None:
     points = operating_points(np.full(10, 0.99), np.linspace(0, 0.9, 3000))
     assert [point["target_fmr"] for point in points] == [1e-1, 1e-2, 1e-3]
     assert [point["false_matches"] for point in points] == [300, 30, 3]
+
+
+def test_no_threshold_lies_above_a_score_of_one() -> None:
+    """100 of 3,000 strangers score 1: that leaves a threshold for FMR 0.1, and none for 0.01 and 0.001."""
+    points = operating_points(np.array([0.5, 0.95, 1.0]), np.append(np.linspace(0, 0.9, 2900), np.ones(100)))
+    assert [(point["target_fmr"], point["false_matches"], point["false_non_matches"]) for point in points] == [(0.1, 300, 1)]
 
 
 def test_agreement_counts_steps_and_decisions(side: tuple[Side, np.ndarray]) -> None:

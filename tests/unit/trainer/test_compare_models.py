@@ -1,4 +1,4 @@
-"""Comparison of models: their names in the table and the plot."""
+"""Comparison of models: their names in the table and the plot, and how sure their differences are."""
 
 from __future__ import annotations
 
@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.contract.metrics import clopper_pearson
 from edge.contract.score import Head
+from tests.unit.trainer.test_comparisons import people
 from trainer import compare_models as module
+from trainer.comparisons import compare_all
 from trainer.evaluate import Subject
 
 
@@ -36,3 +39,43 @@ def test_two_files_of_one_name_are_told_apart(tmp_path: Path, monkeypatch: pytes
     names = ["own.tflite (int8), old/own.tflite", "own.tflite (int8), new/own.tflite", "other.tflite (int8)"]
     assert [row["model"] for row in rows] == names == [*drawn]
     assert [row["model"] for row in json.loads((tmp_path / "models.json").read_text())] == names
+
+
+def compared(folder: Path, monkeypatch: pytest.MonkeyPatch, labels: np.ndarray, *models: Subject) -> list[dict[str, Any]]:
+    """The table of these models on the chips 0 to n - 1 of people `labels`."""
+    by_name = {model.name: model for model in models}
+    faces = SimpleNamespace(chips=np.arange(len(labels)), labels=labels)
+    monkeypatch.setattr(module, "unseen_faces", lambda *_: faces)
+    monkeypatch.setattr(
+        module, "_subject", lambda name, *_: (by_name[name], 1, lambda _: lambda: by_name[name].embed(labels)[0])
+    )
+    monkeypatch.setattr(module, "_draw", lambda _: b"")
+    return module.compare_models([*by_name], folder, set(), folder)
+
+
+def test_a_difference_is_that_of_the_same_people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recomputed from each model's own comparisons, of templates with embeddings."""
+    head, labels = Head(np.ones(16, np.float32), 2.0, normalise=True, squared=True), people(60, 4)[1]
+    (good, bad), templates = (people(60, 4, noise=noise)[0] for noise in (0.5, 0.8)), people(60, 4, noise=0.3)[0]
+    subjects = [Subject(name, None, head, lambda _, e=e: e, lambda *_: templates) for name, e in (("good", good), ("bad", bad))]
+    first, second = compared(tmp_path, monkeypatch, labels, *subjects)
+    assert first["more_than_first"]["eer"] == [0, 0, 0]
+    better, worse = (compare_all(head, embeddings, labels, templates).rates(module.TARGETS) for embeddings in (good, bad))
+    assert second["eer"] == [worse.eer.value, worse.eer.low, worse.eer.high]
+    for key, one, other in (("eer", better.eer, worse.eer), ("tar_0.01", better.tar[1e-2], worse.tar[1e-2])):
+        ends = np.percentile(other.resampled - one.resampled, [2.5, 97.5])
+        assert second["more_than_first"][key] == pytest.approx([other.value - one.value, *ends])
+    assert second["more_than_first"]["eer"][1] > 0 > second["more_than_first"]["tar_0.01"][2]
+
+
+def test_two_models_that_miss_nobody_may_still_differ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixty people, ten of them with a single picture: of fifty, up to 7 % could be missed by one of the two alone."""
+    embeddings, labels = people(60, 2, noise=0.01)
+    embeddings, labels = embeddings[:110], np.append(labels[:100], np.arange(50, 60))
+    head = Head(np.ones(16, np.float32), 2.0, normalise=True, squared=True)
+    first, second = compared(
+        tmp_path, monkeypatch, labels, *(Subject(name, None, head, lambda _: embeddings) for name in ("one", "other"))
+    )
+    most = clopper_pearson(0, 50)[1]
+    assert first["more_than_first"]["tar_0.01"] == [0, 0, 0]
+    assert second["more_than_first"]["tar_0.01"] == pytest.approx([0, -most, most])

@@ -132,6 +132,48 @@ def test_what_is_shown_at_a_low_fmr_holds_at_a_higher_one() -> None:
     assert tar[1e-1].low >= tar[1e-2].low >= tar[1e-3].low
 
 
+def test_what_one_person_alone_misses_is_bounded_by_what_a_lower_fmr_shows() -> None:
+    """At FMR 0.1 one of 101 people makes all six misses, which by themselves would leave up to 17 % possible. At 1e-2 eight others are
+    missed as well: more misses, of more people, and a lower upper bound."""
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(101), 4)
+    where = rng.uniform(0, 100, 101)[labels] + rng.uniform(0, 0.01, 404)
+    where[:4] = [5, 35, 65, 95]
+    where[4 * np.arange(1, 9)] += 2
+    tar = compare_all(Head(np.ones(1, np.float32), 5.0), where.astype(np.float32)[:, None], labels).rates((1e-1, 1e-2)).tar
+    assert (1 - tar[1e-1].value, 1 - tar[1e-2].value) == pytest.approx((6 / 606, 30 / 606))
+    assert tar[1e-1].low == tar[1e-2].low == pytest.approx(0.90, abs=0.005)
+
+
+def kept(genuine: list[float], impostor: list[float], impostors: int) -> Comparisons:
+    """The genuine scores of a person each, and the highest of the impostor scores."""
+    rows = np.arange(2 * len(genuine)).reshape(-1, 2)
+    labels = np.repeat(np.arange(len(genuine)), 2)
+    strangers = np.column_stack([np.zeros(len(impostor), int), np.full(len(impostor), 2)])
+    histogram, twice = np.zeros((2, 100), np.int64), np.array([1, 6])
+    return Comparisons(np.sort(genuine), rows, np.sort(impostor), strangers, impostors, labels, histogram, twice)
+
+
+def test_what_was_kept_is_counted_among_all() -> None:
+    """Of 60 scores of strangers four are kept. At FMR 0.05 three may match, at 0.0667 four, and then the threshold is not known."""
+    found = kept([0.3, 0.5, 0.7, 0.9], [0.4, 0.5, 0.6, 0.8], 60)
+    assert found.threshold(0.05) == np.nextafter(0.4, 1)
+    with pytest.raises(ValueError, match="only the 4 highest of 60 scores"):
+        found.threshold(4 / 60)
+    assert found.twice_shares() == {"genuine": 1 / 4, "impostor": 6 / 60}
+    assert (found.miss_rate(0.5).errors, found.miss_rate(0.5, np.array([False, True, True, False])).errors) == (1, 0)
+    fmr, missed = found.curve()
+    assert fmr.tolist() == pytest.approx([1 / 60, 2 / 60, 3 / 60, 4 / 60])
+    assert missed.tolist() == [0.75, 0.5, 0.25, 0.25]
+
+
+def test_a_target_beyond_what_was_kept_has_no_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(comparisons, "RESAMPLES", 5)
+    found = compare_all(HEADS[3], *people(500, 4, noise=0.5))
+    assert len(found.impostor) < 0.1 * found.impostors
+    assert [*found.rates((1e-1, 1e-2)).tar] == [1e-2]
+
+
 def test_everybody_missed_is_not_nobody_ever_found() -> None:
     """Each template is the negated embedding, further away than any stranger's: the upper end of the TAR is that of 60 misses in 60."""
     embeddings, labels = people(60, 4, noise=0.3)

@@ -36,3 +36,13 @@ def test_few_comparisons_leave_no_doubt() -> None:
 def test_scores_that_are_all_alike_leave_no_doubt() -> None:
     embeddings, labels = np.ones((200, 16), np.float32), np.arange(200) // 2
     assert with_doubt(HEAD, embeddings, embeddings, labels).doubt is None
+
+
+def test_strangers_who_score_one_leave_no_doubt() -> None:
+    """Twelve pictures of three people are all the same, and the head scores them 1, above which no doubt can end."""
+    embeddings, labels = people(60, 4)
+    embeddings[:12] = embeddings[0]
+    head = replace(HEAD, bias=40.0)
+    _, impostor = score_all_pairs(head, embeddings, labels)
+    assert (impostor == 1).sum() > TO_MATCHES
+    assert with_doubt(head, embeddings, embeddings, labels).doubt is None

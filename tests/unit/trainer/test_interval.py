@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge.contract.metrics import clopper_pearson
-from trainer.interval import independent_trials, interval_of
+from trainer.interval import independent_trials, interval_of, of_independent
 
 
 def test_so_many_trials_as_scatter_alike_and_fewer_by_the_few_people() -> None:
@@ -21,6 +21,12 @@ def test_so_many_trials_as_scatter_alike_and_fewer_by_the_few_people() -> None:
     assert even == pytest.approx(200 * (1.960 / 2.003) ** 2, rel=1e-3)
     one_alone = independent_trials(np.repeat([10, 0], [1, 9]), np.full(10, 10), 0.1 * 0.9 / 50)
     assert one_alone == pytest.approx(50 * (1.960 / 3.306) ** 2, rel=1e-3)
+    # So evenly shared that the scatter itself is well known; but ten people are no more than nine degrees of freedom, t = 2.262.
+    for missed in (5, 6):
+        shared = independent_trials(
+            np.repeat([1, 0], [missed, 10 - missed]), np.ones(10, int), missed / 10 * (1 - missed / 10) / 10
+        )
+        assert shared == pytest.approx(10 * (1.960 / 2.262) ** 2, rel=1e-3)
     assert independent_trials(np.array([4]), np.array([45]), 0.0) == pytest.approx((1.960 / 12.706) ** 2, rel=1e-3)
 
 
@@ -39,6 +45,21 @@ def test_nobody_and_everybody_of_sixty_people(share: float, ends: tuple[float, f
     each = np.full(60, 6)
     found = interval_of(share, (share * each).astype(int), each, np.full(400, share), 1.0)
     assert (found.low, found.high) == pytest.approx(ends)
+
+
+@pytest.mark.parametrize(("errors", "trials"), [(0, 9), (1, 9), (4, 9), (9, 9)])
+def test_whole_numbers_give_the_usual_interval(errors: int, trials: int) -> None:
+    assert of_independent(errors / trials, trials) == pytest.approx(clopper_pearson(errors, trials))
+
+
+def test_a_resampling_without_a_rate_counts_for_nothing() -> None:
+    """As one does in which nobody with two pictures was drawn."""
+    missed, each = np.repeat([1, 0], [6, 54]), np.ones(60, int)
+    resampled = 0.1 + 0.04 * np.repeat([1.0, -1.0], 200)
+    expected = interval_of(0.1, missed, each, resampled, 1.0)
+    assert expected.high < 0.3
+    found = interval_of(0.1, missed, each, np.append(resampled, np.nan), 1.0)
+    assert (found.low, found.high) == (expected.low, expected.high)
 
 
 def test_one_person_alone_has_an_interval_though_resamplings_round() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from edge.contract.errors import InputError
+from edge.contract.metrics import clopper_pearson
 from edge.contract.score import Head
 from edge.contract.spec import ChipSpec
 from trainer.dataset import Chips, Faces
@@ -52,6 +53,37 @@ def test_pairs_of_others_are_left_out_and_counted(tmp_path: Path) -> None:
     assert (found["pairs"], found["left_out"]) == (15 + 14, 11)
     with pytest.raises(InputError, match="of 40 pairs only 9 are of unseen people"):
         protocol_accuracy(HEAD, *faces(5)[:1], where, where, tmp_path / "pairs.txt")
+
+
+def test_a_network_that_tells_nobody_apart_is_right_half_the_time(tmp_path: Path) -> None:
+    """Few pairs of two people are left where only some people are unseen. To accept all would be right in 190 of 200 pairs."""
+    made, _ = faces(200)
+    path, alike = tmp_path / "pairs.txt", np.zeros((400, 1), np.float32)
+    strangers = [f"p{n}\t1\tp{n + 1}\t2" for n in range(10)]
+    path.write_text("\n".join(["300", *(f"p{n}\t1\t2" for n in range(190)), *strangers]))
+    found = protocol_accuracy(HEAD, made, alike, alike, path)
+    assert (found["pairs"], found["genuine"], found["missed"], found["matched"], found["value"]) == (200, 190, 0, 10, 0.5)
+    assert (found["low"], found["high"]) == pytest.approx(clopper_pearson(10, 20)), "as of ten pairs of each kind"
+
+
+def test_a_fold_is_judged_by_others_with_both_kinds(tmp_path: Path) -> None:
+    """All usable pairs of two people are in the first of two folds: the second alone would give it no threshold."""
+    made, where = faces(40)
+    lines = ["2\t20", *(f"p{n}\t1\t2" for n in range(20)), *(f"p{n}\t1\tp{n + 1}\t2" for n in range(20))]
+    lines += [*(f"p{n}\t1\t2" for n in range(20, 40)), *(f"gone\t1\tp{n}\t2" for n in range(20))]
+    (tmp_path / "pairs.txt").write_text("\n".join(lines))
+    found = protocol_accuracy(HEAD, made, where, where, tmp_path / "pairs.txt")
+    assert (found["folds"], found["folds_of_the_file"], found["pairs"], found["left_out"]) == (10, False, 60, 20)
+    assert found["value"] == 1.0
+
+
+def test_the_first_of_a_pair_is_enrolled_and_the_second_looked_at_twice(tmp_path: Path) -> None:
+    """At first everybody looks like the person before. The second look is where the person is."""
+    made, templates = faces(20)
+    head = Head(np.ones(1, np.float32), 5.0, doubt=(1e-9, 1 - 1e-9))
+    path = written(tmp_path / "pairs.txt", 5, 4)
+    assert protocol_accuracy(head, made, templates, templates - 10, path)["value"] == 1.0
+    assert protocol_accuracy(HEAD, made, templates, templates - 10, path)["value"] < 0.7
 
 
 def test_a_list_without_folds_is_drawn_into_ten(tmp_path: Path) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from edge.contract.chip import face_part, to_grey
 from edge.contract.errors import InputError
 from edge.contract.fingerprint import chip_fingerprint
 from edge.contract.score import Head
@@ -37,6 +39,19 @@ def test_groups_are_judged_at_the_common_threshold() -> None:
     assert b["fmr_low"] < 4 / 4900 < b["fmr_high"]
 
 
+def test_strangers_of_two_groups_count_in_neither() -> None:
+    """As above, and somebody of group a is where somebody of group b is: they match, but are strangers within no group. A group of one
+    person has no strangers, and is left out."""
+    labels = np.repeat(np.arange(101), 2)
+    where = np.arange(101.0) * 10
+    where[99], where[0] = where[98], where[50]
+    found = compare_all(Head(np.ones(1, np.float32), 5.0), where[labels].astype(np.float32)[:, None], labels)
+    assert (found.impostor >= found.threshold(1e-3)).sum() == 8
+    groups = {f"p{n}": "a" if n < 50 else "b" if n < 100 else "c" for n in range(101)}
+    rows = by_group(found, faces(labels), groups)
+    assert [(row["group"], row["people"], row["fmr"] * row["impostor"]) for row in rows] == [("a", 50, 0), ("b", 50, 4)]
+
+
 def test_thirds_add_up_to_all_comparisons(tmp_path: Path) -> None:
     """Every comparison belongs to one third, that of its worse picture; they are counted here one by one."""
     rng = np.random.default_rng(0)
@@ -44,22 +59,33 @@ def test_thirds_add_up_to_all_comparisons(tmp_path: Path) -> None:
     people = rng.normal(size=(60, 8))[labels] + 0.5 * rng.normal(size=(180, 8))
     found = compare_all(Head(np.ones(8, np.float32), 5.0), people.astype(np.float32), labels)
     spec = ChipSpec(side_px=32)
-    chips = Chips.whole(rng.integers(0, 255, (180, 1, 1)).astype(np.uint8) * np.ones((1, 32, 32), np.uint8))
+    chips = Chips.whole(rng.integers(0, rng.integers(50, 256, (180, 1, 1)), (180, 32, 32)).astype(np.uint8))
     names = [f"{row}.png" for row in range(180)]
     boxes = rng.integers(50, 150, 180)
-    entries = [
-        {"chip": name, "identity": "x", "box": [0, 0, int(side), int(side)]} for name, side in zip(names, boxes, strict=True)
-    ]
+    entries = [{"chip": name, "identity": "x", "box": [0, 0, int(side), 99]} for name, side in zip(names, boxes, strict=True)]
     told = {"chip": spec.to_json(), "fingerprint": chip_fingerprint(spec), "chips": entries, "skipped": []}
     (tmp_path / "prepared.json").write_text(json.dumps(told))
     rows = slices(found, Faces(spec, chips, labels, [f"p{n}" for n in range(60)], "d", names), tmp_path)
-    third = np.digitize(boxes, np.quantile(boxes, [1 / 3, 2 / 3]))
+    grey = [to_grey(face_part(chips.one(row), spec)) for row in range(180)]
     one, other = np.triu_indices(180, 1)
-    worse, same = np.minimum(third[one], third[other]), labels[one] == labels[other]
-    assert [row["impostor"] for row in rows[-3:]] == [int((worse[~same] == n).sum()) for n in range(3)]
-    assert [row["genuine"] for row in rows[-3:]] == [int((worse[same] == n).sum()) for n in range(3)]
-    for name in {row["slice"] for row in rows}:
+    same, threshold = labels[one] == labels[other], found.threshold(1e-3)
+    matched = np.zeros((180, 180), bool)
+    for scores, pairs in ((found.genuine, found.genuine_rows), (found.impostor, found.impostor_rows)):
+        matched[tuple(pairs[scores >= threshold].T)] = True
+    measured = {
+        "light": [face.mean() for face in grey],
+        "sharpness": [cv2.Laplacian(face, cv2.CV_32F).var() for face in grey],
+        "size of the face": boxes,
+    }
+    assert [row["slice"] for row in rows[::3]] == [*measured]
+    for name, values in measured.items():
+        third = np.digitize(values, np.quantile(values, [1 / 3, 2 / 3]))
+        worse = np.minimum(third[one], third[other])
         mine = [row for row in rows if row["slice"] == name]
+        for key, counted in (("impostor", ~same), ("genuine", same), ("false_matches", ~same & matched[one, other])):
+            assert [row[key] for row in mine] == [int((worse[counted] == n).sum()) for n in range(3)]
+        missed = [row["fnmr"] * row["genuine"] for row in mine]
+        assert missed == pytest.approx([(worse[same & ~matched[one, other]] == n).sum() for n in range(3)])
         assert sum(row["genuine"] for row in mine) == len(found.genuine)
         assert sum(row["impostor"] for row in mine) <= found.impostors
         assert sum(row["false_matches"] for row in mine) <= found.impostors * 1e-3

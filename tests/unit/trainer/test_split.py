@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
 from edge.contract.errors import InputError
@@ -69,15 +69,18 @@ def test_on_the_same_data_everybody_keeps_the_part_whatever_the_seed() -> None:
     assert {part: sorted(names) for part, names in BEFORE.items()} == again
 
 
-@given(st.sets(st.integers(0, 260)), st.sets(st.integers(0, 260)), st.integers(0, 3))
+@settings(deadline=None)
+@given(st.sets(st.integers(0, 59), max_size=15), st.sets(st.integers(60, 260)), st.sets(st.integers(0, 260)), st.integers(0, 3))
 def test_nobody_is_trained_on_who_was_kept_and_nobody_measured_on_who_was_used(
-    main: set[int], further: set[int], seed: int
+    gone: set[int], new: set[int], further: set[int], seed: int
 ) -> None:
+    """The first set has most of the start's people, so that it is hardly ever refused: hypothesis complains if it is."""
+    main = {*range(60)} - gone | new
     first, others = (people([f"p{number:03d}" for number in sorted(group)]) for group in (main, further))
     try:
         split = new_split(RECIPE.changed(seed=seed), first, [others], first.joined_with(others), BEFORE)
     except InputError:
-        return
+        reject()
     parts = [set(names) for names in split.values()]
     assert sum(map(len, parts)) == len(set().union(*parts))
     assert {*split["train"], *split[FURTHER]}.isdisjoint(
@@ -87,6 +90,29 @@ def test_nobody_is_trained_on_who_was_kept_and_nobody_measured_on_who_was_used(
     assert used_people(BEFORE) <= used_people(split)
     for part in ("test", "validation", "cohort", "train"):
         assert {*split[part]} <= {*first.identities}
+
+
+def test_people_of_the_start_who_are_in_a_further_set_alone() -> None:
+    """Whom the start trained on may be trained on, and whom it kept for the cohort is kept. Whom it measured or judged by is in no part,
+    but who judged counts as used."""
+    start = BEFORE | {START: ["p900", "p901"]}
+    away = {part: BEFORE[part][0] for part in ("train", "test", "validation", "cohort")}
+    main = people([*sorted({*named(0, 60)} - {*away.values()}), "p900"])
+    others = people(sorted([*away.values(), "p500", "p901"]))
+    split = new_split(RECIPE, main, [others], main.joined_with(others), start)
+    assert split[FURTHER] == sorted([away["train"], "p500", "p901"])
+    assert split[FURTHER_COHORT] == [away["cohort"]]
+    assert "p900" in split["train"]
+    assert split[START] == sorted(({*BEFORE[FURTHER], *BEFORE[FURTHER_COHORT]} - {*named(0, 60)}) | {away["validation"]})
+    assert away["test"] not in {name for names in split.values() for name in names}
+    without = new_split(RECIPE.changed(tower__cohort=0), main, [others], main.joined_with(others), start)
+    assert without[FURTHER_COHORT] == []
+    assert away["cohort"] in without[START]
+
+
+def test_ten_new_people_are_shared_out() -> None:
+    split = new_split(RECIPE, people([*named(0, 60), *named(200, 210)]), [], FIRST, BEFORE)
+    assert {*named(200, 210)} & {*split["test"]}
 
 
 def test_people_that_the_start_never_saw_are_shared_out_where_they_are_many() -> None:

@@ -7,7 +7,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="a device computes no intervals, and needs no SciPy")
 
-from edge.contract.metrics import clopper_pearson, det, eer, fmr, fnmr, supports_fmr, threshold_at_fmr
+from edge.contract.metrics import allowed_matches, clopper_pearson, det, eer, fmr, fnmr, supports_fmr, threshold_at_fmr
 
 GENUINE = np.array([0.9, 0.8, 0.7, 0.4])
 IMPOSTOR = np.array([0.5, 0.3, 0.2, 0.1, 0.05])
@@ -21,6 +21,11 @@ def test_rates_count_what_matches_at_or_above_the_threshold() -> None:
 def test_the_equal_error_rate_by_hand() -> None:
     """At threshold 0.5 FMR is 1/5 and FNMR 1/4; at no other are they closer. Their mean is 0.225."""
     assert eer(GENUINE, IMPOSTOR) == pytest.approx((0.225, 0.5))
+
+
+def test_the_equal_error_rate_where_fmr_is_the_higher_one() -> None:
+    """At 0.5 FMR is 1/5 and FNMR 1/10; at the next score, 0.9, they are 0 and 1/2, further apart."""
+    assert eer([0.4, *[0.5] * 4, *[0.9] * 5], IMPOSTOR) == pytest.approx((0.15, 0.5))
 
 
 def test_separable_scores_have_no_errors() -> None:
@@ -39,6 +44,25 @@ def test_the_threshold_never_gives_more_than_the_target() -> None:
     scores = rng.choice(np.linspace(0, 1, 40), 2000)  # with many ties
     for target in (0.5, 0.1, 0.01):
         assert fmr(scores, threshold_at_fmr(scores, target)).value <= target
+
+
+def test_the_threshold_allows_as_many_matches_as_the_target_does() -> None:
+    """Of 300 different scores three are 1 %: the fourth does not match, but a threshold any lower would let it."""
+    scores = np.arange(300) / 300
+    threshold = threshold_at_fmr(scores, 0.01)
+    assert (fmr(scores, threshold).errors, fmr(scores, np.nextafter(threshold, 0)).errors) == (3, 4)
+    for target in (0.0, 1.0, np.nan):
+        with pytest.raises(ValueError, match="must lie between 0 and 1"):
+            threshold_at_fmr(scores, target)
+    with pytest.raises(ValueError, match="needs at least 3000 impostor trials, have 300"):
+        threshold_at_fmr(scores, 1e-3)
+
+
+def test_a_product_that_rounds_down_costs_no_match() -> None:
+    assert 0.29 * 100 < 29
+    assert allowed_matches(100, 0.29) == 29
+    assert 3 / 47 * 47 < 3
+    assert supports_fmr(47, 3 / 47)
 
 
 @pytest.mark.parametrize(

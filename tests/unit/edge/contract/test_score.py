@@ -115,6 +115,17 @@ def test_a_cohort_derived_by_hand() -> None:
     assert score(head, template[0], probe[None]) == pytest.approx([0.5])
 
 
+def test_a_squared_cohort_derived_by_hand() -> None:
+    """As above for 4 |a - b|^2. The strangers' nearness is (4 + 16) / 2, (4 + 4) / 2, (4 + 16) / 2 and (256 + 324) / 2, with the median
+    10. The probe has 1 to 1 and to 2, so it pays 9; the template has 64 to 2 and to 10. Logit 85.5 - 4 * 4.5^2 - 9 / 2 = 0."""
+    head = with_cohort(Head(np.full(1, 4, np.float32), 85.5, squared=True), LINE, nearest=2)
+    assert head.cohort is not None
+    assert head.cohort.ceiling == 10
+    probe, template = np.array([1.5], np.float32), np.array([[6.0]], np.float32)
+    assert place(head, probe[None]).penalty == pytest.approx([9])
+    assert score(head, probe, template) == pytest.approx([0.5])
+
+
 def test_templates_are_placed_once() -> None:
     head = with_cohort(HEAD, np.random.default_rng(1).normal(size=(9, 3)).astype(np.float32), nearest=3)
     probe, *templates = np.random.default_rng(2).normal(size=(6, 3)).astype(np.float32)
