@@ -20,6 +20,8 @@ from edge.policy import Denial, Grant, Policy
 from edge.station import Station
 
 LOOK_EVERY_S = 1.0
+# Subjects' files that the disk did not give are read again this often: nothing else tells when it does again.
+RETRY_S = 30.0
 
 
 class Door:
@@ -35,6 +37,8 @@ class Door:
         self._stamp: object = None
         self._gallery_checked_at = self._hours_checked_at = float("-inf")
         self._gallery_broken = False
+        self._gallery_retry_at = float("inf")
+        self._gallery_told: object = None
         self._lockout_stamp: object = ()
         self._lockout_broken = False
         self._lockout_checked_at = float("-inf")
@@ -151,7 +155,8 @@ class Door:
         self._gallery_checked_at = now
         try:
             stamp = self._station.gallery.stamp()
-            if stamp == self._stamp and not at_once:
+            retried = stamp == self._stamp and not at_once
+            if retried and now < self._gallery_retry_at:
                 return
             matcher, names, refused = self._station.matcher()
         except StorageError as error:
@@ -161,7 +166,13 @@ class Door:
             self._gallery_broken = True
             return
         self._gallery_broken, self._stamp = False, stamp
+        self._gallery_retry_at = (
+            now + RETRY_S if any(isinstance(problem, StorageError) for problem in refused) else float("inf")
+        )
         self._matcher, self.enrolled = matcher, len(names)
+        told, self._gallery_told = self._gallery_told, (names, [str(problem) for problem in refused])
+        if retried and told == self._gallery_told:
+            return
         for problem in refused:
             self._journal.log(Event.GALLERY_REFUSED, str(problem), ERROR=problem.code)
         self._journal.log(

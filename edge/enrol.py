@@ -85,9 +85,10 @@ def enrol(
     anchors = course.settings.enrolment.anchors
     candidates = _collect(line, frames, course, on_progress)
     _refuse_duplicate(candidates, others, threshold)
-    if existing is not None:
-        _refuse_stranger(head, candidates, existing, threshold)
     candidates = candidates.only(_without_strangers(head, candidates.embeddings, threshold, anchors))
+    if existing is not None:
+        # After the strange frames are out: these must not vouch for those that are kept.
+        _refuse_stranger(head, candidates, existing, threshold)
     chosen = _farthest(head, candidates.embeddings, candidates.poses, anchors)
     templates = candidates.templates[chosen]
     rest = candidates.only(~np.isin(np.arange(len(candidates.poses)), chosen))

@@ -71,13 +71,7 @@ class Gallery:
     def stamp(self) -> tuple[tuple[str, int, int], ...]:
         """A value that changes whenever any process adds, replaces or removes a subject, or changes a file's owner or mode. Raises
         StorageError as `names` does."""
-        names = sorted(self._files())
-        try:
-            return tuple((name, (status := (self.folder / name).lstat()).st_ctime_ns, status.st_size) for name in names)
-        except FileNotFoundError:
-            return ()  # removed between the two calls: the next stamp differs again
-        except OSError as error:
-            raise StorageError(f"{self.folder}: cannot read: {error.strerror}") from error
+        return tuple((name, *self._dates(name)) for name in sorted(self._files()))
 
     def read(self, name: str) -> Subject:
         """One subject.
@@ -192,6 +186,16 @@ class Gallery:
             return []
         except OSError as error:
             raise StorageError(f"{self.folder}: cannot read: {error.strerror}") from error
+
+    def _dates(self, file: str) -> tuple[int, int]:
+        try:
+            status = (self.folder / file).lstat()
+        except FileNotFoundError:
+            # Removed since it was listed: the next stamp differs again. A stamp without any name would be that of an empty gallery.
+            return 0, 0
+        except OSError as error:
+            raise StorageError(f"{self.folder}: cannot read: {error.strerror}") from error
+        return status.st_ctime_ns, status.st_size
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{check_name(name)}{SUFFIX}"

@@ -145,13 +145,13 @@ class Lockout:
 
     def _entries(self) -> dict[str, Any]:
         try:
-            text = read_file(self._path, _MOST_BYTES).decode()
+            data = read_file(self._path, _MOST_BYTES)
         except FileNotFoundError:
             return {}
-        except (OSError, UnicodeDecodeError) as error:
+        except OSError as error:
             raise StorageError(f"{self._path}: cannot read: {error}") from error
         try:
-            entries = json.loads(text)["failures"]
+            entries = json.loads(data)["failures"]
             for entry in entries.values():
                 if not (isinstance(entry["count"], int) and entry["count"] > 0 and entry["until"] >= 0 and entry["boot"]):
                     raise ValueError(f"{entry}: no count of failures")

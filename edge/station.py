@@ -217,6 +217,7 @@ class Station:
         missing: Callable[[], bool],
     ) -> tuple[Grant | Denial, float]:
         reason, cost_ms, first, last_at = Reason.NO_FRAMES, 0.0, None, 0.0
+        decided: Grant | Denial | None = None
         deadline = time.monotonic() + timeout_s
         try:
             for frame in frames:
@@ -231,15 +232,15 @@ class Station:
                     break
                 last_at = frame.at
                 judged = self.line.judge(frame, matcher, self.point.threshold, policy)
-                cost_ms = judged.cost_ms
+                cost_ms, decided = judged.cost_ms, judged.decision
                 on_judged(judged)
-                if judged.decision is not None:
-                    return judged.decision, cost_ms
+                if decided is not None:
+                    return decided, cost_ms
                 if isinstance(judged.outcome, Reason):
                     reason = judged.outcome
         except BaseException:
-            # Judged frames count: pulling the cable before the last frame, or Ctrl-C, must not spare anybody the failure.
-            if denial := policy.give_up(last_at):
+            # Judged frames count: pulling the cable before the last frame, or Ctrl-C at it, must not spare anybody the failure.
+            if denial := decided if isinstance(decided, Denial) else policy.give_up(last_at):
                 self._count_broken_off(key, denial, cost_ms)
             raise
         return policy.give_up(last_at) or Denial(reason, 0), cost_ms

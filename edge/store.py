@@ -71,7 +71,7 @@ class LockedFolder:
         Raises:
             StorageError: the disk is full, read-only or not ours.
         """
-        old = self._open_to_wipe(name) if wipe else None
+        old = self._open_old(name) if wipe else None
         temporary, state = _temporary(name), "nothing was changed"
         try:
             self._clear(temporary)
@@ -107,7 +107,7 @@ class LockedFolder:
             # What a killed process left behind is as sensitive as the file.
             self._clear(_temporary(name))
             if wipe:
-                old, last = _open_file(name, os.O_WRONLY, self._handle), _temporary(name)
+                old, last = _open_to_wipe(name, self._handle), _temporary(name)
                 # Renamed first: no reader sees it half overwritten, and if this process is killed, the next one finishes the removal.
                 os.rename(name, last, src_dir_fd=self._handle, dst_dir_fd=self._handle)
                 state = "it is taken out, but not written over"
@@ -134,9 +134,9 @@ class LockedFolder:
         if os.geteuid() == 0:
             os.fchown(handle, *self._owner)
 
-    def _open_to_wipe(self, name: str) -> int | None:
+    def _open_old(self, name: str) -> int | None:
         try:
-            return _open_file(name, os.O_WRONLY, self._handle)
+            return _open_to_wipe(name, self._handle)
         except FileNotFoundError:
             return None
         except OSError as error:
@@ -145,10 +145,9 @@ class LockedFolder:
     def _clear(self, name: str) -> None:
         # It may be another user's, or a link to somewhere else: then it is not overwritten.
         with suppress(OSError):
-            handle = _open_file(name, os.O_WRONLY, self._handle)
+            handle = _open_to_wipe(name, self._handle)
             try:
-                if os.fstat(handle).st_nlink == 1:  # else a file from elsewhere has a second name here
-                    _wipe(handle)
+                _wipe(handle)
             finally:
                 os.close(handle)
         with suppress(OSError):
@@ -209,6 +208,14 @@ def _open_file(path: str | Path, flags: int, folder: int | None = None) -> int:
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
         raise OSError(errno.EINVAL, "not a file")
+    return handle
+
+
+def _open_to_wipe(name: str, folder: int) -> int:
+    handle = _open_file(name, os.O_WRONLY, folder)
+    if os.fstat(handle).st_nlink > 1:
+        os.close(handle)
+        raise OSError(errno.EMLINK, "it has a second name, so it may be a file from elsewhere, which is not written over")
     return handle
 
 

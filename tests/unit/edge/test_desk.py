@@ -52,6 +52,24 @@ def test_what_a_cancelled_job_would_keep_is_not_kept() -> None:
         pass
 
 
+def test_who_cancels_waits_until_what_is_being_kept_is_kept() -> None:
+    """A subject is removed while an enrolment writes: the removal comes afterwards, or what it removed would be written again."""
+    order: list[str] = []
+
+    def cancel() -> None:
+        job.cancel()
+        order.append("cancelled")
+
+    job = Job(lambda frames: None, lambda error: None)
+    canceller = threading.Thread(target=cancel)
+    with job.last_step():
+        canceller.start()
+        canceller.join(0.2)
+        order.append("kept")
+    canceller.join()
+    assert order == ["kept", "cancelled"]
+
+
 def test_an_error_is_told_once_and_a_broken_camera_goes_on_to_the_daemon() -> None:
     told: list[FacelatchError] = []
 
@@ -82,6 +100,9 @@ def test_jobs_are_taken_in_their_order_and_waited_for() -> None:
     desk.fail(CameraError("gone"))
     assert [str(error) for error in order] == ["gone", "gone"]
     assert desk.take() is None
+    for job in jobs:
+        desk.submit(job)
+    assert [desk.take() for _ in jobs] == jobs
 
 
 def test_a_job_that_was_cancelled_before_it_began_is_nobodys() -> None:

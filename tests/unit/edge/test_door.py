@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import edge.gallery
 from edge.camera import Frame
 from edge.contract.chip import FaceBox
 from edge.contract.modelfile import ModelFile
 from edge.door import Door
-from edge.gallery import Gallery
+from edge.gallery import Gallery, new_subject
 from edge.journal import Journal
 from edge.line import Judged
 from edge.liveness import Seen
@@ -80,3 +81,63 @@ def test_hours_that_began_while_the_machine_slept_are_quiet_from_the_first_frame
     door.look()
     door.judge(Frame(np.zeros((2, 2, 3), np.uint8), now))
     assert "quiet-began" in told.getvalue()
+
+
+def test_a_file_that_the_disk_did_not_give_is_told_once_and_read_again(
+    tmp_path: Path, model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing changes its dates when the disk is well again."""
+    told, now, real = io.StringIO(), 100.0, edge.gallery.read_file
+    settings = Settings()
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    for name in ("ada", "bob"):
+        templates = np.ones((1, model.head.size), np.float32)
+        station.gallery.write(new_subject(name, model.model_id, templates), replace=False)
+
+    def broken(path: Path, most: int) -> bytes:
+        if path.name == "bob.faces":
+            raise OSError(5, "Input/output error")
+        return real(path, most)
+
+    monkeypatch.setattr("edge.door.seconds_since_boot", lambda: now)
+    monkeypatch.setattr("edge.gallery.read_file", broken)
+    door, enrolled = Door(station), []
+    for seconds in range(200):
+        now += 1.0
+        if seconds == 100:
+            monkeypatch.setattr("edge.gallery.read_file", real)
+        door.look()
+        enrolled.append(door.enrolled)
+    assert enrolled == sorted(enrolled)
+    assert (enrolled[100], enrolled[-1]) == (1, 2)
+    events = [json.loads(line)["event"] for line in told.getvalue().splitlines()]
+    assert events == ["gallery-refused", "gallery-loaded", "gallery-loaded"]
+
+
+def test_a_grant_that_cannot_be_counted_is_none_and_is_told_once(
+    tmp_path: Path, model: ModelFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk is full; then it is not, and the next frames are judged again."""
+    told, now, settings = io.StringIO(), 100.0, Settings()
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+
+    def judge(frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
+        ada = Match("ada", 0.9)
+        return Judged(ada, policy.observe(ada, frame.at), None, 1.0)
+
+    monkeypatch.setattr(station.line, "judge", judge)
+    monkeypatch.setattr("edge.door.seconds_since_boot", lambda: now)
+    door, blocker = Door(station), tmp_path / ".lockout.json.new"
+    blocker.mkdir()  # not even root can write the count then
+    for number in range(400):
+        now += 0.1
+        if number == 200:
+            blocker.rmdir()
+        door.look()
+        door.judge(Frame(np.zeros((2, 2, 3), np.uint8), now))
+        assert number >= 200 or "accept" not in told.getvalue()
+    events = [json.loads(line)["event"] for line in told.getvalue().splitlines()]
+    assert events[:2] == ["gallery-loaded", "lock-out-broken"]
+    assert set(events[2:]) == {"accept"}

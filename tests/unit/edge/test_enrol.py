@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,10 +13,10 @@ import pytest
 from edge.camera import Frame, open_camera
 from edge.contract.errors import EnrolmentFailed
 from edge.contract.modelfile import ModelFile, read_model
-from edge.contract.score import score
+from edge.contract.score import Head, score
 from edge.enrol import Enrolment, enrol
 from edge.gallery import new_subject
-from edge.line import Line
+from edge.line import Enrollable, Examined, Line
 from edge.matcher import Matcher
 from edge.models import model_path
 from edge.poses import SENTENCES, Asking, Course, Pose
@@ -84,6 +85,36 @@ def test_two_people_in_turn_are_refused(enrolled: Enrolled, clip: Callable[[int,
 
     with pytest.raises(EnrolmentFailed, match="one person alone"):
         enrolled(both())
+
+
+class Numbers:
+    """A line for which a frame's first pixel is the face. Faces more than 4 apart are not of one person."""
+
+    HEAD = Head(np.ones(1, np.float32), 4.0)
+
+    def examine(self, frame: Frame) -> Examined:
+        face = frame.pixels[0, :1].astype(np.float32)
+        return Examined(Enrollable(face, face), None, 0.0, ())
+
+
+@pytest.mark.parametrize(("ours", "strange"), [(32, 0), (24, 8), (8, 24), (7, 25), (0, 32)])
+def test_another_look_is_of_the_same_person_also_where_strange_frames_are_borne(ours: int, strange: int) -> None:
+    """Eight of 32 frames may be strange, and are left out. Those of the enrolled person, at 10, must not vouch for the rest."""
+    faces = [10] * ours + [200] * strange
+    frames = [Frame(np.full((2, 2), face, np.uint8), number / 5) for number, face in enumerate(faces)]
+    course, existing = Course(Settings(), Asking.NOBODY), np.full((3, 1), 10, np.float32)
+
+    def add() -> Enrolment:
+        line: Any = Numbers()
+        return enrol(line, Numbers.HEAD, 0.5, frames, Matcher(Numbers.HEAD, []), course, lambda *_: None, existing=existing)
+
+    if ours >= 24:
+        assert set(add().templates.ravel()) == {10}
+    else:
+        with pytest.raises(
+            EnrolmentFailed, match=r"0 of \d+ frames look like the person who is enrolled|do not look like the others"
+        ):
+            add()
 
 
 def test_too_few_frames_are_counted_by_reason(enrolled: Enrolled) -> None:

@@ -175,6 +175,26 @@ def test_the_stamp_changes_with_every_change(tmp_path: Path) -> None:
     assert len(set(stamps)) == 4
 
 
+def test_who_is_removed_while_the_stamp_is_taken_does_not_hide_the_next_removal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stamp was that of an empty gallery. If all were removed in the next second, a door went on letting them in."""
+    gallery, real = Gallery(tmp_path), os.listdir
+    for name in ("ada", "bob"):
+        gallery.write(subject(name), replace=False)
+
+    def removed_since(folder: Path) -> list[str]:
+        names = real(folder)
+        monkeypatch.undo()
+        gallery.remove("bob")
+        return names
+
+    monkeypatch.setattr("edge.gallery.os.listdir", removed_since)
+    stamps = [gallery.stamp(), gallery.stamp()]
+    gallery.remove("ada")
+    assert len({*stamps, gallery.stamp()}) == 3
+
+
 def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
     (tmp_path / "gallery").write_text("")
     with pytest.raises(StorageError, match="gallery"):

@@ -99,19 +99,35 @@ def test_a_rest_is_over_on_the_clock_since_boot_alone(tmp_path: Path, monkeypatc
 def test_after_a_reboot_a_rest_begins_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lockout = Lockout(tmp_path)
     failed(lockout, ANYONE, LOCKED)
+    failed(lockout, "ada", 2)
     monkeypatch.setattr(edge.lockout, "_boot", lambda: "another boot")
     # Reading the count must not restart the rest: nobody rewrites the file, and a rest restarted at each read would never end.
     for since_boot, left in ((0.0, 30.0), (12.0, 18.0), (30.0, 0.0), (86400.0, 0.0)):
         monkeypatch.setattr(edge.lockout, "seconds_since_boot", lambda since_boot=since_boot: since_boot)
         assert lockout.read(ANYONE, 30) == Failures(LOCKED, left)
+        assert lockout.read("ada", 30) == Failures(2, 0.0), "whoever was not resting does not begin to"
 
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{", "[]", '{"failures": {"": {"count": -1, "boot": "x", "until": 0}}}', '{"failures": {"": 3}}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"{}",
+        b"\xff\xfe\xfd",
+        b'{"failures": {"": 3}}',
+        b'{"failures": {"": {}}}',
+        b'{"failures": {"": {"count": -1, "boot": "x", "until": 0}}}',
+        b'{"failures": {"": {"count": 0, "boot": "x", "until": 0}}}',
+        b'{"failures": {"": {"count": 2.5, "boot": "x", "until": 0}}}',
+        b'{"failures": {"": {"count": 5, "boot": "x", "until": -9}}}',
+        b'{"failures": {"": {"count": 5, "boot": "x", "until": NaN}}}',
+        b'{"failures": {"": {"count": 5, "boot": "", "until": 9}}}',
+    ],
 )
-def test_a_damaged_file_is_no_forgiveness(tmp_path: Path, text: str) -> None:
-    (tmp_path / "lockout.json").write_text(text)
+def test_a_damaged_file_is_no_forgiveness(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "lockout.json").write_bytes(text)
     lockout = Lockout(tmp_path)
     for use in (
         lambda: lockout.read(ANYONE, 30),
@@ -130,12 +146,14 @@ def test_a_damaged_file_is_no_forgiveness(tmp_path: Path, text: str) -> None:
 
 def test_clearing_one_leaves_the_others(tmp_path: Path) -> None:
     lockout = Lockout(tmp_path)
-    failed(lockout, ANYONE, 3)
-    failed(lockout, "ada", 4)
+    for key, times in ((ANYONE, 3), ("ada", 4), ("bob", 2)):
+        failed(lockout, key, times)
     before = lockout.stamp()
     assert lockout.clear("ada") == ["ada"]
     assert lockout.stamp() != before
-    assert lockout.everyone() == {ANYONE: 3}
+    assert lockout.everyone() == {ANYONE: 3, "bob": 2}
+    assert lockout.clear(ANYONE) == [ANYONE]
+    assert lockout.everyone() == {"bob": 2}
     assert json.loads((tmp_path / "lockout.json").read_text())["version"] == 1
 
 
@@ -155,6 +173,18 @@ def test_failures_that_cannot_be_written_are_owed(tmp_path: Path) -> None:
     assert lockout.everyone() == {ANYONE: 4, "ada": 1}
     lockout.settle(HOW)
     assert lockout.everyone() == {ANYONE: 4, "ada": 1}  # they are written only once
+
+
+def test_who_is_forgiven_owes_no_more_and_the_others_do(tmp_path: Path) -> None:
+    lockout = Lockout(tmp_path)
+    (tmp_path / ".lockout.json.new").mkdir()
+    for key in ("ada", "bob"):
+        with pytest.raises(StorageError, match="cannot write"):
+            lockout.fail(key, HOW)
+    (tmp_path / ".lockout.json.new").rmdir()
+    assert lockout.clear("ada") == []
+    lockout.settle(HOW)
+    assert lockout.everyone() == {"bob": 1}
 
 
 def test_an_owed_failure_locks_out_when_it_is_written(tmp_path: Path) -> None:
@@ -218,3 +248,41 @@ def test_what_is_no_file_of_counts_is_an_error_that_begins_anew(tmp_path: Path) 
         Lockout(tmp_path).everyone()
     Lockout(tmp_path).clear()
     assert Lockout(tmp_path).everyone() == {}
+
+
+def test_the_stamp_tells_every_change_of_a_count(tmp_path: Path) -> None:
+    """Two counts of one length in one moment, and one file that is written over in its place."""
+    lockout, path = Lockout(tmp_path), tmp_path / "lockout.json"
+    assert lockout.stamp() is None
+    stamps = []
+    for _ in range(2):
+        failed(lockout, "ada", 1)
+        os.utime(path, ns=(0, 1_000_000))
+        stamps.append(lockout.stamp())
+    os.utime(path, ns=(0, 2_000_000))
+    assert len({*stamps, lockout.stamp()}) == 3
+
+
+def test_a_count_that_cannot_be_looked_for_is_no_missing_one(tmp_path: Path) -> None:
+    (tmp_path / "state").write_text("in the way")
+    for look in (Lockout(tmp_path / "state").stamp, Lockout(tmp_path / "state").everyone):
+        with pytest.raises(StorageError, match=r"cannot read: .*Not a directory"):
+            look()
+
+
+@pytest.mark.parametrize("there", ["", "none"])
+def test_without_the_name_of_the_boot_nobody_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: str) -> None:
+    """A folder is in its place, or nothing. Without it a rest from another boot could be taken for one of this boot that is over."""
+    lockout = Lockout(tmp_path)
+    failed(lockout, ANYONE, LOCKED)
+    monkeypatch.setattr(edge.lockout, "_BOOT_ID", tmp_path / there)
+    for use in (lambda: lockout.read(ANYONE, 30), lambda: lockout.succeed(ANYONE, HOW), lambda: lockout.fail(ANYONE, HOW)):
+        with pytest.raises(StorageError, match="whether a lock-out is over cannot be known"):
+            use()
+
+
+def test_no_rest_is_longer_than_the_settings_say_now(tmp_path: Path) -> None:
+    """The setting was lowered meanwhile, or the file says far too much."""
+    lockout = Lockout(tmp_path)
+    failed(lockout, ANYONE, LOCKED)
+    assert lockout.read(ANYONE, 10) == Failures(LOCKED, 10.0)

@@ -51,6 +51,7 @@ def test_a_subject_may_have_a_stricter_threshold() -> None:
     assert Matcher(HEAD, subjects, {"ada": score.score}).match(probe(0), 0.5) == score
     assert Matcher(HEAD, subjects, {"ada": score.score + 1e-6}).match(probe(0), 0.5) is Reason.NO_MATCH
     assert Matcher(HEAD, subjects, {"ada": 0.1}).match(probe(0), 0.5) == score, "a looser one changes nothing"
+    assert Matcher(HEAD, subjects, {"ada": 0.1}).match(probe(5), 0.5) is Reason.NO_MATCH, "nor does it let more in"
     assert isinstance(Matcher(HEAD, subjects, {"ada": 1.0}).match(probe(100), 0.5), Match), "nobody else's"
 
 
@@ -91,5 +92,7 @@ def test_nobody_is_let_in_by_one_look_that_leaves_doubt_beside_one_who_is_not_ma
     3.5 from him."""
     head = Head(np.ones(1, np.float32), 4.0, doubt=(1 / (1 + np.exp(2)), 1 / (1 + np.exp(-2))))
     matcher = Matcher(head, [enrolled("ada", 1.5), enrolled("bob", -2.5)], {"ada": 0.95})
-    assert isinstance(matcher.match(probe(0), 0.8), Match), "by one look it is Bob"
+    found = matcher.match(probe(0), 0.8)
+    assert isinstance(found, Match)
+    assert (found.subject, found.score) == ("bob", pytest.approx(0.817574476)), "by one look it is Bob, by his own score"
     assert matcher.match(probe(0), 0.8, lambda: probe(1)) is Reason.NO_MATCH

@@ -49,6 +49,19 @@ def test_frames_outside_the_window_no_longer_count() -> None:
     assert isinstance(policy.observe(ADA, 10.6), Grant)
 
 
+def test_of_a_slow_camera_a_frame_outside_the_window_does_not_count_either() -> None:
+    """The attempt goes on, as no pause is longer than the window, but its first match is too old when the second one comes."""
+    policy = Policy(SETTINGS)
+    assert [policy.observe(frame, at) for frame, at in ((ADA, 0.0), (Reason.NO_MATCH, 6.0), (ADA, 12.0))] == [None] * 3
+    assert policy.observe(ADA, 13.0) == Grant("ada", 0.9, 3)
+
+
+def test_the_score_is_the_median_of_the_frames_that_matched_the_subject() -> None:
+    how = SETTINGS.model_copy(update={"matches": 3, "frames": 5})
+    shown: list[Match | Reason] = [Match("ada", 0.95), Match("bob", 0.99), Match("ada", 0.7), Match("ada", 0.8)]
+    assert decisions(Policy(how), shown)[-1] == Grant("ada", 0.8, 4)
+
+
 def test_after_a_grant_it_rests() -> None:
     policy = Policy(SETTINGS)
     decisions(policy, [ADA, ADA])
@@ -72,6 +85,20 @@ def test_a_forgiveness_elsewhere_ends_the_rest_of_a_lock_out() -> None:
     assert policy.blocked(0.0) is Reason.LOCKED_OUT
     policy.restore(Failures())
     assert isinstance(decisions(policy, [ADA, ADA], start=0.1)[-1], Grant)
+
+
+def test_a_rest_from_before_a_restart_begins_with_the_first_frame_and_ends() -> None:
+    policy = Policy(SETTINGS, before=Failures(3, 30.0))
+    assert [policy.blocked(at) for at in (100.0, 129.9, 130.0)] == [Reason.LOCKED_OUT, Reason.LOCKED_OUT, None]
+
+
+def test_a_count_that_is_read_again_shortens_no_rest() -> None:
+    policy = Policy(SETTINGS, before=Failures(3, 30.0))
+    assert policy.blocked(0.0) is Reason.LOCKED_OUT
+    for rest_s in (0.0, 5.0):
+        policy.restore(Failures(3, rest_s))
+        assert [policy.blocked(at) for at in (1.0, 29.9)] == [Reason.LOCKED_OUT] * 2
+    assert policy.blocked(35.0) is None
 
 
 def test_a_verification_takes_no_other_subject() -> None:

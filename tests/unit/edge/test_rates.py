@@ -43,6 +43,7 @@ def test_rates_of_the_committed_model(model: ModelFile) -> None:
     one, ten = far(point, policy), far(point, policy, subjects=10)
     assert one.independent < one.alike == pytest.approx(point.fmr)
     assert ten.alike == pytest.approx(10 * one.alike, rel=0.01)
+    assert far(point, policy, templates=8).alike == pytest.approx(1 - (1 - point.fmr) ** 8)
     assert frr(point, policy).independent < frr(point, policy).alike == point.fnmr
     assert far_until_disabled(point, policy).alike == pytest.approx(1 - (1 - point.fmr) ** 50)
 

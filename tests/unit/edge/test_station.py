@@ -203,6 +203,23 @@ def test_a_try_that_is_broken_off_before_its_last_frame_is_counted(
         assert told.getvalue().count('"event": "deny"') == 1
 
 
+def test_a_try_that_is_broken_off_at_its_last_frame_is_counted(station: Station, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ctrl-C, after the tenth frame has completed the denial, and before anybody has heard of it."""
+
+    def judge(frame: Frame, matcher: object, threshold: float, policy: Policy) -> Judged:
+        return Judged(Reason.NO_MATCH, policy.observe(Reason.NO_MATCH, frame.at), None, 1.0)
+
+    def interrupt(judged: Judged) -> None:
+        if judged.decision is not None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(station.line, "judge", judge)
+    frames = (Frame(np.zeros((2, 2, 3), np.uint8), 0.1 * number) for number in range(10))
+    with pytest.raises(KeyboardInterrupt):
+        station.verify("ada", frames, 15.0, interrupt)
+    assert station.lockout.everyone() == {"ada": 1}
+
+
 @pytest.mark.parametrize("manner", [Manner.ADD, Manner.REPLACE])
 def test_who_was_removed_while_another_look_was_learned_stays_removed(station: Station, clip: Clip, manner: Manner) -> None:
     def frames() -> Iterator[Frame | None]:

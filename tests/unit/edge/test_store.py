@@ -129,6 +129,17 @@ def test_a_file_that_lies_here_under_a_second_name_is_not_written_over(tmp_path:
         (path.parent / name).hardlink_to(target)
     assert written(tmp_path).read_bytes() == b"new"
     assert [entry.name for entry in path.parent.iterdir()] == ["a"]
+    path.unlink()
+    path.hardlink_to(target)
+    with (
+        Store(tmp_path / "box", tmp_path).locked() as folder,
+        pytest.raises(StorageError, match=r"second name.*is there still"),
+    ):
+        folder.remove("a", wipe=True)
+    with pytest.raises(StorageError, match=r"second name.*nothing was changed"):
+        written(tmp_path, wipe=True)
+    with Store(tmp_path / "box", tmp_path).locked() as folder:
+        folder.remove("a")
     assert target.read_bytes() == b"precious"
 
 
