@@ -215,7 +215,9 @@ def _open_to_wipe(name: str, folder: int) -> int:
     handle = _open_file(name, os.O_WRONLY, folder)
     if os.fstat(handle).st_nlink > 1:
         os.close(handle)
-        raise OSError(errno.EMLINK, "it has a second name, so it may be a file from elsewhere, which is not written over")
+        raise OSError(
+            errno.EMLINK, "it has a second name (`find / -samefile`), so it may be a file from elsewhere: not written over"
+        )
     return handle
 
 
