@@ -110,17 +110,19 @@ def test_settings_that_cannot_work_are_not_tried_again(device: Installed) -> Non
 def test_a_daemon_that_hangs_is_killed_and_comes_back(device: Installed, ada: str) -> None:
     """Stopped by a signal, it neither works nor pings the watchdog, as if a driver did not return from a read."""
     rig, since = device.rig, device.rig.cursor()
-    device.configure(SHARED / "people/ada")
+    # In a loop: a daemon that reads a folder as fast as it can may be done before it is stopped.
+    device.configure(SHARED / "people/ada", replay="loop")
     device.drop_in("[Service]\nWatchdogSec=2s\nTimeoutAbortSec=1s\nRestartSec=100ms\n")
     rig.run("systemctl", "start", UNIT)
     rig.wait_for(since, **event(Event.CAMERA_RUNNING))
     rig.run("kill", "-STOP", rig.property(UNIT, "MainPID"))
+    stopped = rig.cursor()
     until(lambda: rig.property(UNIT, "NRestarts") != "0", 30, "a restart")
     told = [str(entry.get("MESSAGE")) for entry in rig.entries(since, UNIT=UNIT)]
     assert [message for message in told if "Watchdog timeout" in message]
-    until(lambda: rig.property(UNIT, "ActiveState") == "inactive", 30, "the end with the folder")
+    rig.wait_for(stopped, **event(Event.ACCEPT))
+    rig.run("systemctl", "stop", UNIT)
     assert rig.property(UNIT, "Result") == "success"
-    assert rig.entries(since, **event(Event.ACCEPT))
 
 
 def test_a_camera_in_the_network_that_stalls_is_lost_and_comes_back(device: Installed, ada: str) -> None:
