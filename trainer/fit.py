@@ -87,8 +87,10 @@ def fit(
     side_px = recipe.tower.side or main.spec.side_px
     # The tower that is validated and saved is float32, whatever precision the trained one computes in.
     finished = build_tower(recipe.tower, side_px, _embedding_size(main, recipe), main.spec.channels)
-    planned = None if (run / RECORD).exists() else plan(recipe, data, main, further, finished, start, teacher, team)
-    all_faces = joined(main, further)
+    all_faces, own = joined(main, further), own_people(data, main, further)
+    planned = None
+    if not (run / RECORD).exists():
+        planned = plan(recipe, data, main, further, all_faces, own, finished, start, teacher, team)
     record = open_run(run, recipe, main, all_faces, data, command, planned)
     if record["state"] == "finished":
         return record if team.chief else None
@@ -177,7 +179,7 @@ def fit(
 
     restore_best(run, model)
     finished.set_weights(tower.get_weights())
-    people = pool(all_faces, split, own_people(data, main, further))
+    people = pool(all_faces, split, own)
     verifier, found = make_verifier(run, recipe, finished, head, aligner, train, placements, people, judges)
     write_atomically(run / "history.csv", _as_csv(progress.history))
     save_verifier(run, verifier)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from trainer.backend import keras
-from trainer.cohort import own_people, pool
-from trainer.dataset import Faces, joined
+from trainer.cohort import pool
+from trainer.dataset import Faces
 from trainer.pairs import batch_size
 from trainer.progress import show_status
 from trainer.quantise import check_rounding
@@ -19,19 +19,19 @@ from trainer.team import Team
 
 
 def plan(
-    recipe: Recipe, data: list[Path], main: Faces, further: list[Faces], tower: keras.Model, start: Start | None,
-    teacher: Start | None, team: Team,
+    recipe: Recipe, data: list[Path], main: Faces, further: list[Faces], all_faces: Faces, own: set[str], tower: keras.Model,
+    start: Start | None, teacher: Start | None, team: Team,
 ) -> dict[str, list[str]]:  # fmt: skip
-    """The split of a new training on the sets `main` and `further`, loaded from the folders `data`. `tower` is a fresh one of the recipe.
+    """The split of a new training on the sets `main` and `further`, loaded from the folders `data`; `all_faces` are both joined, `own`
+    the user's own people among them. `tower` is a fresh one of the recipe.
 
     Raises:
         InputError: the recipe, the start, the teacher and the data do not fit together.
     """
-    all_faces = joined(main, further)
     split = new_split(recipe, main, further, all_faces, start.split(data) if start else None)
     with show_status("looking for pictures that stand under two names"):
         check_two_names(all_faces, split)
-    check_cohort(recipe, split, len(pool(all_faces, split, own_people(data, main, further)).labels))
+    check_cohort(recipe, split, len(pool(all_faces, split, own).labels))
     check_start(start, recipe.tower, tower)
     if start and recipe.tower.align and start.verifier.aligner:
         start.check_chips(data[0], main.spec)
