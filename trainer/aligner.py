@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass, replace
 from typing import Any
@@ -47,9 +48,12 @@ class Aligner:
             placements += [self.spec.placement(row) for row in outputs]
         return placements
 
-    def with_side(self, side_px: int) -> Aligner:
-        """The same aligner, for a tower that sees squares of `side_px`."""
-        return replace(self, spec=replace(self.spec, side_px=side_px))
+    def with_side(self, side_px: int, margin: int = 0) -> Aligner:
+        """The same aligner, for a tower that sees squares of `side_px`: the same part of the face, or with `margin` so many pixels less
+        of it on each side."""
+        right, down, log_size, turn = self.spec.mean
+        mean = (right, down, log_size + math.log(side_px / (side_px + 2 * margin)), turn)
+        return replace(self, spec=replace(self.spec, side_px=side_px, mean=mean))
 
 
 def build_aligner(input_px: int) -> keras.Model:

@@ -4,6 +4,7 @@ out."""
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 from edge.contract.align import Placement
 from edge.contract.chip import to_grey
 from trainer.settings import AugmentSettings
+
+Pixel = TypeVar("Pixel", bound=np.generic)
 
 WHOLE = Placement(0.0, 0.0, 1.0, 0.0)
 
@@ -61,6 +64,16 @@ def augment(
     if rng.random() < settings.noise_chance:
         rows += rng.uniform(0, settings.noise) * rng.standard_normal(rows.shape, np.float32)
     return cv2.LUT(np.clip(rows, 0, 255, out=rows).astype(np.uint8), curve).reshape(x.shape)
+
+
+def with_margin(placement: Placement, margin: int, side_px: int) -> Placement:
+    """The square of `side_px` pixels a side of which the one at `placement` is the middle, without `margin` pixels on each side."""
+    return placement._replace(size=placement.size * side_px / (side_px - 2 * margin))
+
+
+def middle(squares: NDArray[Pixel], margin: int) -> NDArray[Pixel]:
+    """Squares, [n, side, side] or [n, side, side, c], without `margin` pixels on each side."""
+    return np.ascontiguousarray(squares[:, margin:-margin, margin:-margin]) if margin else squares
 
 
 def _coarse(x: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.contract.align import Placement, crop
 from edge.contract.errors import InputError
 from trainer.aligner import Aligner, fit_aligner
+from trainer.augment import with_margin
 from trainer.backend import keras
 from trainer.choices import Precision, Strategy
 from trainer.cohort import own_people, pool
@@ -44,7 +45,7 @@ from trainer.run import (
 )
 from trainer.settings import Recipe
 from trainer.split import FURTHER, read_split
-from trainer.start import Start, find_start, inherit_tower, initialise, load_sets
+from trainer.start import Start, find_start, inherit_tower, initialise, load_sets, margin_of
 from trainer.step import Siamese
 from trainer.teacher import build_teacher_tower, check_same_teacher, find_teacher
 from trainer.team import assemble, lost_worker_errors, wait_for_chief
@@ -169,7 +170,8 @@ def fit(
             write_record(run, record)
         save_last(run, model, progress)  # the state that all workers start from
     teacher_px = teacher_tower.input_shape[1] if teacher_tower else None
-    sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px, team.share, teacher_px)
+    margin = margin_of(recipe.tower, teacher) if teacher else 0
+    sampler = PairSampler(train, recipe.batch, recipe.augment, placements, side_px, team.share, teacher_px, margin)
     with closing(sampler.stream(recipe.seed, progress.epoch * schedule.steps)) as batches:
         train_epochs(run, model, batches, schedule, progress, validate, team, minutes)
     if not team.chief:
@@ -204,11 +206,14 @@ def _aligner(
     if saved := load_aligner(run):
         return saved
     if start and start.verifier.aligner:
-        aligner = start.verifier.aligner.with_side(side_px)
+        aligner = start.verifier.aligner.with_side(side_px, margin_of(recipe.tower, start))
         record["aligner"] = start.aligner_record() | {"taken_from": start.name, "spec": aligner.spec.to_json()}
     else:
         keras.utils.set_random_seed(recipe.seed)
-        aligner, record["aligner"] = fit_aligner(train, validation, side_px, recipe.tower.align_steps, recipe.seed)
+        whole_px = side_px + 2 * recipe.tower.trim
+        aligner, record["aligner"] = fit_aligner(train, validation, whole_px, recipe.tower.align_steps, recipe.seed)
+        aligner = aligner.with_side(side_px, recipe.tower.trim)
+        record["aligner"]["spec"] = aligner.spec.to_json()
     write_record(run, record)
     save_aligner(run, aligner)
     return aligner
@@ -218,12 +223,17 @@ def _embedding_size(train: Faces, recipe: Recipe) -> int | None:
     return train.teaching.vectors.shape[1] if train.teaching and (recipe.loss.teacher or recipe.loss.contrast) else None
 
 
-def _sample(train: Faces, placements: list[Placement] | None, side_px: int) -> NDArray[np.uint8]:
-    """Up to SAMPLE random training pictures as the tower sees them, uint8 [n, side, side] or [n, side, side, 3]."""
+def _sample(train: Faces, placements: list[Placement] | None, side_px: int, margin: int = 0) -> NDArray[np.uint8]:
+    """Up to SAMPLE random training pictures as the tower sees them, with `margin` more pixels on each side, uint8 [n, side, side] or
+    [n, side, side, 3]; `side_px` includes the margin."""
     rows = np.random.default_rng(0).permutation(len(train.labels))[:SAMPLE]
     chips = train.chips[rows]
     return (
-        np.stack([crop(chip, placements[row], side_px) for chip, row in zip(chips, rows, strict=True)]) if placements else chips
+        np.stack(
+            [crop(chip, with_margin(placements[row], margin, side_px), side_px) for chip, row in zip(chips, rows, strict=True)]
+        )
+        if placements
+        else chips
     )
 
 

@@ -33,7 +33,7 @@ def build_tower(settings: TowerSettings, side_px: int, outputs: int | None = Non
         case Network.KOCH:
             tower = _koch(side_px, channels)
         case Network.RESNET:
-            tower = build_resnet(side_px, channels, settings.inner, settings.narrow, settings.fixed)
+            tower = build_resnet(side_px, channels, settings.inner, settings.narrow, settings.fixed, settings.trim)
         case Network.COMPACT:
             tower = _compact(side_px, channels)
         case _:

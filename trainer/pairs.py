@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.contract.align import Placement
-from trainer.augment import WHOLE, augment
+from trainer.augment import WHOLE, augment, middle, with_margin
 from trainer.dataset import Faces
 from trainer.settings import AugmentSettings, BatchSettings
 
@@ -46,7 +46,8 @@ def batch_size(labels: NDArray[np.int64], settings: BatchSettings) -> int:
 
 class PairSampler:
     """Draws `people` anchor-positive pairs and `strangers` lone negatives a batch. Everyone is equally likely, however many pictures they
-    have. With `teacher_px`, the side of what a teacher sees, each picture is also cut in that size if it is not `side_px`."""
+    have. With `teacher_px`, the side of what a teacher sees, each picture is also cut in that size if it is not `side_px`: the same part
+    of the face, or with `margin` so many pixels more on each side, at the same scale."""
 
     def __init__(
         self,
@@ -57,9 +58,10 @@ class PairSampler:
         side_px: int,
         share: Callable[[int], slice] = slice,
         teacher_px: int | None = None,
+        margin: int = 0,
     ) -> None:
         self._chips, self._placements, self._side_px = faces.chips, placements, side_px
-        self._teacher_px = teacher_px if teacher_px != side_px else None
+        self._teacher_px, self._margin = teacher_px if teacher_px != side_px else None, margin
         order = np.argsort(faces.labels, kind="stable")
         self._by_person = np.split(order, np.cumsum(np.bincount(faces.labels))[:-1])
         self._several = np.array([i for i, rows in enumerate(self._by_person) if len(rows) > 1])
@@ -92,7 +94,8 @@ class PairSampler:
             return np.stack([self._view(row, np.random.default_rng(seed), side_px) for row, seed in shared])
 
         larger = views(self._teacher_px) if self._teacher_px else None
-        return Batch(views(self._side_px), rows, len(chosen), larger)
+        chips = middle(larger, self._margin) if larger is not None and self._margin else views(self._side_px)
+        return Batch(chips, rows, len(chosen), larger)
 
     def stream(self, seed: int, first_step: int, ahead: int = 8) -> Iterator[Batch]:
         """An endless stream of batches from step `first_step` on. Each depends only on seed and step, so that a resumed run sees the
@@ -127,6 +130,8 @@ class PairSampler:
 
     def _view(self, row: int, rng: np.random.Generator, side_px: int) -> NDArray[np.uint8]:
         placement = self._placements[row] if self._placements else WHOLE
+        if side_px != self._side_px:
+            placement = with_margin(placement, self._margin, side_px)
         return augment(self._chips.one(row), self._augmentation, rng, placement, side_px)
 
 

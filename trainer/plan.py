@@ -36,7 +36,7 @@ def plan(
     if start and recipe.tower.align and start.verifier.aligner:
         start.check_chips(data[0], main.spec)
     if teacher:
-        check_teacher(teacher, tower, aligned=recipe.tower.align)
+        check_teacher(teacher, tower, recipe.tower)
         split = with_learned(teacher, split, data)
     if recipe.loss.teacher or recipe.loss.contrast:  # both start from the teachers' vectors
         split = with_taught(data, split)

@@ -24,12 +24,19 @@ SIDE_PX = 150
 EMBEDDING = 128
 # Maps and blocks of each stage; every stage but the first halves the resolution in its first block.
 STAGES = ((32, 3), (64, 4), (128, 3), (256, 3), (256, 1))
+# The last stage whose maps are trimmed, the pixels from one of their places to the next, and the layer that fills in what was trimmed.
+LAST_TRIMMED, _CELL, TRIMMED = 2, 16, "trimmed"
 # What dlib subtracts from R, G and B before it divides by 256.
 MEANS, SCALE = np.array([122.782, 117.001, 104.298]), 256.0
 
 
 def build_resnet(
-    side_px: int, channels: int = 1, inner: tuple[int, ...] = (), narrow: Mapping[str, int] | None = None, fixed: int = 0
+    side_px: int,
+    channels: int = 1,
+    inner: tuple[int, ...] = (),
+    narrow: Mapping[str, int] | None = None,
+    fixed: int = 0,
+    trim: int = 0,
 ) -> keras.Model:
     """A tower with fresh weights, for grey chips or, with three `channels`, for colour.
 
@@ -38,13 +45,17 @@ def build_resnet(
     in `narrow`, such as s3b0_1 for the first one of block 0 of stage 3, becomes a 3x3 to that many maps and a 1x1 from these to all. The
     first `fixed` stages, and the layers before them, are not trained.
 
+    With `trim`, a multiple of 16, the tower sees the middle of a larger square without so many pixels on each side. What the third stage
+    would give for these is zeros. The stages before it are spared the work, and all weights keep their place on the face.
+
     Raises:
-        InputError: the side is odd or not from 118 to 256 px, `inner` does not have five stages, or `narrow` names an unknown layer.
+        InputError: the side is odd, below 54 px, or with `trim` on both sides not from 118 to 256 px; `inner` does not have five stages;
+            or `narrow` names an unknown layer.
     """
-    if not 118 <= side_px <= 256 or side_px % 2:
+    if not 118 <= side_px + 2 * trim <= 256 or side_px < 54 or side_px % 2:
         raise InputError(
-            f"the resnet network takes chips of an even side from 118 to 256 px, these have {side_px}: "
-            f"`trainer prepare --side {SIDE_PX}`"
+            f"the resnet network takes chips of an even side from 118 to 256 px, these have {side_px}"
+            f"{f' and tower.trim = {trim}' if trim else ''}: `trainer prepare --side {SIDE_PX}`"
         )
     if inner and len(inner) != len(STAGES):
         raise InputError(f"inner = {list(inner)}: the resnet network has {len(STAGES)} stages")
@@ -60,6 +71,8 @@ def build_resnet(
     for number, (maps, blocks) in enumerate(STAGES):
         for block in range(blocks):
             x = _residual(x, maps, inner[number] if inner else maps, number > 0 and block == 0, f"s{number}b{block}", narrow)
+        if trim and number == LAST_TRIMMED:
+            x = layers.ZeroPadding2D(trim // _CELL, name=TRIMMED)(x)
     x = layers.GlobalAveragePooling2D(name="pool")(x)
     tower = keras.Model(pixels, layers.Dense(EMBEDDING, use_bias=False, name="embedding")(x), name="resnet")
     side_by_side = np.eye(4 * channels, dtype=np.float32).reshape(2, 2, channels, 4 * channels)

@@ -58,6 +58,15 @@ class TowerSettings(_Table):
             description="pixels that the tower sees; 0: the whole chip; with align fewer than its start sees, or as many",
         ),
     ] = 0
+    trim: Annotated[
+        int,
+        Field(
+            ge=0,
+            le=64,
+            multiple_of=16,
+            description="pixels on each side of the square that its start sees, at the same scale, that the resnet does not see",
+        ),
+    ] = 0
     align: Annotated[bool, Field(description="a small network finds the face in the chip first")] = False
     align_steps: Annotated[int, Field(ge=1, le=100000, description="steps that the aligner is trained for")] = 2500
     inner: Annotated[
@@ -208,6 +217,11 @@ class Recipe(_Table):
         for name, value in (("inner", self.tower.inner), ("narrow", self.tower.narrow)):
             if value and self.tower.network != Network.RESNET:
                 raise ValueError(f"tower.{name} with tower.network = {self.tower.network}: only 'resnet' has blocks")
+        if self.tower.trim and (self.tower.network != Network.RESNET or not self.tower.align):
+            raise ValueError(
+                f"tower.trim = {self.tower.trim}: only the middle of an aligned square is known to hold the face, and only 'resnet' "
+                "can do without the rest; set tower.align, or leave tower.trim out"
+            )
         if self.loss.asked and not self.loss.teacher:
             raise ValueError("loss.asked without loss.teacher: nothing weighs what it says")
         if self.augment.mixed_chance and (not self.loss.asked or self.loss.pairs or self.loss.contrast):

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.contract.errors import InputError
 from edge.contract.modelfile import read_model
 from edge.contract.spec import ChipSpec
+from trainer.augment import middle
 from trainer.backend import keras
 from trainer.dataset import FURTHER_COHORT, Faces, load_faces
 from trainer.dlibfile import find_weights, read_dlib
@@ -145,12 +146,13 @@ def open_start(name: str) -> Start:
 
 
 def inherit_tower(recipe: Recipe, start: Start | None) -> Recipe:
-    """The recipe with `tower.inner` and `tower.narrow` of its start where it sets none itself, and `tower.side` no larger than that of its
-    start: cutting a tower never makes it larger."""
+    """The recipe with `tower.inner`, `tower.narrow` and `tower.trim` of its start where it sets none itself, and `tower.side` no larger
+    than that of its start: cutting a tower never makes it larger."""
     if start is None or recipe.tower.network != Network.RESNET:
         return recipe
     start_settings = start.tower()
     return recipe.changed(
+        tower__trim=(not recipe.tower.trim and start_settings.trim) or None,
         tower__inner=(not recipe.tower.inner and start_settings.inner) or None,
         tower__narrow=(not recipe.tower.narrow and start_settings.narrow) or None,
         tower__side=(recipe.tower.align and 0 < start_settings.side < recipe.tower.side and start_settings.side) or None,
@@ -163,12 +165,13 @@ def check_start(start: Start | None, settings: TowerSettings, tower: keras.Model
 
 
 def initialise(
-    tower: keras.Model, settings: TowerSettings, start: Start | None, sample: Callable[[int], NDArray[np.uint8]]
+    tower: keras.Model, settings: TowerSettings, start: Start | None, sample: Callable[[int, int], NDArray[np.uint8]]
 ) -> None:
     """Sets a fresh tower to the trained weights that the recipe starts from, if any: dlib's, or those of `start`.
 
     If the tower has fewer maps or sees fewer pixels than the start, its filters are fitted to the start's outputs (trainer/prune.py) for
-    `sample(side_px)`, which gives the same faces at any side, uint8 [n, side, side] or [n, side, side, 3].
+    `sample(side_px, margin)`, which gives the same faces at any side, with so many pixels more on each side than the tower sees, uint8
+    [n, side, side] or [n, side, side, 3].
 
     Raises:
         InputError: the start is not finished, or its tower does not fit.
@@ -180,8 +183,10 @@ def initialise(
     if shapes(source) == shapes(tower) and source.input_shape == tower.input_shape:
         tower.set_weights(source.get_weights())
     else:
-        larger = sample(source.input_shape[1])
-        prune(source, tower, larger, larger if source.input_shape == tower.input_shape else sample(tower.input_shape[1]))
+        margin, source_px, side_px = margin_of(settings, start), source.input_shape[1], tower.input_shape[1]
+        larger = sample(source_px, margin)
+        same = margin or source_px == side_px
+        prune(source, tower, larger, middle(larger, margin) if same else sample(side_px, 0), trimmed=margin > 0)
 
 
 def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.Model) -> keras.Model | None:
@@ -192,12 +197,12 @@ def _starting_tower(start: Start | None, settings: TowerSettings, tower: keras.M
             raise InputError(f"init = 'dlib' with network = {settings.network}: dlib's weights are for network = 'resnet'")
         _, side_px, _, channels = tower.input_shape
         # dlib's filters suit the size of a face in squares of SIDE_PX. For a smaller side they are refitted to their outputs at SIDE_PX.
-        source = build_resnet(max(side_px, SIDE_PX) if settings.align else side_px, channels)
+        source = build_resnet(max(side_px + 2 * settings.trim, SIDE_PX) if settings.align else side_px, channels)
         load_dlib(source, read_dlib(find_weights()), bgr=True)
     else:
         return None
     if (
-        not (source.input_shape == tower.input_shape or _can_be_shrunk(source, settings, tower))
+        not _sees_enough(source, settings, tower, margin_of(settings, start))
         or source.output_shape != tower.output_shape
         or not (shapes(source) == shapes(tower) or _can_be_cut(shapes(source), settings, tower))
     ):
@@ -217,19 +222,26 @@ def _can_be_cut(source_shapes: list[tuple[int, ...]], settings: TowerSettings, t
     )
 
 
-def _can_be_shrunk(source: keras.Model, settings: TowerSettings, tower: keras.Model) -> bool:
-    """Whether `tower` sees fewer pixels than its start and can be fitted to them: only an aligned tower, whose squares are cut from chips
-    at any size, and only from a start without narrow convolutions."""
+def _sees_enough(source: keras.Model, settings: TowerSettings, tower: keras.Model, margin: int) -> bool:
+    """Whether `tower` sees what its start sees, or less and can be fitted to it: only an aligned tower, whose squares are cut from chips at
+    any place and size, and only from a start without narrow convolutions."""
+    if source.input_shape == tower.input_shape and not margin:
+        return True
     _, source_side, _, channels = source.input_shape
     _, target_side, _, target_channels = tower.input_shape
     unnarrowed = not any(layer.name.endswith("_narrow") for layer in source.layers)
     return (
         settings.network is Network.RESNET
         and settings.align
-        and source_side > target_side
+        and (source_side == target_side + 2 * margin if margin else source_side > target_side)
         and channels == target_channels
         and unnarrowed
     )
+
+
+def margin_of(settings: TowerSettings, other: Start | None) -> int:
+    """How many pixels a tower sees less on each side than another at the same scale, its start or its teacher; None is dlib's."""
+    return settings.trim - (other.tower().trim if other else 0)
 
 
 def _before_narrowing(settings: TowerSettings, tower: keras.Model) -> keras.Model:

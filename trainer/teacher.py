@@ -8,10 +8,10 @@ from typing import Any
 from edge.contract.errors import InputError
 from trainer.backend import keras
 from trainer.networks import build_tower
-from trainer.settings import Recipe
+from trainer.settings import Recipe, TowerSettings
 from trainer.split import FURTHER
 from trainer.split import START as BEFORE
-from trainer.start import Start, open_start
+from trainer.start import Start, margin_of, open_start
 from trainer.teach import TEACHER, read_learned
 from trainer.verifier import weights_digest
 
@@ -33,26 +33,34 @@ def find_teacher(recipe: Recipe, start: Start | None) -> Start | None:
     return start if name == STARTED_FROM else open_start(name) if name else None
 
 
-def check_teacher(teacher: Start, tower: keras.Model, *, aligned: bool) -> None:
+def check_teacher(teacher: Start, tower: keras.Model, settings: TowerSettings) -> None:
     """Refuses a teacher that does not see what `tower` sees, aligned squares or whole chips, or whose input or output shape differs. If
-    `aligned`, the sides may differ: the same square of a chip is cut in both sizes.
+    the tower aligns, the sides may differ: the same square of a chip is cut in both sizes. A trimmed tower's teacher sees the whole
+    square at the same scale.
 
     Raises:
         InputError: it does not fit, or the teacher's run is not finished.
     """
-    teacher_tower = teacher.verifier.tower
+    teacher_tower, aligned = teacher.verifier.tower, settings.align
     if (teacher.verifier.aligner is not None) != aligned:
         squares, chips = "the aligned square of a chip", "whole chips"
         sees, shown = (chips, squares) if aligned else (squares, chips)
         raise InputError(f"loss.asked = {str(teacher.path)!r}: it sees {sees}, and would be shown {shown} (tower.align)")
-    first = 3 if aligned else 1
+    margin = margin_of(settings, teacher)
+    if margin < 0:
+        raise InputError(
+            f"loss.asked = {str(teacher.path)!r}: it sees {-margin} px less on each side than the tower that it teaches (tower.trim)"
+        )
+    first = 3 if aligned and not margin else 1
+    _, *seen, channels = tower.input_shape
+    sides = [side + 2 * margin for side in seen]
     for verb, teacher_shape, tower_shape in (
-        ("sees", teacher_tower.input_shape[first:], tower.input_shape[first:]),
+        ("sees", teacher_tower.input_shape[first:], (None, *sides, channels)[first:]),
         ("gives", teacher_tower.output_shape[1:], tower.output_shape[1:]),
     ):
         if teacher_shape != tower_shape:
             raise InputError(
-                f"loss.asked = {str(teacher.path)!r}: it {verb} {list(teacher_shape)}, the tower that it teaches {list(tower_shape)}"
+                f"loss.asked = {str(teacher.path)!r}: it {verb} {list(teacher_shape)}, the tower that it teaches needs {list(tower_shape)}"
             )
 
 

@@ -99,28 +99,41 @@ def test_a_teacher_of_larger_squares_sees_the_same_faces_larger() -> None:
     assert first_loss(large[::-1].copy(), 0.0) > 1e-3
 
 
+WHOLE_CHIPS, ALIGNED = TowerSettings(), TowerSettings(align=True)
+
+
 def test_who_cannot_be_asked_is_told_of(tmp_path: Path) -> None:
     loss = LossSettings(pairs=0.0, teacher=1.0, asked="start")
     asks_its_start = Recipe(tower=TowerSettings(normalise=True), loss=loss)
-    start = SimpleNamespace(path=tmp_path, verifier=SimpleNamespace(tower=_tower(5, sees_sides=True), aligner=None))
+    start = SimpleNamespace(
+        path=tmp_path, verifier=SimpleNamespace(tower=_tower(5, sees_sides=True), aligner=None), tower=TowerSettings
+    )
     assert find_teacher(asks_its_start, start) is start
     assert find_teacher(Recipe(), start) is None
     with pytest.raises(InputError, match="only a run or a model file can be asked"):
         find_teacher(asks_its_start, None)
     with pytest.raises(InputError, match="neither 'dlib' nor a finished run's folder nor a model file"):
         find_teacher(asks_its_start.changed(loss__asked=str(tmp_path / "none")), start)
-    check_teacher(start, _tower(5, sees_sides=False), aligned=False)
-    with pytest.raises(InputError, match=r"it gives \[5\], the tower that it teaches \[6\]"):
-        check_teacher(start, _tower(6, sees_sides=False), aligned=False)
+    check_teacher(start, _tower(5, sees_sides=False), WHOLE_CHIPS)
+    with pytest.raises(InputError, match=r"it gives \[5\], the tower that it teaches needs \[6\]"):
+        check_teacher(start, _tower(6, sees_sides=False), WHOLE_CHIPS)
     smaller = _tower(5, sees_sides=False, side_px=10)
-    with pytest.raises(InputError, match=r"it sees \[12, 12, 1\], the tower that it teaches \[10, 10, 1\]"):
-        check_teacher(start, smaller, aligned=False)
+    with pytest.raises(InputError, match=r"it sees \[12, 12, 1\], the tower that it teaches needs \[10, 10, 1\]"):
+        check_teacher(start, smaller, WHOLE_CHIPS)
     with pytest.raises(InputError, match="it sees whole chips, and would be shown the aligned square of a chip"):
-        check_teacher(start, smaller, aligned=True)
+        check_teacher(start, smaller, ALIGNED)
     start.verifier.aligner = object()
-    check_teacher(start, smaller, aligned=True)
+    check_teacher(start, smaller, ALIGNED)
+    trimmed = ALIGNED.model_copy(update={"trim": 16})
+    start.verifier.tower = _tower(5, sees_sides=False, side_px=42)
+    check_teacher(start, smaller, trimmed)
+    with pytest.raises(InputError, match=r"it sees \[42, 42, 1\], the tower that it teaches needs \[44, 44, 1\]"):
+        check_teacher(start, _tower(5, sees_sides=False), trimmed)
+    start.tower = lambda: trimmed
+    with pytest.raises(InputError, match="it sees 16 px less on each side than the tower that it teaches"):
+        check_teacher(start, _tower(5, sees_sides=False), ALIGNED)
     with pytest.raises(InputError, match="it sees the aligned square of a chip, and would be shown whole chips"):
-        check_teacher(start, _tower(5, sees_sides=False), aligned=False)
+        check_teacher(start, _tower(5, sees_sides=False), WHOLE_CHIPS)
 
 
 def test_who_was_trained_on_those_who_are_kept_out_is_not_asked(tmp_path: Path) -> None:

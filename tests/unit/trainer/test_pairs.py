@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from edge.contract.spec import ChipSpec
 from trainer.augment import WHOLE, augment
 from trainer.comparisons import pair_errors
 from trainer.dataset import Chips, Faces
-from trainer.pairs import PairSampler
+from trainer.pairs import Batch, PairSampler
 from trainer.settings import AugmentSettings, BatchSettings
 from trainer.split import split_identities
 
@@ -125,6 +127,26 @@ def test_a_teacher_of_larger_squares_gets_its_own_cut_of_each_picture() -> None:
     assert larger is not None
     assert larger.shape == (8, 48, 48)
     assert np.array_equal(larger[:, 0, 0], batches[0].chips[:, 0, 0])
+
+
+def test_what_is_trimmed_is_the_middle_of_what_its_teacher_sees() -> None:
+    """The teacher sees just what a tower of the whole square would see, and without a teacher nothing changes for the tower."""
+    chips = np.random.default_rng(0).integers(0, 256, (27, 96, 96), np.uint8)
+    people = replace(faces([3] * 9), chips=Chips.whole(np.stack([cv2.GaussianBlur(chip, (0, 0), 3) for chip in chips])))
+    settings = BatchSettings.model_construct(alike=0.0, people=3, strangers=2)
+    whole = [Placement(0.02, -0.03, 0.75, 4.0)] * 27
+    part = [placement._replace(size=0.5) for placement in whole]
+
+    def batch(placements: list[Placement], side_px: int, *teacher: int, augmentation: AugmentSettings = PLAIN) -> Batch:
+        sampler = PairSampler(people, settings, augmentation, placements, side_px, slice, *teacher)
+        return sampler.draw(np.random.default_rng(4))
+
+    taught = batch(part, 32, 48, 8, augmentation=AugmentSettings())
+    assert taught.larger is not None
+    assert np.array_equal(taught.larger, batch(whole, 48, augmentation=AugmentSettings()).chips)
+    assert np.array_equal(taught.chips, taught.larger[:, 8:-8, 8:-8])
+    alone = batch(part, 32).chips
+    assert np.abs(batch(part, 32, 48, 8).chips.astype(int) - alone).max() <= 1
 
 
 def test_pair_errors_by_hand() -> None:

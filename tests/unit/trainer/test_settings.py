@@ -42,6 +42,8 @@ def test_a_value_from_the_command_line_wins() -> None:
         ("[tower]\nquantised = true", "tower.quantised without tower.init"),
         ("[tower]\ninner = [8, 8, 8, 8, 8]", "tower.inner with tower.network = compact: only 'resnet' has blocks"),
         ("[tower]\nnarrow = { s3b0_1 = 8 }", "tower.narrow with tower.network = compact: only 'resnet' has blocks"),
+        ("[tower]\ntrim = 16", "tower.trim = 16: only the middle of an aligned square is known to hold the face"),
+        ("[tower]\nnetwork = 'resnet'\nalign = true\ntrim = 8", "tower.trim = 8: input should be a multiple of 16"),
         ("[tower]\nfixed = 2", "tower.fixed = 2 without tower.init"),
         ("[schedule", "unreadable"),
     ],

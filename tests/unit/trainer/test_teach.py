@@ -17,12 +17,21 @@ from edge.contract.spec import ChipSpec
 from edge.models import model_path
 from trainer.aligner import fit_aligner
 from trainer.augment import augment
+from trainer.backend import keras
 from trainer.dataset import Chips, Faces, Teaching
 from trainer.dlibway import _MARGIN, _POINTS, placement_of
 from trainer.networks import build_tower
 from trainer.settings import AugmentSettings, Network, Recipe, TowerSettings
 from trainer.start import check_start, inherit_tower, initialise, open_start
 from trainer.teach import TEACHER, UNFINISHED, read_learned, teach
+
+
+def _start(tower: Any, **settings: Any) -> Any:
+    """A finished training of this tower, as far as another that starts from it looks at it."""
+    return SimpleNamespace(
+        verifier=SimpleNamespace(tower=tower), tower=lambda: TowerSettings(network=Network.RESNET, **settings)
+    )
+
 
 PLAIN = AugmentSettings(**dict.fromkeys(AugmentSettings.model_fields, 0.0))
 
@@ -73,6 +82,10 @@ def test_an_aligner_learns_where_a_face_lies(monkeypatch: pytest.MonkeyPatch) ->
     assert told["error_deviation"]["down"] < 0.5 * told["unaligned_deviation"]["down"]
     assert aligner.spec.input_px == 24
     assert aligner.with_side(118).spec == replace(aligner.spec, side_px=118)  # the same placements for a tower of another side
+    around, middle_of = (each.placements(faces.chips[:5]) for each in (aligner.with_side(64), aligner.with_side(48, 8)))
+    for whole, part, chip in zip(around, middle_of, chips, strict=False):
+        assert tuple(part) == pytest.approx(whole._replace(size=whole.size * 0.75))
+        assert np.array_equal(crop(chip, part, 48), crop(chip, whole, 64)[8:-8, 8:-8])
     with pytest.raises(InputError, match="trainer teach"):
         fit_aligner(Faces(faces.spec, faces.chips, faces.labels, faces.identities, "d", faces.names), faces, 64, 150, 1)
 
@@ -91,11 +104,11 @@ NARROW = {"s3b0_2": 64, "s3b1_1": 48, "s3b1_2": 32, "s3b2_1": 32, "s3b2_2": 32, 
 )
 def test_a_smaller_tower_is_cut_out_of_a_trained_one(smaller: dict[str, Any], share: float) -> None:
     whole = build_tower(TowerSettings(network=Network.RESNET), 118)
-    start = SimpleNamespace(verifier=SimpleNamespace(tower=whole))
+    start = _start(whole)
     sample = np.random.default_rng(0).integers(0, 256, (12, 118, 118), np.uint8)
     settings = TowerSettings(network=Network.RESNET, **smaller)
     small, fresh = (build_tower(settings, 118) for _ in range(2))
-    initialise(small, settings, start, lambda _: sample)
+    initialise(small, settings, start, lambda *_: sample)
     assert small.count_params() < share * whole.count_params()
     seen = sample[..., None].astype(np.float32)
     wanted, got, unrelated = (np.asarray(tower(seen, training=False)) for tower in (whole, small, fresh))
@@ -117,7 +130,7 @@ def test_through_as_many_maps_as_there_are_directions_nothing_is_lost() -> None:
     sample = rng.integers(0, 256, (40, 118, 118), np.uint8)
     settings = TowerSettings(network=Network.RESNET, narrow={"s3b1_1": 8, "s3b1_2": 8})
     small = build_tower(settings, 118)
-    initialise(small, settings, SimpleNamespace(verifier=SimpleNamespace(tower=whole)), lambda _: sample)
+    initialise(small, settings, _start(whole), lambda *_: sample)
     other = rng.integers(0, 256, (8, 118, 118, 1)).astype(np.float32)
     wanted, got = (np.asarray(tower(other, training=False)) for tower in (whole, small))
     assert np.abs(got - wanted).max() < 1e-3 * np.abs(wanted).max()
@@ -126,9 +139,7 @@ def test_through_as_many_maps_as_there_are_directions_nothing_is_lost() -> None:
 def test_a_tower_of_the_same_kind_is_taken_whole(tmp_path: Path) -> None:
     settings = TowerSettings(network=Network.RESNET, narrow=NARROW)
     whole, same = (build_tower(settings, 118) for _ in range(2))
-    initialise(
-        same, settings, SimpleNamespace(verifier=SimpleNamespace(tower=whole)), lambda _: np.zeros((1, 118, 118), np.uint8)
-    )
+    initialise(same, settings, _start(whole), lambda *_: np.zeros((1, 118, 118), np.uint8))
     seen = np.random.default_rng(0).integers(0, 256, (4, 118, 118, 1)).astype(np.float32)
     assert np.array_equal(np.asarray(same(seen, training=False)), np.asarray(whole(seen, training=False)))
     with pytest.raises(InputError, match="neither 'dlib' nor a finished run's folder nor a model file"):
@@ -150,8 +161,8 @@ def test_a_tower_of_smaller_squares_takes_after_the_trained_one() -> None:
     )
     fitted, as_they_are = build_tower(settings, 118), build_tower(TowerSettings(network=Network.RESNET), 118)
     as_they_are.set_weights(whole.get_weights())
-    start = SimpleNamespace(verifier=SimpleNamespace(tower=whole))
-    initialise(fitted, settings, start, lambda side: sample(side)[:40])
+    start = _start(whole)
+    initialise(fitted, settings, start, lambda side, _: sample(side)[:40])
     large, small = (sample(side)[40:, ..., None].astype(np.float32) for side in (150, 118))
     wanted = np.asarray(whole(large, training=False))
 
@@ -161,6 +172,77 @@ def test_a_tower_of_smaller_squares_takes_after_the_trained_one() -> None:
     assert off(fitted) < 0.5 * off(as_they_are)
     with pytest.raises(InputError, match="not of this recipe's network and size"):
         check_start(start, settings.model_copy(update={"align": False}), fitted)
+
+
+def _blots(count: int, side: int) -> np.ndarray:
+    rng = np.random.default_rng(0)
+    blots = [cv2.GaussianBlur(rng.normal(128, 900, (side, side)), (0, 0), 6) for _ in range(count)]
+    return np.stack(blots).clip(0, 255).astype(np.uint8)
+
+
+TRIMMED = TowerSettings(network=Network.RESNET, align=True, init="x", side=118, trim=16)
+
+
+def _maps(tower: Any, layer: str, squares: np.ndarray) -> np.ndarray:
+    return np.asarray(keras.Model(tower.input, tower.get_layer(layer).output)(squares[..., None].astype(np.float32)))
+
+
+def test_a_trimmed_tower_has_every_map_in_its_place_on_the_face() -> None:
+    """Without what the blocks add, a place of a map sees only what is near it. So the maps are the middle of those of the whole square,
+    and the last stages, where what was trimmed counts as zeros, see as many places as before."""
+    whole, trimmed = build_tower(TowerSettings(network=Network.RESNET), 150), build_tower(TRIMMED, 118)
+    for layer in whole.layers:
+        if layer.name.endswith("_2_conv"):
+            layer.set_weights([0 * weights for weights in layer.get_weights()])
+    squares = _blots(4, 150)
+    initialise(trimmed, TRIMMED, _start(whole), lambda side, margin: {(150, 16): squares}[side, margin])
+    for layer, lost in (("stem_pool", 4), ("s1b3_relu2", 2), ("s2b2_relu2", 1)):
+        middle_of = _maps(whole, layer, squares)[:, lost:-lost, lost:-lost]
+        assert _maps(trimmed, layer, squares[:, 16:-16, 16:-16]) == pytest.approx(middle_of, abs=1e-5), layer
+    filled = _maps(trimmed, "trimmed", squares[:, 16:-16, 16:-16]).copy()
+    assert filled.shape == _maps(whole, "s2b2_relu2", squares).shape
+    assert filled[:, 1:-1, 1:-1].any()
+    filled[:, 1:-1, 1:-1] = 0
+    assert not filled.any()
+    with pytest.raises(InputError, match=r"an even side from 118 to 256 px, these have 84 and tower\.trim = 16"):
+        build_tower(TRIMMED.model_copy(update={"side": 84}), 84)
+    assert build_tower(TRIMMED.model_copy(update={"side": 86, "trim": 32}), 86).output_shape == (None, 128)
+    with pytest.raises(InputError, match=r"these have 52 and tower\.trim = 64"):
+        build_tower(TRIMMED.model_copy(update={"side": 52, "trim": 64}), 52)
+
+
+def test_a_trimmed_tower_is_cut_out_of_one_that_sees_the_whole() -> None:
+    whole = build_tower(TowerSettings(network=Network.RESNET), 150)
+    squares = _blots(60, 150)
+    smaller = TRIMMED.model_copy(update={"inner": (16, 48, 80, 256, 256), "narrow": {"s3b0_1": 64, "s4b0_2": 32}})
+    same, small, fresh = (build_tower(settings, 118) for settings in (TRIMMED, smaller, smaller))
+    for tower, settings in ((same, TRIMMED), (small, smaller)):
+        initialise(tower, settings, _start(whole), lambda *_: squares[:40])
+    for one, other in zip(same.get_weights(), whole.get_weights(), strict=True):
+        assert np.array_equal(one, other), "at the same scale all filters fit"
+    wanted = np.asarray(whole(squares[40:, ..., None].astype(np.float32)))
+
+    def off(tower: Any) -> float:
+        return float(np.square(np.asarray(tower(squares[40:, 16:-16, 16:-16, None].astype(np.float32))) - wanted).sum())
+
+    assert off(small) < 0.5 * off(fresh)
+
+
+def test_a_trimmed_tower_starts_from_the_whole_square_or_its_own() -> None:
+    whole, trimmed = build_tower(TowerSettings(network=Network.RESNET), 150), build_tower(TRIMMED, 118)
+    check_start(_start(whole), TRIMMED, trimmed)
+    check_start(_start(trimmed, trim=16, side=118), TRIMMED, trimmed)
+    narrow = TRIMMED.model_copy(update={"trim": 0, "side": 150, "narrow": NARROW})
+    for start, settings in (
+        (_start(build_tower(TowerSettings(network=Network.RESNET), 152)), TRIMMED),
+        (_start(build_tower(TowerSettings(network=Network.RESNET), 118)), TRIMMED),
+        (_start(trimmed, trim=16, side=118), TRIMMED.model_copy(update={"trim": 0})),
+        (_start(build_tower(narrow, 150), narrow=NARROW), TRIMMED.model_copy(update={"narrow": NARROW})),
+    ):
+        with pytest.raises(InputError, match="not of this recipe's network and size"):
+            check_start(start, settings, build_tower(settings, 118))
+    start = _start(trimmed, trim=16, side=118, align=True)
+    assert inherit_tower(Recipe(tower=TRIMMED.model_copy(update={"trim": 0, "side": 150})), start).tower == TRIMMED
 
 
 def test_chips_of_another_part_of_the_box_are_not_what_a_start_knows() -> None:
@@ -177,9 +259,7 @@ def test_chips_of_another_part_of_the_box_are_not_what_a_start_knows() -> None:
 
 def test_what_is_narrow_is_cut_back_to_no_more() -> None:
     narrow = build_tower(TowerSettings(network=Network.RESNET, narrow=NARROW), 118)
-    start = SimpleNamespace(
-        verifier=SimpleNamespace(tower=narrow), tower=lambda: TowerSettings(network=Network.RESNET, narrow=NARROW)
-    )
+    start = _start(narrow, narrow=NARROW)
     settings = TowerSettings(network=Network.RESNET, init="x", narrow={"s3b1_1": 48})
     with pytest.raises(InputError, match="not of this recipe's network and size"):
         check_start(start, settings, build_tower(settings, 118))
@@ -201,7 +281,7 @@ def test_squares_grow_no_larger_than_the_start_sees_them() -> None:
 def test_a_narrow_tower_is_not_fitted_to_smaller_squares() -> None:
     """Its narrow filters are split in two halves, neither of which is a filter of the smaller tower."""
     settings = TowerSettings(network=Network.RESNET, align=True, init="x", side=118, narrow=NARROW)
-    start = SimpleNamespace(verifier=SimpleNamespace(tower=build_tower(settings, 150)))
+    start = _start(build_tower(settings, 150), narrow=NARROW)
     with pytest.raises(InputError, match="not of this recipe's network and size"):
         check_start(start, settings, build_tower(settings, 118))
 
