@@ -209,8 +209,8 @@ class Daemon:
                 return
             self._log_camera_state(self._watched.saw(frame, time.monotonic()), camera.name)
             self._has_run |= self._watched.state is CameraState.RUNNING
-            # While the camera still counts as lost, a frame may be from before the loss.
-            yield None if self._watched.state is CameraState.LOST else frame
+            # While the camera still counts as lost or busy, a frame may be from before the loss.
+            yield None if self._watched.state in (CameraState.BUSY, CameraState.LOST) else frame
 
     def _tick(self) -> None:
         notify("WATCHDOG=1")

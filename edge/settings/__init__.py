@@ -77,7 +77,7 @@ def load_settings(path: Path | None) -> Settings:
         raise SettingsError(f"{path}: no such file; leave --config out for the defaults") from None
     except OSError as error:
         raise SettingsError(f"{chosen}: cannot read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number with more digits than Python reads
         raise SettingsError(f"{chosen}: not valid TOML: {error}") from error
     try:
         return Settings.model_validate(table)

@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.camera import Frame
-from edge.contract.errors import CameraFrozen, FacelatchError
+from edge.camera import Camera, Frame
+from edge.contract.errors import CameraBusy, CameraFrozen, FacelatchError
 from edge.contract.modelfile import ModelFile
 from edge.daemon import Daemon
-from edge.desk import Job
+from edge.desk import Frames, Job
 from edge.gallery import Gallery
 from edge.journal import Journal
 from edge.lockout import Lockout
@@ -88,3 +88,51 @@ def test_a_camera_that_stands_still_is_opened_after_longer_and_longer_pauses(
         "camera-starting", "camera-running", "camera-lost", "camera-running", "camera-closed",
     ]  # fmt: skip
     assert {event["error"] for event in events if event["event"] == "camera-lost"} == {"camera-frozen"}
+
+
+@pytest.mark.usefixtures("signals")
+def test_who_asks_gets_no_picture_from_before_a_camera_stood_still(
+    tmp_path: Path, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On demand, three callers in a row: the camera stands still, then another program holds it, then it is there again, with its old
+    picture first. That is no sign of life, as the second opening failed."""
+    shown, errors, asked = list[list[int | None]](), list[str](), 0
+
+    class Standing:
+        live, name = True, "standing"
+
+        def frames(self) -> Iterator[Frame | None]:
+            yield Frame(np.full((240, 320, 3), 90, np.uint8), 1.0)
+            if len(shown) == 2:
+                yield Frame(np.full((240, 320, 3), 91, np.uint8), 2.0)
+            raise CameraFrozen("standing: one and the same picture")
+
+        def close(self) -> None:
+            """See `Camera.close`."""
+
+    def opened(_: CameraSettings) -> Camera:
+        if len(errors) == 1:
+            raise CameraBusy("standing: in use by another program")
+        return Standing()
+
+    def work(frames: Frames) -> None:
+        shown.append([])
+        for frame in frames:
+            shown[-1].append(None if frame is None else int(frame.pixels[0, 0, 0]))
+
+    def ask(_: str) -> None:
+        nonlocal asked
+        if len(errors) == 3:
+            daemon.stop()
+        elif asked == len(errors):
+            asked += 1
+            daemon.desk.submit(Job(work, lambda error: errors.append(error.code)))
+
+    settings = Settings.model_validate(settings.model_dump() | {"service": {"mode": "on-demand"}})
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal())
+    daemon = Daemon(station, opened=opened)
+    monkeypatch.setattr("edge.daemon.notify", ask)
+    daemon.run()
+    assert errors == ["camera-frozen", "camera-busy", "camera-frozen"]
+    assert shown == [[90], [None, 91]]

@@ -9,10 +9,12 @@ import pytest
 
 from edge.bus.agent import polkit_agent
 
-AGENT = """#!/bin/sh
+# bash, because dash closes no descriptor above 9.
+AGENT = """#!/bin/bash
+trap 'echo ended >>{told}; kill $!; exit' TERM
 echo "$@" $$ >{told}
 for word in "$@"; do case $word in --notify-fd=*) eval "exec ${{word#*=}}>&-" ;; esac; done
-exec sleep 60
+sleep 60 & wait
 """
 
 
@@ -32,6 +34,7 @@ def test_it_is_there_before_the_command_asks_and_gone_after_it(told: Path) -> No
     with polkit_agent():
         words = told.read_text().split()
     assert (words[0], words[2]) == (f"--process={os.getpid()}", "--fallback")
+    assert told.read_text().endswith("ended\n"), "by the command, not by itself"
     with pytest.raises(ProcessLookupError):
         os.kill(int(words[-1]), 0)
 

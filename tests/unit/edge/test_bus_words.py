@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("dbus_fast")
 
 from edge.bus.authority import Authority
-from edge.bus.fprint import _result_name
+from edge.bus.fprint import DeviceInterface, _result_name
 from edge.bus.seat import Result, Status
 from edge.liveness import Way
 from edge.reasons import MENDABLE, Reason
@@ -24,6 +24,34 @@ def test_every_retry_has_a_word_of_fprintds(reason: Reason | Way) -> None:
 
 def test_too_far_is_not_centred() -> None:
     assert _result_name(Status(Result.RETRY, False, "", Reason.TOO_FAR.value)) == "finger-not-centered"
+
+
+def test_nothing_but_a_match_is_one() -> None:
+    assert {result: _result_name(Status(result, True)) for result in Result} == {
+        Result.MATCH: "match",
+        Result.NO_MATCH: "no-match",
+        Result.RETRY: "retry-scan",
+        Result.PROGRESS: "stage-passed",
+        Result.ENROLLED: "completed",
+        Result.FAILED: "failed",
+        Result.DISCONNECTED: "disconnected",
+        Result.ERROR: "unknown-error",
+    }
+
+
+def test_a_client_hears_each_stage_once_and_of_a_missing_face_only_at_the_end() -> None:
+    heard = list[list[object]]()
+    device = DeviceInterface(None, None, lambda *signal: heard.append(signal[-1]), 4)  # type: ignore[arg-type]
+    tell = device._status_sender(":1.7", "enroll")
+    for have in range(9):
+        tell(Status(Result.PROGRESS, False, have=have, want=8))
+    assert heard == [["enroll-stage-passed", False]] * 4
+    heard.clear()
+    tell = device._status_sender(":1.7", "verify")
+    tell(Status(Result.RETRY, False, reason=Reason.NO_FACE))
+    tell(Status(Result.RETRY, False, reason=Reason.TOO_DARK))
+    tell(Status(Result.NO_MATCH, True, reason=Reason.NO_FACE))
+    assert heard == [["verify-retry-scan", False], ["verify-no-match", True]]
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,11 @@ def run(script: list[tuple[float, int | None]], watch: CameraWatch | None = None
 
 
 def test_a_warm_up_is_not_dark() -> None:
-    assert run([(0.1, 0), (0.5, 2), (1.0, 40), (1.1, 90)]) == [(1.0, CameraState.RUNNING)]
+    watch = CameraWatch()
+    assert run([(0.1, 0), (0.5, 2), (1.0, 40), (1.1, 90)], watch) == [(1.0, CameraState.RUNNING)]
+    watch.closed()
+    assert watch.opening(100.0) is CameraState.STARTING
+    assert watch.saw(frame(0), 100.1) is None, "nor is that of an opening long afterwards"
 
 
 def test_darkness_is_told_once_after_three_seconds_and_light_at_once() -> None:

@@ -101,6 +101,17 @@ def test_the_same_picture_again_is_another_only_if_it_changes() -> None:
     assert freshness.is_another(np.full((240, 320), 90, np.uint8)), "another size is another picture"
 
 
+def test_slow_changes_add_up_also_in_a_buffer_that_the_driver_writes_again() -> None:
+    """In each frame another row of pixels changes, 0.2 % of them. What was there before is kept, not where it was."""
+    freshness, buffer = Freshness(MAX_AGE_S), np.full((480, 640), 90, np.uint8)
+    given = []
+    for row in range(0, 480, 8):
+        given.append(freshness.is_another(buffer))
+        buffer[row, : 8 * 10] += 1
+    assert given[0]
+    assert 5 < sum(given) < 30
+
+
 def test_the_dark_is_told_as_the_dark() -> None:
     freshness = Freshness(MAX_AGE_S)
     assert [freshness.is_another(np.full((48, 64, 3), level, np.uint8)) for level in (3, 3, 3, 99, 99)] == [

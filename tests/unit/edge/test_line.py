@@ -32,7 +32,8 @@ def frame(seed: int, view: View | None = None, at: float = 0.0) -> Frame:
 
 @pytest.fixture(scope="module")
 def line(model: ModelFile) -> Line:
-    return Line(model, Settings.model_validate({"detection": {"min_face_px": 60}}))
+    # A budget that no machine exceeds, however busy it is.
+    return Line(model, Settings.model_validate({"detection": {"min_face_px": 60, "budget_ms": 10_000}}))
 
 
 def test_the_same_frame_matches_and_grants(line: Line, model: ModelFile, settings: Settings) -> None:
@@ -45,11 +46,22 @@ def test_the_same_frame_matches_and_grants(line: Line, model: ModelFile, setting
     assert [type(j.decision) for j in judged] == [type(None), type(None), Grant]
 
 
+def test_frames_count_by_their_own_time(model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However fast they are judged: three frames in a minute are not three within `window_s`."""
+    line, threshold = Line(model, settings), model.operating_point(1e-3).threshold
+    face = line.look(frame(1))
+    assert isinstance(face, Face)
+    monkeypatch.setattr(line, "look", lambda seen: face)
+    matcher, policy = Matcher(model.head, [new_subject("ada", model.model_id, face.embedding[None])]), Policy(settings.policy)
+    judged = [line.judge(frame(1, at=20.0 * number), matcher, threshold, policy) for number in range(3)]
+    assert [(isinstance(one.outcome, Match), one.decision) for one in judged] == [(True, None)] * 3
+
+
 def test_a_frame_in_the_middle_of_which_the_machine_slept_grants_nothing(
     line: Line, model: ModelFile, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The machine sleeps during the last of three frames, whose person was there an hour ago. The door must not grant either if a
-    verification had the same frame examined before."""
+    """The machine sleeps during the last of three frames, if only for two seconds: somebody else may be there after it. The door must not
+    grant either if a verification had the same frame examined before."""
     face, slept, real, look = line.look(frame(1)), 0.0, time.clock_gettime, line.look
     assert isinstance(face, Face)
     matcher, threshold = (
@@ -60,7 +72,7 @@ def test_a_frame_in_the_middle_of_which_the_machine_slept_grants_nothing(
 
     def falls_asleep(seen: Frame) -> Face | Refusal:
         nonlocal slept
-        slept = 3600.0
+        slept = 2.0
         return look(seen)
 
     door, asked = Policy(settings.policy), Policy(settings.policy)
@@ -129,6 +141,29 @@ def test_each_early_end_has_its_reason(line: Line) -> None:
         refusal = line.look(seen)
         assert isinstance(refusal, Refusal), reason
         assert refusal.reason is reason
+
+
+def test_a_face_that_is_turned_away_is_neither_judged_nor_enrolled(model: ModelFile) -> None:
+    """A challenge sees all the same how far it is turned."""
+    straight = Line(model, Settings.model_validate({"detection": {"min_face_px": 60}, "quality": {"max_turn": 0.01}}))
+    away = frame(1, View(yaw_deg=20.0))
+    for refusal in (straight.look(away), straight.examine(away).outcome):
+        assert isinstance(refusal, Refusal)
+        assert refusal.reason is Reason.TOO_TURNED
+        assert straight.seen is not None
+        assert straight.seen.turn is not None
+        assert abs(straight.seen.turn) > 0.01
+
+
+def test_a_challenge_follows_a_face_that_is_not_fit_to_be_judged_and_none_that_is_gone(
+    model: ModelFile, settings: Settings
+) -> None:
+    line = Line(model, settings)
+    assert isinstance(line.look(frame(1, View(brightness=0.31))), Refusal)
+    assert line.seen is not None
+    assert line.seen.turn is None
+    assert isinstance(line.look(Frame(np.full((240, 320), 99, np.uint8), 0.0)), Refusal)
+    assert line.seen is None
 
 
 def test_who_is_in_doubt_is_looked_at_twice_and_once_for_all(model: ModelFile, settings: Settings) -> None:

@@ -74,17 +74,20 @@ def test_a_face_is_looked_at_twice_where_the_closest_template_leaves_doubt() -> 
     assert matcher.match(probe(20), 0.5, twice) is Reason.NO_MATCH, "so is this"
     near = Matcher(head, [enrolled("ada", 3), enrolled("bob", 1)])
     assert isinstance(near.match(probe(0), 0.8, twice), Match), "one beyond doubt is enough"
+    assert near.match(probe(0), 0.5, twice) is Reason.AMBIGUOUS, "also where another one is in doubt"
     assert Matcher(head, []).match(probe(0), 0.5, twice) is Reason.EMPTY_GALLERY
     assert looks == [1]
     assert isinstance(Matcher(HEAD, [enrolled("ada", 3)]).match(probe(0), 0.5, twice), Match), "a model that has no doubt"
     assert looks == [1]
 
 
-def test_a_second_look_can_speak_against() -> None:
+def test_a_second_look_can_speak_against_and_for() -> None:
     head = Head(np.ones(1, np.float32), 4.0, doubt=(0.1, 0.9))
     matcher = Matcher(head, [enrolled("ada", 2.5)])
     assert isinstance(matcher.match(probe(0), 0.8), Match)
     assert matcher.match(probe(0), 0.8, lambda: probe(-1)) is Reason.NO_MATCH
+    assert matcher.match(probe(0), 0.85) is Reason.NO_MATCH
+    assert isinstance(matcher.match(probe(0), 0.85, lambda: probe(1)), Match)
 
 
 def test_nobody_is_let_in_by_one_look_that_leaves_doubt_beside_one_who_is_not_matched() -> None:

@@ -69,6 +69,16 @@ def test_after_a_grant_it_rests() -> None:
     assert isinstance(decisions(policy, [ADA, ADA], start=3.2)[-1], Grant)
 
 
+def test_a_rest_begins_with_the_decision_however_slowly_it_came() -> None:
+    """An attempt takes six seconds. The rest after a grant is three, that of a lock-out thirty, and neither is cut short by it."""
+    policy = Policy(SETTINGS)
+    assert isinstance(decisions(policy, [ADA, ADA], step=6.0)[-1], Grant)
+    assert set(decisions(policy, [ADA] * 20, start=6.2)) == {None}
+    policy = Policy(SETTINGS, before=Failures(1))
+    assert decisions(policy, [Reason.NO_MATCH] * 4, step=2.0)[-1] == Denial(Reason.NO_MATCH, 4, locked_s=30)
+    assert [policy.blocked(at) for at in (35.9, 36.0)] == [Reason.LOCKED_OUT, None]
+
+
 def test_a_forgiveness_elsewhere_does_not_end_the_rest_after_a_grant() -> None:
     """A grant elsewhere, or `edge unlock-out`, clears the failures. That must not rearm the door."""
     policy = Policy(SETTINGS)

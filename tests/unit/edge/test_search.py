@@ -126,7 +126,7 @@ def test_the_budget_is_kept_by_shrinking_and_not_below_what_a_face_needs(budget_
 
 
 def test_a_face_too_small_to_be_judged_is_told_of_once_a_second() -> None:
-    search = Search(load_detector("haar-alt2"), DetectionSettings(min_face_px=120))
+    search = Search(load_detector("haar-alt2"), DetectionSettings(min_face_px=120, budget_ms=10_000))
     small = drawn(size=0.15)
     assert search.find(small, 0.0) == []
     box = search.too_far(small, 0.0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,7 +14,7 @@ pytest.importorskip("dbus_fast")
 from dbus_fast import Message, MessageType, Variant
 
 from edge.bus.authority import Action, Authority
-from edge.bus.seat import CallRefused
+from edge.bus.seat import CallRefused, Problem
 
 ADA = 1000
 DESK = {"Remote": False, "Seat": "seat0", "State": "active"}
@@ -116,6 +117,7 @@ def test_who_is_at_the_desk_or_a_service_may_ask(system: System) -> None:
         pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [SSH, SEATLESS]}), id="su, or the manager's own"),
         pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [SSH, BACKGROUND]}), id="another user is in the foreground"),
         pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [SSH, LOGGED_OUT]}), id="logged out at the desk"),
+        pytest.param(System(manager_of=ADA, sessions={ADA: [DESK | {"Remote": True}]}), id="a desk shown over the network"),
         pytest.param(System(manager_of=ADA, sessions={ADA: [GONE]}), id="a session that ends just now"),
         pytest.param(System(uid=0, manager_of=ADA, sessions={ADA: [SSH], 0: [DESK]}), id="root is at the desk, ada is not"),
         pytest.param(System(uid=0, groups=(ADA, 27)), id="sudo under cron, or in an SSH server without PAM"),
@@ -152,16 +154,19 @@ class Leaving:
     leaves: bool = False
     here: bool = True
     asked: list[str] = field(default_factory=list)
+    uid: int = ADA
 
     async def call(self, message: Message) -> Message:
         if message.member == "GetConnectionUnixUser":
             if not self.here:
                 return System._error("org.freedesktop.DBus.Error.NameHasNoOwner")
-            return System._answer("u", ADA)
+            return System._answer("u", self.uid)
         assert message.member == "CheckAuthorization"
-        self.asked.append(message.body[1])
+        who, action, _, may_ask_for_a_password, _ = message.body
+        assert (who, may_ask_for_a_password) == (["system-bus-name", {"name": Variant("s", ":1.7")}], 1)
+        self.asked.append(action)
         self.here = not self.leaves
-        return System._answer("(bba{ss})", [message.body[1] in self.allowed, False, {}])
+        return System._answer("(bba{ss})", [action in self.allowed, False, {}])
 
 
 @dataclass
@@ -196,6 +201,35 @@ def test_who_may_neither_shuts_nobody_out() -> None:
     with pytest.raises(CallRefused, match=r"verify or .*enroll: not authorised"):
         asyncio.run(Authority(Leaving(frozenset({Action.OTHERS})), refuse_remote=True).claim(seat, ":1.7", "ada"))  # type: ignore[arg-type]
     assert seat.holder is None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(System._answer("(bba{ss})", [False, True, {}]), id="only with a password, and nobody to ask for it"),
+        pytest.param(
+            Message(message_type=MessageType.ERROR, reply_serial=1, error_name="a.b.Failed", signature="s", body=["Yes"]),
+            id="an error",
+        ),
+    ],
+)
+def test_whatever_is_not_polkits_yes_is_a_no(reply: Message) -> None:
+    class Bus:
+        async def call(self, message: Message) -> Message:
+            return System._answer("u", ADA) if message.member == "GetConnectionUnixUser" else reply
+
+    with pytest.raises(CallRefused) as refused:
+        asyncio.run(Authority(Bus(), refuse_remote=True).must(":1.7", Action.VERIFY))  # type: ignore[arg-type]
+    assert refused.value.problem is Problem.PERMISSION
+
+
+@pytest.mark.parametrize(("uid", "may"), [(0, True), (990, True), (ADA, False), (65534, False)])
+def test_root_and_the_daemons_own_user_may_do_all_and_nobody_else(monkeypatch: pytest.MonkeyPatch, uid: int, may: bool) -> None:
+    bus = Leaving(frozenset(), uid=uid)
+    monkeypatch.setattr("os.geteuid", lambda: 990)
+    with nullcontext() if may else pytest.raises(CallRefused, match="not authorised"):
+        asyncio.run(Authority(bus, refuse_remote=True).must(":1.7", Action.OTHERS))  # type: ignore[arg-type]
+    assert bus.asked == ([] if may else [Action.OTHERS])
 
 
 def test_a_caller_who_left_while_polkit_was_asked_holds_nothing() -> None:
