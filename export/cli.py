@@ -23,6 +23,8 @@ app = typer.Typer(
 # The output contains file names and keys: "[gallery]" must not be taken for markup, nor ":key:" for an emoji.
 console = Console(soft_wrap=True, markup=False, emoji=False)
 
+INTERVALS = "intervals as if each comparison were independent, so too narrow: `trainer evaluate` has those over people"
+
 _BEGINS_AGAIN = "begin again with"
 KEPT = {
     "tflite": f"the model file is written whole, once it was measured, or not at all, and its report after it; {_BEGINS_AGAIN}",
@@ -165,7 +167,7 @@ def verify(
     if as_json:
         print(json.dumps({"passed": all(check.passed for check in checks), "checks": [check._asdict() for check in checks]}))
     else:
-        table = Table("check", "", "found", title=str(file))
+        table = Table("check", "", "found", title=str(file), caption=INTERVALS if data else None)
         for check in checks:
             table.add_row(check.name, "holds" if check.passed else "FAILS", check.found)
         console.print(table)
@@ -267,6 +269,7 @@ def _print_points(model: ModelFile) -> None:
             f"FMR {point.target_fmr:g}: threshold {point.threshold:.6f}, measured {point.false_matches}/{point.impostor_trials}, "
             f"FNMR {point.fnmr:.2%} ({point.false_non_matches}/{point.genuine_trials}, 95 % {low:.2%}-{high:.2%})"
         )
+    console.print(INTERVALS)
 
 
 def _print_runtimes(model: ModelFile) -> None:

@@ -85,9 +85,11 @@ def check_points(points: Sequence[OperatingPoint], genuine: NDArray[np.float64],
     """Two checks of each operating point on newly measured scores, float64 [n]: its FMR against its target, its FNMR against the recorded
     one.
 
-    The FMR check fails if the lower end of its 95 % interval is above the target. By chance this happens to one in forty files that are
-    as good as they say. The FNMR check fails if its lower end is above the upper end of the recorded interval. This happens by chance to
-    one file in some hundreds, because both rates are uncertain. A rate lower than expected passes, and `found` says so.
+    The FMR check fails if the lower end of its 95 % interval is above the target. If comparisons were independent, this would happen by
+    chance to one in forty files that are as good as they say. The FNMR check fails if its lower end is above the upper end of the recorded
+    interval. This would happen by chance to one file in some hundreds, because both rates are uncertain. As each person has many
+    comparisons, it happens more often on other people than those of the recorded rates. A rate lower than expected passes, and `found`
+    says so.
     """
     checks = []
     for point in points:

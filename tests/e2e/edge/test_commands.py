@@ -345,6 +345,7 @@ def test_the_model_shows_its_rates_with_counts(device: Device) -> None:
     assert shown.returncode == 0
     assert "fmr-0.001" in shown.stdout
     assert "178200" in shown.stdout
+    assert "as if each were independent" in " ".join(shown.stdout.split())
 
 
 def test_nothing_of_the_device_needs_tensorflow(tmp_path: Path) -> None:

@@ -55,6 +55,7 @@ def test_inspect_tells_what_is_in_the_file(tmp_path: Path) -> None:
     text = runner.invoke(app, ["inspect", str(MODEL), "--operators", "--draw", str(tmp_path / "g.svg")]).stdout
     assert "CONV_2D" in text
     assert "passed" in text
+    assert "intervals as if each comparison were independent, so too narrow" in text
     assert (tmp_path / "g.svg").read_text().count("<svg") == 1
     for name in ("g.foo", "nowhere/g.svg"):
         failed = runner.invoke(app, ["inspect", str(MODEL), "--draw", str(tmp_path / name)])

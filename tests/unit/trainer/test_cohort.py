@@ -58,6 +58,26 @@ def test_the_first_choice_is_the_best_and_the_second_is_no_worse_than_promised(
     assert gain(pair) >= (1 - 1 / np.e) * max(gain(rows) for rows in combinations(range(20), 2))
 
 
+@pytest.mark.parametrize("nearest", [2, 3])
+def test_each_is_the_best_addition_to_those_before(nearest: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everybody's distances to the nearest few, summed; whoever has fewer strangers so far counts the largest distance for each missing
+    one, and for him- or herself."""
+    head, few = head_of(squared=True), PEOPLE[:20]
+    placed = place(head, few)
+    scores = np.array([compare(head, placed[row : row + 1], placed) for row in range(20)])
+    apart = head.bias - np.log(scores / (1 - scores))
+    padding = np.full((nearest, 20), apart.max())
+    np.fill_diagonal(apart, apart.max())
+    rows: list[int] = []
+    for _ in range(6):
+        total = {
+            row: np.sort(np.vstack([apart[[*rows, row]], padding]), axis=0)[:nearest].sum() for row in {*range(20)} - {*rows}
+        }
+        rows.append(min(total, key=lambda row: total[row]))
+    monkeypatch.setattr(cohort, "COHORT_MOST", 6)
+    assert choose_strangers(head, few, nearest).rows.tolist() == sorted(rows)
+
+
 def _chosen(head: Head, people: np.ndarray, count: int, monkeypatch: pytest.MonkeyPatch) -> tuple[int, ...]:
     monkeypatch.setattr(cohort, "COHORT_MOST", count)
     return tuple(int(row) for row in choose_strangers(head, people, 1).rows)
@@ -145,6 +165,7 @@ def test_nobody_who_judges_or_is_measured_is_a_stranger(monkeypatch: pytest.Monk
     assert len(found.labels) == 5
     monkeypatch.setattr(cohort, "POOL_MOST", 3)
     assert len(pool(people(names), split, set()).labels) == 3
+    assert len({tuple(pool(people(names), split, set()).identities) for _ in range(8)}) == 1, "always the same"
 
 
 def test_nobody_of_ones_own_is_a_stranger(tmp_path: Path) -> None:

@@ -10,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from edge.contract.errors import InputError
 from edge.contract.metrics import clopper_pearson
-from edge.contract.score import Head
+from edge.contract.score import Head, score
+from edge.contract.spec import ChipSpec
 from tests.unit.trainer.test_comparisons import people
 from trainer import compare_models as module
+from trainer import dlibfile, dlibway
 from trainer.comparisons import compare_all
 from trainer.evaluate import Subject
 
@@ -60,6 +63,7 @@ def test_a_difference_is_that_of_the_same_people(tmp_path: Path, monkeypatch: py
     subjects = [Subject(name, None, head, lambda _, e=e: e, lambda *_: templates) for name, e in (("good", good), ("bad", bad))]
     first, second = compared(tmp_path, monkeypatch, labels, *subjects)
     assert first["more_than_first"]["eer"] == [0, 0, 0]
+    assert (second["genuine"], second["impostor"]) == (60 * 6, 60 * 59 // 2 * 16)
     better, worse = (compare_all(head, embeddings, labels, templates).rates(module.TARGETS) for embeddings in (good, bad))
     assert second["eer"] == [worse.eer.value, worse.eer.low, worse.eer.high]
     for key, one, other in (("eer", better.eer, worse.eer), ("tar_0.01", better.tar[1e-2], worse.tar[1e-2])):
@@ -79,3 +83,49 @@ def test_two_models_that_miss_nobody_may_still_differ(tmp_path: Path, monkeypatc
     most = clopper_pearson(0, 50)[1]
     assert first["more_than_first"]["tar_0.01"] == [0, 0, 0]
     assert second["more_than_first"]["tar_0.01"] == pytest.approx([0, -most, most])
+
+
+def test_a_model_of_other_chips_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They may have the same size, and would give figures of another part of the picture."""
+    faces = SimpleNamespace(chips=np.arange(4), labels=np.array([0, 0, 1, 1]), spec=ChipSpec(scale=1.5))
+    other = Subject("other", ChipSpec(), Head(np.ones(4, np.float32), 2.0), lambda _: np.eye(4, dtype=np.float32))
+    monkeypatch.setattr(module, "unseen_faces", lambda *_: faces)
+    monkeypatch.setattr(module, "_subject", lambda *_: (other, 1, lambda _: lambda: np.ones(4, np.float32)))
+    with pytest.raises(InputError, match=r"scale 1\.5 \(1\.0 wanted\)"):
+        module.compare_models(["other"], tmp_path, set(), tmp_path)
+
+
+def test_a_face_is_timed_from_chip_to_scores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading a chip takes 5 s, the network 2 ms, and the comparison with twenty anchors 1 ms."""
+    now = [0.0]
+
+    def after(seconds: float, value: Any) -> Any:
+        now[0] += seconds
+        return value
+
+    monkeypatch.setattr(module, "time", SimpleNamespace(perf_counter=lambda: now[0]))
+    monkeypatch.setattr(module, "compare", lambda *_: after(1e-3, None))
+    face, anchors = np.ones(4, np.float32), np.ones((20, 4), np.float32)
+    taken = module._milliseconds(Head(face, 2.0), lambda _: after(5.0, lambda: after(2e-3, face)), anchors)
+    assert taken == pytest.approx(3.0)
+
+
+def test_dlib_is_compared_by_the_distance_of_its_vectors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """(0, 3) and (0, 5) point the same way, but are 2 apart; (0, 3) and (4, 3) are 4 apart."""
+    vectors = {"a": [0, 3], "b": [0, 5], "c": [4, 3]}
+
+    class Peer(SimpleNamespace):
+        size = 2
+
+        def __init__(self, _: Path) -> None:
+            super().__init__(vector=lambda name: np.array(vectors[name], np.float32))
+
+    (tmp_path / "weights").write_bytes(b"12345")
+    monkeypatch.setattr(dlibway, "DlibPeer", Peer)
+    monkeypatch.setattr(dlibfile, "find_weights", lambda: tmp_path / "weights")
+    subject, size, _ = module._dlib(tmp_path, [*vectors])
+    a, *others = subject.embed(np.empty((3, 8, 8), np.uint8))
+    assert size == 5
+    assert score(subject.head, a, np.stack(others)) == pytest.approx([1 / (1 + np.exp(4)), 1 / (1 + np.exp(16))])
+    with pytest.raises(InputError, match="whole pictures only"):
+        subject.embed(np.empty((2, 8, 8), np.uint8))

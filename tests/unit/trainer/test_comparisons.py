@@ -11,7 +11,7 @@ from edge.contract.metrics import clopper_pearson, eer, fnmr, threshold_at_fmr
 from edge.contract.score import Head, score_all_pairs, with_cohort
 from trainer import comparisons
 from trainer.comparisons import Comparisons, compare_all
-from trainer.enrolled import evaluate_enrolled
+from trainer.enrolled import MOST_PICTURES, evaluate_enrolled
 from trainer.head import fit_head
 
 
@@ -223,6 +223,8 @@ def test_twenty_anchors_take_more_pictures_than_count_elsewhere() -> None:
     embeddings, labels = people(25, 40, noise=0.9)
     rows = evaluate_enrolled(HEADS[3], embeddings, labels, embeddings)
     assert {(row["anchors"], row["genuine"]) for row in rows if row["frames"] == "1 frame"} == {(1, 225), (5, 125), (20, 250)}
+    few = np.arange(len(labels)) % 40 < MOST_PICTURES
+    assert evaluate_enrolled(HEADS[3], embeddings[few], labels[few], embeddings[few]) == rows, "no more are ever read"
 
 
 def test_no_anchor_is_its_own_probe() -> None:

@@ -55,6 +55,15 @@ def test_pairs_of_others_are_left_out_and_counted(tmp_path: Path) -> None:
         protocol_accuracy(HEAD, *faces(5)[:1], where, where, tmp_path / "pairs.txt")
 
 
+def test_nine_pairs_of_a_kind_are_too_few_for_ten_folds(tmp_path: Path) -> None:
+    made, where = faces(20)
+    same, other = [f"p{n}\t1\t2" for n in range(20)], [f"p{n}\t1\tp{n + 1}\t2" for n in range(19)]
+    for lines, usable in (([*same, *other[:9]], 29), ([*same[:9], *other], 28)):
+        (tmp_path / "pairs.txt").write_text("\n".join(lines))
+        with pytest.raises(InputError, match=f"of {usable} pairs only {usable}"):
+            protocol_accuracy(HEAD, made, where, where, tmp_path / "pairs.txt")
+
+
 def test_a_network_that_tells_nobody_apart_is_right_half_the_time(tmp_path: Path) -> None:
     """Few pairs of two people are left where only some people are unseen. To accept all would be right in 190 of 200 pairs."""
     made, _ = faces(200)
@@ -92,6 +101,9 @@ def test_a_list_without_folds_is_drawn_into_ten(tmp_path: Path) -> None:
     path.write_text(path.read_text().replace("5\t4\n", "20\n"))
     found = protocol_accuracy(HEAD, made, where, where, path)
     assert (found["folds"], found["folds_of_the_file"], found["pairs"]) == (10, False, 40)
+    where = where + np.random.default_rng(0).normal(0, 8, where.shape).astype(np.float32)
+    values = {protocol_accuracy(HEAD, made, where, where, path)["value"] for _ in range(6)}
+    assert len(values) == 1, "always the same ten"
 
 
 @pytest.mark.parametrize(

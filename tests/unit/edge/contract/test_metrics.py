@@ -61,6 +61,7 @@ def test_the_threshold_allows_as_many_matches_as_the_target_does() -> None:
 def test_a_product_that_rounds_down_costs_no_match() -> None:
     assert 0.29 * 100 < 29
     assert allowed_matches(100, 0.29) == 29
+    assert (allowed_matches(299, 0.01), allowed_matches(2_999_999, 1e-6)) == (2, 2), "nor is one match too many allowed"
     assert 3 / 47 * 47 < 3
     assert supports_fmr(47, 3 / 47)
 
@@ -85,7 +86,11 @@ def test_the_rule_of_three() -> None:
 def test_what_cannot_be_counted_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one"):
         clopper_pearson(0, 0)
+    for errors in (-1, 5):
+        with pytest.raises(ValueError, match=f"{errors} errors in 4 trials"):
+            clopper_pearson(errors, 4)
     with pytest.raises(ValueError, match="impostor"):
         fmr([], 0.5)
-    with pytest.raises(ValueError, match="genuine"):
-        fnmr([np.nan], 0.5)
+    for score in (np.nan, np.inf):
+        with pytest.raises(ValueError, match="genuine"):
+            fnmr([score], 0.5)
