@@ -68,7 +68,7 @@ class Command:
 
     def __call__(self, grant: Grant, stopping: threading.Event) -> None:
         """See `Action`."""
-        _run(self._argv, self._timeout_s, stopping, {"FACELATCH_SUBJECT": grant.subject})
+        _run(self._argv, _Time(self._timeout_s, stopping), {"FACELATCH_SUBJECT": grant.subject})
 
 
 class UnlockSession:
@@ -85,18 +85,18 @@ class UnlockSession:
             raise ActionFailed(
                 f"unlock-session: {user} is a number and no user's name; name subjects as users are, or set action.user"
             )
+        allowed, failed = _Time(self._timeout_s, stopping), list[ActionFailed]()
         list_sessions = ["loginctl", "show-user", "--property=Sessions", "--value", "--", user]
-        sessions = _run(list_sessions, self._timeout_s, stopping, {}, capture_output=True).split()
+        sessions = _run(list_sessions, allowed, {}, capture_output=True).split()
         if not sessions:
             raise ActionFailed(f"unlock-session: {user} has no session")
         # One by one: loginctl stops at the first session that it cannot unlock, and since systemd 256 a user's service manager has a
         # session, too, which has no lock.
-        deadline, failed = time.monotonic() + self._timeout_s, list[ActionFailed]()
         for session in sessions:
             try:
-                _run(["loginctl", "unlock-session", "--", session], deadline - time.monotonic(), stopping, {})
+                _run(["loginctl", "unlock-session", "--", session], allowed, {})
             except ActionFailed as error:
-                if stopping.is_set() or time.monotonic() > deadline:
+                if allowed.left_s() <= 0:
                     raise
                 failed.append(error)
         if len(failed) == len(sessions):
@@ -138,9 +138,21 @@ class Actor:
             self._on_done(grant, None)
 
 
-def _run(
-    argv: list[str], timeout_s: float, stopping: threading.Event, environment: dict[str, str], *, capture_output: bool = False
-) -> str:
+class _Time:
+    """The time of one action, however many commands it runs: `limit_s`, of which a stop of the daemon leaves GRACE_S."""
+
+    def __init__(self, limit_s: float, stopping: threading.Event) -> None:
+        self.limit_s, self.stopping = limit_s, stopping
+        self._ends_at = time.monotonic() + limit_s
+
+    def left_s(self) -> float:
+        """The seconds that are left; 0 or less when none are."""
+        if self.stopping.is_set():
+            self._ends_at = min(self._ends_at, time.monotonic() + GRACE_S)
+        return self._ends_at - time.monotonic()
+
+
+def _run(argv: list[str], allowed: _Time, environment: dict[str, str], *, capture_output: bool = False) -> str:
     """Runs a command until it exits, not waiting for what it leaves in the background. Returns what it prints if `capture_output`."""
     try:
         process = subprocess.Popen(  # noqa: S603 - an administrator's fixed words, no shell
@@ -154,9 +166,9 @@ def _run(
         )
     except OSError as error:
         raise ActionFailed(f"{argv[0]}: cannot be started: {error.strerror}") from error
-    if not _wait(process, timeout_s, stopping):
+    if not _wait(process, allowed):
         _terminate(process)
-        when = "when the daemon stopped" if stopping.is_set() else f"after {timeout_s:g} s"
+        when = "when the daemon stopped" if allowed.stopping.is_set() else f"after {allowed.limit_s:g} s"
         raise ActionFailed(f"{argv[0]}: not done {when}; it was ended, and all that it had started")
     output = _read_output(process)
     if process.returncode:
@@ -164,12 +176,9 @@ def _run(
     return output
 
 
-def _wait(process: subprocess.Popen[bytes], timeout_s: float, stopping: threading.Event) -> bool:
-    """Whether a command exits by itself within `timeout_s`, of which a stop of the daemon leaves GRACE_S."""
-    deadline, hurried = time.monotonic() + timeout_s, False
-    while (left_s := deadline - time.monotonic()) > 0:
-        if stopping.is_set() and not hurried:
-            deadline, hurried = min(deadline, time.monotonic() + GRACE_S), True
+def _wait(process: subprocess.Popen[bytes], allowed: _Time) -> bool:
+    """Whether a command exits by itself within the time allowed."""
+    while (left_s := allowed.left_s()) > 0:
         with suppress(subprocess.TimeoutExpired):
             process.wait(min(left_s, _NAP_S))
             return True

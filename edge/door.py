@@ -9,7 +9,7 @@ from collections.abc import Callable
 from edge.action import Actor, load_action
 from edge.camera import Frame
 from edge.clock import seconds_since_boot
-from edge.contract.errors import ActionBusy, ActionFailed, StorageError
+from edge.contract.errors import ActionBusy, ActionFailed, GalleryKeyError, StorageError
 from edge.intent import Intent, WayIn
 from edge.journal import Event
 from edge.line import Judged
@@ -20,7 +20,7 @@ from edge.policy import Denial, Grant, Policy
 from edge.station import Station
 
 LOOK_EVERY_S = 1.0
-# Subjects' files that the disk did not give are read again this often: nothing else tells when it does again.
+# Subjects' files that the disk did not give, or the key did not open, are read again this often: nothing else tells when they can be.
 RETRY_S = 30.0
 
 
@@ -167,7 +167,7 @@ class Door:
             return
         self._gallery_broken, self._stamp = False, stamp
         self._gallery_retry_at = (
-            now + RETRY_S if any(isinstance(problem, StorageError) for problem in refused) else float("inf")
+            now + RETRY_S if any(isinstance(problem, (StorageError, GalleryKeyError)) for problem in refused) else float("inf")
         )
         self._matcher, self.enrolled = matcher, len(names)
         told, self._gallery_told = self._gallery_told, (names, [str(problem) for problem in refused])

@@ -70,12 +70,14 @@ def enrol(
     on_progress: ProgressCallback,
     *,
     existing: NDArray[np.float32] | None = None,
+    known_at: float | None = None,
 ) -> Enrolment:
     """Collects frames that pass the gates, some of each pose of `course`, and keeps the `enrolment.anchors` that differ most, at least
     one of each pose that was captured.
 
-    `others` holds the other subjects already enrolled. `existing`, float32 [n, D], are templates that the subject has already: another look
-    must still be of that person. `on_progress` is called after every frame that was looked at.
+    `others` holds the other subjects already enrolled, and `known_at` is the threshold at which a face counts as theirs, `threshold` if
+    None. `existing`, float32 [n, D], are templates that the subject has already: another look must still be of that person. `on_progress`
+    is called after every frame that was looked at.
 
     Raises:
         EnrolmentFailed: too few good frames, more than one person, or templates that do not recognise the rest of the session.
@@ -84,7 +86,7 @@ def enrol(
     """
     anchors = course.settings.enrolment.anchors
     candidates = _collect(line, frames, course, on_progress)
-    _refuse_duplicate(candidates, others, threshold)
+    _refuse_duplicate(candidates, others, threshold if known_at is None else known_at)
     candidates = candidates.only(_without_strangers(head, candidates.embeddings, threshold, anchors))
     if existing is not None:
         # After the strange frames are out: these must not vouch for those that are kept.

@@ -95,7 +95,7 @@ class Gallery:
         valid_templates = (
             templates.dtype == np.float32 and templates.ndim == 2 and len(templates) > 0 and np.isfinite(templates).all()
         )
-        valid_record = isinstance(subject.model_id, str) and 0 <= subject.created < _MOST_SECONDS
+        valid_record = _is_shown_safely(subject.model_id) and 0 <= subject.created < _MOST_SECONDS
         if record.get("version") != _VERSION or subject.name != name or not valid_templates or not valid_record:
             raise GalleryError(f"{path}: holds something else than templates of {name}; remove {name} and enrol again")
         return subject
@@ -218,7 +218,7 @@ class Gallery:
     def _parts(self, name: str, body: bytes) -> Sealed:
         try:
             sealed = take_apart(body)
-            if not isinstance(sealed.head["key"], str) or sealed.head["name"] != name:
+            if not _is_shown_safely(sealed.head["key"]) or sealed.head["name"] != name:
                 raise ValueError(f"its head is not of {name}")
         except (ValueError, KeyError, RecursionError) as error:
             raise GalleryError(f"{self._path(name)}: encrypted, unreadable ({error}); remove {name} and enrol again") from error
@@ -231,6 +231,11 @@ class Gallery:
             return unseal(key.secret, sealed)
         except ValueError as error:
             raise GalleryError(f"{path}: forged or damaged ({error}); remove {name} and enrol again") from error
+
+
+def _is_shown_safely(value: object) -> bool:
+    """Whether a value of a file is text that an administrator's terminal shows, and does not obey like control characters."""
+    return isinstance(value, str) and value.isprintable()
 
 
 def _packed(subject: Subject, key: Key | None) -> bytes:

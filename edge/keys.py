@@ -79,9 +79,7 @@ class Keys:
         )
 
     def _from_file(self, path: Path) -> Key:
-        content, status = _content(
-            path, "`edge gallery-key new` makes one, a running daemon reads again on `systemctl reload facelatch`"
-        )
+        content, status = _content(path, "`edge gallery-key new` makes one, a running daemon finds it within half a minute")
         if status.st_mode & 0o077:
             raise KeyUnusable(f"{path}: mode {stat.S_IMODE(status.st_mode):04o}, others can get at the key: chmod 0400 {path}")
         trusted = {0, os.geteuid(), self._state.stat().st_uid if self._state.exists() else 0}

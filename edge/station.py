@@ -199,6 +199,8 @@ class Station:
             Course(self.settings, asking),
             on_progress,
             existing=None if existing is None else existing.templates,
+            # The others match at the door from here on, also where this subject's own point is stricter: a face of both is nobody's there.
+            known_at=self.point.threshold,
         )
         templates = enrolment.templates if existing is None else np.concatenate([existing.templates, enrolment.templates])
         with last_step():

@@ -39,6 +39,7 @@ def test_a_command_gets_the_name_and_not_the_environment(tmp_path: Path, monkeyp
     ("argv", "told"),
     [
         (["/bin/false"], "/bin/false: exit code 1"),
+        (["/bin/sh", "-c", "kill -9 $$"], "/bin/sh: ended by signal 9"),
         (["/none/such"], "/none/such: cannot be started"),
         (["/bin/sleep", "60"], r"not done after 0\.2 s"),
     ],
@@ -105,8 +106,10 @@ def test_a_session_is_unlocked_for_the_subjects_user(tmp_path: Path, monkeypatch
     tool.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n[ "$1" = show-user ] && echo "c1 4"\nexit 0\n')
     tool.chmod(0o755)
     monkeypatch.setattr("edge.action._PATH", f"{tmp_path}:/bin")
-    UnlockSession("", 5)(ADA, GOES_ON)
-    UnlockSession("bob", 5)(ADA, GOES_ON)
+    for user in ("", "bob"):
+        action = load_action(ActionSettings(kind="unlock-session", user=user))
+        assert action is not None
+        action(ADA, GOES_ON)
     asked = (tmp_path / "asked").read_text().splitlines()
     assert asked[0].endswith("-- ada")
     assert asked[3].endswith("-- bob")
@@ -169,11 +172,11 @@ def test_a_pulse_begins_and_ends(pins: object, active_high: bool) -> None:
 
 
 def test_a_pulse_ends_when_its_wait_is_broken(pins: object) -> None:
-    action = load_action(ActionSettings(kind="gpio", pin="GPIO17"))
+    action = load_action(ActionSettings(kind="gpio", pin="GPIO17", pulse_s=7.5))
 
     class Broken(threading.Event):
         def wait(self, timeout: float | None = None) -> bool:
-            assert pins.pin(17).state == 1
+            assert (pins.pin(17).state, timeout) == (1, 7.5)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -225,6 +228,21 @@ def test_a_stop_leaves_a_command_a_moment_to_end_by_itself(tmp_path: Path) -> No
     ender.start()
     actor.finish()
     assert told == [None]
+
+
+def test_a_stop_leaves_that_moment_once_however_many_sessions_there_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each unlocking is done in time, but a logind that is slow because it stops, too, must not hold up the daemon for all of them."""
+    tool = tmp_path / "loginctl"
+    tool.write_text('#!/bin/sh\n[ "$1" = show-user ] && echo "1 2 3 4 5 6 7 8" && exit\nsleep 0.25\n')
+    tool.chmod(0o755)
+    monkeypatch.setattr("edge.action._PATH", f"{tmp_path}:/bin:/usr/bin")
+    monkeypatch.setattr("edge.action.GRACE_S", 1.0)
+    stopping = threading.Event()
+    stopping.set()
+    with pytest.raises(ActionFailed, match="not done when the daemon stopped"):
+        UnlockSession("ada", 60)(ADA, stopping)
 
 
 def test_whatever_the_settings_an_action_ends_before_systemds_patience() -> None:

@@ -34,6 +34,20 @@ def test_a_cancelled_job_ends_with_the_next_frame_and_hears_nothing() -> None:
     assert (len(seen), told) == (3, [])
 
 
+def test_a_frame_that_comes_after_the_cancelling_is_not_judged() -> None:
+    """The caller is told that it is over, while the camera thread waits for this frame."""
+    seen: list[float] = []
+
+    def frames() -> Iterator[Frame | None]:
+        yield Frame(np.zeros((4, 4), np.uint8), 1.0)
+        job.cancel()
+        yield Frame(np.zeros((4, 4), np.uint8), 2.0)
+
+    job = Job(lambda frames: seen.extend(frame.at for frame in frames if frame), lambda error: None)
+    job.run(frames())
+    assert seen == [1.0]
+
+
 def test_what_a_cancelled_job_would_keep_is_not_kept() -> None:
     told: list[FacelatchError] = []
     kept: list[str] = []

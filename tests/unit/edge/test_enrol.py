@@ -97,7 +97,7 @@ class Numbers:
         return Examined(Enrollable(face, face), None, 0.0, ())
 
 
-@pytest.mark.parametrize(("ours", "strange"), [(32, 0), (24, 8), (8, 24), (7, 25), (0, 32)])
+@pytest.mark.parametrize(("ours", "strange"), [(32, 0), (24, 8), (23, 9), (8, 24), (7, 25), (0, 32)])
 def test_another_look_is_of_the_same_person_also_where_strange_frames_are_borne(ours: int, strange: int) -> None:
     """Eight of 32 frames may be strange, and are left out. Those of the enrolled person, at 10, must not vouch for the rest."""
     faces = [10] * ours + [200] * strange
@@ -115,6 +115,28 @@ def test_another_look_is_of_the_same_person_also_where_strange_frames_are_borne(
             EnrolmentFailed, match=r"0 of \d+ frames look like the person who is enrolled|do not look like the others"
         ):
             add()
+
+
+@pytest.mark.parametrize("alike", [6, 7])
+def test_a_fifth_of_another_look_must_be_like_the_person_who_is_enrolled(alike: int) -> None:
+    """The subject is at 10. All frames are of one person, who looks like the subject in some and like these in the others."""
+    frames = [Frame(np.full((2, 2), 13 if number < alike else 16, np.uint8), number / 5) for number in range(32)]
+    line: Any = Numbers()
+    how = (line, Numbers.HEAD, 0.5, frames, Matcher(Numbers.HEAD, []), Course(Settings(), Asking.NOBODY), lambda *_: None)
+    if alike == 7:
+        assert len(enrol(*how, existing=np.full((3, 1), 10, np.float32)).templates) == 8
+    else:
+        with pytest.raises(EnrolmentFailed, match="only 6 of 32 frames look like the person who is enrolled"):
+            enrol(*how, existing=np.full((3, 1), 10, np.float32))
+
+
+def test_templates_that_miss_most_of_the_session_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that link to one another like a chain: eight of them recognise their neighbours alone."""
+    frames = [Frame(np.full((2, 2), 3 * number, np.uint8), number / 5) for number in range(32)]
+    line: Any = Numbers()
+    monkeypatch.setattr("edge.enrol._farthest", lambda *_: list(range(8)))
+    with pytest.raises(EnrolmentFailed, match="only 1 of 24 further frames were recognised with the new templates"):
+        enrol(line, Numbers.HEAD, 0.5, frames, Matcher(Numbers.HEAD, []), Course(Settings(), Asking.NOBODY), lambda *_: None)
 
 
 def test_too_few_frames_are_counted_by_reason(enrolled: Enrolled) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from edge.contract.errors import GalleryError, InputError, NameRejected, StorageError, TemplateMismatch
 from edge.gallery import Gallery, Subject, check_name, new_subject
+from edge.seal import KEY_BYTES, seal
 
 TEMPLATES = np.arange(12, dtype=np.float32).reshape(3, 4)
 
@@ -233,6 +234,12 @@ def packed(record: object, templates: bytes | None = None) -> bytes:
     return out.getvalue()
 
 
+def npy(array: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    np.save(out, array)
+    return out.getvalue()
+
+
 def of_another_method(data: bytes) -> bytes:
     at = data.index(b"PK\x01\x02") + 10
     return data[:at] + b"\x63" + data[at + 1 :]
@@ -245,21 +252,57 @@ def of_another_method(data: bytes) -> bytes:
         packed(RECORD | {"created": 10**30}),
         packed(RECORD | {"created": -(10**18)}),
         packed(RECORD | {"model_id": 7}),
+        packed(RECORD | {"version": 2}),
+        packed(RECORD, templates=npy(TEMPLATES.astype(np.float64))),
+        packed(RECORD, templates=npy(TEMPLATES.ravel())),
+        packed(RECORD | {"model_id": "\x1b[2J"}),
         packed("[" * 100_000),
         of_another_method(packed(RECORD)),
         packed(RECORD, templates=b"\x93NUMPY\1\0\x04\0'''\n"),
+        seal(bytes(KEY_BYTES), {"key": "\x1b]0;", "name": "ada", "model_id": "m1"}, b"x"),
         b"FLSEALED" + (60_000).to_bytes(2, "little") + b"[" * 60_000 + bytes(64),
     ],
-    ids=["endless", "late", "early", "number", "deep", "method", "header", "deep head"],
+    ids=[
+        "endless",
+        "late",
+        "early",
+        "number",
+        "version",
+        "double",
+        "flat",
+        "control",
+        "deep",
+        "method",
+        "header",
+        "control head",
+        "deep head",
+    ],
 )
 def test_a_file_made_by_hand_is_refused_and_the_others_are_read(tmp_path: Path, body: bytes) -> None:
-    """The digest matches. One such file crashed every command and the daemon."""
+    """The digest matches. One such file crashed every command and the daemon; others sent control characters to root's terminal."""
     gallery = Gallery(tmp_path)
     gallery.write(subject("bob"), replace=False)
     (gallery.folder / "ada.faces").write_bytes(body + hashlib.sha256(body).digest())
     subjects, (problem,) = gallery.read_for("m1", 4)
     assert ([s.name for s in subjects], type(problem)) == (["bob"], GalleryError)
     assert "remove ada and enrol again" in str(problem)
+    assert str(problem).isprintable()
+
+
+def test_a_file_runs_no_program(tmp_path: Path) -> None:
+    """NumPy's files may hold pickles, which are programs."""
+
+    class Program:
+        def __reduce__(self) -> tuple[object, ...]:
+            return os.mkdir, (str(tmp_path / "it ran"),)
+
+    gallery = Gallery(tmp_path)
+    gallery.write(subject(), replace=False)
+    body = packed(RECORD, templates=npy(np.array([Program()], object)))
+    (gallery.folder / "ada.faces").write_bytes(body + hashlib.sha256(body).digest())
+    with pytest.raises(GalleryError, match="unreadable"):
+        gallery.read("ada")
+    assert not (tmp_path / "it ran").exists()
 
 
 def test_what_was_written_over_while_it_was_read_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import secrets
 from collections.abc import Sequence
 
 import pytest
@@ -214,6 +216,9 @@ def test_as_many_turns_are_asked_for_as_the_settings_say_and_nobody_knows_which(
     Liveness(ONE.model_copy(update={"turns": 3}), choose=choose).ask("ada", seen(0.0), 0.0)
     assert asked == [Way.LEFT, Way.RIGHT, Way.LEFT]
     assert {Liveness(ONE).ask("ada", seen(0.0), 0.0).asked for _ in range(64)} == {Way.LEFT, Way.RIGHT}
+    assert isinstance(inspect.signature(Liveness).parameters["choose"].default.__self__, secrets.SystemRandom), (
+        "nor can foresee"
+    )
     assert Challenge("ada", (), seen(0.0), 0.0, ONE, False).observe(ADA, seen(0.0), 0.1) is Step.FAILED, "none is not passed"
 
 

@@ -56,8 +56,11 @@ def test_another_key_opens_nothing() -> None:
 
 
 def test_a_head_of_another_version_is_not_guessed_at() -> None:
+    data = seal(KEY, HEAD, b"x")
     with pytest.raises(ValueError, match="of another version"):
-        take_apart(seal(KEY, HEAD, b"x").replace(b"ChaCha20-Poly1305", b"ChaCha21-Poly1305"))
+        take_apart(data.replace(b"ChaCha20-Poly1305", b"ChaCha21-Poly1305"))
+    with pytest.raises(ValueError, match="cut off"):
+        take_apart(data.replace(MAGIC, b"FLSEALEX"))
 
 
 def test_without_the_package_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

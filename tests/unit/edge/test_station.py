@@ -6,7 +6,8 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -15,7 +16,15 @@ import pytest
 
 from edge.camera import Frame
 from edge.camera.replay import Video
-from edge.contract.errors import CameraError, FaceKnown, InputError, ModelUnproven, StorageError, TemplatesFull
+from edge.contract.errors import (
+    CameraError,
+    EnrolmentStopped,
+    FaceKnown,
+    InputError,
+    ModelUnproven,
+    StorageError,
+    TemplatesFull,
+)
 from edge.contract.modelfile import ModelFile
 from edge.gallery import Gallery, new_subject
 from edge.journal import Journal
@@ -25,7 +34,7 @@ from edge.policy import Denial, Grant, Policy
 from edge.reasons import Reason
 from edge.settings import Settings
 from edge.station import MOST_TEMPLATES, Manner, Station, remove_subject
-from tests.conftest import ADA
+from tests.conftest import ADA, BOB
 
 Clip = Callable[[int, int], Path]
 
@@ -129,6 +138,50 @@ def test_who_was_removed_meanwhile_is_not_let_in(station: Station, told: io.Stri
     assert station.lockout.read(ANYONE, 30.0).count == 0, "nobody failed"
 
 
+def test_who_is_removed_while_the_gallery_is_read_is_not_let_in(
+    station: Station, clip: Clip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = station.gallery.read_for
+
+    def read_for(model_id: str, size: int) -> object:
+        found = real(model_id, size)
+        station.gallery.remove("ada")
+        return found
+
+    monkeypatch.setattr(station.gallery, "read_for", read_for)
+    decision = station.verify(None, Video(clip(ADA, 2)).frames(), 15.0)
+    assert (decision.__class__, decision.reason) == (Denial, Reason.GALLERY_CHANGED)  # type: ignore[union-attr]
+
+
+def test_who_is_locked_out_meanwhile_is_not_let_in_and_a_grant_ends_the_count(station: Station, clip: Clip) -> None:
+    """Whoever fails beside this attempt, as through another process, must not gain by it that the failures are forgotten."""
+
+    def frames(failures: int) -> Iterator[Frame | None]:
+        for number, frame in enumerate(Video(clip(ADA, 2)).frames()):
+            if number == 3:
+                for _ in range(failures):
+                    Lockout(station.gallery.folder.parent).fail("ada", station.settings.policy)
+            yield frame
+
+    assert isinstance(station.verify("ada", frames(4), 15.0), Grant)
+    assert station.lockout.everyone() == {}
+    assert station.verify("ada", frames(5), 15.0) == Denial(Reason.LOCKED_OUT, 3)
+    assert station.lockout.everyone() == {"ada": 5}
+
+
+def test_time_passes_with_frames_of_nobody(station: Station) -> None:
+    """Otherwise whoever asks and stays away would keep the camera."""
+    taken: list[float] = []
+
+    def nobody() -> Iterator[Frame | None]:
+        for second in range(100):
+            taken.append(float(second))
+            yield Frame(np.full((240, 320, 3), 120, np.uint8), float(second))
+
+    assert station.verify("ada", nobody(), 5.0) == Denial(Reason.NO_FACE, 0)
+    assert taken[-1] == 6.0
+
+
 @pytest.mark.parametrize("ends", ["with a denial", "by a broken camera"])
 def test_of_who_was_removed_meanwhile_no_count_is_kept(station: Station, monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
     def judge(frame: Frame, matcher: object, threshold: float, policy: Policy) -> Judged:
@@ -167,6 +220,23 @@ def test_a_subject_with_a_stricter_point_is_told_at_it(
     unproven = how.model_copy(update={"policy": stricter.model_copy(update={"subject_fmr": {"ada": 1e-9}})})
     with pytest.raises(ModelUnproven, match="no operating point measured for FMR 1e-09"):
         Station(unproven, model, station.point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+
+
+def test_a_subject_with_a_stricter_point_is_held_to_it(station: Station, clip: Clip) -> None:
+    """No score reaches this one. At the device's point these frames are granted."""
+    station._own_points = {"ada": replace(station.point, threshold=1.1)}
+    for name in (None, "ada"):
+        decision = station.verify(name, Video(clip(ADA, 2)).frames(), 15.0)
+        assert (decision.__class__, decision.reason) == (Denial, Reason.NO_MATCH)  # type: ignore[union-attr]
+
+
+def test_an_enrolment_that_was_ended_before_its_last_step_stores_nothing(station: Station, clip: Clip) -> None:
+    def ended() -> AbstractContextManager[None]:
+        raise EnrolmentStopped("the caller has left")
+
+    with pytest.raises(EnrolmentStopped):
+        station.enrol("bob", Video(clip(BOB, 1)).frames(), lambda *_: None, Manner.NEW, last_step=ended)
+    assert station.gallery.names() == ["ada"]
 
 
 @pytest.mark.parametrize("after", ["the end", "six seconds of nobody", "a broken camera", "Ctrl-C"])
@@ -252,6 +322,14 @@ def test_a_face_that_is_enrolled_twice_gets_no_third_name(station: Station, mode
     station.gallery.write(new_subject("ada2", model.model_id, ada.templates), replace=False)
     with pytest.raises(FaceKnown, match="enrolled already, as two subjects at once"):
         station.enrol("ada3", Video(clip(ADA, 1)).frames(), lambda *_: None, Manner.NEW)
+
+
+def test_a_face_that_is_taken_for_another_subject_is_known_however_strict_its_own_point(station: Station, clip: Clip) -> None:
+    """At the device's point bob is taken for ada. Enrolled at his own, he would be like two subjects at once ever after."""
+    station._own_points = {"bob": station.point}
+    station.point = replace(station.point, threshold=0.0)
+    with pytest.raises(FaceKnown, match="enrolled already, as ada"):
+        station.enrol("bob", Video(clip(BOB, 1)).frames(), lambda *_: None, Manner.NEW)
 
 
 def test_a_removal_is_told_though_its_count_cannot_be_cleared(station: Station, told: io.StringIO) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -70,6 +72,27 @@ def test_a_wiped_file_is_zeros_for_whoever_still_holds_it(tmp_path: Path) -> Non
     assert not path.exists()
 
 
+def test_the_zeros_reach_the_disk_before_the_file_is_gone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise the kernel drops them with the file, and its blocks keep what they had."""
+    path, order = written(tmp_path, b"old"), list[str]()
+
+    def told(name: str) -> None:
+        real = getattr(os, name)
+
+        def call(of: int | str, **how: int) -> None:
+            real(of, **how)
+            if name != "fsync" or stat.S_ISREG(os.fstat(int(of)).st_mode):
+                order.append(name)
+
+        monkeypatch.setattr(f"edge.store.os.{name}", call)
+
+    told("fsync")
+    told("unlink")
+    with Store(tmp_path / "box", tmp_path).locked() as folder:
+        folder.remove("a", wipe=True)
+    assert (order, path.exists()) == (["fsync", "unlink"], False)
+
+
 def test_wiping_needs_nothing_to_be_there(tmp_path: Path) -> None:
     assert written(tmp_path, wipe=True).read_bytes() == b"new"
 
@@ -97,6 +120,17 @@ def test_a_left_over_of_a_killed_process_is_not_in_the_way(tmp_path: Path) -> No
     assert written(tmp_path).read_bytes() == b"new"
 
 
+def test_nor_is_it_in_the_state_folder_itself(tmp_path: Path) -> None:
+    """Left-overs under other names stay there: a count must be written though the last one was cut off."""
+    (tmp_path / ".a.new").write_bytes(b"half")
+    with Store(tmp_path, tmp_path).locked() as folder:
+        folder.replace("a", b"new")
+        assert [(entry.name, entry.read_bytes()) for entry in tmp_path.iterdir()] == [("a", b"new")]
+        (tmp_path / ".a.new").write_bytes(b"half")
+        folder.remove("a")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_no_link_is_followed(tmp_path: Path) -> None:
     """The service's user could plant a link where root is going to write."""
     target = tmp_path / "target"
@@ -120,6 +154,22 @@ def test_no_link_is_followed(tmp_path: Path) -> None:
         written(linked)
 
 
+def test_what_is_planted_after_the_clearing_is_not_written_into(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target, real = tmp_path / "target", os.unlink
+    target.write_bytes(b"precious")
+    path = written(tmp_path, b"old")
+
+    def planted(name: str, *, dir_fd: int) -> None:
+        with suppress(FileNotFoundError):
+            real(name, dir_fd=dir_fd)
+        os.link(target, name, dst_dir_fd=dir_fd)
+
+    monkeypatch.setattr("edge.store.os.unlink", planted)
+    with pytest.raises(StorageError, match=r"cannot write: File exists.*nothing was changed"):
+        written(tmp_path)
+    assert (target.read_bytes(), path.read_bytes()) == (b"precious", b"old")
+
+
 def test_a_file_that_lies_here_under_a_second_name_is_not_written_over(tmp_path: Path) -> None:
     """Where the kernel lets the service's user plant such a one (fs.protected_hardlinks = 0), root is about to clear left-overs."""
     target = tmp_path / "target"
@@ -131,6 +181,7 @@ def test_a_file_that_lies_here_under_a_second_name_is_not_written_over(tmp_path:
     assert [entry.name for entry in path.parent.iterdir()] == ["a"]
     path.unlink()
     path.hardlink_to(target)
+    open_files = os.listdir("/proc/self/fd")
     with (
         Store(tmp_path / "box", tmp_path).locked() as folder,
         pytest.raises(StorageError, match=r"second name.*is there still"),
@@ -138,6 +189,7 @@ def test_a_file_that_lies_here_under_a_second_name_is_not_written_over(tmp_path:
         folder.remove("a", wipe=True)
     with pytest.raises(StorageError, match=r"second name.*nothing was changed"):
         written(tmp_path, wipe=True)
+    assert os.listdir("/proc/self/fd") == open_files
     with Store(tmp_path / "box", tmp_path).locked() as folder:
         folder.remove("a")
     assert target.read_bytes() == b"precious"
@@ -157,6 +209,21 @@ def test_what_cannot_be_written_leaves_what_was_there(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"box/a: cannot write: .*nothing was changed"):
         written(tmp_path)
     assert path.read_bytes() == b"old"
+
+
+def test_what_is_synced_is_the_whole_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bytes that are still in Python's buffer would not reach the disk before the name does: a power cut would leave an empty file."""
+    real, synced = os.fsync, list[int]()
+
+    def looked_at(handle: int) -> None:
+        if stat.S_ISREG((status := os.fstat(handle)).st_mode):
+            synced.append(status.st_size)
+        real(handle)
+
+    monkeypatch.setattr("edge.store.os.fsync", looked_at)
+    written(tmp_path, b"new")
+    write_new(tmp_path / "key", "digits")
+    assert synced == [3, 6]
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
@@ -211,6 +278,33 @@ def test_whoever_else_wants_to_change_it_has_to_wait(tmp_path: Path) -> None:
         change_and_break()
     assert taken()
     os.close(handle)
+
+
+def test_what_another_process_is_writing_is_no_left_over(tmp_path: Path) -> None:
+    with Store(tmp_path / "box", tmp_path).locked():
+        writing = tmp_path / "box" / ".b.new"
+        writing.write_bytes(b"half")
+        other = threading.Thread(target=written, args=(tmp_path,))
+        other.start()
+        other.join(0.2)
+        assert writing.read_bytes() == b"half"
+    other.join()
+    assert [entry.name for entry in writing.parent.iterdir()] == ["a"]
+
+
+def test_a_folder_that_cannot_be_opened_costs_no_descriptor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon tries again for as long as it runs."""
+    written(tmp_path)
+
+    def broken(*_: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    before = os.listdir("/proc/self/fd")
+    with monkeypatch.context() as patched:
+        patched.setattr("edge.store.fcntl.flock", broken)
+        with pytest.raises(StorageError, match="cannot open: Input/output error"):
+            written(tmp_path)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_new_file_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -316,17 +410,33 @@ def test_a_file_system_that_syncs_no_folders_is_taken(tmp_path: Path, monkeypatc
     assert len(folders) == 3  # for the new file, too: a key must not be lost once templates are encrypted with it
 
 
+def test_a_new_file_may_lie_in_a_folder_that_one_may_not_list(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name cannot be synced there, because that needs the folder opened. Root, who runs these tests, may open every folder."""
+    real = os.open
+
+    def closed(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_DIRECTORY:
+            raise PermissionError(13, "Permission denied")
+        return real(path, flags, mode)
+
+    monkeypatch.setattr("edge.store.os.open", closed)
+    write_new(tmp_path / "key", "digits")
+    assert (tmp_path / "key").read_text() == "digits"
+
+
 def test_what_is_no_file_is_not_read(tmp_path: Path) -> None:
     """A pipe would block a reader for ever, a device would fill its memory, and a link would lead elsewhere."""
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "file").write_bytes(b"12345")
     (tmp_path / "link").symlink_to(tmp_path / "file")
     (tmp_path / "zero").symlink_to("/dev/zero")
+    open_files = os.listdir("/proc/self/fd")
     for name, told in (("pipe", "not a file"), ("", "not a file"), ("link", "symbolic links"), ("zero", "symbolic links")):
         with pytest.raises(OSError, match=told):
             read_file(tmp_path / name, 5)
     with pytest.raises(OSError, match="not a file"):
         read_file(Path("/dev/zero"), 5)
+    assert os.listdir("/proc/self/fd") == open_files, "a door reads such a file again every half minute"
     assert read_file(tmp_path / "file", 5) == b"12345"
     with pytest.raises(OSError, match="longer than 4 bytes"):
         read_file(tmp_path / "file", 4)
