@@ -93,6 +93,7 @@ class Freshness:
 
     def is_another(self, pixels: NDArray[np.uint8]) -> bool:
         """Whether a frame differs from the last different one. A sensor has noise: a repeated frame means a hanging driver, or no sensor.
+        The first frame differs from none: a driver that hangs gives its one picture at every opening.
 
         Dark frames always count as different, because in the dark a camera may give only zeros. They are not judged, but reported as dark.
         """
@@ -105,4 +106,4 @@ class Freshness:
         )
         if not same:
             self._sample = sample.copy()
-        return not same
+        return last is not None and not same

@@ -95,7 +95,7 @@ def test_a_driver_that_is_read_too_seldom_is_judged_all_the_same() -> None:
 def test_the_same_picture_again_is_another_only_if_it_changes() -> None:
     noise = np.random.default_rng(1)
     freshness, picture = Freshness(MAX_AGE_S), noise.integers(60, 200, (480, 640, 3), np.uint8)
-    assert [freshness.is_another(picture) for _ in range(3)] == [True, False, False]
+    assert [freshness.is_another(picture) for _ in range(3)] == [False] * 3, "a driver that hangs gives a first picture as well"
     noisy = picture + (noise.random(picture.shape) < 0.01).astype(np.uint8)
     assert [freshness.is_another(frame) for frame in (noisy, noisy.copy(), picture)] == [True, False, True]
     assert freshness.is_another(np.full((240, 320), 90, np.uint8)), "another size is another picture"
@@ -108,14 +108,13 @@ def test_slow_changes_add_up_also_in_a_buffer_that_the_driver_writes_again() -> 
     for row in range(0, 480, 8):
         given.append(freshness.is_another(buffer))
         buffer[row, : 8 * 10] += 1
-    assert given[0]
     assert 5 < sum(given) < 30
 
 
 def test_the_dark_is_told_as_the_dark() -> None:
     freshness = Freshness(MAX_AGE_S)
     assert [freshness.is_another(np.full((48, 64, 3), level, np.uint8)) for level in (3, 3, 3, 99, 99)] == [
-        True, True, True, True, False,
+        False, True, True, True, False,
     ]  # fmt: skip
 
 
@@ -130,7 +129,7 @@ def test_a_clock_in_the_picture_is_no_sign_of_life(size: tuple[int, int, int], s
         told = f"2026-11-28 {12 + second // 40}:{(second // 20 + 58) % 60:02}:{second:02}"
         cv2.putText(picture, told, (10, round(28 * scale)), cv2.FONT_HERSHEY_SIMPLEX, scale, (255, 255, 255), 2)
         given += freshness.is_another(picture)
-    assert given == 1
+    assert given == 0
     noisy = still + (np.random.default_rng(2).random(size) < 0.02).astype(np.uint8)
     assert freshness.is_another(noisy)
 
@@ -142,4 +141,4 @@ def test_a_lit_face_before_a_dark_room_is_not_the_dark(side: int) -> None:
     room[200 : 200 + side, 300 : 300 + side] = np.random.default_rng(1).integers(60, 200, (side, side, 3), np.uint8)
     assert room.mean() < DARK_LEVEL
     freshness = Freshness(MAX_AGE_S)
-    assert [freshness.is_another(room) for _ in range(3)] == [True, False, False]
+    assert [freshness.is_another(room) for _ in range(3)] == [False] * 3
