@@ -60,7 +60,8 @@ def compare_cameras(head: Head, sets: list[CameraSet]) -> list[dict[str, Any]]:
         if not trials:
             continue
         within = rate(matched, trials)
-        ratio = within.value / fmr_across.value if fmr_across.errors else float(within.errors)
+        # If nobody matches across, at least as many times as often as if one had.
+        ratio = within.value / max(fmr_across.value, 1 / total)
         rows.append(
             {
                 "set": camera_set.camera, "impostor": trials, "fmr_within": within.value, "low": within.low, "high": within.high,
