@@ -132,6 +132,10 @@ def _inline(table: dict[str, float]) -> str:
 
 
 def _redacted(value: object) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # a hexadecimal number with more digits than Python prints
+        return "..."
     # The value of a misspelt or misplaced key may be an address with its password, or the digits of an encryption key.
-    text = re.sub(r"://[^'\"]*|[0-9a-fA-F]{32,}", "...", repr(value))
+    text = re.sub(r"://[^'\"]*|[0-9a-fA-F]{32,}", "...", text)
     return text if len(text) <= 60 else text[:57] + "..."

@@ -42,6 +42,7 @@ from edge.settings import Settings, as_toml, load_settings, state_folder
         ("\xff", "not valid TOML|unknown"),
         ("a = " + "[" * 100_000, "not valid TOML"),
         ("[policy]\nmatches = " + "1" * 5000, "not valid TOML"),
+        ("[policy]\nmatches = 0x" + "f" * 5000, r"policy.matches = \.\.\.: "),
         ('[model]\npath = "a\\u0000b"', "model.path = .*NUL"),
         ('[gallery]\nencrypt = "file"\nkey_file = "/a\\u0000b"', "gallery.key_file = .*NUL"),
         ('[action]\nargv = ["/bin/true", "\\u0000"]', "action.argv.1 = .*NUL"),
