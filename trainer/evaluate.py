@@ -19,7 +19,7 @@ from edge.contract.modelfile import TemplateKind, read_model
 from edge.contract.score import Head, score
 from edge.contract.spec import ChipSpec
 from trainer.cameras import TARGET_FMR, CameraSet, compare_cameras
-from trainer.comparisons import Comparisons, compare_all, pair_errors
+from trainer.comparisons import Comparisons, Rates, compare_all, pair_errors
 from trainer.dataset import PICTURES_EACH, Chips, Faces
 from trainer.enrolled import evaluate_enrolled
 from trainer.prepare import read_manifest
@@ -135,7 +135,7 @@ def evaluate(
     faces, embeddings, templates = all_faces.only(few_rows), all_embeddings[few_rows], all_templates[few_rows]
     comparisons = compare_all(subject.head, embeddings, faces.labels, templates)
     rates = comparisons.rates(TARGETS)
-    eer = rates.eer
+    first = CameraSet(str(folder), templates, embeddings, np.array(faces.identities)[faces.labels])
     figures: dict[str, Any] = {
         "subject": subject.name,
         "people": len(np.unique(faces.labels)),
@@ -143,57 +143,66 @@ def evaluate(
         "pictures_each_at_most": PICTURES_EACH,
         "genuine": len(comparisons.genuine),
         "impostor": comparisons.impostors,
-        "eer": [eer.value, eer.low, eer.high],
-        "tar": {},
+        "eer": [rates.eer.value, rates.eer.low, rates.eer.high],
+        "tar": {f"{target:g}": [tar.value, tar.low, tar.high] for target, tar in rates.tar.items()},
         "failure_to_acquire": _failure_to_acquire(folder),
         "looked_at_twice": comparisons.twice_shares(),
+        "slices": slices(comparisons, faces, folder),
+        "groups": by_group(comparisons, faces, group_of) if groups else [],
+        "enrolled": evaluate_enrolled(subject.head, all_embeddings, all_faces.labels, all_templates),
+        "quantisation": subject.parity,
+        "cameras": _compare_cameras(subject, first, further),
     }
-    lines = [
-        f"{subject.name}: {figures['people']} unseen people, {len(faces.labels)} pictures, at most {PICTURES_EACH} each; "
-        f"{len(comparisons.genuine)} genuine and {comparisons.impostors} impostor comparisons; intervals by resampling people",
-        f"EER {eer}",
-    ]
-    for target, tar in rates.tar.items():
-        figures["tar"][f"{target:g}"] = [tar.value, tar.low, tar.high]
-        lines.append(f"TAR at FMR {target:g}: {tar}")
-    if subject.head.doubt:
-        twice = figures["looked_at_twice"]
-        lines.append(
-            f"looked at twice, in doubt: {twice['genuine']:.1%} of genuine, {twice['impostor']:.1%} of impostor comparisons"
-        )
-    accuracy = _pair_accuracy(subject.head, templates, embeddings, faces.labels, comparisons)
-    if accuracy:
+    if accuracy := _pair_accuracy(subject.head, templates, embeddings, faces.labels, comparisons):
         figures["pair_accuracy"] = accuracy
-        lines.append(
-            f"pair accuracy {accuracy['value']:.2%} ({accuracy['pairs']} pairs, 10 folds drawn, 95 % {accuracy['low']:.2%}-"
-            f"{accuracy['high']:.2%}, pairs as independent)"
-        )
     if protocol:
         figures["protocol"] = protocol_accuracy(subject.head, faces, templates, embeddings, protocol)
-        listed = figures["protocol"]
-        lines.append(
-            f"{protocol.name}: {listed['value']:.2%} of pairs right, {listed['missed']} errors in {listed['genuine']} of one person and "
-            f"{listed['matched']} in {listed['pairs'] - listed['genuine']} of two, both kinds weighed alike "
-            f"({listed['folds']} folds {'of the file' if listed['folds_of_the_file'] else 'drawn'}, 95 % {listed['low']:.2%}-"
-            f"{listed['high']:.2%}, pairs as independent), {listed['left_out']} pairs left out: {listed['why']}"
-        )
-    figures["slices"] = slices(comparisons, faces, folder)
-    figures["groups"] = by_group(comparisons, faces, group_of) if groups else []
-    figures["enrolled"] = evaluate_enrolled(subject.head, all_embeddings, all_faces.labels, all_templates)
-    figures["quantisation"] = subject.parity
-    first = CameraSet(str(folder), templates, embeddings, np.array(faces.identities)[faces.labels])
-    figures["cameras"] = _compare_cameras(subject, first, further)
-    if further and not figures["cameras"]:
-        lines.append(f"same-camera check: too few comparisons across the sets to show FMR {TARGET_FMR:g}; nothing is told")
     figures["warnings"] = [
         f"strangers within {row['set']} match {row['ratio']:.1f} times as often as strangers across sets: its camera, or who is in it, "
         "makes them alike to the network"
         for row in figures["cameras"]
         if row["gap"]
     ]
-    lines += [f"warning: {warning}" for warning in figures["warnings"]]
-    figures["lines"] = lines
+    lines = _in_words(figures, rates)
+    if subject.head.doubt:
+        lines.append(_twice_in_words(figures["looked_at_twice"]))
+    if accuracy:
+        lines.append(_pair_accuracy_in_words(accuracy))
+    if protocol:
+        lines.append(_protocol_in_words(protocol.name, figures["protocol"]))
+    if further and not figures["cameras"]:
+        lines.append(f"same-camera check: too few comparisons across the sets to show FMR {TARGET_FMR:g}; nothing is told")
+    figures["lines"] = lines + [f"warning: {warning}" for warning in figures["warnings"]]
     return Evaluation(figures, comparisons, faces)
+
+
+def _in_words(figures: dict[str, Any], rates: Rates) -> list[str]:
+    return [
+        f"{figures['subject']}: {figures['people']} unseen people, {figures['pictures']} pictures, at most {PICTURES_EACH} each; "
+        f"{figures['genuine']} genuine and {figures['impostor']} impostor comparisons; intervals by resampling people",
+        f"EER {rates.eer}",
+        *(f"TAR at FMR {target:g}: {tar}" for target, tar in rates.tar.items()),
+    ]
+
+
+def _twice_in_words(shares: dict[str, float]) -> str:
+    return f"looked at twice, in doubt: {shares['genuine']:.1%} of genuine, {shares['impostor']:.1%} of impostor comparisons"
+
+
+def _pair_accuracy_in_words(accuracy: dict[str, float]) -> str:
+    return (
+        f"pair accuracy {accuracy['value']:.2%} ({accuracy['pairs']} pairs, 10 folds drawn, 95 % {accuracy['low']:.2%}-"
+        f"{accuracy['high']:.2%}, pairs as independent)"
+    )
+
+
+def _protocol_in_words(name: str, listed: dict[str, Any]) -> str:
+    return (
+        f"{name}: {listed['value']:.2%} of pairs right, {listed['missed']} errors in {listed['genuine']} of one person and "
+        f"{listed['matched']} in {listed['pairs'] - listed['genuine']} of two, both kinds weighed alike "
+        f"({listed['folds']} folds {'of the file' if listed['folds_of_the_file'] else 'drawn'}, 95 % {listed['low']:.2%}-"
+        f"{listed['high']:.2%}, pairs as independent), {listed['left_out']} pairs left out: {listed['why']}"
+    )
 
 
 def _pair_accuracy(
