@@ -42,6 +42,22 @@ def test_each_gate_names_its_cause(face: np.ndarray, spoil: object, reason: Reas
     assert refusal.reason is reason
 
 
+def test_a_face_just_at_a_limit_passes() -> None:
+    """A chess board of 108 and 132: its mean is 120, its deviation 12, and its Laplacian plus or minus 96."""
+    board = np.where(np.indices((64, 64)).sum(0) % 2, 132, 108).astype(np.uint8)
+    at = {"min_brightness": 120.0, "max_brightness": 120.0, "min_contrast": 12.0, "min_sharpness": 96.0**2}
+    settings = QualitySettings.model_construct(**at, max_turn=0.28, max_tilt_deg=12.0)
+    assert [gauge.value for gauge in measure_chip(board, settings)] == [120, 12, 96**2]
+    assert check_quality(board, settings) is None
+    assert all(gauge.passes for gauge in measure_chip(board, settings))
+    for key, change in zip(at, (1, -1, 1, 1), strict=True):
+        assert check_quality(board, settings.model_copy(update={key: at[key] + change})) is not None, key
+    for sign in (1, -1):
+        assert check_pose(sign * 0.28, sign * 12.0, settings) is None
+        gauges = measure_pose(sign * 0.28, sign * 12.0, settings)
+        assert [(gauge.value, gauge.passes) for gauge in gauges] == [(0.28, True), (12.0, True)]
+
+
 def test_every_reason_has_a_sentence_for_the_person() -> None:
     assert set(ADVICE) == set(Reason)
 
@@ -68,3 +84,4 @@ def test_advice_names_value_and_limit_where_there_are_two() -> None:
     assert Refusal(Reason.TOO_DARK, 31.4, 45.0).advice == "too dark; turn a light on (31 of 45)"
     assert Refusal(Reason.TOO_TURNED, 0.312, 0.28).advice == "turned away; look straight into the camera (0.31 of 0.28)"
     assert Refusal(Reason.NO_FACE, 0, 1).advice == ADVICE[Reason.NO_FACE]
+    assert Refusal(Reason.SEVERAL_FACES, 2, 1).advice == ADVICE[Reason.SEVERAL_FACES]

@@ -14,7 +14,7 @@ from edge.models import DEFAULT, model_path
 from edge.quality import check_pose
 from edge.reasons import Reason
 from edge.settings import QualitySettings
-from edge.turn import measure_turn
+from edge.turn import measure_turn, own_side
 from trainer.synth.draw import draw_frame
 from trainer.synth.person import Person
 from trainer.synth.view import View
@@ -33,6 +33,7 @@ def test_what_is_the_same_on_both_sides_is_not_turned() -> None:
 
 
 def test_drawn_heads_that_turn_are_measured_in_their_order() -> None:
+    """A head drawn with a positive yaw has its nose at the right of the picture, where a turn counts as positive."""
     model = read_model(model_path(DEFAULT))
     embedder, haar = Embedder(model), load_detector(model.chip.detector)
     rising = 0
@@ -43,8 +44,19 @@ def test_drawn_heads_that_turn_are_measured_in_their_order() -> None:
             frame = draw_frame(Person.from_seed(seed), view, np.random.default_rng(seed), width=640, height=480)
             box = haar.detect(to_grey(frame), min_px=120)[0]
             turns.append(measure_turn(to_grey(embedder.view(cut_chip(as_source(frame, model.chip), box, model.chip)))))
-        rising += abs(turns[0] - turns[2]) > 0.05 and min(turns[0], turns[2]) < turns[1] < max(turns[0], turns[2])
+        rising += turns[0] + 0.05 < turns[2] and turns[0] < turns[1] < turns[2]
     assert rising >= 6
+
+
+def test_it_is_measured_by_the_steps_that_its_weights_were_fitted_to() -> None:
+    """Whatever the face: with another blur, clipping, noise or way of shrinking, limits in settings would mean something else."""
+    rng = np.random.default_rng(0)
+    soft, noisy = (cv2.GaussianBlur(rng.integers(0, 255, (150, 150), np.uint8), (0, 0), sigma) for sigma in (4, 0.6))
+    assert [measure_turn(face) for face in (soft, noisy)] == pytest.approx([0.0596, 0.0316], abs=2e-4)
+
+
+def test_a_mirror_shows_a_persons_left_at_the_left() -> None:
+    assert (own_side(0.2, mirrored=False), own_side(0.2, mirrored=True)) == (0.2, -0.2)
 
 
 @pytest.mark.parametrize(("turn", "tilt_deg"), [(0.3, 0.0), (-0.3, 0.0), (0.0, 13.0), (0.0, -13.0)])
