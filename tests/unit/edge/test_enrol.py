@@ -14,7 +14,7 @@ from edge.camera import Frame, open_camera
 from edge.contract.errors import EnrolmentFailed
 from edge.contract.modelfile import ModelFile, read_model
 from edge.contract.score import Head, score
-from edge.enrol import Enrolment, enrol
+from edge.enrol import SPACING_S, Enrolment, enrol
 from edge.gallery import new_subject
 from edge.line import Enrollable, Examined, Line
 from edge.matcher import Matcher
@@ -115,6 +115,25 @@ def test_another_look_is_of_the_same_person_also_where_strange_frames_are_borne(
             EnrolmentFailed, match=r"0 of \d+ frames look like the person who is enrolled|do not look like the others"
         ):
             add()
+
+
+def test_what_is_kept_are_the_templates_of_frames_that_are_some_time_apart() -> None:
+    """Not the embeddings; and of a hundred frames a second most are not even looked at, because frames of one moment are alike."""
+    looked_at: list[float] = []
+
+    class Fast(Numbers):
+        def examine(self, frame: Frame) -> Examined:
+            looked_at.append(frame.at)
+            face = frame.pixels[0, :1].astype(np.float32)
+            return Examined(Enrollable(face, face + np.float32(0.25)), None, 0.0, ())
+
+    line: Any = Fast()
+    frames = (Frame(np.full((2, 2), 10, np.uint8), number / 100) for number in range(3000))
+    course = Course(Settings(), Asking.NOBODY)
+    found = enrol(line, Numbers.HEAD, 0.5, frames, Matcher(Numbers.HEAD, []), course, lambda *_: None)
+    assert set(found.templates.ravel()) == {10.25}
+    assert len(looked_at) >= 12
+    assert np.diff(looked_at).min() >= SPACING_S - 1e-9
 
 
 @pytest.mark.parametrize("alike", [6, 7])
