@@ -29,8 +29,10 @@ from edge.station import Station
 
 @pytest.fixture
 def unhandled() -> Iterator[None]:
-    """Default handlers for the two signals; the earlier handlers are restored."""
-    before = {number: signal.signal(number, signal.SIG_DFL) for number in (signal.SIGTERM, signal.SIGHUP)}
+    """Default handlers for the three signals, also where a shell that runs the tests in the background has them ignored; the earlier
+    handlers are restored."""
+    default = {signal.SIGTERM: signal.SIG_DFL, signal.SIGHUP: signal.SIG_DFL, signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in default.items()}
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
