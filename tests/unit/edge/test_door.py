@@ -29,6 +29,12 @@ from edge.settings import Settings
 from edge.station import Station
 
 
+def _station(settings: Settings, model: ModelFile, folder: Path, told: io.StringIO) -> Station:
+    """A station whose state is kept in `folder` and whose journal is written to `told`."""
+    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
+    return Station(settings, model, point, Gallery(folder), Lockout(folder), Journal(told))
+
+
 @pytest.mark.parametrize("ends", ["the time of the call", "quiet hours", "a lock-out by failures beside it"])
 def test_who_was_asked_is_denied_when_faces_are_judged_no_more(
     tmp_path: Path, model: ModelFile, monkeypatch: pytest.MonkeyPatch, ends: str
@@ -36,8 +42,7 @@ def test_who_was_asked_is_denied_when_faces_are_judged_no_more(
     intent = {"kind": "call"} if ends == "the time of the call" else {}
     settings = Settings.model_validate({"liveness": {"challenge": "head-turn"}, "intent": intent})
     told, now = io.StringIO(), 100.0
-    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
-    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    station = _station(settings, model, tmp_path, told)
 
     def judge(frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
         ada = Match("ada", 0.9)
@@ -77,8 +82,7 @@ def test_hours_that_began_while_the_machine_slept_are_quiet_from_the_first_frame
     """Three frames take only a tenth of a second, and CLOCK_MONOTONIC does not count the sleep."""
     settings = Settings.model_validate({"policy": {"quiet_hours": ["22:00-06:00"]}})
     told, now, quiet = io.StringIO(), 100.0, False
-    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
-    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    station = _station(settings, model, tmp_path, told)
     monkeypatch.setattr("time.monotonic", lambda: 100.0)
     monkeypatch.setattr("edge.door.seconds_since_boot", lambda: now)
     monkeypatch.setattr(station, "is_quiet", lambda: quiet)
@@ -97,8 +101,7 @@ def test_a_file_that_the_disk_did_not_give_is_told_once_and_read_again(
     """Nothing changes its dates when the disk is well again."""
     told, now, real = io.StringIO(), 100.0, edge.gallery.read_file
     settings = Settings()
-    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
-    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    station = _station(settings, model, tmp_path, told)
     for name in ("ada", "bob"):
         templates = np.ones((1, model.head.size), np.float32)
         station.gallery.write(new_subject(name, model.model_id, templates), replace=False)
@@ -157,8 +160,7 @@ def test_a_gallery_that_cannot_be_read_for_a_while_recognises_nobody_meanwhile(
 ) -> None:
     """Afterwards its stamp is the one from before."""
     told, now, settings = io.StringIO(), 100.0, Settings()
-    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
-    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    station = _station(settings, model, tmp_path, told)
     ada = np.ones((1, model.head.size), np.float32)
     station.gallery.write(new_subject("ada", model.model_id, ada), replace=False)
     matched: list[object] = []
@@ -216,8 +218,7 @@ def test_a_grant_that_cannot_be_counted_is_none_and_is_told_once(
 ) -> None:
     """The disk is full; then it is not, and the next frames are judged again."""
     told, now, settings = io.StringIO(), 100.0, Settings()
-    point = model.operating_point(settings.policy.target_fmr, allow_failed_gate=False)
-    station = Station(settings, model, point, Gallery(tmp_path), Lockout(tmp_path), Journal(told))
+    station = _station(settings, model, tmp_path, told)
 
     def judge(frame: Frame, matcher: Matcher, threshold: float, policy: Policy) -> Judged:
         ada = Match("ada", 0.9)
